@@ -1,0 +1,12 @@
+{# Sums of decimals do not depend on the order of the rows, those of doubles do: with them a full refresh would differ
+   from incremental runs in the last digit. What does not fit (infinite, or 16 digits) is left out. #}
+{% macro exact(column) %}try_cast({{ column }} as decimal(18, 2)){% endmacro %}
+
+{# The sum as an amount; 0 when nothing was reported. #}
+{% macro total(column) %}cast(coalesce(sum({{ column }}), 0) as decimal(18, 2)){% endmacro %}
+
+{# a / b to two digits; NULL when there is nothing to divide by. #}
+{% macro ratio(a, b) %}round({{ a }} / nullif({{ b }}, 0), 2){% endmacro %}
+
+{# a as a percentage of b to two digits. #}
+{% macro percent(a, b) %}round(100 * {{ a }} / nullif({{ b }}, 0), 2){% endmacro %}

@@ -1,0 +1,7 @@
+select
+    location_id,
+    borough,
+    zone,
+    service_zone,
+    is_airport
+from {{ ref("stg_zones") }}

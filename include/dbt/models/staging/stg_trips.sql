@@ -1,0 +1,33 @@
+{{ config(materialized="table") }}
+
+-- The trips of this run: what arrived in Silver since the newest trip of fct_trips, with some overlap. Silver is read
+-- here and nowhere else. fct_trips is looked up, not referenced: it is built from this very table.
+{%- set fct_trips = adapter.get_relation(this.database, this.schema, "fct_trips") %}
+
+select
+    trip_id,
+    vendor_id,
+    rate_code_id,
+    payment_type_id,
+    pickup_location_id,
+    dropoff_location_id,
+    pickup_datetime,
+    dropoff_datetime,
+    pickup_date,
+    pickup_hour,
+    passenger_count,
+    store_and_fwd_flag,
+    trip_distance,
+    trip_duration_minutes,
+    fare_amount,
+    extra,
+    mta_tax,
+    tip_amount,
+    tolls_amount,
+    improvement_surcharge,
+    congestion_surcharge,
+    airport_fee,
+    total_amount,
+    processed_at
+from {{ source("silver", "cleaned_trips") }}
+where {{ arrived_since_newest(fct_trips, "processed_at") }}

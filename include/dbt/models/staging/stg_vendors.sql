@@ -1,0 +1,4 @@
+select
+    vendor_id,
+    vendor as vendor_name
+from {{ ref("vendors") }}

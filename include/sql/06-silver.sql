@@ -1,0 +1,133 @@
+-- Silver: every Bronze row becomes one row: a typed trip, a rejected row with its reason, or a duplicate with its position.
+{% set amounts = ['fare_amount', 'extra', 'mta_tax', 'tip_amount', 'tolls_amount', 'improvement_surcharge',
+                  'total_amount', 'congestion_surcharge', 'Airport_fee'] -%}
+{% set codes = ['VendorID', 'passenger_count', 'RatecodeID', 'PULocationID', 'DOLocationID', 'payment_type'] -%}
+{% set source_fields = ['VendorID', 'tpep_pickup_datetime', 'tpep_dropoff_datetime', 'passenger_count', 'trip_distance',
+                        'RatecodeID', 'store_and_fwd_flag', 'PULocationID', 'DOLocationID', 'payment_type'] + amounts -%}
+
+-- How long a trip_id is remembered to recognise its duplicates.
+SET 'table.exec.state.ttl' = '{{ var.value.dedup_retention }}';
+
+CREATE TEMPORARY VIEW parsed_trips AS
+SELECT
+    *,
+    TRY_CAST(REPLACE(`tpep_pickup_datetime`, 'T', ' ') AS TIMESTAMP(6)) AS pickup_datetime,
+    TRY_CAST(REPLACE(`tpep_dropoff_datetime`, 'T', ' ') AS TIMESTAMP(6)) AS dropoff_datetime
+    {%- for field in codes + ['trip_distance'] + amounts %},
+    TRY_CAST(`{{ field }}` AS DOUBLE) AS `{{ field }}_number`
+    {%- endfor %}
+FROM iceberg_catalog.bronze.raw_trips
+    /*+ OPTIONS('streaming' = 'true', 'monitor-interval' = '1s', 'starting-strategy' = 'TABLE_SCAN_THEN_INCREMENTAL') */;
+
+-- The range is looked at before any cast to DECIMAL or INT: a cast of Infinity or NaN throws, and the job would restart for ever.
+CREATE TEMPORARY VIEW judged_trips AS
+SELECT
+    *,
+    CASE
+        WHEN pickup_datetime IS NULL THEN 'tpep_pickup_datetime is missing or unreadable'
+        WHEN dropoff_datetime IS NULL THEN 'tpep_dropoff_datetime is missing or unreadable'
+        WHEN pickup_datetime < TIMESTAMP '{{ var.value.pickup_from }}'
+            OR pickup_datetime >= TIMESTAMP '{{ var.value.pickup_to }}' THEN 'tpep_pickup_datetime is outside the window'
+        WHEN `trip_distance_number` IS NULL THEN 'trip_distance is missing or not a number'
+        WHEN NOT (`trip_distance_number` >= 0 AND `trip_distance_number` < 1e9) THEN 'trip_distance is negative or not finite'
+        WHEN `fare_amount_number` IS NULL THEN 'fare_amount is missing or not a number'
+        WHEN `fare_amount_number` < 0 THEN 'fare_amount is negative'
+        {%- for field in amounts %}
+        WHEN `{{ field }}` IS NOT NULL AND (`{{ field }}_number` IS NULL OR NOT ABS(`{{ field }}_number`) < 99999999.995)
+            THEN '{{ field }} does not fit DECIMAL(10,2)'
+        {%- endfor %}
+        {%- for field in codes %}
+        WHEN `{{ field }}` IS NOT NULL AND (
+            `{{ field }}_number` IS NULL OR NOT ABS(`{{ field }}_number`) < 2147483648
+            OR `{{ field }}_number` <> FLOOR(`{{ field }}_number`)
+        ) THEN '{{ field }} is not an integer'
+        {%- endfor %}
+    END AS reason
+FROM parsed_trips;
+
+CREATE TEMPORARY VIEW typed_trips AS
+SELECT
+    kafka_partition,
+    kafka_offset,
+    pickup_datetime,
+    dropoff_datetime,
+    `trip_distance_number` AS trip_distance,
+    store_and_fwd_flag
+    {%- for field in codes %},
+    CAST(`{{ field }}_number` AS INT) AS `{{ field }}`
+    {%- endfor %}
+    {%- for field in amounts %},
+    CASE WHEN ABS(`{{ field }}_number`) < 99999999.995 THEN CAST(`{{ field }}_number` AS DECIMAL(10, 2)) END AS `{{ field }}`
+    {%- endfor %}
+FROM judged_trips
+WHERE reason IS NULL;
+
+-- The n-th time that a trip_id arrives: the first is the trip, the others are duplicates.
+CREATE TEMPORARY VIEW counted_trips AS
+SELECT *, COUNT(*) OVER (PARTITION BY trip_id ORDER BY arrival ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS occurrence
+FROM (
+    SELECT
+        *,
+        PROCTIME() AS arrival,
+        MD5(CONCAT_WS('|',
+            COALESCE(CAST(`VendorID` AS STRING), ''),
+            DATE_FORMAT(pickup_datetime, 'yyyy-MM-dd HH:mm:ss'),
+            DATE_FORMAT(dropoff_datetime, 'yyyy-MM-dd HH:mm:ss'),
+            COALESCE(CAST(`PULocationID` AS STRING), ''),
+            COALESCE(CAST(`DOLocationID` AS STRING), ''),
+            CAST(`fare_amount` AS STRING),
+            COALESCE(CAST(`total_amount` AS STRING), '')
+        )) AS trip_id
+    FROM typed_trips
+);
+
+EXECUTE STATEMENT SET
+BEGIN
+
+INSERT INTO iceberg_catalog.silver.cleaned_trips
+SELECT
+    trip_id,
+    `VendorID`,
+    pickup_datetime,
+    dropoff_datetime,
+    `passenger_count`,
+    trip_distance,
+    `RatecodeID`,
+    store_and_fwd_flag,
+    `PULocationID`,
+    `DOLocationID`,
+    `payment_type`,
+    {%- for field in amounts %}
+    `{{ field }}`,
+    {%- endfor %}
+    -- By day and clock fields: TIMESTAMPDIFF in seconds is an INT, which a stray year would overflow.
+    ROUND(
+        TIMESTAMPDIFF(DAY, CAST(pickup_datetime AS DATE), CAST(dropoff_datetime AS DATE)) * 1440
+        + (HOUR(dropoff_datetime) - HOUR(pickup_datetime)) * 60
+        + (MINUTE(dropoff_datetime) - MINUTE(pickup_datetime))
+        + CAST(SECOND(dropoff_datetime) - SECOND(pickup_datetime) AS DOUBLE) / 60, 2
+    ),
+    CAST(pickup_datetime AS DATE),
+    CAST(HOUR(pickup_datetime) AS INT),
+    CURRENT_TIMESTAMP
+FROM counted_trips
+WHERE occurrence = 1;
+
+INSERT INTO iceberg_catalog.silver.duplicate_trips
+SELECT trip_id, kafka_partition, kafka_offset, CURRENT_TIMESTAMP
+FROM counted_trips
+WHERE occurrence > 1;
+
+INSERT INTO iceberg_catalog.silver.rejected_trips
+SELECT
+    {%- for field in source_fields %}
+    `{{ field }}`,
+    {%- endfor %}
+    reason,
+    kafka_partition,
+    kafka_offset,
+    CURRENT_TIMESTAMP
+FROM judged_trips
+WHERE reason IS NOT NULL;
+
+END;

@@ -1,0 +1,158 @@
+"""The embedded platform: `python -m local up|down|status|logs|clean`."""
+
+import argparse
+import contextlib
+import fcntl
+import os
+import shutil
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import psutil
+
+from local import config, flink, postgres, preflight, supervision
+from local.config import Platform, PlatformError
+from local.parts import Part, parts
+from local.start import start
+from local.supervision import Supervisor
+
+STOP_LIMIT_S = 120
+
+
+def up(_: argparse.Namespace) -> None:
+    """Start what is not running, and wait until every part is healthy."""
+    began = time.monotonic()
+    platform = config.create()
+    supervisor = Supervisor(platform)
+    with _alone(platform):
+        everything = parts(platform)
+        if not supervisor.running():
+            if problems := preflight.problems():
+                raise PlatformError("this machine lacks something:\n  - " + "\n  - ".join(problems))
+            if left_behind := supervision.members(platform):
+                print(f"  ending {len(left_behind)} processes that an earlier supervisor left behind", flush=True)
+                supervision.stop(left_behind, STOP_LIMIT_S)
+            if taken := supervision.ports_taken(platform.ports):
+                advice = "End it, or give other ports (NAME=port make up, or PORT_BASE=28000 make up)"
+                raise PlatformError("a port is in use:\n  - " + "\n  - ".join(taken) + f"\n  {advice}")
+            print(f"Starting the platform in {platform.home}", flush=True)
+            postgres.configure()
+            flink.configure(platform)
+            supervisor.launch(everything)
+        start(platform, supervisor, everything)
+    print(f"The platform is up ({time.monotonic() - began:.1f} s). Flink: http://127.0.0.1:{platform.port('FLINK_REST_PORT')}")
+
+
+def down(_: argparse.Namespace) -> None:
+    """Stop every part in order, and make sure that no process is left."""
+    platform = config.load()
+    supervisor = Supervisor(platform)
+    with _alone(platform):
+        processes = supervision.members(platform)
+        if supervisor.running():
+            daemon = supervisor.pid()
+            processes = list({*processes, *supervision.family(daemon)})
+            print(f"Stopping the platform in {platform.home} ({len(processes)} processes)", flush=True)
+            supervisor.call("shutdown")
+            _, processes = psutil.wait_procs(processes, timeout=STOP_LIMIT_S)
+        supervision.stop(processes, STOP_LIMIT_S)
+        if left := supervision.members(platform):
+            supervision.stop(left, STOP_LIMIT_S)
+    print("The platform is down; its data is kept.")
+
+
+def status(_: argparse.Namespace) -> None:
+    """Print a table of the parts."""
+    platform = config.load()
+    supervisor = Supervisor(platform)
+    everything = parts(platform)
+    infos = supervisor.info() if supervisor.running() else {}
+    with ThreadPoolExecutor(len(everything)) as pool:
+        rows = list(pool.map(lambda part: _row(platform, part, infos.get(part.name)), everything))
+    total = sum(int(row[4]) for row in rows if row[4] != "-")
+    rows = [("part", "state", "pid", "port", "rss MB", "log"), *rows, ("all", "", "", "", str(total), "")]
+    widths = [max(len(row[column]) for row in rows) for column in range(5)]
+    for row in rows:
+        print("  ".join(text.ljust(width) for text, width in zip(row, [*widths, 0], strict=True)).rstrip())
+
+
+def logs(arguments: argparse.Namespace) -> None:
+    """Show the last lines of every part's log, or of one; `--follow` goes on."""
+    platform = config.load()
+    names = [arguments.part] if arguments.part else ["supervisord", *(part.name for part in parts(platform))]
+    files = [str(platform.logs / f"{name}.log") for name in names]
+    if missing := [file for file in files if not os.path.exists(file)]:
+        raise PlatformError(f"there is no {missing[0]} (logs there: {', '.join(sorted(os.listdir(platform.logs)))})")
+    os.execvp("tail", ["tail", "-n", str(arguments.lines), *(["-F"] if arguments.follow else []), *files])
+
+
+def clean(arguments: argparse.Namespace) -> None:
+    """Delete the platform's state folder: all data, logs and secrets."""
+    platform = config.load()
+    if Supervisor(platform).running():
+        raise PlatformError(f"the platform in {platform.home} is running: make down first")
+    if not arguments.yes:
+        size_mb = sum(file.stat().st_size for file in platform.home.rglob("*") if file.is_file()) / 1e6
+        question = f"Delete {platform.home} ({size_mb:.0f} MB: Kafka's topics, tables, Airflow's history, secrets)? [y/N] "
+        if not sys.stdin.isatty() or input(question).strip().lower() not in ("y", "yes"):
+            raise PlatformError("nothing was deleted (a script says it with --yes)")
+    shutil.rmtree(platform.home)
+    print(f"{platform.home} is deleted.")
+
+
+def _row(platform: Platform, part: Part, info: dict | None) -> tuple[str, ...]:
+    running = info is not None and info["pid"]
+    state = (part.probe() or "healthy") if running else (info["statename"].lower() if info else "stopped")
+    memory = sum(_rss(process) for process in supervision.family(info["pid"])) if running else None
+    log = platform.logs / f"{part.name}.log"
+    return (part.name, state, str(info["pid"]) if running else "-", str(platform.port(part.port)),
+            "-" if memory is None else f"{memory / 1e6:.0f}", str(log))  # fmt: skip
+
+
+def _rss(process: psutil.Process) -> int:
+    try:
+        return process.memory_info().rss
+    except psutil.NoSuchProcess:
+        return 0
+
+
+@contextlib.contextmanager
+def _alone(platform: Platform) -> Iterator[None]:
+    """One `up` or `down` at a time."""
+    with (platform.home / "lock").open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise PlatformError(f"another up or down of {platform.home} is at work: wait for it, or end it") from None
+        yield
+
+
+def main() -> int:
+    """Run one verb."""
+    parser = argparse.ArgumentParser(prog="python -m local", description=__doc__)
+    verbs = parser.add_subparsers(required=True, metavar="verb")
+    for verb in (up, down, status, logs, clean):
+        command = verbs.add_parser(verb.__name__, help=verb.__doc__)
+        command.set_defaults(verb=verb)
+        if verb is logs:
+            command.add_argument("part", nargs="?", help="one part (default: all)")
+            command.add_argument("-n", "--lines", type=int, default=20, help="how many lines of each")
+            command.add_argument("-f", "--follow", action="store_true", help="go on as they grow")
+        if verb is clean:
+            command.add_argument("--yes", action="store_true", help="do not ask")
+    arguments = parser.parse_args()
+    try:
+        arguments.verb(arguments)
+    except PlatformError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\ninterrupted; what was started goes on (make status, make down)", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,151 @@
+"""Paths, ports and secrets of one platform. Two platforms on a machine differ by LAKEHOUSE_HOME and ports alone."""
+
+import base64
+import os
+import secrets
+import shlex
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+CONF = ROOT / "local" / "conf"
+JARS = ROOT / "flink" / "target" / "jars"
+
+# Every port that is listened on. PORT_BASE, when set, numbers them from there in this order.
+PORTS = {
+    "POSTGRES_PORT": 15432,
+    "KAFKA_PORT": 19092,
+    "KAFKA_CONTROLLER_PORT": 19093,
+    "REGISTRY_PORT": 18081,
+    "FLINK_REST_PORT": 18083,
+    "FLINK_GATEWAY_PORT": 18084,
+    "FLINK_JOBMANAGER_PORT": 18085,
+    "FLINK_BLOB_PORT": 18086,
+    "FLINK_TASKMANAGER_PORT": 18087,
+    "FLINK_DATA_PORT": 18088,
+    "AIRFLOW_PORT": 18080,
+}
+
+
+def _password() -> str:
+    return secrets.token_urlsafe(24)
+
+
+def _fernet_key() -> str:
+    return base64.urlsafe_b64encode(os.urandom(32)).decode()
+
+
+# Made once, at first start.
+SECRETS = {
+    "POSTGRES_PASSWORD": _password,
+    "POSTGRES_AIRFLOW_PASSWORD": _password,
+    "POSTGRES_ICEBERG_PASSWORD": _password,
+    "AIRFLOW_ADMIN_PASSWORD": _password,
+    "AIRFLOW_FERNET_KEY": _fernet_key,
+    "AIRFLOW_SECRET_KEY": _password,
+    "AIRFLOW_JWT_SECRET": _password,
+}
+
+
+class PlatformError(Exception):
+    """Something that stops a verb; the message says what failed and what to do next."""
+
+
+@dataclass(frozen=True)
+class Platform:
+    """One platform: its state folder and what stands in its env file."""
+
+    home: Path
+    values: dict[str, str]
+
+    def port(self, name: str) -> int:
+        """The port of that name."""
+        return int(self.values[name])
+
+    @property
+    def ports(self) -> dict[str, int]:
+        """Every port by name."""
+        return {name: self.port(name) for name in PORTS}
+
+    @property
+    def env_file(self) -> Path:
+        """The file of ports, secrets and paths: what a shell and the DAGs' settings loader read."""
+        return self.home / "env"
+
+    @property
+    def logs(self) -> Path:
+        """Folder of one log file a part."""
+        return self.home / "logs"
+
+
+def state_folder() -> Path:
+    """LAKEHOUSE_HOME, or `.local` in the repository."""
+    return Path(os.environ.get("LAKEHOUSE_HOME") or ROOT / ".local").expanduser().resolve()
+
+
+def load() -> Platform:
+    """The platform as its env file says; it must have been started once."""
+    home = state_folder()
+    values = _read(home / "env")
+    if missing := [name for name in (*PORTS, *SECRETS) if name not in values]:
+        raise PlatformError(f"{home} holds no platform ({missing[0]} is not in its `env` file). Start one: make up")
+    return Platform(home, values)
+
+
+def create() -> Platform:
+    """The platform with what is missing in its env file made, and the ports of the environment taken over."""
+    home = state_folder()
+    stored = _read(home / "env")
+    values = {"LAKEHOUSE_HOME": str(home), "LAKEHOUSE_WAREHOUSE": f"file://{home}/warehouse"}
+    values |= {name: str(port) for name, port in _ports(stored).items()}
+    values |= {name: stored.get(name) or make() for name, make in SECRETS.items()}
+    platform = Platform(home, stored | values)
+    # PostgreSQL runs as a user of its own under root, and must be able to pass through.
+    home.mkdir(parents=True, exist_ok=True)
+    home.chmod(0o711 if os.geteuid() == 0 else 0o700)
+    for folder in ("logs", "kafka", "flink/conf", "flink/checkpoints", "flink/savepoints", "flink/tmp", "registry",
+                   "warehouse", "gold"):  # fmt: skip
+        (home / folder).mkdir(parents=True, exist_ok=True)
+    if platform.values != stored:
+        lines = (f"{name}={shlex.quote(value)}\n" for name, value in platform.values.items())
+        write_private(platform.env_file, "".join(lines))
+    return platform
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file that only its owner can read, at no moment otherwise, and never half of it."""
+    draft = path.with_name(f"{path.name}.{os.getpid()}.new")
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(text)
+    draft.replace(path)
+
+
+def site_packages() -> Path:
+    """Where the locked environment's packages lie (Flink's own jars and PostgreSQL's binaries among them)."""
+    return Path(sys.prefix) / "lib" / f"python{sys.version_info.major}.{sys.version_info.minor}" / "site-packages"
+
+
+def _ports(stored: dict[str, str]) -> dict[str, int]:
+    """Ports by precedence: the environment variable of that name, PORT_BASE, the env file, the default."""
+    base = os.environ.get("PORT_BASE")
+    ports = {}
+    for offset, (name, default) in enumerate(PORTS.items()):
+        text = os.environ.get(name) or (base and str(_number("PORT_BASE", base) + offset)) or stored.get(name, default)
+        ports[name] = _number(name, str(text))
+    if twice := [name for name, port in ports.items() if list(ports.values()).count(port) > 1]:
+        raise PlatformError(f"{' and '.join(twice)} are both {ports[twice[0]]}: give each a port of its own")
+    return ports
+
+
+def _number(name: str, text: str) -> int:
+    if not text.isdigit() or not 1024 <= int(text) <= 65500:
+        raise PlatformError(f"{name}={text} is not a port: give a number from 1024 to 65500")
+    return int(text)
+
+
+def _read(path: Path) -> dict[str, str]:
+    if not path.is_file():
+        return {}
+    lines = (line.split("=", 1) for line in path.read_text().splitlines() if "=" in line)
+    return {name: "".join(shlex.split(value)) for name, value in lines}

@@ -1,0 +1,95 @@
+"""The processes of the Flink cluster, started as Flink's own scripts would (its Python package carries none)."""
+
+import hashlib
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+from local.config import CONF, JARS, Platform, PlatformError, site_packages
+from local.java import ENVIRONMENT, java, render
+
+HOME = site_packages() / "pyflink"
+_PREFIX = "BASH_JAVA_UTILS_EXEC_RESULT:"
+
+
+def configure(platform: Platform) -> None:
+    """Write the cluster's configuration, and empty its scratch folder (nothing of Flink runs yet)."""
+    render("flink.yaml.j2", _conf(platform) / "config.yaml", platform.values)
+    scratch = platform.home / "flink" / "tmp"
+    shutil.rmtree(scratch, ignore_errors=True)
+    scratch.mkdir()
+
+
+def environment(platform: Platform) -> dict[str, str]:
+    """What Flink's processes find by environment variable."""
+    folders = {"FLINK_CONF_DIR": _conf(platform), "FLINK_LIB_DIR": HOME / "lib", "FLINK_PLUGINS_DIR": HOME / "plugins"}
+    return ENVIRONMENT | {name: str(path) for name, path in folders.items()}
+
+
+def jobmanager(platform: Platform) -> list[str]:
+    """The JobManager of a session cluster."""
+    jvm, dynamic = _memory(platform, "JM")
+    main = "org.apache.flink.runtime.entrypoint.StandaloneSessionClusterEntrypoint"
+    return [*_java(platform, "flink-jobmanager", jvm), main, *_conf_dir(platform), "--executionMode", "cluster", *dynamic]
+
+
+def taskmanager(platform: Platform) -> list[str]:
+    """The TaskManager."""
+    jvm, dynamic = _memory(platform, "TM")
+    main = "org.apache.flink.runtime.taskexecutor.TaskManagerRunner"
+    return [*_java(platform, "flink-taskmanager", jvm), main, *_conf_dir(platform), *dynamic]
+
+
+def gateway(platform: Platform) -> list[str]:
+    """The SQL Gateway. It plans and submits, in bursts: compiling quickly matters more than compiling well."""
+    jvm = ["-Xms64m", "-Xmx256m", "-XX:MaxMetaspaceSize=256m", "-XX:TieredStopAtLevel=1"]
+    return [*_java(platform, "flink-sql-gateway", jvm), "org.apache.flink.table.gateway.SqlGateway"]
+
+
+def _conf(platform: Platform) -> Path:
+    return platform.home / "flink" / "conf"
+
+
+def _conf_dir(platform: Platform) -> list[str]:
+    return ["--configDir", str(_conf(platform))]
+
+
+def _java(platform: Platform, name: str, jvm: list[str]) -> list[str]:
+    """A JVM of Flink. `log.file` is the file that the supervisor writes: the web UI shows it."""
+    options = [
+        f"@{CONF}/flink.jvm",
+        f"-Dlog.file={platform.logs}/{name}.log",
+        f"-Dlog4j.configurationFile={CONF}/flink-log4j2.properties",
+        f"-Djava.io.tmpdir={platform.home}/flink/tmp",
+    ]
+    return [*java(), *jvm, *options, "-cp", _class_path(platform)]
+
+
+def _class_path(platform: Platform) -> str:
+    """Flink, its connectors and Iceberg; the 64 MB of AWS only for a warehouse that lies there."""
+    jars = [*(HOME / "lib").glob("*.jar"), *(HOME / "opt").glob("flink-sql-client-*.jar"), *(JARS / "flink").glob("*.jar")]
+    if not platform.values["LAKEHOUSE_WAREHOUSE"].startswith("s3"):
+        jars = [jar for jar in jars if not jar.name.startswith("iceberg-aws-bundle")]
+    return ":".join(str(jar) for jar in sorted(jars))
+
+
+def _memory(platform: Platform, process: str) -> tuple[list[str], list[str]]:
+    """JVM and dynamic options that Flink computes from its configuration; kept until that changes."""
+    config = _conf(platform) / "config.yaml"
+    kept = _conf(platform) / f"memory-{process}.json"
+    fingerprint = hashlib.sha256(config.read_bytes()).hexdigest()
+    if kept.is_file() and (memory := json.loads(kept.read_text()))["config"] == fingerprint:
+        return memory["jvm"], memory["dynamic"]
+    class_path = ":".join(str(jar) for jar in (*(HOME / "bin").glob("*.jar"), *(HOME / "lib").glob("flink-dist-*.jar")))
+    main = ["org.apache.flink.runtime.util.bash.BashJavaUtils", f"GET_{process}_RESOURCE_PARAMS"]
+    run = subprocess.run(
+        # --bindir is asked for and not used
+        [*java(), "-XX:TieredStopAtLevel=1", "-cp", class_path, *main, *_conf_dir(platform), "--bindir", str(HOME)],
+        capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    results = [line.removeprefix(_PREFIX).split() for line in run.stdout.splitlines() if line.startswith(_PREFIX)]
+    if run.returncode or len(results) != 2:
+        raise PlatformError(f"Flink refuses the memory settings of {config}: {(run.stderr or run.stdout).strip()}")
+    kept.write_text(json.dumps({"config": fingerprint, "jvm": results[0], "dynamic": results[1]}))
+    return results[0], results[1]

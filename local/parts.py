@@ -1,0 +1,88 @@
+"""The process list: every part of the platform, what starts it, and how its health is seen."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from local import flink, java, kafka, postgres, probes, registry
+from local.config import Platform
+
+
+def _nothing() -> None:
+    """Most parts need nothing before their start or after it."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """A supervised process.
+
+    `command` is asked for when the supervisor is configured. `needs` names the parts that must be healthy before it is
+    started; `prepare` runs before its start, `complete` once its probe is content (it counts as healthy after that).
+    """
+
+    name: str
+    command: Callable[[], list[str]]
+    port: str
+    probe: probes.Probe
+    environment: dict[str, str] = field(default_factory=dict)
+    needs: tuple[str, ...] = ()
+    prepare: Callable[[], None] = _nothing
+    complete: Callable[[], None] = _nothing
+    user: str | None = None
+    stop_signal: str = "TERM"
+    stop_seconds: int = 20
+
+
+def parts(platform: Platform) -> list[Part]:
+    """Every part, in the reverse of the order in which they stop: who writes stops before who stores."""
+    port = platform.port
+    flink_environment = flink.environment(platform)
+    return [
+        Part(
+            name="postgres",
+            command=lambda: postgres.command(platform),
+            port="POSTGRES_PORT",
+            probe=probes.postgres(port("POSTGRES_PORT"), platform.values["POSTGRES_PASSWORD"]),
+            prepare=lambda: postgres.prepare(platform),
+            complete=lambda: postgres.complete(platform),
+            user=postgres.account(),
+            stop_signal="INT",  # disconnect clients, then stop
+            stop_seconds=60,
+        ),
+        Part(
+            name="kafka",
+            command=lambda: kafka.command(platform),
+            port="KAFKA_PORT",
+            probe=probes.kafka(port("KAFKA_PORT")),
+            prepare=lambda: kafka.prepare(platform),
+            environment=java.ENVIRONMENT,
+            stop_seconds=60,
+        ),
+        Part(
+            name="registry",
+            command=registry.command,
+            port="REGISTRY_PORT",
+            probe=probes.http_ok(port("REGISTRY_PORT"), "/health/ready"),
+            environment=registry.environment(platform),
+        ),
+        Part(
+            name="flink-taskmanager",
+            command=lambda: flink.taskmanager(platform),
+            port="FLINK_TASKMANAGER_PORT",
+            probe=probes.http_ok(port("FLINK_REST_PORT"), "/overview", lambda overview: overview["taskmanagers"] > 0),
+            environment=flink_environment,
+        ),
+        Part(
+            name="flink-jobmanager",
+            command=lambda: flink.jobmanager(platform),
+            port="FLINK_REST_PORT",
+            probe=probes.http_ok(port("FLINK_REST_PORT"), "/overview"),
+            environment=flink_environment,
+        ),
+        Part(
+            name="flink-sql-gateway",
+            command=lambda: flink.gateway(platform),
+            port="FLINK_GATEWAY_PORT",
+            probe=probes.http_ok(port("FLINK_GATEWAY_PORT"), "/info"),
+            environment=flink_environment,
+        ),
+    ]

@@ -1,0 +1,65 @@
+"""Is a part healthy? Each probe returns None when it is, else in words what it waits for."""
+
+import http.client
+import json
+import socket
+from collections.abc import Callable
+
+import psycopg
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+
+Probe = Callable[[], "str | None"]
+TIMEOUT_S = 3
+
+
+def http_ok(port: int, path: str, expect: Callable[[dict], bool] = bool) -> Probe:
+    """A probe of an HTTP address that answers 200 with JSON that is as expected."""
+
+    def probe() -> str | None:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT_S)
+        try:
+            connection.request("GET", path)
+            response = connection.getresponse()
+            body = response.read()
+            if response.status != 200:
+                return f"port {port}{path} answers {response.status}"
+            return None if expect(json.loads(body)) else f"port {port}{path} answers, not ready yet"
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            return f"port {port} does not answer yet ({error})"
+        finally:
+            connection.close()
+
+    return probe
+
+
+def postgres(port: int, password: str) -> Probe:
+    """A probe of PostgreSQL that takes a connection."""
+
+    def probe() -> str | None:
+        try:
+            psycopg.connect(postgres_url(port, "postgres", password), connect_timeout=TIMEOUT_S).close()
+        except psycopg.OperationalError as error:
+            return str(error).strip().splitlines()[-1]
+        return None
+
+    return probe
+
+
+def postgres_url(port: int, name: str, password: str) -> str:
+    """Connection string for the role and the database of that name."""
+    return f"host=127.0.0.1 port={port} user={name} dbname={name} password={password}"
+
+
+def kafka(port: int) -> Probe:
+    """A probe of a broker that answers with its metadata."""
+
+    def probe() -> str | None:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=TIMEOUT_S).close()
+            AdminClient({"bootstrap.servers": f"127.0.0.1:{port}", "log_level": 0}).list_topics(timeout=TIMEOUT_S)
+        except (OSError, KafkaException) as error:
+            return f"port {port} does not answer yet ({error})"
+        return None
+
+    return probe

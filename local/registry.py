@@ -1,0 +1,26 @@
+"""The schema registry (Apicurio, with Confluent's API under /apis/ccompat/v7); its data is a file of its own."""
+
+from local.config import JARS, Platform
+from local.java import ENVIRONMENT, java
+
+
+def command() -> list[str]:
+    """The registry."""
+    options = ["-Xms32m", "-Xmx128m", "-XX:MaxMetaspaceSize=160m", "-XX:TieredStopAtLevel=1"]
+    (runner,) = (JARS / "registry").glob("apicurio-registry-app-*-runner.jar")
+    return [*java(), *options, "-jar", str(runner)]
+
+
+def environment(platform: Platform) -> dict[str, str]:
+    """Its settings: loopback, few connections, data that outlives the process."""
+    return ENVIRONMENT | {
+        "QUARKUS_HTTP_HOST": "127.0.0.1",
+        "QUARKUS_HTTP_PORT": platform.values["REGISTRY_PORT"],
+        "QUARKUS_LOG_LEVEL": "WARN",
+        "APICURIO_STORAGE_KIND": "sql",
+        "APICURIO_STORAGE_SQL_KIND": "h2",
+        "APICURIO_DATASOURCE_URL": f"jdbc:h2:file:{platform.home}/registry/data",
+        "APICURIO_DATASOURCE_JDBC_INITIAL_SIZE": "1",
+        "APICURIO_DATASOURCE_JDBC_MIN_SIZE": "1",
+        "APICURIO_DATASOURCE_JDBC_MAX_SIZE": "8",
+    }

@@ -1,0 +1,170 @@
+"""The supervisor daemon that keeps the parts running, and the processes that belong to a platform."""
+
+import hashlib
+import os
+import pwd
+import shlex
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import xmlrpc.client
+from pathlib import Path
+
+import psutil
+from supervisor.xmlrpc import SupervisorTransport
+
+from local.config import ROOT, Platform, PlatformError
+from local.java import render
+from local.parts import Part
+
+START_LIMIT_S = 20
+SOCKET_PATH_LIMIT = 100  # of 107 bytes: the supervisor adds its pid while it makes the socket
+
+
+class Supervisor:
+    """Control of one platform's supervisor daemon, over a Unix socket of its own."""
+
+    def __init__(self, platform: Platform) -> None:
+        self.platform = platform
+        self.socket = _socket_path(platform.home)
+
+    def running(self) -> bool:
+        """Whether the daemon answers."""
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.settimeout(3)
+            return probe.connect_ex(str(self.socket)) == 0
+
+    def launch(self, parts: list[Part]) -> None:
+        """Start the daemon, which starts no part by itself."""
+        conf = self.platform.home / "supervisord.conf"
+        conf.unlink(missing_ok=True)
+        os.close(os.open(conf, os.O_CREAT | os.O_EXCL, 0o600))  # it holds secrets
+        values = {
+            "home": self.platform.home,
+            "root": ROOT,
+            "socket": self.socket,
+            "user": pwd.getpwuid(0).pw_name if os.geteuid() == 0 else None,
+            "parts": parts,
+        }
+        render("supervisord.conf.j2", conf, values, command=_command, escaped=_escaped)
+        program = str(Path(sys.prefix) / "bin" / "supervisord")
+        run = subprocess.run([sys.executable, program, "-c", str(conf)], capture_output=True, text=True, timeout=60)
+        deadline = time.monotonic() + START_LIMIT_S
+        while not self.running():
+            if run.returncode or time.monotonic() > deadline:
+                log = self.platform.logs / "supervisord.log"
+                raise PlatformError(f"the supervisor does not start: {(run.stderr or run.stdout).strip()}. See {log}")
+            time.sleep(0.05)
+
+    def call(self, method: str, *arguments: object) -> object:
+        """One call of the daemon's API; each uses a connection of its own, so any thread may."""
+        proxy = xmlrpc.client.ServerProxy(
+            "http://127.0.0.1", transport=SupervisorTransport(serverurl=f"unix://{self.socket}")
+        )
+        with proxy:
+            return getattr(proxy.supervisor, method)(*arguments)
+
+    def info(self) -> dict[str, dict]:
+        """What the daemon knows of each part, by name."""
+        return {info["name"]: info for info in self.call("getAllProcessInfo")}
+
+    def pid(self) -> int:
+        """The daemon's process id."""
+        return int(self.call("getPID"))
+
+
+def members(platform: Platform) -> list[psutil.Process]:
+    """Every process that carries this platform's mark in its environment, supervised or left behind."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            environment = process.environ()
+        except (psutil.Error, OSError):
+            continue
+        if environment.get("LAKEHOUSE_PART") and environment.get("LAKEHOUSE_HOME") == str(platform.home):
+            found.append(process)
+    return found
+
+
+def family(pid: int) -> list[psutil.Process]:
+    """A process and all its descendants."""
+    try:
+        process = psutil.Process(pid)
+        return [process, *process.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []
+
+
+def stop(processes: list[psutil.Process], limit_s: float) -> None:
+    """End processes: asked first, forced after the limit."""
+    for process in processes:
+        _signal(process.terminate)
+    _, left = psutil.wait_procs(processes, timeout=limit_s)
+    for process in left:
+        _signal(process.kill)
+    _, left = psutil.wait_procs(left, timeout=10)
+    if left:
+        raise PlatformError(f"these processes do not end: {', '.join(map(describe, left))}")
+
+
+def describe(process: psutil.Process) -> str:
+    """A process in words: pid and command."""
+    try:
+        return f"pid {process.pid} ({' '.join(process.cmdline())[:100] or process.name()})"
+    except psutil.Error:
+        return f"pid {process.pid}"
+
+
+def ports_taken(ports: dict[str, int]) -> list[str]:
+    """Each port that somebody holds, with who."""
+    taken = {name: port for name, port in ports.items() if not _free(port)}
+    if not taken:
+        return []
+    holders = {}
+    try:
+        for connection in psutil.net_connections("tcp"):
+            if connection.status == psutil.CONN_LISTEN and connection.pid:
+                holders[connection.laddr.port] = describe(psutil.Process(connection.pid))
+    except psutil.Error:
+        pass  # only root may see everybody's; the port is named anyway
+    return [f"{name}={port} is held by {holders.get(port, 'a process of another user')}" for name, port in taken.items()]
+
+
+def _free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
+
+
+def _signal(send: object) -> None:
+    try:
+        send()
+    except psutil.NoSuchProcess:
+        pass
+
+
+def _socket_path(home: Path) -> Path:
+    """In the state folder; for a folder too deep for a socket's name, in a private one of the system's."""
+    path = home / "supervisor.sock"
+    if len(os.fsencode(path)) <= SOCKET_PATH_LIMIT:
+        return path
+    folder = Path(tempfile.gettempdir()) / f"lakehouse-{os.geteuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    if folder.stat().st_uid != os.geteuid():
+        raise PlatformError(f"{folder} belongs to somebody else: set TMPDIR to a folder of yours")
+    return folder / f"{hashlib.sha256(os.fsencode(home)).hexdigest()[:16]}.sock"
+
+
+def _escaped(value: object) -> str:
+    """As the supervisor reads it: a percent sign starts an expansion."""
+    return str(value).replace("%", "%%")
+
+
+def _command(command: list[str]) -> str:
+    return _escaped(shlex.join(command))

@@ -1,0 +1,101 @@
+"""`python -m lakehouse.generator`: send trips to Kafka by hand.
+
+Exit status: 0 when all that was wanted is delivered (of a stream without end: all until it was stopped),
+1 otherwise.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import sys
+import threading
+from datetime import datetime
+from pathlib import Path
+
+from . import MODES, DeliveryFailed, GeneratorError, run
+from .runner import EVENTS, PICKUP_FROM, PICKUP_TO, SEED, TOPIC
+
+
+def _parser() -> argparse.ArgumentParser:
+    name = "python -m lakehouse.generator"
+    parser = argparse.ArgumentParser(prog=name, description="Send taxi trips to Kafka.")
+    add = parser.add_argument
+    add("--bootstrap", required=True, metavar="HOST:PORT", help="Kafka's bootstrap servers")
+    add("--registry", required=True, metavar="URL", help="Confluent-compatible schema registry, or none")
+    add("--topic", default=TOPIC)
+    add("--config", type=Path, metavar="FILE", help="JSON with more of librdkafka's settings (security, ...)")
+    add("--events", type=int, metavar="N", help=f"default {EVENTS}, or the whole file; 0: without end")
+    add("--mode", choices=MODES, default="burst")
+    add("--rate", type=float, metavar="R", help="events per second of batch and realtime")
+    add("--seed", type=int, default=SEED, help=f"of synthetic trips, default {SEED}")
+    add("--source", metavar="FILE", help="a TLC yellow-taxi file, Parquet or CSV, instead of synthetic trips")
+    add("--pickup-from", type=datetime.fromisoformat, default=PICKUP_FROM, help="start of Silver's window")
+    add("--pickup-to", type=datetime.fromisoformat, default=PICKUP_TO, help="end of Silver's window")
+    add("--summary", type=Path, metavar="FILE", help="write the summary as JSON")
+    add("--keys", type=Path, metavar="FILE", help="write the valid trips' ids, dates and hours as Parquet")
+    return parser
+
+
+def _on_signals(stop: threading.Event) -> None:
+    def handle(number: int, _frame: object) -> None:
+        print(f"{signal.Signals(number).name}: finishing what is under way", file=sys.stderr)
+        stop.set()
+        signal.signal(number, signal.SIG_DFL)  # a second one ends the process at once
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, handle)
+
+
+def _tell(summary: dict) -> None:
+    counts = f"{summary['delivered']:,} events delivered to {summary['topic']}, {summary['failed']:,} not"
+    print(f"{counts}, in {summary['elapsed_s']:.1f} s: {summary['rate']:,.0f} events/s ({summary['mode']})")
+    for name in ("missing_columns", "extra_columns"):
+        if summary[name]:
+            print(f"{name.replace('_', ' ')}: {', '.join(summary[name])}")
+    for name, words in summary["unknown_codes"].items():
+        print(f"{name} was sent as null where the file has {', '.join(words)}: there is no code for it")
+    if summary["expected"]:
+        print("expected: " + ", ".join(f"{name} {rows:,}" for name, rows in summary["expected"].items()))
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line."""
+    options = _parser().parse_args(arguments)
+    stop = threading.Event()
+    _on_signals(stop)
+    try:
+        more = json.loads(options.config.read_text()) if options.config else {}
+        summary = run(
+            {**more, "bootstrap.servers": options.bootstrap},
+            registry=None if options.registry == "none" else options.registry,
+            topic=options.topic,
+            events=options.events,
+            mode=options.mode,
+            rate=options.rate,
+            seed=options.seed,
+            source=options.source,
+            pickup_from=options.pickup_from,
+            pickup_to=options.pickup_to,
+            keys=options.keys,
+            stopped=stop.is_set,
+            log=lambda line: print(line, file=sys.stderr),
+        )
+    except DeliveryFailed as error:
+        print(error, file=sys.stderr)
+        summary = error.summary
+    except (GeneratorError, OSError, json.JSONDecodeError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    if options.summary:
+        options.summary.write_text(json.dumps(summary, indent=2) + "\n")
+    _tell(summary)
+    if summary["requested"] and summary["events"] < summary["requested"]:
+        why = "the file has no more" if summary["complete"] else "that is where it ended"
+        print(f"{summary['events']:,} of {summary['requested']:,} events: {why}.", file=sys.stderr)
+    return 0 if summary["complete"] else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

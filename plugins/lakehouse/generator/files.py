@@ -1,0 +1,215 @@
+"""TLC's yellow-taxi files of any year, Parquet or CSV, read batch by batch as events of today's shape."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .errors import GeneratorError
+from .events import BATCH_ROWS, COLUMNS, INTEGER, NUMBER, TEXT, TIMESTAMP, arrow_type
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+# What earlier years called today's columns; names are compared without case and surrounding blanks.
+_FORMER_NAMES = {
+    "vendor_name": "VendorID",
+    "vendor_id": "VendorID",
+    "trip_pickup_datetime": "tpep_pickup_datetime",
+    "pickup_datetime": "tpep_pickup_datetime",
+    "trip_dropoff_datetime": "tpep_dropoff_datetime",
+    "dropoff_datetime": "tpep_dropoff_datetime",
+    "rate_code": "RatecodeID",
+    "store_and_forward": "store_and_fwd_flag",
+    "fare_amt": "fare_amount",
+    "surcharge": "extra",
+    "tip_amt": "tip_amount",
+    "tolls_amt": "tolls_amount",
+    "total_amt": "total_amount",
+}
+
+# Until 2010 some codes were words; today's numbers are TLC's data dictionary. Vendor DDS has none.
+_CODES = {
+    "VendorID": {"CMT": 1, "VTS": 2},
+    "payment_type": {
+        "CREDIT": 1, "CRE": 1, "CRD": 1, "CASH": 2, "CAS": 2, "CSH": 2, "NO CHARGE": 3, "NO": 3, "NOC": 3,
+        "DISPUTE": 4, "DIS": 4, "UNKNOWN": 5, "UNK": 5,
+    },
+}  # fmt: skip
+_FLAGS = {"0": "N", "1": "Y", "0.0": "N", "1.0": "Y"}
+
+# A trip without these breaks a rule of Silver: a file without the column is no yellow-taxi file.
+_NEEDED = ["tpep_pickup_datetime", "tpep_dropoff_datetime", "trip_distance", "fare_amount"]
+_GIVE_A_TAXI_FILE = "give a yellow_tripdata file of TLC's trip record data"
+# CSV has no types: of the columns that only some years have, these are numbers.
+_NUMBERS_OF_SOME_YEARS = {
+    "cbd_congestion_fee", "ehail_fee", "start_lon", "start_lat", "end_lon", "end_lat",
+    "pickup_longitude", "pickup_latitude", "dropoff_longitude", "dropoff_latitude",
+}  # fmt: skip
+
+
+class TripFile:
+    """A file opened for reading: what it lacks (`missing`), holds besides (`extra`), and its `batches()`."""
+
+    def __init__(self, path: str | Path):
+        self.path = Path(path).expanduser()
+        self._is_parquet = self._look()
+        self._source = self._columns_of_the_file()
+        self._name_of = self._match(self._source)
+        self.missing = [name for name in COLUMNS if name not in self._name_of.values()]
+        self.extra = [name for name in self._name_of.values() if name not in COLUMNS]
+        #: Words found in code columns for which there is no code, by column; complete after the last batch.
+        self.unknown_codes: dict[str, set[str]] = {}
+        needed = [name for name in _NEEDED if name in self.missing]
+        if needed:
+            raise self._error(
+                f"has no column {', '.join(needed)}, only {', '.join(self._source)}", _GIVE_A_TAXI_FILE
+            )
+
+    def batches(self, limit: int | None = None) -> Iterator[pa.RecordBatch]:
+        """The rows, up to `limit` of them, in the file's order."""
+        import pyarrow as pa
+
+        left = limit
+        row = 0
+        reader = self._parquet_batches() if self._is_parquet else self._csv_batches()
+        while left is None or left > 0:
+            try:
+                batch = next(reader, None)
+            except (pa.ArrowInvalid, OSError) as error:
+                problem = f"cannot be read after row {row:,}: {error}"
+                raise self._error(problem, "download it again") from error
+            if batch is None:
+                return
+            for start in range(0, batch.num_rows, BATCH_ROWS):
+                part = batch.slice(start, BATCH_ROWS if left is None else min(BATCH_ROWS, left))
+                if part.num_rows:
+                    yield self._events(part, row)
+                row += part.num_rows
+                left = None if left is None else left - part.num_rows
+
+    def _look(self) -> bool:
+        try:
+            with self.path.open("rb") as file:
+                return file.read(4) == b"PAR1"
+        except OSError as error:
+            raise self._error(f"cannot be read: {error.strerror}", "check path and permissions") from error
+
+    def _columns_of_the_file(self) -> list[str]:
+        import pyarrow as pa
+        import pyarrow.csv
+        import pyarrow.parquet
+
+        try:
+            if self._is_parquet:
+                return pa.parquet.read_schema(self.path).names
+            with pa.csv.open_csv(self.path) as reader:
+                return reader.schema.names
+        except (pa.ArrowInvalid, OSError, UnicodeDecodeError) as error:
+            raise self._error(f"is neither Parquet nor CSV: {error}", _GIVE_A_TAXI_FILE) from error
+
+    def _match(self, columns: list[str]) -> dict[str, str]:
+        """The event's name of each column of the file."""
+        today = {name.lower(): name for name in COLUMNS}
+        matched: dict[str, str] = {}
+        # A column of today's name has precedence over a former name of the same.
+        for names in (today, _FORMER_NAMES):
+            for column in columns:
+                name = names.get(column.strip().lower())
+                if column not in matched and name and name not in matched.values():
+                    matched[column] = name
+        return {column: matched.get(column, column.strip()) for column in columns}
+
+    def _parquet_batches(self) -> Iterator[pa.RecordBatch]:
+        import pyarrow.parquet
+
+        # A buffer for each column, or all of a row group (a million rows, in TLC's files) is read at once.
+        with pyarrow.parquet.ParquetFile(self.path, buffer_size=65_536, pre_buffer=False) as file:
+            yield from file.iter_batches(BATCH_ROWS, use_threads=False)
+
+    def _csv_batches(self) -> Iterator[pa.RecordBatch]:
+        import pyarrow as pa
+        import pyarrow.csv
+
+        # As text, because a type guessed from the first block fails on a later one; events get theirs below.
+        types = pa.csv.ConvertOptions(
+            column_types=dict.fromkeys(self._source, pa.string()), strings_can_be_null=True
+        )
+        with pa.csv.open_csv(self.path, convert_options=types) as reader:
+            yield from reader
+
+    def _events(self, batch: pa.RecordBatch, row: int) -> pa.RecordBatch:
+        import pyarrow as pa
+
+        by_name = {}
+        for column, name in self._name_of.items():
+            try:
+                by_name[name] = self._event_column(name, batch.column(column))
+            except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+                raise self._error(
+                    f"column {column.strip()}, rows {row + 1:,} to {row + batch.num_rows:,}: {error}",
+                    "correct the value, or give TLC's Parquet file of the month",
+                ) from error
+        for name in self.missing:
+            by_name[name] = pa.nulls(batch.num_rows, arrow_type(COLUMNS[name]))
+        names = [*COLUMNS, *self.extra]
+        return pa.record_batch([by_name[name] for name in names], names=names)
+
+    def _event_column(self, name: str, values: pa.Array) -> pa.Array:
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        if pa.types.is_dictionary(values.type):
+            values = values.dictionary_decode()
+        kind = COLUMNS.get(name) or _kind_of_extra(name, values.type)
+        if pa.types.is_string(values.type) or pa.types.is_large_string(values.type):
+            values = pc.utf8_trim_whitespace(values.cast(pa.string()))
+            values = pc.if_else(pc.equal(values, ""), None, values)
+            if name in _CODES:
+                values = self._codes(name, values)
+        if kind == TIMESTAMP:
+            # Through microseconds, which reads fractions of a second too; an event has whole seconds.
+            return values.cast(pa.timestamp("us"), safe=False).cast(pa.timestamp("s"), safe=False)
+        if kind == NUMBER or kind == INTEGER and not pa.types.is_integer(values.type):
+            values = values.cast(pa.float64(), safe=False)
+        if pa.types.is_floating(values.type):
+            values = pc.if_else(pc.is_finite(values), values, None)
+        values = values.cast(arrow_type(kind))
+        return _replace(values, _FLAGS) if name == "store_and_fwd_flag" else values
+
+    def _codes(self, name: str, words: pa.Array) -> pa.Array:
+        """Numbers for words; numbers, as text, stay what they are."""
+        import pyarrow.compute as pc
+
+        codes = _CODES[name]
+        words = _replace(pc.utf8_upper(words), {word: str(code) for word, code in codes.items()})
+        is_number = pc.match_substring_regex(words, r"^[0-9.]+$")
+        unknown = words.filter(pc.invert(pc.fill_null(is_number, True))).unique().to_pylist()
+        if unknown:
+            self.unknown_codes.setdefault(name, set()).update(unknown)
+        return pc.if_else(is_number, words, None)
+
+    def _error(self, problem: str, next_step: str) -> GeneratorError:
+        return GeneratorError(f"File {self.path} {problem}. Next: {next_step}.")
+
+
+def _kind_of_extra(name: str, type_: pa.DataType) -> str:
+    import pyarrow as pa
+
+    if pa.types.is_timestamp(type_):
+        return TIMESTAMP
+    if pa.types.is_integer(type_):
+        return INTEGER
+    if pa.types.is_floating(type_) or pa.types.is_decimal(type_) or name.lower() in _NUMBERS_OF_SOME_YEARS:
+        return NUMBER
+    return TEXT
+
+
+def _replace(values: pa.Array, by: dict[str, str]) -> pa.Array:
+    """Each value, replaced when `by` has it."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    place = pc.index_in(values, pa.array(list(by), pa.string()))
+    return pc.coalesce(pa.array(list(by.values()), pa.string()).take(place), values)

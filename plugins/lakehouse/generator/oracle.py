@@ -1,0 +1,175 @@
+"""What Bronze and Silver must hold after a batch, worked out without the pipeline's SQL.
+
+While events are sent, the oracle only notes what identifies each valid trip, in a temporary file, so that it
+costs the stream next to nothing. Duplicates and trip ids are worked out at the end, part by part, so that
+memory stays bounded.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Iterator
+from datetime import datetime
+from decimal import ROUND_HALF_UP, Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .errors import GeneratorError
+from .events import COLUMNS, NUMBER
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+
+#: Trips looked at together when duplicates are sought.
+PART_ROWS = 1_000_000
+_NULL = -(2**63)
+_IDENTITY = {
+    "VendorID": "vendor",
+    "tpep_pickup_datetime": "pickup",
+    "tpep_dropoff_datetime": "dropoff",
+    "PULocationID": "origin",
+    "DOLocationID": "destination",
+    "fare_amount": "fare",
+    "total_amount": "total",
+}
+_AMOUNTS = [name for name, kind in COLUMNS.items() if kind == NUMBER and name != "trip_distance"]
+_LARGEST_CENTS = 10**10 - 1  # of a DECIMAL(10, 2)
+
+
+class Oracle:
+    """Add what was sent, then ask for the `result`."""
+
+    def __init__(self, pickup_from: datetime, pickup_to: datetime, keys: Path | None = None):
+        import numpy as np
+
+        self._window = [int(np.datetime64(edge, "s").astype(np.int64)) for edge in (pickup_from, pickup_to)]
+        self._keys = keys
+        if keys and not keys.parent.is_dir():
+            raise GeneratorError(f"Keys file {keys}: there is no folder {keys.parent}. Next: create it.")
+        self._record = np.dtype([(field, "<i8") for field in _IDENTITY.values()])
+        self._valid_trips = tempfile.TemporaryFile(prefix="lakehouse-generator-")  # noqa: SIM115
+        self._events = self._valid = 0
+        self._hours: set[int] = set()
+
+    def __enter__(self) -> Oracle:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._valid_trips.close()
+
+    def add(self, batch: pa.RecordBatch) -> None:
+        """Judge events that were sent."""
+        import numpy as np
+
+        self._events += batch.num_rows
+        numbers = {name: _integers(batch, name) for name in _IDENTITY if name not in _AMOUNTS}
+        cents = {name: _cents(batch, name) for name in _AMOUNTS}
+        distance = _floats(batch, "trip_distance")
+        pickup, dropoff = numbers["tpep_pickup_datetime"], numbers["tpep_dropoff_datetime"]
+        valid = (pickup >= self._window[0]) & (pickup < self._window[1]) & (dropoff != _NULL)
+        valid &= (distance >= 0) & (cents["fare_amount"] >= 0)  # not so for NaN and the stand-in for null
+        for amount in cents.values():
+            valid &= (amount == _NULL) | (np.abs(amount) <= _LARGEST_CENTS)
+
+        trips = np.empty(int(valid.sum()), self._record)
+        for name, field in _IDENTITY.items():
+            trips[field] = (cents if name in cents else numbers)[name][valid]
+        self._valid_trips.write(trips.tobytes())
+        self._valid += len(trips)
+        self._hours.update(np.unique(trips["pickup"] // 3600).tolist())
+
+    def result(self) -> dict[str, int]:
+        """Rows by table, and the distinct dates and hours of Silver; writes the keys file if wanted."""
+        silver = self._write_keys() if self._keys else sum(len(hours) for _, hours in self._distinct())
+        return {
+            "events": self._events,
+            "bronze": self._events,
+            "rejected_events": 0,
+            "silver": silver,
+            "rejected_trips": self._events - self._valid,
+            "duplicates": self._valid - silver,
+            "dates": len({hour // 24 for hour in self._hours}),
+            "hours": len(self._hours),
+        }
+
+    def _write_keys(self) -> int:
+        import numpy as np
+        import pyarrow as pa
+        import pyarrow.parquet
+
+        columns = {"trip_id": pa.string(), "pickup_date": pa.date32(), "pickup_hour": pa.int32()}
+        written = 0
+        with pa.parquet.ParquetWriter(self._keys, pa.schema(columns)) as file:
+            for ids, hours in self._distinct():
+                days = pa.array((hours // 24).astype(np.int32)).cast(pa.date32())
+                of_day = pa.array((hours % 24).astype(np.int32))
+                trip_ids = pa.array(ids.tolist(), pa.string())
+                file.write_table(pa.table([trip_ids, days, of_day], names=list(columns)))
+                written += len(ids)
+        return written
+
+    def _distinct(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Trip ids without repetition, with the hour of pickup since 1970, part by part."""
+        import numpy as np
+
+        parts = -(-self._valid // PART_ROWS)
+        for part in range(parts):
+            # Duplicates share the pickup, so they meet in one part.
+            trips = np.concatenate([trips[trips["pickup"] % parts == part] for trips in self._noted()])
+            ids, first = np.unique(_trip_ids(trips), return_index=True)
+            yield ids, trips["pickup"][first] // 3600
+
+    def _noted(self) -> Iterator[np.ndarray]:
+        import numpy as np
+
+        self._valid_trips.seek(0)
+        while block := self._valid_trips.read(PART_ROWS * self._record.itemsize):
+            yield np.frombuffer(block, self._record)
+
+
+def _trip_ids(trips: np.ndarray) -> np.ndarray:
+    """MD5 over the fields of the identity as text, joined by `|`, nulls empty."""
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    def text(field: str) -> pa.Array:
+        values = pa.array(trips[field], mask=trips[field] == _NULL)
+        if field in ("pickup", "dropoff"):
+            values = values.cast(pa.timestamp("s"))
+        if field in ("fare", "total"):
+            distinct = values.dictionary_encode()
+            amounts = [str(Decimal(cents).scaleb(-2)) for cents in distinct.dictionary.to_pylist()]
+            values = pa.array(amounts, pa.string()).take(distinct.indices)
+        return pc.fill_null(values.cast(pa.string()), "")
+
+    joined = pc.binary_join_element_wise(*(text(field) for field in _IDENTITY.values()), "|")
+    keys = joined.cast(pa.binary()).to_pylist()
+    return np.array([hashlib.md5(key, usedforsecurity=False).hexdigest() for key in keys], dtype="S32")
+
+
+def _integers(batch: pa.RecordBatch, name: str) -> np.ndarray:
+    import pyarrow as pa
+
+    return batch.column(name).cast(pa.int64()).fill_null(_NULL).to_numpy(zero_copy_only=False)
+
+
+def _floats(batch: pa.RecordBatch, name: str) -> np.ndarray:
+    return batch.column(name).fill_null(float("nan")).to_numpy(zero_copy_only=False)
+
+
+def _cents(batch: pa.RecordBatch, name: str) -> np.ndarray:
+    """An amount as DECIMAL(10, 2) holds it: rounded half up, from the digits that JSON shows."""
+    import numpy as np
+
+    values = _floats(batch, name)
+    scaled = np.clip(values * 100, -1e15, 1e15)
+    missing = np.isnan(scaled)
+    cents = np.where(missing, 0, np.rint(scaled)).astype(np.int64)
+    # Binary fractions cannot tell which side of half a cent a number is on.
+    for i in np.flatnonzero(np.abs(np.abs(scaled - np.trunc(scaled)) - 0.5) < 1e-4):
+        cents[i] = int((Decimal(repr(float(values[i]))) * 100).to_integral_value(ROUND_HALF_UP))
+    cents[missing] = _NULL
+    return cents

@@ -1,0 +1,158 @@
+"""Events into Kafka, each one accounted for."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from .errors import GeneratorError
+
+#: The header that names the contract of an event: the registry's id in decimal digits.
+SCHEMA_HEADER = "schema.id"
+#: Events between two looks at the delivery reports.
+_REPORTS_EVERY = 1_000
+
+# Not to be weakened by the caller's configuration: the producer neither loses nor doubles an event.
+_GUARANTEES = {"enable.idempotence": True, "acks": "all"}
+_DEFAULTS = {
+    "compression.type": "lz4",
+    "linger.ms": 10,
+    "batch.size": 1_000_000,
+    "queue.buffering.max.messages": 100_000,
+    "delivery.timeout.ms": 60_000,
+    "partitioner": "murmur2_random",  # as Java clients: a key has one partition whoever sends
+}
+
+
+class TripProducer:
+    """An idempotent producer that counts every delivery report."""
+
+    def __init__(self, config: Mapping[str, Any], topic: str, schema_id: int | None):
+        from confluent_kafka import KafkaException, Producer
+
+        self.topic = topic
+        self.handed_over = self.delivered = self.failed = 0
+        #: Why the first event failed.
+        self.first_error: str | None = None
+        self._headers = [(SCHEMA_HEADER, str(schema_id).encode())] if schema_id is not None else None
+        self._config = {**_DEFAULTS, **config, **_GUARANTEES}
+        self._broker_error: str | None = None
+        try:
+            self._producer = Producer(
+                {**self._config, "error_cb": self._note_broker_error},
+                logger=logging.getLogger(f"{__name__}.librdkafka"),
+            )
+        except KafkaException as error:
+            problem = f"Kafka's client refuses its configuration: {error.args[0].str()}."
+            raise GeneratorError(f"{problem} Next: correct the connection.") from error
+
+    @property
+    def servers(self) -> str:
+        """The bootstrap servers, for messages."""
+        return self._config.get("bootstrap.servers", "(no bootstrap.servers)")
+
+    def check(self, limit: float) -> None:
+        """Raise unless a broker answers within `limit` seconds and has the topic."""
+        from confluent_kafka import KafkaException
+
+        try:
+            # All topics: asking for one by name would create it where the broker creates topics by itself.
+            topics = self._producer.list_topics(timeout=limit).topics
+        except KafkaException as error:
+            self._producer.poll(0)
+            raise GeneratorError(
+                f"Kafka at {self.servers} does not answer within {limit:g} s: "
+                f"{self._broker_error or error.args[0].str()}. Next: start it, or correct the address."
+            ) from error
+        if self.topic not in topics:
+            raise GeneratorError(
+                f"Kafka at {self.servers} has no topic {self.topic}. Next: create it (make create-topics)."
+            )
+
+    def send(
+        self, keys: Iterable[bytes | None], values: Iterable[bytes], going: Callable[[], bool] = lambda: True
+    ) -> int:
+        """Hand events over while `going` and none has failed; how many were.
+
+        `going` is asked every thousand events, and while the queue to Kafka is full.
+        """
+        from confluent_kafka import KafkaException
+
+        produce, topic, headers, report = self._producer.produce, self.topic, self._headers, self._report
+        sent = 0
+        try:
+            for key, value in zip(keys, values, strict=True):
+                while True:
+                    try:
+                        produce(topic, value, key, headers=headers, on_delivery=report)
+                        break
+                    except BufferError:
+                        self._producer.poll(0.1)
+                        if self.failed or not going():
+                            return sent
+                sent += 1
+                if sent % _REPORTS_EVERY == 0:
+                    self._producer.poll(0)
+                    if self.failed or not going():
+                        return sent
+        except KafkaException as error:  # not taken: the event is too large, or the producer beyond recovery
+            sent += 1
+            self._fail(error.args[0].str())
+        finally:
+            self.handed_over += sent
+        return sent
+
+    def wait(self, seconds: float) -> None:
+        """Serve delivery reports for at most so long."""
+        self._producer.poll(seconds)
+
+    def finish(self, meanwhile: Callable[[], object] = lambda: None) -> None:
+        """Wait until each event is delivered or has failed; one that Kafka never answers for has failed."""
+        limit = int(self._config["delivery.timeout.ms"]) / 1000 + 5
+        end = time.monotonic() + limit
+        while self._producer.flush(0.5) and time.monotonic() < end:
+            meanwhile()
+        unknown = self.handed_over - self.delivered - self.failed
+        if unknown:
+            self._fail(f"no delivery report within {limit:g} s", unknown)
+
+    def _report(self, error: Any, _message: Any) -> None:
+        if error is None:
+            self.delivered += 1
+        else:
+            self._fail(error.str())
+
+    def _fail(self, why: str, events: int = 1) -> None:
+        self.failed += events
+        if self.first_error is None:
+            self.first_error = f"{why} ({self._broker_error})" if self._broker_error else why
+
+    def _note_broker_error(self, error: Any) -> None:
+        # The first says why; "all brokers are down" follows.
+        self._broker_error = self._broker_error or error.str()
+
+
+def schema_id(registry: str, subject: str) -> int:
+    """The id of the newest schema of the subject, from a registry with Confluent's API."""
+    import requests
+
+    parts = urlsplit(registry)
+    shown = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()  # without a password
+    try:
+        answer = requests.get(f"{registry.rstrip('/')}/subjects/{subject}/versions/latest", timeout=(3, 10))
+        if answer.status_code == 404:
+            raise GeneratorError(
+                f"Schema registry {shown} has no subject {subject}. "
+                "Next: register the contract (run the DAG flink_jobs), or send without a registry."
+            )
+        answer.raise_for_status()
+        return int(answer.json()["id"])
+    except (requests.RequestException, ValueError, KeyError, TypeError) as error:
+        why = str(error).replace(registry, shown) if registry != shown else str(error)
+        raise GeneratorError(
+            f"Schema registry {shown} gives no id of {subject}: {why}. "
+            "Next: start it, correct the address, or send without a registry."
+        ) from error

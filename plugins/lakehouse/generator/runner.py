@@ -1,0 +1,213 @@
+"""One run of the generator: a source, a pace, a producer, and what must come of it."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from .errors import DeliveryFailed, GeneratorError
+from .pacing import INTERVALS, Pacer
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from .files import TripFile
+    from .producer import TripProducer
+
+MODES = ("burst", *INTERVALS)
+TOPIC = "taxi.raw_trips"
+EVENTS = 10_000
+SEED = 1
+PICKUP_FROM, PICKUP_TO = datetime(2024, 1, 1), datetime(2024, 2, 1)
+#: Seconds that a broker has to answer before anything is sent.
+BROKER_LIMIT = 15.0
+PROGRESS_EVERY = 2.0
+
+_log = logging.getLogger(__name__)
+
+
+def run(
+    kafka: Mapping[str, Any],
+    *,
+    registry: str | None,
+    topic: str = TOPIC,
+    events: int | None = None,
+    mode: str = "burst",
+    rate: float | None = None,
+    seed: int = SEED,
+    source: str | Path | None = None,
+    pickup_from: datetime = PICKUP_FROM,
+    pickup_to: datetime = PICKUP_TO,
+    keys: str | Path | None = None,
+    stopped: Callable[[], bool] = lambda: False,
+    log: Callable[[str], None] = _log.info,
+) -> dict[str, Any]:
+    """Send trips to Kafka and return a summary of the run.
+
+    :param kafka: librdkafka's configuration, as in the extra of Airflow's Kafka connection.
+    :param registry: base URL of a Confluent-compatible API; each event then carries the id of the subject
+        `<topic>-value` in a header. `None` sends without.
+    :param events: how many; by default 10,000 synthetic ones or the whole file, 0 for no limit (synthetic
+        trips then never end).
+    :param mode: `burst` as fast as possible; `batch` sends what `rate` (events/s) makes due once a second;
+        `realtime` evenly.
+    :param seed: of synthetic trips.
+    :param source: a TLC yellow-taxi file, Parquet or CSV, instead of synthetic trips.
+    :param pickup_from: start of Silver's window, for `expected`.
+    :param pickup_to: end of Silver's window.
+    :param keys: file to write `trip_id`, `pickup_date`, `pickup_hour` of Silver's trips to (Parquet).
+    :param stopped: asked often; once it is true, the run ends in good order.
+    :param log: receives a line of progress every 2 s.
+    :raises GeneratorError: when the run cannot start, or the source cannot be read on.
+    :raises DeliveryFailed: when an event did not reach Kafka. It holds the summary.
+
+    `expected` in the summary is what Bronze and Silver get from this run alone. A stream without end has none
+    unless `keys` are wanted: what identifies its trips would be kept on disk all the while.
+    """
+    _check(events, mode, rate, seed)
+    from .files import TripFile
+    from .oracle import Oracle
+    from .producer import TripProducer, schema_id
+
+    file = TripFile(source) if source else None
+    wanted = events if events is not None else (0 if file else EVENTS)
+    endless = not file and not wanted
+    judged = bool(keys) or not endless
+    id_ = schema_id(registry, f"{topic}-value") if registry else None
+    producer = TripProducer(kafka, topic, id_)
+    progress = _Progress(producer, wanted, log)
+
+    def going() -> bool:
+        progress.tell()
+        return not stopped()
+
+    with Oracle(pickup_from, pickup_to, Path(keys) if keys else None) as oracle:
+        producer.check(BROKER_LIMIT)
+        pacer = Pacer(rate, INTERVALS[mode]) if rate and mode in INTERVALS else None
+        started = time.monotonic()
+        try:
+            sent = _send(producer, _batches(file, seed, wanted), pacer, oracle.add if judged else None, going)
+        except GeneratorError as error:
+            producer.finish(going)
+            raise GeneratorError(f"{error} {producer.delivered:,} events were delivered before.") from error
+        producer.finish(going)
+        elapsed = time.monotonic() - started
+        summary = {
+            "topic": topic,
+            "schema_id": id_,
+            "mode": mode,
+            "target_rate": rate if pacer else None,
+            "seed": None if file else seed,
+            "source": str(file.path) if file else None,
+            "requested": wanted or None,
+            "events": producer.handed_over,
+            "delivered": producer.delivered,
+            "failed": producer.failed,
+            "complete": not producer.failed and (endless or sent.all),
+            "elapsed_s": round(elapsed, 3),
+            "rate": round(producer.delivered / elapsed, 1),
+            **_times("first_event", sent.first_at),
+            **_times("last_event", sent.last_at),
+            **_about(file),
+            "expected": None,
+        }
+        if producer.failed:
+            raise DeliveryFailed(
+                f"Kafka at {producer.servers} has {producer.delivered:,} events for {topic}; "
+                f"{producer.failed:,} were not delivered: {producer.first_error}. "
+                "Next: mend the broker, then send again: Silver drops what is doubled.",
+                summary,
+            )
+        if judged:
+            summary["expected"] = oracle.result()
+    return summary
+
+
+def _check(events: int | None, mode: str, rate: float | None, seed: int) -> None:
+    if mode not in MODES:
+        raise GeneratorError(f"Mode {mode!r} is unknown. Next: choose {', '.join(MODES)}.")
+    if mode in INTERVALS and not (rate and rate > 0):
+        raise GeneratorError(f"Mode {mode} cannot keep rate {rate!r}. Next: give events per second, above 0.")
+    if events is not None and events < 0:
+        raise GeneratorError(f"{events} events cannot be sent. Next: give a number, or 0 for no limit.")
+    if seed < 0:
+        raise GeneratorError(f"Seed {seed} is negative. Next: give 0 or more.")
+
+
+def _batches(file: TripFile | None, seed: int, wanted: int) -> Iterator[pa.RecordBatch]:
+    from . import synthetic
+
+    return file.batches(wanted or None) if file else synthetic.batches(seed, wanted)
+
+
+class _Sent(NamedTuple):
+    first_at: float | None
+    last_at: float | None
+    all: bool
+
+
+def _send(
+    producer: TripProducer,
+    batches: Iterator[pa.RecordBatch],
+    pacer: Pacer | None,
+    note: Callable[[pa.RecordBatch], None] | None,
+    going: Callable[[], bool],
+) -> _Sent:
+    """Hand everything to the producer at its pace, and tell `note` what was."""
+    from .events import encode
+
+    first_at = last_at = None
+    for batch in batches:
+        keys, values = encode(batch)
+        size = pacer.size if pacer else len(values)
+        done = 0
+        while done < len(values) and not producer.failed and going():
+            if pacer and (due_in := pacer.due_in()):
+                producer.wait(min(due_in, 0.1))
+                continue
+            last_at = time.time()
+            first_at = first_at or last_at
+            sent = producer.send(keys[done : done + size], values[done : done + size], going)
+            done += sent
+            if pacer:
+                pacer.sent(sent)
+        if note:
+            note(batch.slice(0, done))
+        if done < len(values):
+            return _Sent(first_at, last_at, False)
+    return _Sent(first_at, last_at, True)
+
+
+class _Progress:
+    """A line every 2 s, so that nobody wonders."""
+
+    def __init__(self, producer: TripProducer, wanted: int, log: Callable[[str], None]):
+        self._producer = producer
+        self._wanted = f" of {wanted:,}" if wanted else ""
+        self._log = log
+        self._last = (time.monotonic(), 0)
+
+    def tell(self) -> None:
+        then, before = self._last
+        now, delivered = time.monotonic(), self._producer.delivered
+        if now - then < PROGRESS_EVERY:
+            return
+        self._last = (now, delivered)
+        rate = (delivered - before) / (now - then)
+        self._log(f"{delivered:,}{self._wanted} events delivered, {rate:,.0f} events/s")
+
+
+def _times(name: str, at: float | None) -> dict[str, Any]:
+    text = None if at is None else datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")
+    return {f"{name}_at": text, f"{name}_at_ms": None if at is None else int(at * 1000)}
+
+
+def _about(file: TripFile | None) -> dict[str, Any]:
+    if not file:
+        return {"missing_columns": [], "extra_columns": [], "unknown_codes": {}}
+    codes = {name: sorted(words) for name, words in file.unknown_codes.items()}
+    return {"missing_columns": file.missing, "extra_columns": file.extra, "unknown_codes": codes}

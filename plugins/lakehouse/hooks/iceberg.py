@@ -1,0 +1,77 @@
+"""The Iceberg catalog: the same one that Flink writes through, read with pyiceberg."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from airflow.sdk import BaseHook
+from airflow.sdk.exceptions import AirflowException
+
+if TYPE_CHECKING:
+    from pyiceberg.catalog.sql import SqlCatalog
+    from pyiceberg.table import Table
+
+CATALOG = "iceberg_catalog"
+
+
+class IcebergCatalogHook(BaseHook):
+    """Iceberg's JDBC catalog on PostgreSQL.
+
+    Connection: host, port, schema (= database), login and password of the PostgreSQL database; the extras are catalog
+    properties (`warehouse`, `s3.endpoint`, ...), the same for Flink and pyiceberg.
+    """
+
+    def __init__(self, iceberg_conn_id: str = "iceberg_catalog") -> None:
+        super().__init__()
+        self.conn_id = iceberg_conn_id
+
+    @cached_property
+    def catalog(self) -> SqlCatalog:
+        from pyiceberg.catalog.sql import SqlCatalog
+        from sqlalchemy import URL
+
+        conn = self.get_connection(self.conn_id)
+        url = URL.create("postgresql+psycopg2", conn.login, conn.password, conn.host, conn.port, conn.schema)
+        uri = url.render_as_string(hide_password=False)
+        return SqlCatalog(CATALOG, uri=uri, init_catalog_tables="false", **conn.extra_dejson)
+
+    def table(self, name: str) -> Table:
+        """Load `namespace.table` as its newest metadata describes it.
+
+        :raises AirflowException: there is no such table
+        """
+        from pyiceberg.exceptions import NoSuchTableError
+
+        try:
+            return self.catalog.load_table(name)
+        except NoSuchTableError as error:
+            raise AirflowException(f"Iceberg table {name} does not exist. The DAG flink_jobs creates it: run it first.") from error
+
+    @contextmanager
+    def lock(self, name: str, limit_s: float = 300) -> Iterator[None]:
+        """Hold the lock `name` for whoever shares this catalog; PostgreSQL frees it when the holder dies.
+
+        :raises TimeoutError: somebody else held it for the whole limit
+        """
+        from sqlalchemy import text
+        from sqlalchemy.exc import OperationalError
+
+        with self.catalog.engine.connect() as connection:
+            connection.execute(text(f"SET lock_timeout = {int(limit_s * 1000)}"))
+            try:
+                connection.execute(text("SELECT pg_advisory_lock(hashtext(:name))"), {"name": name})
+            except OperationalError as error:
+                raise TimeoutError(f"Lock {name!r} was held by another run for {limit_s:g} s; try again when it has ended.") from error
+            try:
+                yield
+            finally:
+                connection.execute(text("SELECT pg_advisory_unlock(hashtext(:name))"), {"name": name})
+
+
+def row_count(table: Table) -> int:
+    """Rows of the table's current snapshot, from its summary: no data is read."""
+    snapshot = table.current_snapshot()
+    return int(snapshot.summary["total-records"]) if snapshot and snapshot.summary else 0

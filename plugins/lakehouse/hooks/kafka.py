@@ -1,0 +1,77 @@
+"""The event topic: its declaration and its offsets, through the Kafka provider's connection."""
+
+from __future__ import annotations
+
+from airflow.providers.apache.kafka.hooks.client import KafkaAdminClientHook
+from airflow.sdk.exceptions import AirflowException
+
+REQUEST_TIMEOUT_S = 20
+
+
+class TopicHook(KafkaAdminClientHook):
+    """Administration of one topic.
+
+    :param topic: the topic's name
+    """
+
+    def __init__(self, topic: str, kafka_conn_id: str = "kafka_default") -> None:
+        super().__init__(kafka_config_id=kafka_conn_id)
+        self.topic = topic
+
+    def ensure(self, partitions: int, retention_ms: int) -> str:
+        """Create the topic where it is missing; returns what was found or done, in words.
+
+        :raises AirflowException: Kafka does not answer, refuses, or the topic has another number of partitions
+        """
+        from confluent_kafka import KafkaError, KafkaException
+        from confluent_kafka.admin import NewTopic
+
+        wanted = NewTopic(self.topic, num_partitions=partitions, config={"retention.ms": str(retention_ms)})
+        try:
+            self.get_conn.create_topics([wanted], request_timeout=REQUEST_TIMEOUT_S)[self.topic].result()
+            return f"created topic {self.topic} with {partitions} partitions"
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                raise AirflowException(f"Kafka topic {self.topic} cannot be created: {error.args[0].str()}") from error
+        found = len(self._partitions())
+        if found != partitions:
+            raise AirflowException(f"Kafka topic {self.topic} has {found} partitions instead of {partitions}; make them agree first.")
+        return f"topic {self.topic} exists"
+
+    def end_offsets(self) -> dict[int, int]:
+        """Partition -> offset after its last event."""
+        from confluent_kafka.admin import OffsetSpec
+
+        return self._offsets(OffsetSpec.latest())
+
+    def offsets_at(self, epoch_ms: int) -> dict[int, int]:
+        """Partition -> offset of its first event at or after that moment (its end offset where there is none)."""
+        from confluent_kafka.admin import OffsetSpec
+
+        ends = self.end_offsets()
+        found = self._offsets(OffsetSpec.for_timestamp(epoch_ms))
+        return {partition: ends[partition] if offset < 0 else offset for partition, offset in found.items()}
+
+    def _offsets(self, spec) -> dict[int, int]:
+        from confluent_kafka import KafkaException, TopicPartition
+
+        request = {TopicPartition(self.topic, partition): spec for partition in self._partitions()}
+        try:
+            answers = self.get_conn.list_offsets(request, request_timeout=REQUEST_TIMEOUT_S)
+            return {key.partition: answer.result().offset for key, answer in answers.items()}
+        except KafkaException as error:
+            raise AirflowException(f"Offsets of Kafka topic {self.topic} cannot be read: {error.args[0].str()}") from error
+
+    def _partitions(self) -> list[int]:
+        from confluent_kafka import KafkaException
+
+        try:
+            topic = self.get_conn.list_topics(self.topic, timeout=REQUEST_TIMEOUT_S).topics[self.topic]
+        except KafkaException as error:
+            raise AirflowException(
+                f"Kafka (connection {self.kafka_config_id!r}) does not answer: {error.args[0].str()}. "
+                "Is it running? `make status` shows each part."
+            ) from error
+        if topic.error:
+            raise AirflowException(f"Kafka topic {self.topic}: {topic.error.str()}. The DAG flink_jobs creates it.")
+        return sorted(topic.partitions)

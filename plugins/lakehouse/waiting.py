@@ -1,0 +1,32 @@
+"""Waiting for a condition, always with a limit and always with a message that says what was awaited."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from tenacity import RetryError, Retrying, retry_if_result, stop_after_delay, wait_exponential
+
+T = TypeVar("T")
+
+
+def wait_until(
+    probe: Callable[[], T], what: str, limit_s: float, on_timeout: Callable[[], str] | None = None
+) -> T:
+    """Call `probe` until it returns something true, and return that.
+
+    :param what: the awaited condition in words, for the message
+    :param limit_s: seconds until giving up
+    :param on_timeout: adds to the message what was seen last
+    :raises TimeoutError: the condition was not met within the limit
+    """
+    retrying = Retrying(
+        retry=retry_if_result(lambda result: not result),
+        stop=stop_after_delay(limit_s),
+        wait=wait_exponential(multiplier=0.05, max=1),
+    )
+    try:
+        return retrying(probe)
+    except RetryError as error:
+        seen = f" {on_timeout()}" if on_timeout else ""
+        raise TimeoutError(f"{what}: not within {limit_s:g} s.{seen}") from error
