@@ -8,7 +8,7 @@ ENVIRONMENT := .venv/.complete
 JARS := flink/target/jars/.complete
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up down status logs clean
+.PHONY: help setup up down env status logs clean
 
 help: ## List the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-16s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,6 +32,9 @@ $(JARS): flink/pom.xml | $(ENVIRONMENT)
 
 up: setup ## Start the platform, and wait until it is healthy
 	@$(VENV)/python -m local up
+
+env: ## Print the environment of Airflow for a shell: eval "$$(make -s env)"
+	@$(VENV)/python -m local env
 
 down: ## Stop the platform; its data is kept
 	@$(VENV)/python -m local down

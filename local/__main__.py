@@ -1,9 +1,10 @@
-"""The embedded platform: `python -m local up|down|status|logs|clean`."""
+"""The embedded platform: `python -m local up|down|env|status|logs|clean`."""
 
 import argparse
 import contextlib
 import fcntl
 import os
+import shlex
 import shutil
 import sys
 import time
@@ -12,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import psutil
 
-from local import config, flink, postgres, preflight, supervision
+from local import airflow, config, flink, postgres, preflight, supervision
 from local.config import Platform, PlatformError
 from local.parts import Part, parts
 from local.start import start
@@ -42,7 +43,21 @@ def up(_: argparse.Namespace) -> None:
             flink.configure(platform)
             supervisor.launch(everything)
         start(platform, supervisor, everything)
-    print(f"The platform is up ({time.monotonic() - began:.1f} s). Flink: http://127.0.0.1:{platform.port('FLINK_REST_PORT')}")
+    print(f"The platform is up ({time.monotonic() - began:.1f} s).\n{addresses(platform)}")
+
+
+def addresses(platform: Platform) -> str:
+    """Where a person finds the platform."""
+    return (
+        f"  Airflow  http://127.0.0.1:{platform.port('AIRFLOW_PORT')}  (admin / {platform.values['AIRFLOW_ADMIN_PASSWORD']})\n"
+        f"  Flink    http://127.0.0.1:{platform.port('FLINK_REST_PORT')}"
+    )
+
+
+def env(_: argparse.Namespace) -> None:
+    """Print the environment of Airflow and the DAGs, for a shell: eval "$(make -s env)"."""
+    for name, value in airflow.environment(config.load()).items():
+        print(f"export {name}={shlex.quote(value)}")
 
 
 def down(_: argparse.Namespace) -> None:
@@ -107,7 +122,7 @@ def _row(platform: Platform, part: Part, info: dict | None) -> tuple[str, ...]:
     state = (part.probe() or "healthy") if running else (info["statename"].lower() if info else "stopped")
     memory = sum(_rss(process) for process in supervision.family(info["pid"])) if running else None
     log = platform.logs / f"{part.name}.log"
-    return (part.name, state, str(info["pid"]) if running else "-", str(platform.port(part.port)),
+    return (part.name, state, str(info["pid"]) if running else "-", str(platform.port(part.port)) if part.port else "-",
             "-" if memory is None else f"{memory / 1e6:.0f}", str(log))  # fmt: skip
 
 
@@ -133,7 +148,7 @@ def main() -> int:
     """Run one verb."""
     parser = argparse.ArgumentParser(prog="python -m local", description=__doc__)
     verbs = parser.add_subparsers(required=True, metavar="verb")
-    for verb in (up, down, status, logs, clean):
+    for verb in (up, down, env, status, logs, clean):
         command = verbs.add_parser(verb.__name__, help=verb.__doc__)
         command.set_defaults(verb=verb)
         if verb is logs:

@@ -48,6 +48,10 @@ SECRETS = {
 }
 
 
+# What a user may set, kept until it is set anew. ALERTS_URL: an Apprise address (slack://, mailto://, json://, ...).
+OPTIONS = ("ALERTS_URL",)
+
+
 class PlatformError(Exception):
     """Something that stops a verb; the message says what failed and what to do next."""
 
@@ -98,6 +102,7 @@ def create() -> Platform:
     home = state_folder()
     stored = _read(home / "env")
     values = {"LAKEHOUSE_HOME": str(home), "LAKEHOUSE_WAREHOUSE": f"file://{home}/warehouse"}
+    values |= {name: os.environ.get(name, stored.get(name, "")) for name in OPTIONS}
     values |= {name: str(port) for name, port in _ports(stored).items()}
     values |= {name: stored.get(name) or make() for name, make in SECRETS.items()}
     platform = Platform(home, stored | values)

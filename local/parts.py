@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from local import flink, java, kafka, postgres, probes, registry
+from local import airflow, flink, java, kafka, postgres, probes, registry
 from local.config import Platform
 
 
@@ -21,7 +21,7 @@ class Part:
 
     name: str
     command: Callable[[], list[str]]
-    port: str
+    port: str | None
     probe: probes.Probe
     environment: dict[str, str] = field(default_factory=dict)
     needs: tuple[str, ...] = ()
@@ -36,6 +36,7 @@ def parts(platform: Platform) -> list[Part]:
     """Every part, in the reverse of the order in which they stop: who writes stops before who stores."""
     port = platform.port
     flink_environment = flink.environment(platform)
+    airflow_environment = airflow.environment(platform)
     return [
         Part(
             name="postgres",
@@ -84,5 +85,29 @@ def parts(platform: Platform) -> list[Part]:
             port="FLINK_GATEWAY_PORT",
             probe=probes.http_ok(port("FLINK_GATEWAY_PORT"), "/info"),
             environment=flink_environment,
+        ),
+        Part(
+            name="airflow-api-server",
+            command=lambda: airflow.command("api-server"),
+            port="AIRFLOW_PORT",
+            probe=probes.http_ok(port("AIRFLOW_PORT"), "/api/v2/version"),
+            environment=airflow_environment,
+            needs=("postgres",),
+            prepare=lambda: airflow.prepare(platform),
+        ),
+        *(
+            Part(
+                name=f"airflow-{component}",
+                command=lambda component=component: airflow.command(component),
+                port=None,
+                probe=probes.http_ok(
+                    port("AIRFLOW_PORT"),
+                    "/api/v2/monitor/health",
+                    lambda health, name=component.replace("-", "_"): health[name]["status"] == "healthy",
+                ),
+                environment=airflow_environment,
+                needs=("airflow-api-server",),
+            )
+            for component in ("dag-processor", "triggerer", "scheduler")
         ),
     ]

@@ -140,3 +140,14 @@ def _rows_at(table: Table, epoch_ms: int) -> int:
     """Rows of the newest snapshot that was current at that moment, 0 before the first."""
     snapshot = table.snapshot_as_of_timestamp(epoch_ms)
     return int(snapshot.summary["total-records"]) if snapshot and snapshot.summary else 0
+
+
+def platform_health() -> list[JobHealth]:
+    """Both streaming jobs now, judged by the variable `health_thresholds`.
+
+    :raises FlinkError, AirflowException: Flink, Kafka or the catalog cannot be asked; the message says which
+    """
+    from airflow.sdk import Variable
+
+    limits = Thresholds(**Variable.get("health_thresholds", deserialize_json=True))
+    return [check(flow, limits) for flow in platform_flows(Variable.get("taxi_topic"))]

@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from .errors import GeneratorError
 
@@ -140,19 +140,20 @@ def schema_id(registry: str, subject: str) -> int:
     import requests
 
     parts = urlsplit(registry)
-    shown = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()  # without a password
+    login = (unquote(parts.username), unquote(parts.password or "")) if parts.username else None
+    # Without the login, so that no message tells it.
+    url = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl().rstrip("/")
     try:
-        answer = requests.get(f"{registry.rstrip('/')}/subjects/{subject}/versions/latest", timeout=(3, 10))
+        answer = requests.get(f"{url}/subjects/{subject}/versions/latest", auth=login, timeout=(3, 10))
         if answer.status_code == 404:
             raise GeneratorError(
-                f"Schema registry {shown} has no subject {subject}. "
+                f"Schema registry {url} has no subject {subject}. "
                 "Next: register the contract (run the DAG flink_jobs), or send without a registry."
             )
         answer.raise_for_status()
         return int(answer.json()["id"])
     except (requests.RequestException, ValueError, KeyError, TypeError) as error:
-        why = str(error).replace(registry, shown) if registry != shown else str(error)
         raise GeneratorError(
-            f"Schema registry {shown} gives no id of {subject}: {why}. "
+            f"Schema registry {url} gives no id of {subject}: {error}. "
             "Next: start it, correct the address, or send without a registry."
         ) from error

@@ -195,6 +195,22 @@ def test_what_is_wrong_in_a_file_is_said(tmp_path, lines, problem):
     assert "Next: " in str(error.value)
 
 
+def test_what_breaks_off_later_is_said(tmp_path):
+    row = "2024-01-01 00:00:00,2024-01-01 00:10:00,1.0,5.0"
+    head = "tpep_pickup_datetime,tpep_dropoff_datetime,trip_distance,fare_amount"
+    wide = csv(tmp_path / "wide.csv", head, *[row] * 40_000, row + ",more")
+    cut = parquet(
+        tmp_path / "cut.parquet", **of_2024(50_000, fare_amount=np.random.default_rng(1).random(50_000))
+    )
+    with cut.open("r+b") as file:
+        file.seek(cut.stat().st_size // 2)
+        file.write(b"\xff" * 50_000)
+    for path in (wide, cut):
+        with pytest.raises(GeneratorError, match=r"cannot be read after row [1-9][0-9,]+: .*Next: ") as error:
+            events(TripFile(path))
+        assert str(path) in str(error.value)
+
+
 def test_unreadable_paths(tmp_path):
     (tmp_path / "noise").write_bytes(b"\x00\xff\xfe" * 1_000)
     (tmp_path / "cut.parquet").write_bytes(b"PAR1" + b"\x00" * 100)

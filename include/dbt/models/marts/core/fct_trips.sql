@@ -1,5 +1,6 @@
 {{ config(materialized="incremental", incremental_strategy="append", on_schema_change="fail") }}
 
+-- depends_on: {{ ref("stg_trips") }}
 -- Every trip of Silver, once. The staged trips overlap with those of earlier runs: what is here already is left out. A
 -- trip's id covers its pickup time, so only the days at hand are searched.
 select

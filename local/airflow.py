@@ -1,0 +1,73 @@
+"""Airflow's components: one environment for all of them, for shells and for tests."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from local.config import ROOT, Platform, PlatformError, write_private
+
+BIN = Path(sys.prefix) / "bin"
+MIGRATE_LIMIT_S = 180
+
+
+def environment(platform: Platform) -> dict[str, str]:
+    """All that Airflow, dbt and the DAGs find by environment variable."""
+    url = f"http://127.0.0.1:{platform.port('AIRFLOW_PORT')}"
+    password = platform.values["POSTGRES_AIRFLOW_PASSWORD"]
+    database = f"airflow:{password}@127.0.0.1:{platform.port('POSTGRES_PORT')}/airflow"
+    settings = {
+        "AIRFLOW_HOME": platform.home / "airflow",
+        "AIRFLOW__CORE__DAGS_FOLDER": ROOT / "dags",
+        "AIRFLOW__CORE__PLUGINS_FOLDER": ROOT / "plugins",
+        "AIRFLOW__CORE__LOAD_EXAMPLES": False,
+        "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
+        "AIRFLOW__CORE__PARALLELISM": 4,
+        "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": False,
+        "AIRFLOW__CORE__FERNET_KEY": platform.values["AIRFLOW_FERNET_KEY"],
+        "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{url}/execution/",
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": "admin:admin",
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": _passwords(platform),
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"postgresql+psycopg2://{database}",
+        "AIRFLOW__API__HOST": "127.0.0.1",
+        "AIRFLOW__API__PORT": platform.port("AIRFLOW_PORT"),
+        "AIRFLOW__API__BASE_URL": url,
+        "AIRFLOW__API__WORKERS": 1,
+        "AIRFLOW__API__SECRET_KEY": platform.values["AIRFLOW_SECRET_KEY"],
+        "AIRFLOW__API_AUTH__JWT_SECRET": platform.values["AIRFLOW_JWT_SECRET"],
+        "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": 60,
+        "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": 30,
+        "AIRFLOW__DAG_PROCESSOR__PARSING_PROCESSES": 1,
+        "AIRFLOW__LOGGING__BASE_LOG_FOLDER": platform.logs / "airflow",
+        "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": False,
+        "AIRFLOW__COSMOS__ENABLE_TELEMETRY": False,
+        "DBT_SEND_ANONYMOUS_USAGE_STATS": False,
+        "DO_NOT_TRACK": 1,
+        "PYTHONPATH": ROOT / "plugins",
+        "PATH": f"{BIN}:{os.environ['PATH']}",
+    }
+    return platform.values | {name: str(value) for name, value in settings.items()}
+
+
+def command(component: str) -> list[str]:
+    """One component; logs are read from the folder that all of them share, so none serves its own."""
+    serves_logs = component in ("scheduler", "triggerer")
+    return [str(BIN / "airflow"), component, *(["--skip-serve-logs"] if serves_logs else [])]
+
+
+def prepare(platform: Platform) -> None:
+    """Migrate the metadata database, and bring connections, pools and variables into it."""
+    _passwords(platform).parent.mkdir(mode=0o700, exist_ok=True)
+    write_private(_passwords(platform), json.dumps({"admin": platform.values["AIRFLOW_ADMIN_PASSWORD"]}))
+    for step in (["airflow", "db", "migrate"], ["lakehouse.airflow_settings"]):
+        run = subprocess.run(
+            [sys.executable, "-m", *step], env=environment(platform), cwd=ROOT,
+            capture_output=True, text=True, timeout=MIGRATE_LIMIT_S,
+        )  # fmt: skip
+        if run.returncode:
+            raise PlatformError(f"`python -m {' '.join(step)}` failed ({run.returncode}):\n{(run.stderr or run.stdout)[-2000:]}")
+
+
+def _passwords(platform: Platform) -> Path:
+    return platform.home / "airflow" / "passwords.json"
