@@ -7,7 +7,9 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from lakehouse.hooks.flink import FlinkRestHook
+from airflow.sdk.exceptions import AirflowException
+
+from lakehouse.hooks.flink import FlinkError, FlinkRestHook
 from lakehouse.hooks.iceberg import IcebergCatalogHook, row_count
 from lakehouse.hooks.kafka import TopicHook
 
@@ -151,3 +153,11 @@ def platform_health() -> list[JobHealth]:
 
     limits = Thresholds(**Variable.get("health_thresholds", deserialize_json=True))
     return [check(flow, limits) for flow in platform_flows(Variable.get("taxi_topic"))]
+
+
+def unhealthy_reasons() -> list[str]:
+    """What is wrong with the streaming jobs, in words; a part that cannot be asked is one of the reasons."""
+    try:
+        return [reason for job in platform_health() for reason in job.reasons]
+    except (FlinkError, AirflowException) as error:
+        return [str(error)]

@@ -1,0 +1,81 @@
+"""
+# NYC taxi pipeline: Silver to Gold
+
+Every 10 minutes: is the streaming side healthy, then **one `dbt build`**, shown model by model, then **publish**.
+
+| task | does |
+|---|---|
+| `check_flink_health` | jobs RUNNING, checkpoints completing, restarts, rows reaching the tables in time; decides which way the run goes |
+| `alert_flink_down` | sends what is wrong, in words, through the connection `alerts` |
+| `prepare` | pins one version of Silver, and copies the published Gold file for this run to work on |
+| `gold.dbt_build` | seeds, models and tests in one dbt process (DuckDB has one writer) |
+| `gold.<model>` | that model and its tests: green or red as dbt reported |
+| `publish` | checks the ledger, then swaps the Gold file in atomically; never after a failed test |
+
+**By hand**: trigger it in the UI, or `airflow dags test nyc_taxi_pipeline`.
+
+**When a model is red**: its log holds dbt's message. Mend the model or the data, then clear **`prepare` with its downstream
+tasks**: the run starts over from the published file, with one dbt process.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import datetime, timedelta
+
+from airflow.sdk import DAG, get_current_context, task
+from lakehouse.dag_policy import Tag, dag_args, default_args
+from lakehouse.gold_tasks import gold_task_group
+from lakehouse.notifiers.alert import AlertNotifier
+
+ENV = {
+    "LAKEHOUSE_GOLD_PATH": "{{ ti.xcom_pull('prepare')['LAKEHOUSE_GOLD_PATH'] }}",
+    "LAKEHOUSE_SILVER_METADATA": "{{ ti.xcom_pull('prepare')['LAKEHOUSE_SILVER_METADATA'] }}",
+}
+
+with DAG(
+    "nyc_taxi_pipeline",
+    schedule=timedelta(minutes=10),
+    start_date=datetime(2024, 1, 1),
+    default_args=default_args(),
+    **dag_args(__doc__, Tag.PIPELINE, Tag.GOLD),
+):
+
+    @task.branch
+    def check_flink_health() -> str:
+        """Judge both streaming jobs; the reasons are in the log and go to the alert."""
+        from lakehouse.health import unhealthy_reasons
+
+        reasons = unhealthy_reasons()
+        get_current_context()["ti"].xcom_push(key="reasons", value=reasons)
+        return "alert_flink_down" if reasons else "prepare"
+
+    @task
+    def alert_flink_down() -> list[str]:
+        """Tell people what is wrong with the streaming jobs."""
+        context = get_current_context()
+        reasons = context["ti"].xcom_pull("check_flink_health", key="reasons")
+        AlertNotifier("Flink is not healthy", "; ".join(reasons)).notify(context)
+        return reasons
+
+    @task
+    def prepare(run_id: str) -> dict[str, str]:
+        """Pin Silver's version; copy the published Gold file to this run's own."""
+        from lakehouse import gold_file
+
+        return gold_file.prepare(run_id)
+
+    @task
+    def publish(env: dict[str, str]) -> dict[str, int | None]:
+        """Check the ledger, then swap the file in."""
+        from lakehouse import gold_file
+
+        ledger = gold_file.publish(env)
+        print(ledger)
+        return asdict(ledger)
+
+    prepared = prepare(run_id="{{ run_id }}")
+    gold = gold_task_group("gold", ENV)
+    check_flink_health() >> [alert_flink_down(), prepared]
+    prepared >> gold
+    gold.children["gold.dbt_build"] >> publish(prepared)

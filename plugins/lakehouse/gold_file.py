@@ -1,0 +1,89 @@
+"""The Gold file: each pipeline run builds in a copy of its own, and readers get it by one atomic rename.
+
+DuckDB has one writer, and a reader blocks it: a BI tool that has the published file open never meets the build, two runs
+at once never meet each other, and a failed run leaves the published file as it was.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from pathlib import Path
+
+from airflow.sdk import Variable
+from airflow.sdk.exceptions import AirflowException
+
+from lakehouse.hooks.iceberg import IcebergCatalogHook, row_count
+from lakehouse.ledger import Ledger, read_ledger
+
+FILE_NAME = "gold.duckdb"
+KEEP_RUNS = 3
+
+
+def published_file() -> Path:
+    """Path of the file that readers open."""
+    return Path(Variable.get("gold_dir")) / FILE_NAME
+
+
+def prepare(run_id: str) -> dict[str, str]:
+    """Give the run its own copy of the published file and one version of Silver to read.
+
+    Running it again for the same run starts over. Copies of older runs that never published go, all but the newest few.
+
+    :return: the environment of the run's dbt process
+    """
+    published = published_file()
+    runs = published.parent / "runs"
+    work = runs / hashlib.sha256(run_id.encode()).hexdigest()[:12] / FILE_NAME
+    shutil.rmtree(work.parent, ignore_errors=True)
+    work.parent.mkdir(parents=True)
+    for old in sorted(runs.iterdir(), key=lambda folder: folder.stat().st_mtime, reverse=True)[KEEP_RUNS:]:
+        shutil.rmtree(old, ignore_errors=True)
+    if published.exists():
+        shutil.copyfile(published, work)
+    silver = IcebergCatalogHook().table("silver.cleaned_trips")
+    if silver.current_snapshot() is None:
+        raise AirflowException("silver.cleaned_trips holds no snapshot yet: run taxi_trip_generator, then clear this task")
+    return {"LAKEHOUSE_GOLD_PATH": str(work), "LAKEHOUSE_SILVER_METADATA": silver.metadata_location}
+
+
+def publish(env: dict[str, str]) -> Ledger:
+    """Check that Gold holds every trip of its Silver version, then swap it in for readers.
+
+    Running it again after it succeeded finds its file gone and changes nothing.
+
+    :raises AirflowException: rows are missing or doubled; the published file stays as it was
+    """
+    work = Path(env["LAKEHOUSE_GOLD_PATH"])
+    built = count_trips(work) if work.exists() else count_trips(published_file())
+    if work.exists():
+        expected = _silver_rows(env["LAKEHOUSE_SILVER_METADATA"])
+        if built != expected:
+            raise AirflowException(f"fct_trips holds {built:,} rows, its version of Silver {expected:,}: not published. Clear `prepare`.")
+    ledger = read_ledger(Variable.get("taxi_topic"), fct_trips=built)
+    if ledger.errors:
+        raise AirflowException(f"The ledger is not balanced, Gold is not published: {'; '.join(ledger.errors)}\n{ledger}")
+    if work.exists():
+        os.replace(work, published_file())
+        shutil.rmtree(work.parent)
+    return ledger
+
+
+def count_trips(file: Path) -> int:
+    """Rows of `fct_trips` in a Gold file.
+
+    :raises AirflowException: there is no such file
+    """
+    import duckdb
+
+    if not file.exists():
+        raise AirflowException(f"There is no Gold file {file}: trigger nyc_taxi_pipeline to build one")
+    with duckdb.connect(str(file), read_only=True) as connection:
+        return connection.execute("SELECT count(*) FROM fct_trips").fetchone()[0]
+
+
+def _silver_rows(metadata_location: str) -> int:
+    from pyiceberg.table import StaticTable
+
+    return row_count(StaticTable.from_metadata(metadata_location))
