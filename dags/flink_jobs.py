@@ -7,7 +7,7 @@ Keeps the streaming jobs as `include/sql/` declares them: **Kafka â†’ `bronze` â
 |---|---|
 | `wait_for_cluster` | waits until the JobManager, a TaskManager and the SQL Gateway answer |
 | `create_topic`, `register_contract`, `create_tables` | what the jobs need, created where it is missing |
-| `deploy_bronze`, `deploy_silver` | same SQL and running: nothing; other SQL: stop with savepoint, start from it; not running: start from the newest checkpoint |
+| `deploy_bronze`, `deploy_silver` | running with this SQL: nothing; with other SQL: savepoint, start from it; not running: newest checkpoint |
 | `check_health` | fails with the reasons when a job runs but rows do not reach its tables |
 
 **Runs** every 5 minutes and whenever you trigger it: a run with nothing to do changes nothing, and two runs at once deploy once.
@@ -23,6 +23,7 @@ from pathlib import Path
 
 from airflow.sdk import DAG, Variable, task
 from airflow.sdk.exceptions import AirflowException
+
 from lakehouse.dag_policy import Tag, dag_args, default_args
 from lakehouse.operators.flink import FlinkClusterSensor, FlinkJobOperator, FlinkSqlOperator
 
@@ -73,4 +74,10 @@ with DAG(
         task_id="deploy_silver", job="silver", sql=["00-init.sql", "06-silver.sql"], sink="silver.cleaned_trips"
     )
 
-    wait_for_cluster >> [create_topic(), register_contract(), create_tables] >> deploy_bronze >> deploy_silver >> check_health()
+    (
+        wait_for_cluster
+        >> [create_topic(), register_contract(), create_tables]
+        >> deploy_bronze
+        >> deploy_silver
+        >> check_health()
+    )

@@ -5,7 +5,7 @@ Every 10 minutes: is the streaming side healthy, then **one `dbt build`**, shown
 
 | task | does |
 |---|---|
-| `check_flink_health` | jobs RUNNING, checkpoints completing, restarts, rows reaching the tables in time; decides which way the run goes |
+| `check_flink_health` | jobs RUNNING, checkpoints completing, few restarts, rows reaching the tables in time: decides the way |
 | `alert_flink_down` | sends what is wrong, in words, through the connection `alerts` |
 | `prepare` | pins one version of Silver, and copies the published Gold file for this run to work on |
 | `gold.dbt_build` | seeds, models and tests in one dbt process (DuckDB has one writer) |
@@ -24,6 +24,7 @@ from dataclasses import asdict
 from datetime import datetime, timedelta
 
 from airflow.sdk import DAG, get_current_context, task
+
 from lakehouse.dag_policy import Tag, dag_args, default_args
 from lakehouse.gold_tasks import gold_task_group
 from lakehouse.notifiers.alert import AlertNotifier

@@ -20,6 +20,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from airflow.sdk import DAG, Param, Variable, get_current_context, task
+
 from lakehouse.dag_policy import Tag, dag_args, default_args
 
 with DAG(
@@ -31,7 +32,9 @@ with DAG(
     params={
         "events": Param(10_000, type="integer", minimum=1, description="How many trips"),
         "mode": Param("burst", enum=["burst", "batch", "realtime"], description="How they are paced"),
-        "rate": Param(None, type=["null", "number"], exclusiveMinimum=0, description="Events per second (batch, realtime)"),
+        "rate": Param(
+            None, type=["null", "number"], exclusiveMinimum=0, description="Events per second (batch, realtime)"
+        ),
         "seed": Param(42, type="integer", minimum=0, description="Of synthetic trips"),
         "source": Param(None, type=["null", "string"], description="A TLC file instead of synthetic trips"),
     },
@@ -42,6 +45,7 @@ with DAG(
     def generate() -> dict:
         """Produce the trips that the form asks for, and return the generator's summary."""
         from airflow.sdk import BaseHook
+
         from lakehouse import generator
 
         return generator.run(

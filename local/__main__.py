@@ -110,7 +110,9 @@ def clean(arguments: argparse.Namespace) -> None:
         raise PlatformError(f"the platform in {platform.home} is running: make down first")
     if not arguments.yes:
         size_mb = sum(file.stat().st_size for file in platform.home.rglob("*") if file.is_file()) / 1e6
-        question = f"Delete {platform.home} ({size_mb:.0f} MB: Kafka's topics, tables, Airflow's history, secrets)? [y/N] "
+        question = (
+            f"Delete {platform.home} ({size_mb:.0f} MB: Kafka's topics, tables, Airflow's history, secrets)? [y/N] "
+        )
         if not sys.stdin.isatty() or input(question).strip().lower() not in ("y", "yes"):
             raise PlatformError("nothing was deleted (a script says it with --yes)")
     shutil.rmtree(platform.home)

@@ -66,7 +66,9 @@ def prepare(platform: Platform) -> None:
             capture_output=True, text=True, timeout=MIGRATE_LIMIT_S,
         )  # fmt: skip
         if run.returncode:
-            raise PlatformError(f"`python -m {' '.join(step)}` failed ({run.returncode}):\n{(run.stderr or run.stdout)[-2000:]}")
+            raise PlatformError(
+                f"`python -m {' '.join(step)}` failed ({run.returncode}):\n{(run.stderr or run.stdout)[-2000:]}"
+            )
 
 
 def _passwords(platform: Platform) -> Path:

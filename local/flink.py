@@ -31,7 +31,14 @@ def jobmanager(platform: Platform) -> list[str]:
     """The JobManager of a session cluster."""
     jvm, dynamic = _memory(platform, "JM")
     main = "org.apache.flink.runtime.entrypoint.StandaloneSessionClusterEntrypoint"
-    return [*_java(platform, "flink-jobmanager", jvm), main, *_conf_dir(platform), "--executionMode", "cluster", *dynamic]
+    return [
+        *_java(platform, "flink-jobmanager", jvm),
+        main,
+        *_conf_dir(platform),
+        "--executionMode",
+        "cluster",
+        *dynamic,
+    ]
 
 
 def taskmanager(platform: Platform) -> list[str]:
@@ -68,7 +75,11 @@ def _java(platform: Platform, name: str, jvm: list[str]) -> list[str]:
 
 def _class_path(platform: Platform) -> str:
     """Flink, its connectors and Iceberg; the 64 MB of AWS only for a warehouse that lies there."""
-    jars = [*(HOME / "lib").glob("*.jar"), *(HOME / "opt").glob("flink-sql-client-*.jar"), *(JARS / "flink").glob("*.jar")]
+    jars = [
+        *(HOME / "lib").glob("*.jar"),
+        *(HOME / "opt").glob("flink-sql-client-*.jar"),
+        *(JARS / "flink").glob("*.jar"),
+    ]
     if not platform.values["LAKEHOUSE_WAREHOUSE"].startswith("s3"):
         jars = [jar for jar in jars if not jar.name.startswith("iceberg-aws-bundle")]
     return ":".join(str(jar) for jar in sorted(jars))

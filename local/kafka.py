@@ -29,8 +29,6 @@ def prepare(platform: Platform) -> None:
     cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
     tool = ["kafka.tools.StorageTool", "format", "-c", str(folder / "server.properties"), "-t", cluster]
     fast = ["-XX:TieredStopAtLevel=1", f"-Dlog4j2.configurationFile={CONF}/kafka-log4j2.yaml"]
-    run = subprocess.run(
-        [*java(), *fast, "-cp", _class_path(), *tool], capture_output=True, text=True, timeout=60
-    )
+    run = subprocess.run([*java(), *fast, "-cp", _class_path(), *tool], capture_output=True, text=True, timeout=60)
     if run.returncode:
         raise PlatformError(f"formatting Kafka's storage in {folder} failed: {(run.stderr or run.stdout).strip()}")

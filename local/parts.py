@@ -36,7 +36,6 @@ def parts(platform: Platform) -> list[Part]:
     """Every part, in the reverse of the order in which they stop: who writes stops before who stores."""
     port = platform.port
     flink_environment = flink.environment(platform)
-    airflow_environment = airflow.environment(platform)
     return [
         Part(
             name="postgres",
@@ -91,23 +90,26 @@ def parts(platform: Platform) -> list[Part]:
             command=lambda: airflow.command("api-server"),
             port="AIRFLOW_PORT",
             probe=probes.http_ok(port("AIRFLOW_PORT"), "/api/v2/version"),
-            environment=airflow_environment,
+            environment=airflow.environment(platform),
             needs=("postgres",),
             prepare=lambda: airflow.prepare(platform),
         ),
-        *(
-            Part(
-                name=f"airflow-{component}",
-                command=lambda component=component: airflow.command(component),
-                port=None,
-                probe=probes.http_ok(
-                    port("AIRFLOW_PORT"),
-                    "/api/v2/monitor/health",
-                    lambda health, name=component.replace("-", "_"): health[name]["status"] == "healthy",
-                ),
-                environment=airflow_environment,
-                needs=("airflow-api-server",),
-            )
-            for component in ("dag-processor", "triggerer", "scheduler")
-        ),
+        *(_airflow_daemon(platform, component) for component in ("dag-processor", "triggerer", "scheduler")),
     ]
+
+
+def _airflow_daemon(platform: Platform, component: str) -> Part:
+    """A component of Airflow that listens on no port: its heartbeat is what the API server tells."""
+    healthy = probes.http_ok(
+        platform.port("AIRFLOW_PORT"),
+        "/api/v2/monitor/health",
+        lambda health: health[component.replace("-", "_")]["status"] == "healthy",
+    )
+    return Part(
+        name=f"airflow-{component}",
+        command=lambda: airflow.command(component),
+        port=None,
+        probe=healthy,
+        environment=airflow.environment(platform),
+        needs=("airflow-api-server",),
+    )

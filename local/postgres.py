@@ -61,7 +61,13 @@ def prepare(platform: Platform) -> None:
     if account():
         shutil.chown(draft, account())
         shutil.chown(password, account())
-    options = ["--username=postgres", f"--pwfile={password}", "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C.UTF-8"]
+    options = [
+        "--username=postgres",
+        f"--pwfile={password}",
+        "--auth=scram-sha-256",
+        "--encoding=UTF8",
+        "--locale=C.UTF-8",
+    ]
     run = subprocess.run(
         [str(BIN / "initdb"), f"--pgdata={draft}", *options],
         user=account(), cwd="/", capture_output=True, text=True, timeout=120,

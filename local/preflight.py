@@ -47,7 +47,9 @@ def check_java() -> "list[str]":
     if major in JAVA_MAJORS and (home / "bin" / "javac").is_file():
         return []
     if major is None:
-        what = f"JAVA_HOME={home} holds no Java" if home else "no Java found (JAVA_HOME is not set, no `java` on the PATH)"
+        what = (
+            f"JAVA_HOME={home} holds no Java" if home else "no Java found (JAVA_HOME is not set, no `java` on the PATH)"
+        )
     elif major in JAVA_MAJORS:
         what = f"Java {major} in {home} is a runtime only: the compiler `javac` is missing"
     else:
@@ -74,7 +76,9 @@ def check_tools() -> "list[str]":
     missing = []
     for tool, package in {"mvn": "maven", "make": "make"}.items():
         if shutil.which(tool) is None:
-            missing.append(f"`{tool}` is not on the PATH. Get it: `apt-get install {package}` or `brew install {package}`")
+            missing.append(
+                f"`{tool}` is not on the PATH. Get it: `apt-get install {package}` or `brew install {package}`"
+            )
     if os.geteuid() == 0 and shutil.which("useradd") is None:
         missing.append("`useradd` is not on the PATH (PostgreSQL never runs as root). Run as a normal user instead")
     return missing
@@ -103,7 +107,9 @@ def main() -> int:
     """Print every problem; the exit status says whether there was one."""
     found = problems()
     if found:
-        print("This machine lacks something that the platform needs (nothing was started or installed):", file=sys.stderr)
+        print(
+            "This machine lacks something that the platform needs (nothing was started or installed):", file=sys.stderr
+        )
         for problem in found:
             print(f"  - {problem}", file=sys.stderr)
     return 1 if found else 0

@@ -1,5 +1,6 @@
 """The supervisor daemon that keeps the parts running, and the processes that belong to a platform."""
 
+import contextlib
 import hashlib
 import os
 import pwd
@@ -129,7 +130,9 @@ def ports_taken(ports: dict[str, int]) -> list[str]:
                 holders[connection.laddr.port] = describe(psutil.Process(connection.pid))
     except psutil.Error:
         pass  # only root may see everybody's; the port is named anyway
-    return [f"{name}={port} is held by {holders.get(port, 'a process of another user')}" for name, port in taken.items()]
+    return [
+        f"{name}={port} is held by {holders.get(port, 'a process of another user')}" for name, port in taken.items()
+    ]
 
 
 def _free(port: int) -> bool:
@@ -143,10 +146,8 @@ def _free(port: int) -> bool:
 
 
 def _signal(send: object) -> None:
-    try:
+    with contextlib.suppress(psutil.NoSuchProcess):
         send()
-    except psutil.NoSuchProcess:
-        pass
 
 
 def _socket_path(home: Path) -> Path:

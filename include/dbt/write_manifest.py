@@ -12,7 +12,7 @@ from pathlib import Path
 
 PROJECT = Path(__file__).parent
 MANIFEST = PROJECT / "manifest.json"
-KINDS = ("nodes", "sources", "exposures")
+KINDS = ("nodes", "sources")
 FIELDS = ("unique_id", "resource_type", "package_name", "name", "original_file_path", "fqn", "tags", "freshness")
 CONFIG = ("enabled", "materialized", "meta", "tags")
 

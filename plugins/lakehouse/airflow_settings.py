@@ -56,7 +56,11 @@ def load(path: Path = SETTINGS_FILE, environment: Mapping[str, str] = os.environ
         return AirflowSettings(
             connections={c["conn_id"]: _connection(c) for c in declared["connections"]},
             pools={
-                p["pool_name"]: {"slots": p["pool_slot"], "description": p["pool_description"], "include_deferred": False}
+                p["pool_name"]: {
+                    "slots": p["pool_slot"],
+                    "description": p["pool_description"],
+                    "include_deferred": False,
+                }
                 for p in declared["pools"]
             },
             variables={v["variable_name"]: v["variable_value"] for v in declared["variables"]},

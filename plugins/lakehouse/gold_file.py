@@ -44,7 +44,9 @@ def prepare(run_id: str) -> dict[str, str]:
         shutil.copyfile(published, work)
     silver = IcebergCatalogHook().table("silver.cleaned_trips")
     if silver.current_snapshot() is None:
-        raise AirflowException("silver.cleaned_trips holds no snapshot yet: run taxi_trip_generator, then clear this task")
+        raise AirflowException(
+            "silver.cleaned_trips holds no snapshot yet: run taxi_trip_generator, then clear this task"
+        )
     return {"LAKEHOUSE_GOLD_PATH": str(work), "LAKEHOUSE_SILVER_METADATA": silver.metadata_location}
 
 
@@ -60,10 +62,14 @@ def publish(env: dict[str, str]) -> Ledger:
     if work.exists():
         expected = _silver_rows(env["LAKEHOUSE_SILVER_METADATA"])
         if built != expected:
-            raise AirflowException(f"fct_trips holds {built:,} rows, its version of Silver {expected:,}: not published. Clear `prepare`.")
+            raise AirflowException(
+                f"fct_trips holds {built:,} rows, its version of Silver {expected:,}: not published. Clear `prepare`."
+            )
     ledger = read_ledger(Variable.get("taxi_topic"), fct_trips=built)
     if ledger.errors:
-        raise AirflowException(f"The ledger is not balanced, Gold is not published: {'; '.join(ledger.errors)}\n{ledger}")
+        raise AirflowException(
+            f"The ledger is not balanced, Gold is not published: {'; '.join(ledger.errors)}\n{ledger}"
+        )
     if work.exists():
         os.replace(work, published_file())
         shutil.rmtree(work.parent)

@@ -131,10 +131,14 @@ def check(flow: Flow, limits: Thresholds) -> JobHealth:
             f"(limit {limits.checkpoint_age_s:g} s)"
         )
     if duration is not None and duration > limits.checkpoint_duration_s:
-        reasons.append(f"the last checkpoint of Flink job {flow.job} took {duration:.0f} s (limit {limits.checkpoint_duration_s:g} s)")
+        reasons.append(
+            f"the last checkpoint of Flink job {flow.job} took {duration:.0f} s (limit {limits.checkpoint_duration_s:g} s)"
+        )
     if overdue:
         committed = "there was no commit yet" if commit_age is None else f"the last commit is {commit_age:.0f} s old"
-        reasons.append(f"{overdue:,} rows older than {limits.overdue_s:g} s have not reached {' or '.join(flow.sinks)}; {committed}")
+        reasons.append(
+            f"{overdue:,} rows older than {limits.overdue_s:g} s have not reached {' or '.join(flow.sinks)}; {committed}"
+        )
     return JobHealth(flow.job, run.state, restarts, checkpoint_age, duration, lag, overdue, commit_age, tuple(reasons))
 
 

@@ -94,7 +94,13 @@ class JobDeployer:
             if run is None:
                 return self._start(job, self._state_to_restore(job))
             if self.flink.parameters(run.job_id).get("lakehouse.fingerprint") == job.fingerprint:
-                log.info("Flink job %s (%s) is %s with fingerprint %s: nothing to do", job.name, run.job_id, run.state, job.fingerprint)
+                log.info(
+                    "Flink job %s (%s) is %s with fingerprint %s: nothing to do",
+                    job.name,
+                    run.job_id,
+                    run.state,
+                    job.fingerprint,
+                )
                 return Deployment(job.name, "unchanged", run.job_id, job.fingerprint)
             return self._upgrade(job, run)
 
@@ -102,7 +108,9 @@ class JobDeployer:
         log.info("Flink job %s (%s) runs other SQL or options: stopping it with a savepoint", job.name, run.job_id)
         savepoint = self.flink.stop_with_savepoint(run.job_id, job.savepoint_dir, SAVEPOINT_LIMIT_S)
         wait_until(
-            lambda: self.flink.live_run(job.name) is None, f"end of Flink job {job.name} after its savepoint", RUNNING_LIMIT_S
+            lambda: self.flink.live_run(job.name) is None,
+            f"end of Flink job {job.name} after its savepoint",
+            RUNNING_LIMIT_S,
         )
         return self._start(job, savepoint, action="upgraded")
 

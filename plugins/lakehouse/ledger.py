@@ -6,7 +6,7 @@ As a command: `python -m lakehouse.ledger`.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from lakehouse.hooks.iceberg import IcebergCatalogHook, row_count
 from lakehouse.hooks.kafka import TopicHook

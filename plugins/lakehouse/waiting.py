@@ -10,9 +10,7 @@ from tenacity import RetryError, Retrying, retry_if_result, stop_after_delay, wa
 T = TypeVar("T")
 
 
-def wait_until(
-    probe: Callable[[], T], what: str, limit_s: float, on_timeout: Callable[[], str] | None = None
-) -> T:
+def wait_until(probe: Callable[[], T], what: str, limit_s: float, on_timeout: Callable[[], str] | None = None) -> T:
     """Call `probe` until it returns something true, and return that.
 
     :param what: the awaited condition in words, for the message

@@ -44,7 +44,9 @@ class Plugin(BasePlugin):
 def _extension(name: str) -> Path:
     package = importlib.util.find_spec(f"duckdb_extension_{name}")
     if package is None:
-        raise RuntimeError(f"DuckDB's {name} extension is missing: pip install duckdb-extension-{name}=={duckdb.__version__}")
+        raise RuntimeError(
+            f"DuckDB's {name} extension is missing: pip install duckdb-extension-{name}=={duckdb.__version__}"
+        )
     return Path(package.origin).parent / "extensions" / f"v{duckdb.__version__}" / f"{name}.duckdb_extension"
 
 

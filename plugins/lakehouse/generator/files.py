@@ -63,9 +63,7 @@ class TripFile:
         self.unknown_codes: dict[str, set[str]] = {}
         needed = [name for name in _NEEDED if name in self.missing]
         if needed:
-            raise self._error(
-                f"has no column {', '.join(needed)}, only {', '.join(self._source)}", _GIVE_A_TAXI_FILE
-            )
+            raise self._error(f"has no column {', '.join(needed)}, only {', '.join(self._source)}", _GIVE_A_TAXI_FILE)
 
     def batches(self, limit: int | None = None) -> Iterator[pa.RecordBatch]:
         """The rows, up to `limit` of them, in the file's order."""
@@ -133,9 +131,7 @@ class TripFile:
         import pyarrow.csv
 
         # As text, because a type guessed from the first block fails on a later one; events get theirs below.
-        types = pa.csv.ConvertOptions(
-            column_types=dict.fromkeys(self._source, pa.string()), strings_can_be_null=True
-        )
+        types = pa.csv.ConvertOptions(column_types=dict.fromkeys(self._source, pa.string()), strings_can_be_null=True)
         with pa.csv.open_csv(self.path, convert_options=types) as reader:
             yield from reader
 
@@ -171,7 +167,7 @@ class TripFile:
         if kind == TIMESTAMP:
             # Through microseconds, which reads fractions of a second too; an event has whole seconds.
             return values.cast(pa.timestamp("us"), safe=False).cast(pa.timestamp("s"), safe=False)
-        if kind == NUMBER or kind == INTEGER and not pa.types.is_integer(values.type):
+        if kind == NUMBER or (kind == INTEGER and not pa.types.is_integer(values.type)):
             values = values.cast(pa.float64(), safe=False)
         if pa.types.is_floating(values.type):
             values = pc.if_else(pc.is_finite(values), values, None)

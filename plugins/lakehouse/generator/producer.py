@@ -43,7 +43,7 @@ class TripProducer:
         try:
             self._producer = Producer(
                 {**self._config, "error_cb": self._note_broker_error},
-                logger=logging.getLogger(f"{__name__}.librdkafka"),
+                logger=_librdkafka_logger(),
             )
         except KafkaException as error:
             problem = f"Kafka's client refuses its configuration: {error.args[0].str()}."
@@ -133,6 +133,28 @@ class TripProducer:
     def _note_broker_error(self, error: Any) -> None:
         # The first says why; "all brokers are down" follows.
         self._broker_error = self._broker_error or error.str()
+
+
+class _Once(logging.Filter):
+    """While a broker is away, librdkafka says so at every attempt to reach it: once is enough."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._said: set[str] = set()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        text = record.getMessage()
+        new = text not in self._said
+        self._said.add(text)
+        return new
+
+
+def _librdkafka_logger() -> logging.Logger:
+    """A logger of its own for each producer, so that another one's messages are not taken for repeated."""
+    logger = logging.Logger(f"{__name__}.librdkafka")  # noqa: LOG001: registered, it would be everybody's
+    logger.parent = logging.getLogger(__name__)
+    logger.addFilter(_Once())
+    return logger
 
 
 def schema_id(registry: str, subject: str) -> int:

@@ -222,9 +222,7 @@ def _zones(rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray]:
     return _choose(rng, zones[0], n), _choose(rng, zones[1], n)
 
 
-def _distance(
-    rng: np.random.Generator, origin: np.ndarray, destination: np.ndarray, in_town: np.ndarray
-) -> np.ndarray:
+def _distance(rng: np.random.Generator, origin: np.ndarray, destination: np.ndarray, in_town: np.ndarray) -> np.ndarray:
     """Hundredths of a mile, by the kind of the trip."""
     import numpy as np
 

@@ -60,7 +60,11 @@ def _reason(response: Response) -> str:
     except ValueError:
         return response.text[:500]
     lines = [line.strip() for text in errors for line in text.splitlines() if line.strip()]
-    causes = [line for line in lines if line.startswith("Caused by:")] or [line for line in lines if "Exception" in line] or lines
+    causes = (
+        [line for line in lines if line.startswith("Caused by:")]
+        or [line for line in lines if "Exception" in line]
+        or lines
+    )
     return (causes[-1] if causes else response.text)[:1000]
 
 

@@ -48,7 +48,9 @@ class IcebergCatalogHook(BaseHook):
         try:
             return self.catalog.load_table(name)
         except NoSuchTableError as error:
-            raise AirflowException(f"Iceberg table {name} does not exist. The DAG flink_jobs creates it: run it first.") from error
+            raise AirflowException(
+                f"Iceberg table {name} does not exist. The DAG flink_jobs creates it: run it first."
+            ) from error
 
     @contextmanager
     def lock(self, name: str, limit_s: float = 300) -> Iterator[None]:
@@ -64,7 +66,9 @@ class IcebergCatalogHook(BaseHook):
             try:
                 connection.execute(text("SELECT pg_advisory_lock(hashtext(:name))"), {"name": name})
             except OperationalError as error:
-                raise TimeoutError(f"Lock {name!r} was held by another run for {limit_s:g} s; try again when it has ended.") from error
+                raise TimeoutError(
+                    f"Lock {name!r} was held by another run for {limit_s:g} s; try again when it has ended."
+                ) from error
             try:
                 yield
             finally:

@@ -35,7 +35,9 @@ class TopicHook(KafkaAdminClientHook):
                 raise AirflowException(f"Kafka topic {self.topic} cannot be created: {error.args[0].str()}") from error
         found = len(self._partitions())
         if found != partitions:
-            raise AirflowException(f"Kafka topic {self.topic} has {found} partitions instead of {partitions}; make them agree first.")
+            raise AirflowException(
+                f"Kafka topic {self.topic} has {found} partitions instead of {partitions}; make them agree first."
+            )
         return f"topic {self.topic} exists"
 
     def end_offsets(self) -> dict[int, int]:
@@ -60,7 +62,9 @@ class TopicHook(KafkaAdminClientHook):
             answers = self.get_conn.list_offsets(request, request_timeout=REQUEST_TIMEOUT_S)
             return {key.partition: answer.result().offset for key, answer in answers.items()}
         except KafkaException as error:
-            raise AirflowException(f"Offsets of Kafka topic {self.topic} cannot be read: {error.args[0].str()}") from error
+            raise AirflowException(
+                f"Offsets of Kafka topic {self.topic} cannot be read: {error.args[0].str()}"
+            ) from error
 
     def _partitions(self) -> list[int]:
         from confluent_kafka import KafkaException

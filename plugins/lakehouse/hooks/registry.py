@@ -5,6 +5,7 @@ from __future__ import annotations
 from airflow.providers.http.hooks.http import HttpHook
 from airflow.sdk.exceptions import AirflowException
 
+
 class SchemaRegistryHook(HttpHook):
     """Registers JSON Schemas; the connection is an ordinary http one."""
 
@@ -20,5 +21,7 @@ class SchemaRegistryHook(HttpHook):
         url = self.url_from_endpoint(f"subjects/{subject}/versions")
         response = session.post(url, json={"schema": schema, "schemaType": "JSON"}, timeout=30)
         if not response.ok:
-            raise AirflowException(f"The schema registry refused {subject}: {response.status_code} {response.text[:500]}")
+            raise AirflowException(
+                f"The schema registry refused {subject}: {response.status_code} {response.text[:500]}"
+            )
         return int(response.json()["id"])

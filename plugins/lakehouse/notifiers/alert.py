@@ -43,7 +43,11 @@ class AlertNotifier(BaseNotifier):
         sender.start()
         sender.join(SEND_LIMIT_S)
         if sender.is_alive():
-            log.error("The alert was not sent within %s s; the connection %r leads to a channel that hangs", SEND_LIMIT_S, ALERTS_CONN_ID)
+            log.error(
+                "The alert was not sent within %s s; the connection %r leads to a channel that hangs",
+                SEND_LIMIT_S,
+                ALERTS_CONN_ID,
+            )
 
     def _describe(self, context: Mapping[str, Any]) -> dict[str, Any]:
         task_instance = context["ti"]

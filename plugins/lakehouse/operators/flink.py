@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.sdk import BaseOperator, BaseSensorOperator, Variable
 
@@ -35,7 +35,7 @@ class FlinkSqlOperator(BaseOperator):
 
     template_fields: Sequence[str] = ("sql",)
     template_ext: Sequence[str] = (".sql",)
-    template_fields_renderers = {"sql": "sql"}
+    template_fields_renderers: ClassVar = {"sql": "sql"}
 
     def __init__(self, *, sql: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)

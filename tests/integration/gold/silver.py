@@ -47,7 +47,7 @@ BY_PICKUP_DATE = PartitionSpec(
 )
 
 # The derived columns of Silver, over a relation that has the others except processed_at.
-DERIVE = f"""
+DERIVE = """
 select
     md5(concat_ws('|',
         coalesce(vendor_id::varchar, ''), strftime(pickup_datetime, '%Y-%m-%d %H:%M:%S'),
@@ -58,7 +58,7 @@ select
     pickup_datetime::date as pickup_date,
     hour(pickup_datetime)::integer as pickup_hour,
     ?::timestamptz as processed_at
-from ({{trips}})
+from ({trips})
 where trip_distance >= 0 and fare_amount >= 0
     and pickup_datetime >= '2024-01-01' and pickup_datetime < '2024-02-01'
 qualify row_number() over (partition by trip_id order by pickup_datetime) = 1

@@ -51,7 +51,5 @@ def real_file() -> Path:
     root = Path(__file__).parents[3]
     path = Path(os.environ.get("LAKEHOUSE_TLC_FILE", root.parent / "shared" / "data" / _REAL_FILE))
     if not path.is_file():
-        pytest.skip(
-            f"TLC's file is not at {path}: set LAKEHOUSE_TLC_FILE to the first 10,000 rows of January 2024"
-        )
+        pytest.skip(f"TLC's file is not at {path}: set LAKEHOUSE_TLC_FILE to the first 10,000 rows of January 2024")
     return path

@@ -45,9 +45,7 @@ def test_a_run_by_hand(kafka, tmp_path):
 
 def test_a_file_with_fewer_rows_than_wanted(kafka, tmp_path):
     path = tmp_path / "short.csv"
-    path.write_text(
-        "vendor_name,pickup_datetime,dropoff_datetime,trip_distance,fare_amount,tolls\nDDS,,,1,1,2\n"
-    )
+    path.write_text("vendor_name,pickup_datetime,dropoff_datetime,trip_distance,fare_amount,tolls\nDDS,,,1,1,2\n")
     done = generator(kafka.servers, "--source", str(path), "--events", "5")
     assert done.returncode == 0
     assert "extra columns: tolls" in done.stdout

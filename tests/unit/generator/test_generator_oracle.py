@@ -72,10 +72,7 @@ def test_the_first_of_a_duplicate_counts():
 
 def test_duplicates_are_found_across_parts_and_batches(monkeypatch, tmp_path):
     monkeypatch.setattr(oracle, "PART_ROWS", 7)
-    trips = [
-        {"tpep_pickup_datetime": datetime(2024, 1, 1 + i % 20, i % 5), "DOLocationID": 1 + i}
-        for i in range(50)
-    ]
+    trips = [{"tpep_pickup_datetime": datetime(2024, 1, 1 + i % 20, i % 5), "DOLocationID": 1 + i} for i in range(50)]
     with Oracle(*JANUARY, tmp_path / "keys") as judge:
         for some in (trips[:30], trips[20:], trips):
             judge.add(batch(*some))
@@ -130,9 +127,7 @@ def test_the_real_file(real_file, tmp_path):
                     "PULocationID",
                     "DOLocationID",
                 )
-                ids.add(
-                    hashlib.md5("|".join([*(row[name] for name in names), *amounts]).encode()).hexdigest()
-                )
+                ids.add(hashlib.md5("|".join([*(row[name] for name in names), *amounts]).encode()).hexdigest())
     assert set(pa.parquet.read_table(tmp_path / "keys")["trip_id"].to_pylist()) == ids
 
 
@@ -152,6 +147,4 @@ def test_cents_agree_with_decimal_arithmetic():
     rng = np.random.default_rng(1)
     values = [*(rng.integers(-(10**7), 10**7, 2_000) / 1_000).tolist(), *rng.normal(0, 1_000, 2_000).tolist()]
     cents = oracle._cents(batch(*({"tip_amount": value} for value in values)), "tip_amount")
-    assert cents.tolist() == [
-        int((Decimal(repr(value)) * 100).to_integral_value(ROUND_HALF_UP)) for value in values
-    ]
+    assert cents.tolist() == [int((Decimal(repr(value)) * 100).to_integral_value(ROUND_HALF_UP)) for value in values]

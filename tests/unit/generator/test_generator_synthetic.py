@@ -77,15 +77,12 @@ def test_alike_trips_of_one_second_differ_in_their_drop_off():
 
 def test_the_trips_look_like_taxi_trips():
     table = trips(8, 100_000)
-    column = {
-        name: table[name].to_numpy()
-        for name in ("payment_type", "tip_amount", "PULocationID", "trip_distance")
-    }
+    column = {name: table[name].to_numpy() for name in ("payment_type", "tip_amount", "PULocationID", "trip_distance")}
     fare, rate = table["fare_amount"].to_numpy(), table["RatecodeID"].to_numpy()
     hour = pc.hour(table["tpep_pickup_datetime"]).to_numpy()
-    minutes = (
-        table["tpep_dropoff_datetime"].to_numpy() - table["tpep_pickup_datetime"].to_numpy()
-    ) / np.timedelta64(60, "s")
+    minutes = (table["tpep_dropoff_datetime"].to_numpy() - table["tpep_pickup_datetime"].to_numpy()) / np.timedelta64(
+        60, "s"
+    )
 
     assert not column["tip_amount"][column["payment_type"] != 1].any()
     assert 0.9 < (column["tip_amount"][column["payment_type"] == 1] > 0).mean() < 0.96
