@@ -151,7 +151,7 @@ class _Once(logging.Filter):
 
 def _librdkafka_logger() -> logging.Logger:
     """A logger of its own for each producer, so that another one's messages are not taken for repeated."""
-    logger = logging.Logger(f"{__name__}.librdkafka")  # noqa: LOG001: registered, it would be everybody's
+    logger = logging.Logger(f"{__name__}.librdkafka")  # noqa: LOG001
     logger.parent = logging.getLogger(__name__)
     logger.addFilter(_Once())
     return logger
