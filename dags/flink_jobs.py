@@ -7,7 +7,7 @@ Keeps the streaming jobs as `include/sql/` declares them: **Kafka â†’ `bronze` â
 |---|---|
 | `wait_for_cluster` | waits until the JobManager, a TaskManager and the SQL Gateway answer |
 | `create_topic`, `register_contract`, `create_tables` | what the jobs need, created where it is missing |
-| `deploy_bronze`, `deploy_silver` | same SQL and running: nothing; other SQL: savepoint and start from it; else: newest checkpoint |
+| `deploy_bronze`, `deploy_silver` | running with this SQL: nothing; other SQL: start from a savepoint; else: newest checkpoint |
 | `check_health` | fails with the reasons when a job runs but rows do not reach its tables |
 
 **Runs** every 5 minutes and whenever you trigger it: a run with nothing to do changes nothing, and two runs at once deploy once.
