@@ -1,19 +1,17 @@
 """Bringing the platform up: every part in its order, with progress, a limit, and a reason when it fails."""
 
-import sys
 import threading
-import time
 import xmlrpc.client
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 
 from local.config import Platform, PlatformError
 from local.parts import Part
+from local.progress import Progress
 from local.supervision import Supervisor
 
 LIMIT_S = 180
 CRASH_LIMIT = 3
 PROBE_EVERY_S = 0.2
-REPORT_EVERY_S = 10
 LOG_LINES = 25
 
 
@@ -24,7 +22,7 @@ class Start:
         self.platform = platform
         self.supervisor = supervisor
         self.parts = parts
-        self.began = time.monotonic()
+        self.progress = Progress()
         self.healthy = {part.name: threading.Event() for part in parts}
         self.waits_for = {part.name: "its turn" for part in parts}
         self.failed = threading.Event()
@@ -33,22 +31,18 @@ class Start:
         """Bring up every part at once, each as soon as what it needs is healthy."""
         with ThreadPoolExecutor(len(self.parts)) as pool:
             pending = {pool.submit(self._bring_up, part): part for part in self.parts}
-            reported = time.monotonic()
             while pending:
                 done, _ = wait(pending, timeout=1, return_when=FIRST_COMPLETED)
                 for future in done:
                     part = pending.pop(future)
                     if future.exception():
                         self.failed.set()
-                        self._clear()
+                        self.progress.clear()
                         raise future.exception()
-                    self._say(f"{part.name} is healthy")
-                if sys.stdout.isatty():
-                    self._show_pending(pending.values())
-                elif pending and time.monotonic() - reported >= REPORT_EVERY_S:
-                    reported = time.monotonic()
-                    self._say("; ".join(f"{part.name}: {self.waits_for[part.name]}" for part in pending.values()))
-        self._clear()
+                    self.progress.done(f"{part.name} is healthy")
+                names = (f"{part.name} ({self.waits_for[part.name]})" for part in pending.values())
+                self.progress.waiting("waiting for " + "; ".join(names))
+        self.progress.clear()
 
     def _bring_up(self, part: Part) -> None:
         for need in part.needs:
@@ -79,7 +73,7 @@ class Start:
         while not condition():
             if self.failed.wait(PROBE_EVERY_S):
                 raise PlatformError("another part failed")
-            if time.monotonic() - self.began > LIMIT_S:
+            if self.progress.seconds > LIMIT_S:
                 raise self._failure(part, f"not healthy after {LIMIT_S} s: {self.waits_for[part.name]}")
 
     def _failure(self, part: Part, reason: str) -> PlatformError:
@@ -87,19 +81,6 @@ class Start:
         lines = log.read_text(errors="replace").splitlines()[-LOG_LINES:] if log.is_file() else []
         tail = "\n".join(f"    {line}" for line in lines)
         return PlatformError(f"{part.name} does not come up: {reason}\n  last lines of {log}:\n{tail}")
-
-    def _say(self, text: str) -> None:
-        self._clear()
-        print(f"  {time.monotonic() - self.began:5.1f} s  {text}", flush=True)
-
-    def _show_pending(self, pending: object) -> None:
-        names = ", ".join(part.name for part in pending)
-        if names:
-            print(f"\r\033[K  {time.monotonic() - self.began:5.1f} s  waiting for {names}", end="", flush=True)
-
-    def _clear(self) -> None:
-        if sys.stdout.isatty():
-            print("\r\033[K", end="", flush=True)
 
 
 def start(platform: Platform, supervisor: Supervisor, parts: list[Part]) -> None:
