@@ -7,11 +7,26 @@ UV_VERSION := 0.13.9
 ENVIRONMENT := .venv/.complete
 JARS := flink/target/jars/.complete
 
+# A command in the environment of the platform's Airflow.
+LOCAL = $(VENV)/python -m local
+INSIDE = environment=$$($(LOCAL) env) && eval "$$environment" &&
+TASK = $(INSIDE) airflow tasks test flink_jobs
+
 .DEFAULT_GOAL := help
-.PHONY: help setup up down env status logs clean
+.PHONY: help setup demo up down status logs clean env create-topics generate process process-bronze process-silver \
+	dbt-deps dbt-build dbt-test dbt-docs query ledger test lint format bench lock
 
 help: ## List the verbs
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-16s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-16s\033[0m %s\n", $$1, $$2} /^##@ / {print "\n" substr($$0, 5)}' \
+		$(MAKEFILE_LIST)
+
+##@ Start here
+demo: setup ## Start everything, send 10,000 trips through it, show what came of them (SOURCE=file EVENTS=n SEED=n)
+	@$(LOCAL) demo $(if $(SOURCE),--source '$(SOURCE)') $(if $(EVENTS),--events $(EVENTS)) $(if $(SEED),--seed $(SEED))
+
+test: setup ## Lint, unit tests, DAG tests, and integration tests on a platform of their own
+	@$(MAKE) --no-print-directory lint
+	@$(VENV)/python -m pytest $(ARGS)
 
 setup: $(ENVIRONMENT) $(JARS) ## Get the pinned Python environment and jars, when they are not there yet
 
@@ -30,20 +45,73 @@ $(JARS): flink/pom.xml | $(ENVIRONMENT)
 	@mvn --batch-mode --quiet --file flink/pom.xml package
 	@touch $@
 
+##@ The platform
 up: setup ## Start the platform, and wait until it is healthy
-	@$(VENV)/python -m local up
-
-env: ## Print the environment of Airflow for a shell: eval "$$(make -s env)"
-	@$(VENV)/python -m local env
+	@$(LOCAL) up
 
 down: ## Stop the platform; its data is kept
-	@$(VENV)/python -m local down
+	@$(LOCAL) down
 
 status: ## State, pid, port, memory and log file of each part
-	@$(VENV)/python -m local status
+	@$(LOCAL) status
 
 logs: ## Last lines of the logs (PART=kafka for one, FOLLOW=1 to go on)
-	@$(VENV)/python -m local logs $(PART) $(if $(FOLLOW),--follow)
+	@$(LOCAL) logs $(PART) $(if $(FOLLOW),--follow)
 
 clean: ## Delete the platform's data (asks; YES=1 does not)
-	@$(VENV)/python -m local clean $(if $(YES),--yes)
+	@$(LOCAL) clean $(if $(YES),--yes)
+
+env: ## Print the environment of Airflow, for `eval` in a shell
+	@$(LOCAL) env
+
+##@ Streaming
+create-topics: ## Create the Kafka topic where it is missing
+	@$(TASK) create_topic
+
+generate: ## Send trips (EVENTS=10000 MODE=burst|batch|realtime RATE=n SEED=n SOURCE=file)
+	@$(INSIDE) python -m lakehouse.generator $(if $(EVENTS),--events $(EVENTS)) $(if $(MODE),--mode $(MODE)) \
+		$(if $(RATE),--rate $(RATE)) $(if $(SEED),--seed $(SEED)) $(if $(SOURCE),--source '$(SOURCE)')
+
+process-bronze: ## Deploy the Flink job Kafka -> Bronze, when it does not run as declared
+	@$(TASK) deploy_bronze
+
+process-silver: ## Deploy the Flink job Bronze -> Silver, likewise
+	@$(TASK) deploy_silver
+
+process: ## Everything that the streaming side needs: the DAG flink_jobs, run here
+	@$(INSIDE) airflow dags test flink_jobs
+
+##@ Gold
+dbt-deps: ## Show that no dbt package is needed
+	@$(INSIDE) python -m lakehouse dbt-deps
+
+dbt-build: ## Build and test Gold from Silver, and publish it, without Airflow
+	@$(INSIDE) python -m lakehouse dbt-build
+
+dbt-test: ## Run every dbt test on a copy of the published Gold
+	@$(INSIDE) python -m lakehouse dbt-test
+
+dbt-docs: ## Write Gold's documentation as one HTML page
+	@$(INSIDE) python -m lakehouse dbt-docs
+
+query: ## Ask the published Gold (SQL="select ...")
+	@$(INSIDE) python -m lakehouse query "$(SQL)"
+
+ledger: ## Rows by layer: is every Kafka offset accounted for?
+	@$(INSIDE) python -m lakehouse ledger
+
+##@ Development
+lint: setup ## Check the style of Python and SQL
+	@$(VENV)/ruff check --quiet .
+	@$(VENV)/ruff format --check --quiet .
+
+format: setup ## Put Python and SQL in the style that lint checks
+	@$(VENV)/ruff check --fix --quiet .
+	@$(VENV)/ruff format --quiet .
+
+bench: setup ## Measure what the README says, on a platform of its own
+	@$(LOCAL) bench
+
+lock: setup ## Write requirements.lock from the three requirements.txt
+	@$(VENV)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+		--output-file requirements.lock requirements.txt local/requirements.txt tests/requirements.txt

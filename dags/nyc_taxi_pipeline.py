@@ -24,6 +24,7 @@ from dataclasses import asdict
 from datetime import datetime, timedelta
 
 from airflow.sdk import DAG, get_current_context, task
+from airflow.sdk.exceptions import AirflowSkipException
 
 from lakehouse.dag_policy import Tag, dag_args, default_args
 from lakehouse.gold_tasks import gold_task_group
@@ -45,8 +46,10 @@ with DAG(
     @task.branch
     def check_flink_health() -> str:
         """Judge both streaming jobs; the reasons are in the log and go to the alert."""
-        from lakehouse.health import unhealthy_reasons
+        from lakehouse.health import nothing_to_judge, unhealthy_reasons
 
+        if nothing_to_judge():
+            raise AirflowSkipException("No event was ever sent: trigger taxi_trip_generator")
         reasons = unhealthy_reasons()
         get_current_context()["ti"].xcom_push(key="reasons", value=reasons)
         return "alert_flink_down" if reasons else "prepare"

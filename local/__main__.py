@@ -10,11 +10,13 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import psutil
 
 from local import airflow, config, flink, postgres, preflight, supervision
 from local.config import Platform, PlatformError
+from local.memory import resident_mb
 from local.parts import Part, parts
 from local.start import start
 from local.supervision import Supervisor
@@ -44,6 +46,22 @@ def up(_: argparse.Namespace) -> None:
             supervisor.launch(everything)
         start(platform, supervisor, everything)
     print(f"The platform is up ({time.monotonic() - began:.1f} s).\n{addresses(platform)}")
+
+
+def demo(arguments: argparse.Namespace) -> None:
+    """Start what is not running, run the main job through Airflow once, and show what came of it."""
+    from local.demo import demo, next_seed
+    from local.main_job import Trips
+
+    began = time.monotonic()
+    up(arguments)
+    platform = config.load()
+    source = str(Path(arguments.source).resolve()) if arguments.source else None
+    seed = next_seed(platform) if arguments.seed is None else arguments.seed
+    right = demo(platform, began, Trips(arguments.events, seed, source))
+    print(addresses(platform))
+    if not right:
+        raise PlatformError("the counts or the ledger are not as they should be (see the table)")
 
 
 def addresses(platform: Platform) -> str:
@@ -122,17 +140,10 @@ def clean(arguments: argparse.Namespace) -> None:
 def _row(platform: Platform, part: Part, info: dict | None) -> tuple[str, ...]:
     running = info is not None and info["pid"]
     state = (part.probe() or "healthy") if running else (info["statename"].lower() if info else "stopped")
-    memory = sum(_rss(process) for process in supervision.family(info["pid"])) if running else None
+    memory = resident_mb(supervision.family(info["pid"])) if running else None
     log = platform.logs / f"{part.name}.log"
     return (part.name, state, str(info["pid"]) if running else "-", str(platform.port(part.port)) if part.port else "-",
-            "-" if memory is None else f"{memory / 1e6:.0f}", str(log))  # fmt: skip
-
-
-def _rss(process: psutil.Process) -> int:
-    try:
-        return process.memory_info().rss
-    except psutil.NoSuchProcess:
-        return 0
+            "-" if memory is None else f"{memory:.0f}", str(log))  # fmt: skip
 
 
 @contextlib.contextmanager
@@ -150,13 +161,17 @@ def main() -> int:
     """Run one verb."""
     parser = argparse.ArgumentParser(prog="python -m local", description=__doc__)
     verbs = parser.add_subparsers(required=True, metavar="verb")
-    for verb in (up, down, env, status, logs, clean):
+    for verb in (up, demo, down, env, status, logs, clean):
         command = verbs.add_parser(verb.__name__, help=verb.__doc__)
         command.set_defaults(verb=verb)
         if verb is logs:
             command.add_argument("part", nargs="?", help="one part (default: all)")
             command.add_argument("-n", "--lines", type=int, default=20, help="how many lines of each")
             command.add_argument("-f", "--follow", action="store_true", help="go on as they grow")
+        if verb is demo:
+            command.add_argument("--events", type=int, help="how many trips (default 10,000, or the whole source)")
+            command.add_argument("--seed", type=int, help="of synthetic trips (default: the next unused one)")
+            command.add_argument("--source", help="a TLC file instead of synthetic trips")
         if verb is clean:
             command.add_argument("--yes", action="store_true", help="do not ask")
     arguments = parser.parse_args()

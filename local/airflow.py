@@ -44,6 +44,7 @@ def environment(platform: Platform) -> dict[str, str]:
         "AIRFLOW__COSMOS__ENABLE_TELEMETRY": False,
         "DBT_SEND_ANONYMOUS_USAGE_STATS": False,
         "DO_NOT_TRACK": 1,
+        "SPT_NOENV": 1,  # processes that rename themselves keep their environment, which `down` knows them by
         "PYTHONPATH": ROOT / "plugins",
         "PATH": f"{BIN}:{os.environ['PATH']}",
     }

@@ -2,9 +2,11 @@
 
 import base64
 import os
+import re
 import secrets
 import shlex
 import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -94,6 +96,8 @@ def load() -> Platform:
     values = _read(home / "env")
     if missing := [name for name in (*PORTS, *SECRETS) if name not in values]:
         raise PlatformError(f"{home} holds no platform ({missing[0]} is not in its `env` file). Start one: make up")
+    for name in PORTS:
+        _number(name, values[name])
     return Platform(home, values)
 
 
@@ -101,29 +105,39 @@ def create() -> Platform:
     """The platform with what is missing in its env file made, and the ports of the environment taken over."""
     home = state_folder()
     stored = _read(home / "env")
+    if "LAKEHOUSE_HOME" not in stored and home.is_dir() and (others := set(os.listdir(home)) - {"lock"}):
+        message = f"{home} is not a platform's folder and not empty (it holds {min(others)})"
+        raise PlatformError(f"{message}: set LAKEHOUSE_HOME to a folder of its own")
     values = {"LAKEHOUSE_HOME": str(home), "LAKEHOUSE_WAREHOUSE": f"file://{home}/warehouse"}
     values |= {name: os.environ.get(name, stored.get(name, "")) for name in OPTIONS}
-    values |= {name: str(port) for name, port in _ports(stored).items()}
+    ports = _ports(stored)
+    values |= {name: str(port) for name, port in ports.items()}
+    values["KAFKA_BOOTSTRAP_SERVERS"] = f"127.0.0.1:{ports['KAFKA_PORT']}"
+    values["SCHEMA_REGISTRY_URL"] = f"http://127.0.0.1:{ports['REGISTRY_PORT']}/apis/ccompat/v7"
     values |= {name: stored.get(name) or make() for name, make in SECRETS.items()}
     platform = Platform(home, stored | values)
     # PostgreSQL runs as a user of its own under root, and must be able to pass through.
     home.mkdir(parents=True, exist_ok=True)
     home.chmod(0o711 if os.geteuid() == 0 else 0o700)
-    for folder in ("logs", "kafka", "flink/conf", "flink/checkpoints", "flink/savepoints", "flink/tmp", "registry",
-                   "warehouse", "gold"):  # fmt: skip
-        (home / folder).mkdir(parents=True, exist_ok=True)
     if platform.values != stored:
         lines = (f"{name}={shlex.quote(value)}\n" for name, value in platform.values.items())
         write_private(platform.env_file, "".join(lines))
+    for folder in ("logs", "kafka", "flink", "flink/conf", "flink/checkpoints", "flink/savepoints", "flink/tmp",
+                   "registry", "warehouse", "gold"):  # fmt: skip
+        (home / folder).mkdir(mode=0o700, exist_ok=True)
     return platform
 
 
 def write_private(path: Path, text: str) -> None:
     """Write a file that only its owner can read, at no moment otherwise, and never half of it."""
-    draft = path.with_name(f"{path.name}.{os.getpid()}.new")
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(text)
-    draft.replace(path)
+    descriptor, draft = tempfile.mkstemp(dir=path.parent, prefix=f"{path.name}.")
+    try:
+        with os.fdopen(descriptor, "w") as file:
+            file.write(text)
+        os.replace(draft, path)
+    except BaseException:
+        os.unlink(draft)
+        raise
 
 
 def site_packages() -> Path:
@@ -150,7 +164,11 @@ def _number(name: str, text: str) -> int:
 
 
 def _read(path: Path) -> dict[str, str]:
+    """NAME=value, quoted as for a shell; whole-line comments are left out."""
     if not path.is_file():
         return {}
-    lines = (line.split("=", 1) for line in path.read_text().splitlines() if "=" in line)
-    return {name: "".join(shlex.split(value)) for name, value in lines}
+    try:
+        words = shlex.split(re.sub(r"^\s*#.*$", "", path.read_text(), flags=re.M))
+    except ValueError as error:
+        raise PlatformError(f"{path} cannot be read ({error}): mend the quotes in it") from error
+    return dict(word.split("=", 1) for word in words if "=" in word)

@@ -68,11 +68,13 @@ def prepare(platform: Platform) -> None:
         "--encoding=UTF8",
         "--locale=C.UTF-8",
     ]
-    run = subprocess.run(
-        [str(BIN / "initdb"), f"--pgdata={draft}", *options],
-        user=account(), cwd="/", capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
-    password.unlink()
+    try:
+        run = subprocess.run(
+            [str(BIN / "initdb"), f"--pgdata={draft}", *options],
+            user=account(), cwd="/", capture_output=True, text=True, timeout=120,
+        )  # fmt: skip
+    finally:
+        password.unlink()
     if run.returncode:
         shutil.rmtree(draft, ignore_errors=True)
         raise PlatformError(f"initdb of {data} failed: {run.stderr.strip()}")

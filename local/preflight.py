@@ -4,6 +4,7 @@ Runs on the system's own Python, so it uses the standard library alone. Everythi
 each with the way to get it.
 """
 
+import glob
 import importlib.util
 import os
 import re
@@ -15,20 +16,21 @@ from pathlib import Path
 JAVA_MAJORS = (17, 21)
 MIN_FREE_DISK_GB = 4
 MIN_FREE_MEMORY_GB = 4
+JAVA_FOLDERS = ("/usr/lib/jvm/*", "/Library/Java/JavaVirtualMachines/*/Contents/Home")
 ROOT = Path(__file__).resolve().parent.parent
 
 
 def java_major(home: Path) -> "int | None":
     """Major version of the Java installed in `home`, or None when there is none."""
     release = home / "release"
-    found = re.search(r'^JAVA_VERSION="(\d+)', release.read_text(), re.M) if release.is_file() else None
+    found = re.search(r'^JAVA_VERSION="(?:1\.)?(\d+)', release.read_text(), re.M) if release.is_file() else None
     if found:
         return int(found.group(1))
     java = home / "bin" / "java"
     if not os.access(java, os.X_OK):
         return None
     run = subprocess.run([java, "-version"], capture_output=True, text=True, timeout=30)
-    found = re.search(r'version "(\d+)', run.stderr + run.stdout)
+    found = re.search(r'version "(?:1\.)?(\d+)', run.stderr + run.stdout)
     return int(found.group(1)) if found else None
 
 
@@ -46,15 +48,17 @@ def check_java() -> "list[str]":
     major = java_major(home) if home else None
     if major in JAVA_MAJORS and (home / "bin" / "javac").is_file():
         return []
-    if major is None:
-        what = (
-            f"JAVA_HOME={home} holds no Java" if home else "no Java found (JAVA_HOME is not set, no `java` on the PATH)"
-        )
+    if home is None:
+        what = "no Java found (JAVA_HOME is not set, no `java` on the PATH)"
+    elif major is None and os.environ.get("JAVA_HOME"):
+        what = f"JAVA_HOME={home} holds no Java"
+    elif major is None:
+        what = f"{shutil.which('java')} tells no Java home: set JAVA_HOME"
     elif major in JAVA_MAJORS:
         what = f"Java {major} in {home} is a runtime only: the compiler `javac` is missing"
     else:
         what = f"Java {major} in {home} does not fit: JDK 17 or 21 is needed"
-    installed = [*Path("/usr/lib/jvm").glob("*"), *Path("/Library/Java/JavaVirtualMachines").glob("*/Contents/Home")]
+    installed = [Path(folder) for pattern in JAVA_FOLDERS for folder in sorted(glob.glob(pattern))]
     fitting = [j for j in installed if java_major(j) in JAVA_MAJORS and (j / "bin" / "javac").is_file()]
     if fitting:
         return [f"{what}. One that fits is installed: export JAVA_HOME={fitting[0]}"]

@@ -25,8 +25,10 @@ def http_ok(port: int, path: str, expect: Callable[[dict], bool] = bool) -> Prob
             if response.status != 200:
                 return f"port {port}{path} answers {response.status}"
             return None if expect(json.loads(body)) else f"port {port}{path} answers, not ready yet"
-        except (OSError, http.client.HTTPException, ValueError) as error:
+        except (OSError, http.client.HTTPException) as error:
             return f"port {port} does not answer yet ({error})"
+        except (ValueError, LookupError, TypeError) as error:
+            return f"port {port}{path} answers something else than expected ({error!r})"
         finally:
             connection.close()
 
@@ -40,7 +42,7 @@ def postgres(port: int, password: str) -> Probe:
         try:
             psycopg.connect(postgres_url(port, "postgres", password), connect_timeout=TIMEOUT_S).close()
         except psycopg.OperationalError as error:
-            return str(error).strip().splitlines()[-1]
+            return str(error).splitlines()[0]  # then come hints
         return None
 
     return probe

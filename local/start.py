@@ -2,7 +2,8 @@
 
 import threading
 import xmlrpc.client
-from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
 from local.config import Platform, PlatformError
 from local.parts import Part
@@ -13,6 +14,7 @@ LIMIT_S = 180
 CRASH_LIMIT = 3
 PROBE_EVERY_S = 0.2
 LOG_LINES = 25
+ALIVE = ("RUNNING", "STARTING", "BACKOFF")  # the supervisor sees to it
 
 
 class Start:
@@ -25,39 +27,50 @@ class Start:
         self.progress = Progress()
         self.healthy = {part.name: threading.Event() for part in parts}
         self.waits_for = {part.name: "its turn" for part in parts}
-        self.failed = threading.Event()
+        self.over = threading.Event()
 
     def run(self) -> None:
         """Bring up every part at once, each as soon as what it needs is healthy."""
         with ThreadPoolExecutor(len(self.parts)) as pool:
-            pending = {pool.submit(self._bring_up, part): part for part in self.parts}
-            while pending:
-                done, _ = wait(pending, timeout=1, return_when=FIRST_COMPLETED)
-                for future in done:
-                    part = pending.pop(future)
-                    if future.exception():
-                        self.failed.set()
-                        self.progress.clear()
-                        raise future.exception()
-                    self.progress.done(f"{part.name} is healthy")
-                names = (f"{part.name} ({self.waits_for[part.name]})" for part in pending.values())
-                self.progress.waiting("waiting for " + "; ".join(names))
-        self.progress.clear()
+            try:
+                self._watch({pool.submit(self._bring_up, part): part for part in self.parts})
+            finally:
+                self.over.set()  # failed or interrupted: nobody goes on waiting
+                self.progress.clear()
+
+    def _watch(self, pending: dict[Future, Part]) -> None:
+        while pending:
+            done, _ = wait(pending, timeout=1, return_when=FIRST_COMPLETED)
+            for future in done:
+                future.result()
+                self.progress.done(f"{pending.pop(future).name} is healthy")
+            names = (part.name for part in pending.values())
+            self.progress.waiting(f"waiting for {', '.join(names)}")
 
     def _bring_up(self, part: Part) -> None:
         for need in part.needs:
             self.waits_for[part.name] = f"waits for {need}"
-            self._until(part, self.healthy[need].is_set)
-        fresh = self.supervisor.info()[part.name]["statename"] not in ("RUNNING", "STARTING")
-        if fresh:
+            self._until(self.healthy[need].is_set)  # the limit is that part's own: it is the one to name
+        if self.supervisor.info()[part.name]["statename"] not in ALIVE:
             self.waits_for[part.name] = "prepares"
-            part.prepare()
-            self.supervisor.call("startProcess", part.name, False)
+            self._do(part, part.prepare)
+            try:
+                self.supervisor.call("startProcess", part.name, False)
+            except xmlrpc.client.Fault as fault:
+                raise self._failure(part, fault.faultString) from fault
         starts: set[int] = set()
-        self._until(part, lambda: self._content(part, starts))
-        if fresh:
-            part.complete()
+        self._until(lambda: self._content(part, starts) or self._late(part))
+        self._do(part, part.complete)
         self.healthy[part.name].set()
+
+    def _do(self, part: Part, step: Callable[[], None]) -> None:
+        """A step of the part's start; whatever goes wrong in it is said of this part."""
+        try:
+            step()
+        except PlatformError:
+            raise
+        except Exception as error:
+            raise self._failure(part, str(error) or repr(error)) from error
 
     def _content(self, part: Part, starts: set[int]) -> bool:
         """Whether the part is healthy now; a part that cannot become so is an error."""
@@ -69,23 +82,27 @@ class Start:
         self.waits_for[part.name] = problem or "healthy"
         return problem is None
 
-    def _until(self, part: Part, condition: object) -> None:
+    def _late(self, part: Part) -> bool:
+        """False until the limit is over, an error after it."""
+        if self.progress.seconds > LIMIT_S:
+            raise self._failure(part, f"not healthy after {LIMIT_S} s: {self.waits_for[part.name]}")
+        return False
+
+    def _until(self, condition: Callable[[], bool]) -> None:
         while not condition():
-            if self.failed.wait(PROBE_EVERY_S):
+            if self.over.wait(PROBE_EVERY_S):
                 raise PlatformError("another part failed")
-            if self.progress.seconds > LIMIT_S:
-                raise self._failure(part, f"not healthy after {LIMIT_S} s: {self.waits_for[part.name]}")
 
     def _failure(self, part: Part, reason: str) -> PlatformError:
         log = self.platform.logs / f"{part.name}.log"
         lines = log.read_text(errors="replace").splitlines()[-LOG_LINES:] if log.is_file() else []
-        tail = "\n".join(f"    {line}" for line in lines)
-        return PlatformError(f"{part.name} does not come up: {reason}\n  last lines of {log}:\n{tail}")
+        tail = "".join(f"\n    {line}" for line in lines)
+        return PlatformError(f"{part.name} does not come up: {reason}\n  last lines of {log}:{tail or ' (none)'}")
 
 
 def start(platform: Platform, supervisor: Supervisor, parts: list[Part]) -> None:
     """Bring the platform up, or say which part does not come and why."""
-    try:
-        Start(platform, supervisor, parts).run()
-    except (xmlrpc.client.Error, OSError) as error:
-        raise PlatformError(f"the supervisor does not answer ({error}): see {platform.logs}/supervisord.log") from error
+    if unknown := {part.name for part in parts} - supervisor.info().keys():
+        names = ", ".join(sorted(unknown))
+        raise PlatformError(f"the platform runs since before it had {names}: make down, then make up")
+    Start(platform, supervisor, parts).run()

@@ -2,9 +2,8 @@
 
 import contextlib
 import hashlib
+import http.client
 import os
-import pwd
-import shlex
 import socket
 import subprocess
 import sys
@@ -14,13 +13,14 @@ import xmlrpc.client
 from pathlib import Path
 
 import psutil
-from supervisor.xmlrpc import SupervisorTransport
+from supervisor.xmlrpc import Faults, SupervisorTransport
 
-from local.config import ROOT, Platform, PlatformError
-from local.java import render
+from local.config import Platform, PlatformError
 from local.parts import Part
+from local.supervisor_conf import mark, write
 
 START_LIMIT_S = 20
+KILL_LIMIT_S = 10
 SOCKET_PATH_LIMIT = 100  # of 107 bytes: the supervisor adds its pid while it makes the socket
 
 
@@ -39,19 +39,12 @@ class Supervisor:
 
     def launch(self, parts: list[Part]) -> None:
         """Start the daemon, which starts no part by itself."""
-        conf = self.platform.home / "supervisord.conf"
-        conf.unlink(missing_ok=True)
-        os.close(os.open(conf, os.O_CREAT | os.O_EXCL, 0o600))  # it holds secrets
-        values = {
-            "home": self.platform.home,
-            "root": ROOT,
-            "socket": self.socket,
-            "user": pwd.getpwuid(0).pw_name if os.geteuid() == 0 else None,
-            "parts": parts,
-        }
-        render("supervisord.conf.j2", conf, values, command=_command, escaped=_escaped)
+        conf = write(self.platform, self.socket, parts)
         program = str(Path(sys.prefix) / "bin" / "supervisord")
-        run = subprocess.run([sys.executable, program, "-c", str(conf)], capture_output=True, text=True, timeout=60)
+        run = subprocess.run(
+            [sys.executable, program, "-c", str(conf)], env=os.environ | mark(self.platform, "supervisord"),
+            capture_output=True, text=True, timeout=60,
+        )  # fmt: skip
         deadline = time.monotonic() + START_LIMIT_S
         while not self.running():
             if run.returncode or time.monotonic() > deadline:
@@ -60,12 +53,21 @@ class Supervisor:
             time.sleep(0.05)
 
     def call(self, method: str, *arguments: object) -> object:
-        """One call of the daemon's API; each uses a connection of its own, so any thread may."""
-        proxy = xmlrpc.client.ServerProxy(
-            "http://127.0.0.1", transport=SupervisorTransport(serverurl=f"unix://{self.socket}")
-        )
-        with proxy:
-            return getattr(proxy.supervisor, method)(*arguments)
+        """One call of the daemon's API; each uses a connection of its own, so any thread may.
+
+        What the daemon answers in words (`xmlrpc.client.Fault`) is for the caller.
+        """
+        transport = SupervisorTransport(serverurl=f"unix://{self.socket}")
+        try:
+            with xmlrpc.client.ServerProxy("http://127.0.0.1", transport=transport) as proxy:
+                return getattr(proxy.supervisor, method)(*arguments)
+        except (OSError, http.client.HTTPException, xmlrpc.client.ProtocolError) as error:
+            log = self.platform.logs / "supervisord.log"
+            raise PlatformError(f"the supervisor does not answer ({error}): see {log}") from error
+        except xmlrpc.client.Fault as fault:
+            if fault.faultCode == Faults.SHUTDOWN_STATE:
+                raise PlatformError("the platform is being stopped: wait for it, then make up") from fault
+            raise
 
     def info(self) -> dict[str, dict]:
         """What the daemon knows of each part, by name."""
@@ -77,7 +79,7 @@ class Supervisor:
 
 
 def members(platform: Platform) -> list[psutil.Process]:
-    """Every process that carries this platform's mark in its environment, supervised or left behind."""
+    """Every process that carries this platform's mark: the daemon and its parts, supervised or left behind."""
     found = []
     for process in psutil.process_iter():
         try:
@@ -102,12 +104,19 @@ def stop(processes: list[psutil.Process], limit_s: float) -> None:
     """End processes: asked first, forced after the limit."""
     for process in processes:
         _signal(process.terminate)
-    _, left = psutil.wait_procs(processes, timeout=limit_s)
+    left = await_end(processes, limit_s)
     for process in left:
         _signal(process.kill)
-    _, left = psutil.wait_procs(left, timeout=10)
-    if left:
+    if left := await_end(left, KILL_LIMIT_S):
         raise PlatformError(f"these processes do not end: {', '.join(map(describe, left))}")
+
+
+def await_end(processes: list[psutil.Process], limit_s: float) -> list[psutil.Process]:
+    """Those that have not ended within the limit. A zombie has ended: in a container nobody may ever take note of it."""
+    deadline = time.monotonic() + limit_s
+    while (left := [process for process in processes if _alive(process)]) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return left
 
 
 def describe(process: psutil.Process) -> str:
@@ -145,6 +154,13 @@ def _free(port: int) -> bool:
         return True
 
 
+def _alive(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
 def _signal(send: object) -> None:
     with contextlib.suppress(psutil.NoSuchProcess):
         send()
@@ -157,15 +173,6 @@ def _socket_path(home: Path) -> Path:
         return path
     folder = Path(tempfile.gettempdir()) / f"lakehouse-{os.geteuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
-    if folder.stat().st_uid != os.geteuid():
+    if folder.lstat().st_uid != os.geteuid():
         raise PlatformError(f"{folder} belongs to somebody else: set TMPDIR to a folder of yours")
     return folder / f"{hashlib.sha256(os.fsencode(home)).hexdigest()[:16]}.sock"
-
-
-def _escaped(value: object) -> str:
-    """As the supervisor reads it: a percent sign starts an expansion."""
-    return str(value).replace("%", "%%")
-
-
-def _command(command: list[str]) -> str:
-    return _escaped(shlex.join(command))

@@ -52,7 +52,7 @@ def load(path: Path = SETTINGS_FILE, environment: Mapping[str, str] = os.environ
     :raises SettingsError: a placeholder is not set in `environment`, or an entry lacks its name
     """
     try:
-        declared = yaml.safe_load(string.Template(path.read_text()).substitute(environment))["airflow"]
+        declared = _filled(yaml.safe_load(path.read_text()), environment)["airflow"]
         return AirflowSettings(
             connections={c["conn_id"]: _connection(c) for c in declared["connections"]},
             pools={
@@ -72,14 +72,27 @@ def load(path: Path = SETTINGS_FILE, environment: Mapping[str, str] = os.environ
         ) from error
 
 
+def _filled(node: Any, environment: Mapping[str, str]) -> Any:
+    """Fill the placeholders of each text by itself: what a value holds must not be read as YAML."""
+    match node:
+        case str():
+            return string.Template(node).substitute(environment)
+        case dict():
+            return {key: _filled(value, environment) for key, value in node.items()}
+        case list():
+            return [_filled(value, environment) for value in node]
+    return node
+
+
 def _connection(declared: Mapping[str, Any]) -> dict[str, Any]:
+    port = declared.get("conn_port")
     fields = {
         "conn_type": declared["conn_type"],
         "host": declared.get("conn_host"),
         "schema": declared.get("conn_schema"),
         "login": declared.get("conn_login"),
         "password": declared.get("conn_password"),
-        "port": declared.get("conn_port"),
+        "port": None if port is None else int(port),
         "extra": declared.get("conn_extra"),
     }
     return {name: value for name, value in fields.items() if value is not None}

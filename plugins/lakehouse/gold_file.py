@@ -12,13 +12,14 @@ import shutil
 from pathlib import Path
 
 from airflow.sdk import Variable
-from airflow.sdk.exceptions import AirflowException
+from airflow.sdk.exceptions import AirflowException, AirflowSkipException
 
 from lakehouse.hooks.iceberg import IcebergCatalogHook, row_count
 from lakehouse.ledger import Ledger, read_ledger
 
 FILE_NAME = "gold.duckdb"
 KEEP_RUNS = 3
+SILVER = "silver.cleaned_trips"
 
 
 def published_file() -> Path:
@@ -32,7 +33,11 @@ def prepare(run_id: str) -> dict[str, str]:
     Running it again for the same run starts over. Copies of older runs that never published go, all but the newest few.
 
     :return: the environment of the run's dbt process
+    :raises AirflowSkipException: Silver is empty
     """
+    silver = IcebergCatalogHook().table(SILVER)
+    if silver.current_snapshot() is None:
+        raise AirflowSkipException(f"{SILVER} holds no trip yet, so there is nothing to build: run taxi_trip_generator")
     published = published_file()
     runs = published.parent / "runs"
     work = runs / hashlib.sha256(run_id.encode()).hexdigest()[:12] / FILE_NAME
@@ -42,11 +47,6 @@ def prepare(run_id: str) -> dict[str, str]:
         shutil.rmtree(old, ignore_errors=True)
     if published.exists():
         shutil.copyfile(published, work)
-    silver = IcebergCatalogHook().table("silver.cleaned_trips")
-    if silver.current_snapshot() is None:
-        raise AirflowException(
-            "silver.cleaned_trips holds no snapshot yet: run taxi_trip_generator, then clear this task"
-        )
     return {"LAKEHOUSE_GOLD_PATH": str(work), "LAKEHOUSE_SILVER_METADATA": silver.metadata_location}
 
 

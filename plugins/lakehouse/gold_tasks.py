@@ -23,8 +23,8 @@ def gold_task_group(group_id: str, env: dict[str, str]) -> TaskGroup:
 
     DuckDB has one writer, so the whole project is one `dbt build` (its seeds, models and tests) in the pool `dbt`.
     The models' tasks run no dbt: they read what it reported, which makes any retry or clearing of any of them harmless.
-    A root model runs also after a failed build, to show that it was not the one that failed; it needs a second
-    upstream that succeeded (`prepare`), because a build that never began must not start it.
+    A root model runs also after a failed build, to show whether it was the one that failed. The build must stay its
+    only upstream: of one upstream, ONE_DONE means that it ran, and a build that never began starts no model.
     """
     # Cosmos takes 0.4 s to import: only for the DAG that needs it.
     from cosmos import DbtTaskGroup, ExecutionConfig, LoadMode, ProfileConfig, ProjectConfig, RenderConfig
@@ -71,7 +71,7 @@ def gold_task_group(group_id: str, env: dict[str, str]) -> TaskGroup:
         should_store_compiled_sql=False,
     )
     for root in roots:
-        root.trigger_rule = TriggerRule.ALL_DONE_MIN_ONE_SUCCESS
+        root.trigger_rule = TriggerRule.ONE_DONE
     build >> roots
     return group
 
@@ -99,13 +99,14 @@ def problems_by_model(nodes: dict[str, Any], results: list[dict[str, Any]]) -> d
 
     A test that reads several models counts against the one it is declared on, or else the one that was built last.
     """
-    models = [r["unique_id"] for r in results if nodes[r["unique_id"]]["resource_type"] == "model"]
+    models = [r["unique_id"] for r in results if r["unique_id"].startswith("model.")]
     problems: dict[str, list[str]] = {model: [] for model in models}
     for result in results:
-        node, status = nodes[result["unique_id"]], result["status"]
-        if node["resource_type"] == "model" and status in FAILED | {"skipped"}:
-            problems[result["unique_id"]].append(f"{status}: {result['message']}")
-        elif node["resource_type"] in ("test", "unit_test") and status in FAILED:
+        kind, status = result["unique_id"].split(".")[0], result["status"]
+        if kind == "model" and status in FAILED | {"skipped"}:
+            problems[result["unique_id"]].append(f"{status}: {result['message'] or 'something that it reads failed'}")
+        elif kind in ("test", "unit_test") and status in FAILED:
+            node = nodes[result["unique_id"]]
             tested = node.get("attached_node") or max(
                 (model for model in node["depends_on"]["nodes"] if model in problems), key=models.index, default=None
             )

@@ -1,7 +1,7 @@
 """The row ledger: every Kafka offset is accounted for in a table.
 
 Counts come from Kafka's offsets and from Iceberg's snapshot summaries, so that the ledger costs the same on a billion rows.
-As a command: `python -m lakehouse.ledger`.
+As a command: `python -m lakehouse ledger`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A private, throw-away metadata database for one `airflow dags test`, and an end to it on SIGTERM."""
+"""A private, throw-away metadata database for one `airflow dags test` or `tasks test`, and an end to it on SIGTERM."""
 
 from __future__ import annotations
 

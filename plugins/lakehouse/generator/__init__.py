@@ -5,6 +5,6 @@ package is cheap: numpy, pyarrow and Kafka's client are loaded by a run.
 """
 
 from .errors import DeliveryFailed, GeneratorError
-from .runner import MODES, run
+from .runner import EVENTS, MODES, SEED, judge, run
 
-__all__ = ["MODES", "DeliveryFailed", "GeneratorError", "run"]
+__all__ = ["EVENTS", "MODES", "SEED", "DeliveryFailed", "GeneratorError", "judge", "run"]

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
@@ -22,8 +24,8 @@ def _parser() -> argparse.ArgumentParser:
     name = "python -m lakehouse.generator"
     parser = argparse.ArgumentParser(prog=name, description="Send taxi trips to Kafka.")
     add = parser.add_argument
-    add("--bootstrap", required=True, metavar="HOST:PORT", help="Kafka's bootstrap servers")
-    add("--registry", required=True, metavar="URL", help="Confluent-compatible schema registry, or none")
+    _add_from_environment(add, "--bootstrap", "KAFKA_BOOTSTRAP_SERVERS", "Kafka's bootstrap servers")
+    _add_from_environment(add, "--registry", "SCHEMA_REGISTRY_URL", "Confluent-compatible schema registry, or none")
     add("--topic", default=TOPIC)
     add("--config", type=Path, metavar="FILE", help="JSON with more of librdkafka's settings (security, ...)")
     add("--events", type=int, metavar="N", help=f"default {EVENTS}, or the whole file; 0: without end")
@@ -36,6 +38,11 @@ def _parser() -> argparse.ArgumentParser:
     add("--summary", type=Path, metavar="FILE", help="write the summary as JSON")
     add("--keys", type=Path, metavar="FILE", help="write the valid trips' ids, dates and hours as Parquet")
     return parser
+
+
+def _add_from_environment(add: Callable, flag: str, variable: str, what: str) -> None:
+    value = os.environ.get(variable)
+    add(flag, required=not value, default=value, metavar=variable, help=f"{what}; default ${variable}")
 
 
 def _on_signals(stop: threading.Event) -> None:

@@ -74,7 +74,7 @@ def run(
     from .producer import TripProducer, schema_id
 
     file = TripFile(source) if source else None
-    wanted = events if events is not None else (0 if file else EVENTS)
+    wanted = _wanted(events, file)
     endless = not file and not wanted
     judged = bool(keys) or not endless
     id_ = schema_id(registry, f"{topic}-value") if registry else None
@@ -125,6 +125,39 @@ def run(
         if judged:
             summary["expected"] = oracle.result()
     return summary
+
+
+def judge(
+    keys: str | Path,
+    *,
+    events: int | None = None,
+    seed: int = SEED,
+    source: str | Path | None = None,
+    pickup_from: datetime = PICKUP_FROM,
+    pickup_to: datetime = PICKUP_TO,
+) -> dict[str, int]:
+    """What Bronze and Silver get from `run` with the same arguments, without sending anything.
+
+    :param keys: file to write `trip_id`, `pickup_date`, `pickup_hour` of Silver's trips to (Parquet).
+    :raises GeneratorError: the source cannot be read, or there is no end to what `run` would send.
+    """
+    from .files import TripFile
+    from .oracle import Oracle
+
+    file = TripFile(source) if source else None
+    if not file and events == 0:
+        raise GeneratorError("A stream without end cannot be judged. Next: give a number of events.")
+    with Oracle(pickup_from, pickup_to, Path(keys)) as oracle:
+        for batch in _batches(file, seed, _wanted(events, file)):
+            oracle.add(batch)
+        return oracle.result()
+
+
+def _wanted(events: int | None, file: TripFile | None) -> int:
+    """How many events are asked for; 0: all there are."""
+    if events is not None:
+        return events
+    return 0 if file else EVENTS
 
 
 def _check(events: int | None, mode: str, rate: float | None, seed: int) -> None:

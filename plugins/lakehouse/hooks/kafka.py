@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from airflow.providers.apache.kafka.hooks.client import KafkaAdminClientHook
 from airflow.sdk.exceptions import AirflowException
+
+if TYPE_CHECKING:
+    from confluent_kafka.admin import AdminClient, TopicMetadata
 
 REQUEST_TIMEOUT_S = 20
 
@@ -17,6 +22,12 @@ class TopicHook(KafkaAdminClientHook):
     def __init__(self, topic: str, kafka_conn_id: str = "kafka_default") -> None:
         super().__init__(kafka_config_id=kafka_conn_id)
         self.topic = topic
+
+    def _get_client(self, config: dict) -> AdminClient:
+        """The provider's client without librdkafka's notices, which go to stderr when a client ends."""
+        from confluent_kafka.admin import AdminClient
+
+        return AdminClient({"log_level": 4, **config})
 
     def ensure(self, partitions: int, retention_ms: int) -> str:
         """Create the topic where it is missing; returns what was found or done, in words.
@@ -39,6 +50,10 @@ class TopicHook(KafkaAdminClientHook):
                 f"Kafka topic {self.topic} has {found} partitions instead of {partitions}; make them agree first."
             )
         return f"topic {self.topic} exists"
+
+    def is_unused(self) -> bool:
+        """Whether no event was ever sent: the topic is empty from its first offset on, or does not exist yet."""
+        return not self._metadata().partitions or not any(self.end_offsets().values())
 
     def end_offsets(self) -> dict[int, int]:
         """Partition -> offset after its last event."""
@@ -67,15 +82,18 @@ class TopicHook(KafkaAdminClientHook):
             ) from error
 
     def _partitions(self) -> list[int]:
+        topic = self._metadata()
+        if topic.error:
+            raise AirflowException(f"Kafka topic {self.topic}: {topic.error.str()}. The DAG flink_jobs creates it.")
+        return sorted(topic.partitions)
+
+    def _metadata(self) -> TopicMetadata:
         from confluent_kafka import KafkaException
 
         try:
-            topic = self.get_conn.list_topics(self.topic, timeout=REQUEST_TIMEOUT_S).topics[self.topic]
+            return self.get_conn.list_topics(self.topic, timeout=REQUEST_TIMEOUT_S).topics[self.topic]
         except KafkaException as error:
             raise AirflowException(
                 f"Kafka (connection {self.kafka_config_id!r}) does not answer: {error.args[0].str()}. "
                 "Is it running? `make status` shows each part."
             ) from error
-        if topic.error:
-            raise AirflowException(f"Kafka topic {self.topic}: {topic.error.str()}. The DAG flink_jobs creates it.")
-        return sorted(topic.partitions)

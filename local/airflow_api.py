@@ -1,0 +1,82 @@
+"""Airflow's REST API, as far as the demo and the benchmarks need it: trigger a DAG run, watch it, read what it returned.
+
+Reference: https://airflow.apache.org/docs/apache-airflow/stable/stable-rest-api-ref.html
+"""
+
+from datetime import datetime
+from functools import cached_property
+from typing import Any
+from urllib.parse import quote
+
+import requests
+
+from local.config import Platform, PlatformError
+
+TIMEOUT_S = 30
+ENDED = ("success", "failed")
+
+
+class AirflowApi:
+    """A logged-in client of the platform's Airflow."""
+
+    def __init__(self, platform: Platform) -> None:
+        self._url = f"http://127.0.0.1:{platform.port('AIRFLOW_PORT')}"
+        self._password = platform.values["AIRFLOW_ADMIN_PASSWORD"]
+
+    def trigger(self, dag_id: str, conf: dict[str, Any]) -> str:
+        """Start a run of the DAG and return its id."""
+        return self._call("POST", f"dags/{dag_id}/dagRuns", {"logical_date": None, "conf": conf})["dag_run_id"]
+
+    def state(self, dag_id: str, run_id: str) -> str:
+        """State of a DAG run: queued, running, success or failed."""
+        return self._call("GET", f"dags/{dag_id}/dagRuns/{quote(run_id)}")["state"]
+
+    def is_known(self, dag_id: str) -> bool:
+        """Whether Airflow has read the DAG's file."""
+        return any(dag["dag_id"] == dag_id for dag in self._call("GET", "dags")["dags"])
+
+    def active_run(self, dag_id: str) -> str | None:
+        """Id of a run of the DAG that waits or is at work, if any."""
+        runs = self._call("GET", f"dags/{dag_id}/dagRuns?state=running&state=queued&limit=1")["dag_runs"]
+        return runs[0]["dag_run_id"] if runs else None
+
+    def tasks(self, dag_id: str, run_id: str) -> dict[str, dict[str, Any]]:
+        """The run's task instances by task id, with `state`, `start_date` and `end_date` (datetime or None)."""
+        found = self._call("GET", f"dags/{dag_id}/dagRuns/{quote(run_id)}/taskInstances")["task_instances"]
+        return {task["task_id"]: {**task, **_times(task)} for task in found}
+
+    def returned(self, dag_id: str, run_id: str, task_id: str) -> Any:
+        """The value that a task returned."""
+        path = f"dags/{dag_id}/dagRuns/{quote(run_id)}/taskInstances/{task_id}/xcomEntries/return_value"
+        return self._call("GET", f"{path}?deserialize=true")["value"]
+
+    def describe_failure(self, dag_id: str, run_id: str) -> str:
+        """Which tasks of a run failed, and where to look."""
+        failed = [name for name, task in self.tasks(dag_id, run_id).items() if task["state"] == "failed"]
+        return f"{dag_id} failed in {', '.join(failed) or 'no task'}: {self._url}/dags/{dag_id}/runs/{quote(run_id)}"
+
+    @cached_property
+    def _session(self) -> requests.Session:
+        session = requests.Session()
+        login = {"username": "admin", "password": self._password}
+        answer = session.post(f"{self._url}/auth/token", json=login, timeout=TIMEOUT_S)
+        if not answer.ok:
+            raise PlatformError(f"Airflow at {self._url} refuses the login of {login['username']}: {answer.text[:300]}")
+        session.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
+        return session
+
+    def _call(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        try:
+            answer = self._session.request(method, f"{self._url}/api/v2/{path}", json=body, timeout=TIMEOUT_S)
+        except requests.RequestException as error:
+            raise PlatformError(f"Airflow at {self._url} cannot be reached: {error}. See: make status") from error
+        if not answer.ok:
+            raise PlatformError(f"Airflow: {method} {path} gave {answer.status_code}: {answer.text[:500]}")
+        return answer.json()
+
+
+def _times(item: dict[str, Any]) -> dict[str, datetime | None]:
+    return {
+        name: datetime.fromisoformat(item[name].replace("Z", "+00:00")) if item[name] else None
+        for name in ("start_date", "end_date")
+    }

@@ -1,0 +1,91 @@
+"""`make demo`: the platform up, the main job run through Airflow, and a table of what came of it."""
+
+import json
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+import psutil
+from rich.console import Console
+from rich.table import Table
+
+from local import supervision
+from local.config import Platform
+from local.main_job import MainJob, Outcome, Trips
+from local.memory import PeakMemory
+from local.progress import Progress
+from local.supervision import Supervisor
+
+PHASES = {
+    "start": "platform started, Flink jobs deployed",
+    "produce": "first event -> all events acknowledged by Kafka",
+    "bronze": "first event -> Bronze complete",
+    "silver": "first event -> Silver complete",
+    "gold": "nyc_taxi_pipeline triggered -> Gold published",
+    "end_to_end": "first event -> Gold published",
+}
+PLACES = {
+    "kafka": "Kafka: events",
+    "bronze": "Bronze: raw_trips",
+    "rejected_events": "Bronze: rejected_events",
+    "silver": "Silver: cleaned_trips",
+    "rejected_trips": "Silver: rejected_trips",
+    "fct_trips": "Gold: fct_trips",
+    "mart_daily_revenue": "Gold: mart_daily_revenue (days)",
+    "mart_hourly_demand": "Gold: mart_hourly_demand (hours)",
+}
+SAMPLE = "select pickup_date, trip_count, total_revenue from mart_daily_revenue order by 1 limit 5"
+
+
+def demo(platform: Platform, began: float, trips: Trips) -> bool:
+    """Run the main job on the platform that `up` has just brought up, and report; whether everything was right.
+
+    :param began: `time.monotonic()` when the platform's start began
+    """
+    supervisor = Supervisor(platform)
+    progress = Progress()
+    with PeakMemory(lambda: [psutil.Process(), *supervision.family(supervisor.pid())]) as memory:
+        job = MainJob(platform, progress)
+        job.deploy()
+        started = time.monotonic() - began
+        outcome = job.run(trips)
+    outcome.phases_s = {"start": round(started, 1), **outcome.phases_s}
+    _write(platform, trips, outcome, memory.peak_mb)
+    _print(platform, outcome, memory.peak_mb)
+    return outcome.right
+
+
+def next_seed(platform: Platform) -> int:
+    """A seed whose trips no earlier demo of this platform has sent."""
+    report = _report(platform)
+    return json.loads(report.read_text())["trips"]["seed"] + 1 if report.exists() else Trips().seed
+
+
+def _report(platform: Platform) -> Path:
+    return platform.home / "demo.json"
+
+
+def _write(platform: Platform, trips: Trips, outcome: Outcome, peak_mb: float) -> None:
+    found = {"trips": asdict(trips), **asdict(outcome), "peak_rss_mb": round(peak_mb)}
+    _report(platform).write_text(json.dumps(found, indent=2) + "\n")
+
+
+def _print(platform: Platform, outcome: Outcome, peak_mb: float) -> None:
+    console = Console(highlight=False)
+    seconds = Table("phase", ("seconds"), title_justify="left")
+    seconds.columns[1].justify = "right"
+    for name, meaning in PHASES.items():
+        seconds.add_row(meaning, f"{outcome.phases_s[name]:.1f}")
+    rows = Table("place", "rows", "expected", "")
+    for name, place in PLACES.items():
+        found, due = outcome.rows[name], outcome.expected[name]
+        rows.add_row(place, f"{found:,}", f"{due:,}", "ok" if found == due else "[red]WRONG[/red]")
+    for column in rows.columns[1:3]:
+        column.justify = "right"
+    console.print()
+    console.print(seconds)
+    console.print(rows)
+    console.print(f"Ledger: {'balanced' if outcome.ledger_balanced else '[red]NOT balanced[/red] (make ledger)'}")
+    console.print(f"Peak memory of all processes: {peak_mb:,.0f} MB")
+    console.print(f"Gold: {platform.home / 'gold' / 'gold.duckdb'}, for example\n  make query SQL='{SAMPLE}'")
+    console.print(f"The same as JSON: {_report(platform)}")
