@@ -25,30 +25,30 @@ class AirflowApi:
 
     def trigger(self, dag_id: str, conf: dict[str, Any]) -> str:
         """Start a run of the DAG and return its id."""
-        return self._call("POST", f"dags/{dag_id}/dagRuns", {"logical_date": None, "conf": conf})["dag_run_id"]
+        return self.call("POST", f"dags/{dag_id}/dagRuns", {"logical_date": None, "conf": conf})["dag_run_id"]
 
     def state(self, dag_id: str, run_id: str) -> str:
         """State of a DAG run: queued, running, success or failed."""
-        return self._call("GET", f"dags/{dag_id}/dagRuns/{quote(run_id)}")["state"]
+        return self.call("GET", f"dags/{dag_id}/dagRuns/{quote(run_id)}")["state"]
 
-    def is_known(self, dag_id: str) -> bool:
-        """Whether Airflow has read the DAG's file."""
-        return any(dag["dag_id"] == dag_id for dag in self._call("GET", "dags")["dags"])
+    def is_known(self, *dag_ids: str) -> bool:
+        """Whether Airflow has read the files of these DAGs."""
+        return {dag["dag_id"] for dag in self.call("GET", "dags?limit=100")["dags"]} >= set(dag_ids)
 
     def active_run(self, dag_id: str) -> str | None:
         """Id of a run of the DAG that waits or is at work, if any."""
-        runs = self._call("GET", f"dags/{dag_id}/dagRuns?state=running&state=queued&limit=1")["dag_runs"]
+        runs = self.call("GET", f"dags/{dag_id}/dagRuns?state=running&state=queued&limit=1")["dag_runs"]
         return runs[0]["dag_run_id"] if runs else None
 
     def tasks(self, dag_id: str, run_id: str) -> dict[str, dict[str, Any]]:
         """The run's task instances by task id, with `state`, `start_date` and `end_date` (datetime or None)."""
-        found = self._call("GET", f"dags/{dag_id}/dagRuns/{quote(run_id)}/taskInstances")["task_instances"]
+        found = self.call("GET", f"dags/{dag_id}/dagRuns/{quote(run_id)}/taskInstances")["task_instances"]
         return {task["task_id"]: {**task, **_times(task)} for task in found}
 
     def returned(self, dag_id: str, run_id: str, task_id: str) -> Any:
         """The value that a task returned."""
         path = f"dags/{dag_id}/dagRuns/{quote(run_id)}/taskInstances/{task_id}/xcomEntries/return_value"
-        return self._call("GET", f"{path}?deserialize=true")["value"]
+        return self.call("GET", f"{path}?deserialize=true")["value"]
 
     def describe_failure(self, dag_id: str, run_id: str) -> str:
         """Which tasks of a run failed, and where to look."""
@@ -65,7 +65,11 @@ class AirflowApi:
         session.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
         return session
 
-    def _call(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+    def call(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Send one request below `/api/v2/` and return the decoded answer.
+
+        :raises PlatformError: Airflow cannot be reached or refuses
+        """
         try:
             answer = self._session.request(method, f"{self._url}/api/v2/{path}", json=body, timeout=TIMEOUT_S)
         except requests.RequestException as error:

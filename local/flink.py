@@ -6,7 +6,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from local.config import CONF, JARS, Platform, PlatformError, site_packages
+from local.config import CONF, JARS, Platform, PlatformError, site_packages, write_private
 from local.java import ENVIRONMENT, java, render
 
 HOME = site_packages() / "pyflink"
@@ -102,5 +102,5 @@ def _memory(platform: Platform, process: str) -> tuple[list[str], list[str]]:
     results = [line.removeprefix(_PREFIX).split() for line in run.stdout.splitlines() if line.startswith(_PREFIX)]
     if run.returncode or len(results) != 2:
         raise PlatformError(f"Flink refuses the memory settings of {config}: {(run.stderr or run.stdout).strip()}")
-    kept.write_text(json.dumps({"config": fingerprint, "jvm": results[0], "dynamic": results[1]}))
+    write_private(kept, json.dumps({"config": fingerprint, "jvm": results[0], "dynamic": results[1]}))
     return results[0], results[1]

@@ -14,9 +14,10 @@ from pathlib import Path
 
 import psutil
 
+from lakehouse import airflow_settings
+
 GRACE_S = 5
 PREPARE_LIMIT_S = 180
-SETTINGS = Path(__file__).parents[2] / "airflow_settings.yaml"
 
 
 def open_test_database() -> tuple[str, str]:
@@ -43,7 +44,8 @@ def _template() -> Path:
     """Return a migrated database with the settings loaded and nothing else in it; make it when there is none."""
     from airflow.configuration import AIRFLOW_HOME
 
-    key = sha256(version("apache-airflow").encode() + SETTINGS.read_bytes()).hexdigest()[:12]
+    settings = airflow_settings.load()  # with the values of this environment: other ports are another database
+    key = sha256(f"{version('apache-airflow')} {settings}".encode()).hexdigest()[:12]
     template = Path(AIRFLOW_HOME) / f"dags-test-{key}.db"
     if not template.exists():
         print("Preparing the database of `airflow dags test` (once, about 20 s)", file=sys.stderr, flush=True)

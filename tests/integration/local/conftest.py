@@ -1,0 +1,57 @@
+"""A real supervisor over small stand-in parts, in a folder of the test's own."""
+
+import contextlib
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from local import config, start
+from local.config import Platform, PlatformError
+from local.parts import Part
+from local.supervision import Supervisor, family, members, stop
+
+READY = "def ready():\n    open(__file__ + '.ready', 'w').close()\n"
+IDLE = "import signal\nready()\nsignal.pause()\n"
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The platform's state folder, not made yet."""
+    for name in ("PORT_BASE", *config.PORTS, *config.OPTIONS):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("LAKEHOUSE_HOME", str(tmp_path / "platform"))
+    return tmp_path / "platform"
+
+
+@pytest.fixture
+def platform(home: Path) -> Platform:
+    return config.create()
+
+
+@pytest.fixture
+def fake(tmp_path: Path) -> Callable[..., Part]:
+    """A part that is a small Python script; healthy when the script has called `ready()`, unless told otherwise."""
+
+    def make(name: str, code: str = IDLE, **options: object) -> Part:
+        script = tmp_path / f"{name}.py"
+        script.write_text(READY + code)
+        ready = tmp_path / f"{name}.py.ready"
+        settings = {"port": None, "probe": lambda: None if ready.exists() else "starting", "stop_seconds": 2} | options
+        return Part(name=name, command=lambda: [sys.executable, "-SI", str(script)], **settings)
+
+    return make
+
+
+@pytest.fixture
+def supervisor(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> Iterator[Supervisor]:
+    """Not launched yet; whatever a test launches is ended."""
+    monkeypatch.setattr(start, "LIMIT_S", 10)
+    monkeypatch.setattr(start, "PROBE_EVERY_S", 0.05)
+    supervisor = Supervisor(platform)
+    yield supervisor
+    supervised = []
+    with contextlib.suppress(PlatformError):  # none was launched, or it is on its way out
+        supervised = family(supervisor.pid())
+    stop([*supervised, *members(platform)], limit_s=0)

@@ -1,0 +1,161 @@
+"""The verbs as a person calls them: what they do, refuse, and advise."""
+
+import fcntl
+import os
+import pty
+import shlex
+import socket
+import subprocess
+import sys
+
+import psutil
+import pytest
+
+from lakehouse.waiting import wait_until
+from local import config
+from local.config import ROOT
+from local.start import start
+from local.supervision import members
+
+STUBBORN = "import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\nready()\nwhile True: signal.pause()\n"
+
+
+def _local(*arguments: str, answer: str | None = None) -> subprocess.CompletedProcess:
+    """`python -m local ...`, at a terminal when an answer is given."""
+    command = [sys.executable, "-m", "local", *arguments]
+    options = {"cwd": ROOT, "capture_output": True, "text": True, "timeout": 60}
+    if answer is None:
+        return subprocess.run(command, stdin=subprocess.DEVNULL, **options)
+    keyboard, terminal = pty.openpty()
+    try:
+        os.write(keyboard, answer.encode())
+        return subprocess.run(command, stdin=terminal, **options)
+    finally:
+        os.close(keyboard)
+        os.close(terminal)
+
+
+@pytest.mark.parametrize("verb", ["status", "logs", "clean"])
+def test_without_a_platform_a_verb_says_how_to_start_one(home, verb):
+    run = _local(verb)
+    assert (run.returncode, run.stdout) == (1, "")
+    assert run.stderr.startswith(f"error: {home} holds no platform")
+    assert "Start one: make up" in run.stderr
+    assert not home.exists()
+
+
+def test_an_unknown_log_is_named_with_those_that_are_there(platform):
+    (platform.logs / "kafka.log").write_text("a line\nthe last line\n")
+    unknown = _local("logs", "kafca")
+    assert unknown.returncode == 1
+    assert "kafca.log" in unknown.stderr
+    assert "kafka.log" in unknown.stderr
+    assert _local("logs", "kafka", "--lines", "1").stdout == "the last line\n"
+
+
+def test_env_is_what_a_shell_evaluates_and_hands_on(home, monkeypatch):
+    monkeypatch.setenv("ALERTS_URL", "json://user:it's $HOME@127.0.0.1/a b;c")
+    config.create()
+    shell = f'eval "$({shlex.quote(sys.executable)} -m local env)" && printenv ALERTS_URL AIRFLOW_HOME'
+    environment = {name: value for name, value in os.environ.items() if name != "ALERTS_URL"}
+    run = subprocess.run(["sh", "-c", shell], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60)
+    assert run.stdout == f"json://user:it's $HOME@127.0.0.1/a b;c\n{home}/airflow\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "answer", "deleted"),
+    [((), None, False), ((), "\n", False), ((), "y\n", True), (("--yes",), None, True)],
+    ids=["nobody to ask", "return", "yes", "--yes"],
+)
+def test_clean_deletes_only_what_it_is_told_to(platform, arguments, answer, deleted):
+    (platform.home / "warehouse" / "table").write_text("data")
+    run = _local("clean", *arguments, answer=answer)
+    assert platform.home.exists() != deleted
+    assert run.returncode == (0 if deleted else 1)
+    if deleted:
+        assert f"{platform.home} is deleted" in run.stdout
+    else:
+        assert "nothing was deleted (a script says it with --yes)" in run.stderr
+    if answer:
+        assert f"Delete {platform.home} (" in run.stdout
+
+
+def test_clean_refuses_while_the_platform_runs(platform, supervisor, fake):
+    supervisor.launch([fake("part")])
+    run = _local("clean", "--yes")
+    assert run.returncode == 1
+    assert f"the platform in {platform.home} is running: make down first" in run.stderr
+    assert platform.env_file.is_file()
+
+
+def test_down_leaves_no_process_and_keeps_the_data(platform, supervisor, fake):
+    (platform.home / "warehouse" / "table").write_text("data")
+    parts = [fake("obedient"), fake("stubborn", STUBBORN, stop_seconds=1)]
+    supervisor.launch(parts)
+    start(platform, supervisor, parts)
+    processes = members(platform)
+    assert len(processes) == 3  # the supervisor is one
+
+    down = _local("down")
+    assert (down.returncode, down.stderr) == (0, "")
+    assert [process for process in processes if psutil.pid_exists(process.pid) and process.is_running()] == []
+    assert (platform.home / "warehouse" / "table").read_text() == "data"
+    again = _local("down")
+    assert (again.returncode, again.stderr) == (0, "")
+
+
+def test_down_ends_what_a_killed_supervisor_left_behind(platform, supervisor, fake):
+    parts = [fake("left")]
+    supervisor.launch(parts)
+    start(platform, supervisor, parts)
+    daemon = psutil.Process(supervisor.pid())
+    daemon.kill()
+    wait_until(lambda: not supervisor.running(), "the supervisor to be gone", 10)
+    assert len(members(platform)) == 1
+    assert _local("down").returncode == 0
+    assert members(platform) == []
+
+
+def test_status_tells_state_pid_and_log_of_every_part(platform):
+    run = _local("status")
+    assert (run.returncode, run.stderr) == (0, "")
+    rows = {line.split()[0]: line.split() for line in run.stdout.splitlines()}
+    assert rows["kafka"] == [
+        "kafka",
+        "stopped",
+        "-",
+        str(platform.port("KAFKA_PORT")),
+        "-",
+        f"{platform.logs}/kafka.log",
+    ]
+    assert {"part", "postgres", "registry", "flink-taskmanager", "airflow-scheduler", "all"} <= rows.keys()
+
+
+def test_a_platform_that_is_being_stopped_is_told(platform, supervisor, fake):
+    parts = [fake("stubborn", STUBBORN, stop_seconds=20)]
+    supervisor.launch(parts)
+    start(platform, supervisor, parts)
+    supervisor.call("shutdown")
+    run = _local("status")
+    assert (run.returncode, run.stdout) == (1, "")
+    assert run.stderr == "error: the platform is being stopped: wait for it, then make up\n"
+
+
+def test_one_up_or_down_at_a_time(platform):
+    with (platform.home / "lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        run = _local("down")
+    assert run.returncode == 1
+    assert f"another up or down of {platform.home} is at work" in run.stderr
+
+
+def test_up_names_a_taken_port_and_starts_nothing(platform, supervisor, monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as held:
+        port = held.getsockname()[1]
+        monkeypatch.setenv("KAFKA_PORT", str(port))
+        run = _local("up")
+    assert run.returncode == 1
+    assert f"KAFKA_PORT={port} is held by pid {os.getpid()} (" in run.stderr
+    assert "make up" in run.stderr
+    assert not supervisor.running()
+    assert not (platform.home / "supervisord.conf").exists()

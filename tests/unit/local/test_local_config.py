@@ -1,0 +1,175 @@
+"""Ports, secrets and folders: made once, kept, and refused by name when they are wrong."""
+
+import json
+import os
+import shlex
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from local import config
+from local.config import PlatformError
+
+ODD = """json://user:p'a`ss$(date)%41@127.0.0.1/x y?#a;"b\\n=ä"""
+
+
+def _mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_secrets_are_made_once_and_differ(home):
+    first = config.create()
+    text = first.env_file.read_text()
+    assert len({first.values[name] for name in config.SECRETS}) == len(config.SECRETS)
+    assert min(len(first.values[name]) for name in config.SECRETS) >= 32
+
+    assert config.create().values == first.values
+    assert config.load().values == first.values
+    assert (home / "env").read_text() == text
+
+
+def test_two_platforms_share_no_port_secret_or_folder(home, monkeypatch):
+    one = config.create()
+    text = one.env_file.read_text()
+    monkeypatch.setenv("LAKEHOUSE_HOME", str(home.with_name("other")))
+    monkeypatch.setenv("PORT_BASE", "28000")
+    other = config.create()
+
+    assert {name for name, value in one.values.items() if other.values[name] == value} == {"ALERTS_URL"}
+    assert one.env_file.read_text() == text
+
+
+def test_only_the_owner_reads_secrets_and_data_under_any_umask(home):
+    before = os.umask(0)
+    try:
+        config.create()
+    finally:
+        os.umask(before)
+    assert _mode(home / "env") == 0o600
+    # PostgreSQL's own account passes through under root; nobody else reads what is in the folder.
+    assert _mode(home) == (0o711 if os.geteuid() == 0 else 0o700)
+    folders = [path for path in home.rglob("*") if path.is_dir()]
+    assert len(folders) == 10
+    assert {_mode(folder) for folder in folders} == {0o700}
+
+
+def test_a_secret_that_a_newer_version_needs_is_added(home):
+    config.create()
+    lines = (home / "env").read_text().splitlines(keepends=True)
+    kept = [line for line in lines if not line.startswith("AIRFLOW_JWT_SECRET")]
+    (home / "env").write_text("".join(kept) + "# a remark, with don't = in it\nMY_OWN='a setting'\n")
+
+    again = config.create()
+    text = (home / "env").read_text()
+    assert len(again.values["AIRFLOW_JWT_SECRET"]) >= 32
+    assert again.values["MY_OWN"] == "a setting"
+    assert [line for line in kept if line not in text] == []
+
+
+@pytest.mark.parametrize(
+    ("stored", "environment", "port"),
+    [
+        ({}, {}, 19092),
+        ({"KAFKA_PORT": "20001"}, {}, 20001),
+        ({"KAFKA_PORT": "20001"}, {"PORT_BASE": "28000"}, 28001),
+        ({"KAFKA_PORT": "20001"}, {"PORT_BASE": "28000", "KAFKA_PORT": "20002"}, 20002),
+        ({"KAFKA_PORT": "20001"}, {"KAFKA_PORT": ""}, 20001),
+    ],
+    ids=["default", "file", "base", "variable", "empty"],
+)
+def test_a_port_comes_from_the_strongest_source_and_is_kept(home, monkeypatch, stored, environment, port):
+    """The file holds what an earlier start was given."""
+    home.mkdir()
+    for variables in (stored, environment):
+        with monkeypatch.context() as shell:
+            for name, value in variables.items():
+                shell.setenv(name, value)
+            created = config.create()
+    assert created.port("KAFKA_PORT") == port
+    assert config.create().port("KAFKA_PORT") == port
+    assert config.load().port("KAFKA_PORT") == port
+
+
+@pytest.mark.parametrize(
+    ("environment", "said"),
+    [
+        ({"KAFKA_PORT": "many"}, "KAFKA_PORT=many is not a port: give a number from 1024 to 65500"),
+        ({"KAFKA_PORT": "80"}, "KAFKA_PORT=80 is not a port"),
+        ({"KAFKA_PORT": "65501"}, "KAFKA_PORT=65501 is not a port"),
+        ({"PORT_BASE": "2e4"}, "PORT_BASE=2e4 is not a port"),
+        ({"PORT_BASE": "65495"}, "REGISTRY_PORT|FLINK_[A-Z]+_PORT=65501 is not a port"),
+        ({"AIRFLOW_PORT": "15432"}, "POSTGRES_PORT and AIRFLOW_PORT are both 15432: give each a port of its own"),
+    ],
+)
+def test_a_wrong_port_is_refused_by_name_before_anything_is_made(home, monkeypatch, environment, said):
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(PlatformError, match=said):
+        config.create()
+    assert not home.exists()
+
+
+def test_a_wrong_port_in_the_file_is_refused_by_name(home):
+    config.create()
+    with (home / "env").open("a") as file:
+        file.write("AIRFLOW_PORT=eighty\n")
+    with pytest.raises(PlatformError, match="AIRFLOW_PORT=eighty is not a port"):
+        config.load()
+
+
+@pytest.mark.parametrize("value", [ODD, "one line\nand another"], ids=["odd", "lines"])
+def test_a_shell_reads_the_file_as_it_was_meant(home, monkeypatch, value):
+    monkeypatch.setenv("ALERTS_URL", value)
+    written = config.create()
+    monkeypatch.delenv("ALERTS_URL")
+    assert config.create().values == written.values  # kept until it is set anew
+    assert written.values["ALERTS_URL"] == value
+
+    show = f"{shlex.quote(sys.executable)} -c 'import json, os; print(json.dumps(dict(os.environ)))'"
+    shell = f"set -a; . {shlex.quote(str(home / 'env'))}; {show}"
+    run = subprocess.run(["sh", "-c", shell], capture_output=True, text=True, timeout=30, env={"PATH": os.defpath})
+    assert written.values.items() <= json.loads(run.stdout).items(), run.stderr
+
+
+def test_without_a_platform_the_way_to_start_one_is_told(home):
+    with pytest.raises(PlatformError, match=rf"{home} holds no platform .*Start one: make up"):
+        config.load()
+    assert not home.exists()
+
+
+def test_a_file_that_lost_its_end_is_no_platform(home):
+    config.create()
+    text = (home / "env").read_text()
+    (home / "env").write_text(text[: text.index("AIRFLOW_SECRET_KEY")])
+    with pytest.raises(PlatformError, match="AIRFLOW_SECRET_KEY is not in its `env` file"):
+        config.load()
+
+
+def test_a_file_with_a_broken_quote_is_named(home):
+    config.create()
+    with (home / "env").open("a") as file:
+        file.write("ALERTS_URL='json://\n")
+    with pytest.raises(PlatformError, match=rf"{home}/env cannot be read .*mend the quotes in it"):
+        config.load()
+
+
+def test_a_folder_of_other_things_is_not_taken_over(home):
+    """`make clean` deletes the folder: a home directory or a project must never become one."""
+    (home / "thesis").mkdir(parents=True)
+    home.chmod(0o750)
+    with pytest.raises(PlatformError, match=rf"{home} is not a platform's folder and not empty \(it holds thesis\)"):
+        config.create()
+    assert [path.name for path in home.iterdir()] == ["thesis"]
+    assert _mode(home) == 0o750
+
+
+def test_a_write_that_fails_leaves_the_old_file_and_no_draft(tmp_path):
+    path = tmp_path / "secret"
+    config.write_private(path, "old")
+    with pytest.raises(UnicodeEncodeError):
+        config.write_private(path, "half of it \ud800 and the rest")
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]

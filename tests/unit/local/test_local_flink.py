@@ -1,0 +1,58 @@
+"""Flink's command lines: its memory by its own calculation, its class path by where the warehouse lies."""
+
+import dataclasses
+
+import pytest
+
+from local import flink
+from local.config import PlatformError
+
+
+@pytest.fixture
+def configured(platform):
+    flink.configure(platform)
+    return platform
+
+
+def _class_path(command: list[str]) -> str:
+    return command[command.index("-cp") + 1]
+
+
+def test_memory_is_computed_by_flink_and_kept_while_its_configuration_stands(configured, monkeypatch):
+    command = flink.taskmanager(configured)
+    heap = (64 + 320) * 1024 * 1024  # framework and task heap of the template
+    assert f"-Xmx{heap}" in command
+    assert "taskmanager.numberOfTaskSlots=4" in command
+
+    with monkeypatch.context() as without:
+        without.setattr(flink, "java", lambda: ["/nowhere/java"])
+        assert flink.taskmanager(configured) == ["/nowhere/java", *command[command.index(f"-Xmx{heap}") :]]
+
+    config = configured.home / "flink" / "conf" / "config.yaml"
+    config.write_text(config.read_text().replace("task.heap.size: 320m", "task.heap.size: 321m"))
+    assert f"-Xmx{heap + 1024 * 1024}" in flink.taskmanager(configured)
+
+
+def test_memory_settings_that_flink_refuses_are_told(configured):
+    config = configured.home / "flink" / "conf" / "config.yaml"
+    config.write_text(config.read_text().replace("task.heap.size: 320m", "task.heap.size: much"))
+    with pytest.raises(PlatformError, match=rf"Flink refuses the memory settings of {config}: (?s:.*)much"):
+        flink.taskmanager(configured)
+
+
+@pytest.mark.parametrize(("warehouse", "loaded"), [("file:///data", False), ("s3://lake/house", True)])
+def test_amazon_is_loaded_only_for_a_warehouse_that_lies_there(platform, warehouse, loaded):
+    platform = dataclasses.replace(platform, values=platform.values | {"LAKEHOUSE_WAREHOUSE": warehouse})
+    class_path = _class_path(flink.gateway(platform))
+    assert ("iceberg-aws-bundle" in class_path) == loaded
+    assert "iceberg-flink-runtime" in class_path
+    assert "flink-sql-gateway" in class_path
+    assert "flink-dist" in class_path
+
+
+def test_scratch_of_an_earlier_run_goes_and_checkpoints_stay(configured):
+    for folder in ("tmp", "checkpoints", "savepoints"):
+        (configured.home / "flink" / folder / "left").mkdir()
+    flink.configure(configured)
+    left = {path.parent.name for path in (configured.home / "flink").glob("*/left")}
+    assert left == {"checkpoints", "savepoints"}
