@@ -10,15 +10,22 @@ JARS := flink/target/jars/.complete
 # A command in the environment of the platform's Airflow.
 LOCAL = $(VENV)/python -m local
 INSIDE = environment=$$($(LOCAL) env) && eval "$$environment" &&
+# Verbs that make no sense before the first setup say so.
+LOCAL_VERBS := down status logs clean env create-topics generate process process-bronze process-silver \
+	dbt-deps dbt-build dbt-test dbt-docs query ledger
 TASK = $(INSIDE) airflow tasks test flink_jobs
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down status logs clean env create-topics generate process process-bronze process-silver \
-	dbt-deps dbt-build dbt-test dbt-docs query ledger test lint format bench lock
+.PHONY: help setup set-up-before demo up test lint format bench lock $(LOCAL_VERBS)
 
 help: ## List the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-16s\033[0m %s\n", $$1, $$2} /^##@ / {print "\n" substr($$0, 5)}' \
 		$(MAKEFILE_LIST)
+
+$(LOCAL_VERBS): | set-up-before
+
+set-up-before:
+	@test -e $(ENVIRONMENT) || { echo "Nothing is set up here yet: make demo (or make up)" >&2; exit 1; }
 
 ##@ Start here
 demo: setup ## Start everything, send 10,000 trips through it, show what came of them (SOURCE=file EVENTS=n SEED=n)
@@ -59,7 +66,7 @@ logs: ## Last lines of the logs (PART=kafka for one, FOLLOW=1 to go on)
 	@$(LOCAL) logs $(PART) $(if $(FOLLOW),--follow)
 
 clean: ## Delete the platform's data (asks; YES=1 does not)
-	@$(LOCAL) clean $(if $(YES),--yes)
+	@$(LOCAL) clean $(if $(filter 1 y yes,$(YES)),--yes)
 
 env: ## Print the environment of Airflow, for `eval` in a shell
 	@$(LOCAL) env

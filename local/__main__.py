@@ -6,13 +6,12 @@ import fcntl
 import os
 import shlex
 import shutil
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-
-import psutil
 
 from local import airflow, config, flink, postgres, preflight, supervision
 from local.config import Platform, PlatformError
@@ -27,9 +26,12 @@ STOP_LIMIT_S = 120
 def up(_: argparse.Namespace) -> None:
     """Start what is not running, and wait until every part is healthy."""
     began = time.monotonic()
-    platform = config.create()
-    supervisor = Supervisor(platform)
-    with _alone(platform):
+    with _alone(config.state_folder()):
+        platform = config.declare()
+        supervisor = Supervisor(platform)
+        if supervisor.running():
+            _refuse_changes(platform)
+        platform = config.create()
         everything = parts(platform)
         if not supervisor.running():
             if problems := preflight.problems():
@@ -46,6 +48,13 @@ def up(_: argparse.Namespace) -> None:
             supervisor.launch(everything)
         start(platform, supervisor, everything)
     print(f"The platform is up ({time.monotonic() - began:.1f} s).\n{addresses(platform)}")
+
+
+def _refuse_changes(wanted: Platform) -> None:
+    """What runs goes on with the settings that it was started with."""
+    running = config.load().values
+    if changed := [f"{name}={value}" for name, value in wanted.values.items() if running.get(name) != value]:
+        raise PlatformError(f"the platform runs with other settings than {', '.join(changed)}: make down first")
 
 
 def demo(arguments: argparse.Namespace) -> None:
@@ -82,14 +91,14 @@ def down(_: argparse.Namespace) -> None:
     """Stop every part in order, and make sure that no process is left."""
     platform = config.load()
     supervisor = Supervisor(platform)
-    with _alone(platform):
+    with _alone(platform.home):
         processes = supervision.members(platform)
         if supervisor.running():
             daemon = supervisor.pid()
             processes = list({*processes, *supervision.family(daemon)})
             print(f"Stopping the platform in {platform.home} ({len(processes)} processes)", flush=True)
             supervisor.call("shutdown")
-            _, processes = psutil.wait_procs(processes, timeout=STOP_LIMIT_S)
+            processes = supervision.await_end(processes, STOP_LIMIT_S)
         supervision.stop(processes, STOP_LIMIT_S)
         if left := supervision.members(platform):
             supervision.stop(left, STOP_LIMIT_S)
@@ -97,44 +106,52 @@ def down(_: argparse.Namespace) -> None:
 
 
 def status(_: argparse.Namespace) -> None:
-    """Print a table of the parts."""
+    """Print a table of the parts; fails when one of them is not healthy."""
     platform = config.load()
     supervisor = Supervisor(platform)
     everything = parts(platform)
     infos = supervisor.info() if supervisor.running() else {}
     with ThreadPoolExecutor(len(everything)) as pool:
         rows = list(pool.map(lambda part: _row(platform, part, infos.get(part.name)), everything))
+    broken = [row[0] for row in rows if row[1] != "healthy"]
     total = sum(int(row[4]) for row in rows if row[4] != "-")
     rows = [("part", "state", "pid", "port", "rss MB", "log"), *rows, ("all", "", "", "", str(total), "")]
     widths = [max(len(row[column]) for row in rows) for column in range(5)]
     for row in rows:
         print("  ".join(text.ljust(width) for text, width in zip(row, [*widths, 0], strict=True)).rstrip())
+    if broken:
+        raise PlatformError(f"not healthy: {', '.join(broken)}. Start what is missing: make up. Look closer: make logs")
 
 
 def logs(arguments: argparse.Namespace) -> None:
     """Show the last lines of every part's log, or of one; `--follow` goes on."""
     platform = config.load()
-    names = [arguments.part] if arguments.part else ["supervisord", *(part.name for part in parts(platform))]
-    files = [str(platform.logs / f"{name}.log") for name in names]
-    if missing := [file for file in files if not os.path.exists(file)]:
-        raise PlatformError(f"there is no {missing[0]} (logs there: {', '.join(sorted(os.listdir(platform.logs)))})")
+    there = sorted(file.stem for file in platform.logs.glob("*.log"))
+    if arguments.part and arguments.part not in there:
+        raise PlatformError(f"there is no log of {arguments.part!r} in {platform.logs} (there are: {', '.join(there)})")
+    files = [str(platform.logs / f"{name}.log") for name in ([arguments.part] if arguments.part else there)]
     os.execvp("tail", ["tail", "-n", str(arguments.lines), *(["-F"] if arguments.follow else []), *files])
 
 
 def clean(arguments: argparse.Namespace) -> None:
     """Delete the platform's state folder: all data, logs and secrets."""
     platform = config.load()
-    if Supervisor(platform).running():
-        raise PlatformError(f"the platform in {platform.home} is running: make down first")
-    if not arguments.yes:
+    with _alone(platform.home):
+        if Supervisor(platform).running() or supervision.members(platform):
+            raise PlatformError(f"the platform in {platform.home} is running: make down first")
+        _ask(platform, arguments.yes)
+        shutil.rmtree(platform.home)
+    print(f"{platform.home} is deleted.")
+
+
+def _ask(platform: Platform, agreed: bool) -> None:
+    if not agreed:
         size_mb = sum(file.stat().st_size for file in platform.home.rglob("*") if file.is_file()) / 1e6
         question = (
             f"Delete {platform.home} ({size_mb:.0f} MB: Kafka's topics, tables, Airflow's history, secrets)? [y/N] "
         )
         if not sys.stdin.isatty() or input(question).strip().lower() not in ("y", "yes"):
-            raise PlatformError("nothing was deleted (a script says it with --yes)")
-    shutil.rmtree(platform.home)
-    print(f"{platform.home} is deleted.")
+            raise PlatformError("nothing was deleted (a script says it with YES=1)")
 
 
 def _row(platform: Platform, part: Part, info: dict | None) -> tuple[str, ...]:
@@ -147,13 +164,14 @@ def _row(platform: Platform, part: Part, info: dict | None) -> tuple[str, ...]:
 
 
 @contextlib.contextmanager
-def _alone(platform: Platform) -> Iterator[None]:
-    """One `up` or `down` at a time."""
-    with (platform.home / "lock").open("a") as lock:
+def _alone(home: Path) -> Iterator[None]:
+    """One `up`, `down` or `clean` at a time."""
+    home.mkdir(parents=True, exist_ok=True)
+    with (home / "lock").open("a") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise PlatformError(f"another up or down of {platform.home} is at work: wait for it, or end it") from None
+            raise PlatformError(f"another up or down of {home} is at work: wait for it, or end it") from None
         yield
 
 
@@ -177,7 +195,7 @@ def main() -> int:
     arguments = parser.parse_args()
     try:
         arguments.verb(arguments)
-    except PlatformError as error:
+    except (PlatformError, OSError, subprocess.SubprocessError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

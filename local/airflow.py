@@ -10,6 +10,7 @@ from local.config import ROOT, Platform, PlatformError, write_private
 
 BIN = Path(sys.prefix) / "bin"
 MIGRATE_LIMIT_S = 180
+NOT_FOR_TASKS = ("POSTGRES_PASSWORD", "AIRFLOW_ADMIN_PASSWORD")
 
 
 def environment(platform: Platform) -> dict[str, str]:
@@ -48,7 +49,8 @@ def environment(platform: Platform) -> dict[str, str]:
         "PYTHONPATH": ROOT / "plugins",
         "PATH": f"{BIN}:{os.environ['PATH']}",
     }
-    return platform.values | {name: str(value) for name, value in settings.items()}
+    shared = {name: value for name, value in platform.values.items() if name not in NOT_FOR_TASKS}
+    return shared | {name: str(value) for name, value in settings.items()}
 
 
 def command(component: str) -> list[str]:

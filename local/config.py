@@ -50,8 +50,11 @@ SECRETS = {
 }
 
 
-# What a user may set, kept until it is set anew. ALERTS_URL: an Apprise address (slack://, mailto://, json://, ...).
-OPTIONS = ("ALERTS_URL",)
+# What a user may set, kept until it is set anew.
+OPTIONS = {
+    "ALERTS_URL": "",  # an Apprise address (slack://, mailto://, json://, ...)
+    "LAKEHOUSE_WAREHOUSE": "file://{home}/warehouse",  # where the tables lie; s3:// needs its keys in airflow_settings.yaml
+}
 
 
 class PlatformError(Exception):
@@ -101,25 +104,32 @@ def load() -> Platform:
     return Platform(home, values)
 
 
-def create() -> Platform:
-    """The platform with what is missing in its env file made, and the ports of the environment taken over."""
+def declare() -> Platform:
+    """The platform as it is to be: what is missing in its env file made, what the environment sets taken over."""
     home = state_folder()
     stored = _read(home / "env")
     if "LAKEHOUSE_HOME" not in stored and home.is_dir() and (others := set(os.listdir(home)) - {"lock"}):
         message = f"{home} is not a platform's folder and not empty (it holds {min(others)})"
         raise PlatformError(f"{message}: set LAKEHOUSE_HOME to a folder of its own")
-    values = {"LAKEHOUSE_HOME": str(home), "LAKEHOUSE_WAREHOUSE": f"file://{home}/warehouse"}
-    values |= {name: os.environ.get(name, stored.get(name, "")) for name in OPTIONS}
+    values = {"LAKEHOUSE_HOME": str(home)}
+    for name, default in OPTIONS.items():
+        values[name] = os.environ.get(name, stored.get(name, default.format(home=home)))
     ports = _ports(stored)
     values |= {name: str(port) for name, port in ports.items()}
     values["KAFKA_BOOTSTRAP_SERVERS"] = f"127.0.0.1:{ports['KAFKA_PORT']}"
     values["SCHEMA_REGISTRY_URL"] = f"http://127.0.0.1:{ports['REGISTRY_PORT']}/apis/ccompat/v7"
     values |= {name: stored.get(name) or make() for name, make in SECRETS.items()}
-    platform = Platform(home, stored | values)
+    return Platform(home, stored | values)
+
+
+def create() -> Platform:
+    """The declared platform, with its env file and folders."""
+    platform = declare()
+    home = platform.home
     # PostgreSQL runs as a user of its own under root, and must be able to pass through.
     home.mkdir(parents=True, exist_ok=True)
     home.chmod(0o711 if os.geteuid() == 0 else 0o700)
-    if platform.values != stored:
+    if platform.values != _read(platform.env_file):
         lines = (f"{name}={shlex.quote(value)}\n" for name, value in platform.values.items())
         write_private(platform.env_file, "".join(lines))
     for folder in ("logs", "kafka", "flink", "flink/conf", "flink/checkpoints", "flink/savepoints", "flink/tmp",

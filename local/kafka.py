@@ -17,6 +17,7 @@ def command(platform: Platform) -> list[str]:
     properties = platform.home / "kafka" / "server.properties"
     log = f"-Dlog4j2.configurationFile={CONF}/kafka-log4j2.yaml"
     options = ["-Xms64m", "-Xmx256m", "-XX:MaxMetaspaceSize=128m", "-XX:ReservedCodeCacheSize=64m", log]
+    options.append(f"-Djava.io.tmpdir={platform.home}/kafka")
     return [*java(), *options, "-cp", _class_path(), "kafka.Kafka", str(properties)]
 
 

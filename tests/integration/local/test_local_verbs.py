@@ -15,7 +15,7 @@ from lakehouse.waiting import wait_until
 from local import config
 from local.config import ROOT
 from local.start import start
-from local.supervision import members
+from local.supervision import await_end, members
 
 STUBBORN = "import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\nready()\nwhile True: signal.pause()\n"
 
@@ -48,8 +48,9 @@ def test_an_unknown_log_is_named_with_those_that_are_there(platform):
     (platform.logs / "kafka.log").write_text("a line\nthe last line\n")
     unknown = _local("logs", "kafca")
     assert unknown.returncode == 1
-    assert "kafca.log" in unknown.stderr
-    assert "kafka.log" in unknown.stderr
+    assert "there is no log of 'kafca'" in unknown.stderr
+    assert "(there are: kafka)" in unknown.stderr
+    assert "the last line" in _local("logs").stdout
     assert _local("logs", "kafka", "--lines", "1").stdout == "the last line\n"
 
 
@@ -75,7 +76,7 @@ def test_clean_deletes_only_what_it_is_told_to(platform, arguments, answer, dele
     if deleted:
         assert f"{platform.home} is deleted" in run.stdout
     else:
-        assert "nothing was deleted (a script says it with --yes)" in run.stderr
+        assert "nothing was deleted (a script says it with YES=1)" in run.stderr
     if answer:
         assert f"Delete {platform.home} (" in run.stdout
 
@@ -98,7 +99,7 @@ def test_down_leaves_no_process_and_keeps_the_data(platform, supervisor, fake):
 
     down = _local("down")
     assert (down.returncode, down.stderr) == (0, "")
-    assert [process for process in processes if psutil.pid_exists(process.pid) and process.is_running()] == []
+    assert await_end(processes, 0) == []
     assert (platform.home / "warehouse" / "table").read_text() == "data"
     again = _local("down")
     assert (again.returncode, again.stderr) == (0, "")
@@ -118,7 +119,8 @@ def test_down_ends_what_a_killed_supervisor_left_behind(platform, supervisor, fa
 
 def test_status_tells_state_pid_and_log_of_every_part(platform):
     run = _local("status")
-    assert (run.returncode, run.stderr) == (0, "")
+    assert run.returncode == 1
+    assert "not healthy: postgres, kafka, " in run.stderr
     rows = {line.split()[0]: line.split() for line in run.stdout.splitlines()}
     assert rows["kafka"] == [
         "kafka",
@@ -159,3 +161,14 @@ def test_up_names_a_taken_port_and_starts_nothing(platform, supervisor, monkeypa
     assert "make up" in run.stderr
     assert not supervisor.running()
     assert not (platform.home / "supervisord.conf").exists()
+
+
+def test_up_with_other_settings_is_refused_while_the_platform_runs(platform, supervisor, fake, monkeypatch):
+    before = platform.env_file.read_text()
+    supervisor.launch([fake("part")])
+    monkeypatch.setenv("KAFKA_PORT", "20001")
+    run = _local("up")
+    assert run.returncode == 1
+    assert "runs with other settings than KAFKA_PORT=20001" in run.stderr
+    assert "make down first" in run.stderr
+    assert platform.env_file.read_text() == before
