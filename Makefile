@@ -111,13 +111,15 @@ ledger: ## Rows by layer: is every Kafka offset accounted for?
 lint: setup ## Check the style of Python and SQL
 	@$(VENV)/ruff check --quiet .
 	@$(VENV)/ruff format --check --quiet .
+	@$(VENV)/sqlfluff lint --quiet --disable-progress-bar include/dbt
 
 format: setup ## Put Python and SQL in the style that lint checks
 	@$(VENV)/ruff check --fix --quiet .
 	@$(VENV)/ruff format --quiet .
 
-bench: setup ## Measure what the README says, on a platform of its own
-	@$(LOCAL) bench
+bench: setup ## Measure the figures of the README, on a platform of its own (leave the machine alone meanwhile)
+	@rm -rf .local-bench
+	@LAKEHOUSE_HOME=$(CURDIR)/.local-bench PORT_BASE=27000 $(LOCAL) bench
 
 lock: setup ## Write requirements.lock from the three requirements.txt
 	@$(VENV)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \

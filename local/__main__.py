@@ -50,6 +50,15 @@ def up(_: argparse.Namespace) -> None:
     print(f"The platform is up ({time.monotonic() - began:.1f} s).\n{addresses(platform)}")
 
 
+def bench(arguments: argparse.Namespace) -> None:
+    """Measure on a platform of its own, which starts empty and is down at the end."""
+    from local.bench import Bench
+
+    platform = config.create()
+    Bench(platform, lambda: up(arguments), lambda: down(arguments)).run()
+    down(arguments)
+
+
 def _refuse_changes(wanted: Platform) -> None:
     """What runs goes on with the settings that it was started with."""
     running = config.load().values
@@ -179,7 +188,7 @@ def main() -> int:
     """Run one verb."""
     parser = argparse.ArgumentParser(prog="python -m local", description=__doc__)
     verbs = parser.add_subparsers(required=True, metavar="verb")
-    for verb in (up, demo, down, env, status, logs, clean):
+    for verb in (up, demo, bench, down, env, status, logs, clean):
         command = verbs.add_parser(verb.__name__, help=verb.__doc__)
         command.set_defaults(verb=verb)
         if verb is logs:

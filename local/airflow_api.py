@@ -14,6 +14,7 @@ from local.config import Platform, PlatformError
 
 TIMEOUT_S = 30
 ENDED = ("success", "failed")
+ERRORS, ERROR_CHARACTERS = 3, 1000
 
 
 class AirflowApi:
@@ -51,9 +52,18 @@ class AirflowApi:
         return self.call("GET", f"{path}?deserialize=true")["value"]
 
     def describe_failure(self, dag_id: str, run_id: str) -> str:
-        """Which tasks of a run failed, and where to look."""
-        failed = [name for name, task in self.tasks(dag_id, run_id).items() if task["state"] == "failed"]
-        return f"{dag_id} failed in {', '.join(failed) or 'no task'}: {self._url}/dags/{dag_id}/runs/{quote(run_id)}"
+        """Which tasks of a run failed, the last errors of the first of them, and where to look."""
+        failed = {name: task for name, task in self.tasks(dag_id, run_id).items() if task["state"] == "failed"}
+        first = min(failed.values(), key=lambda task: task["end_date"], default=None)
+        errors = self._errors(dag_id, run_id, first) if first else []
+        where = f"{self._url}/dags/{dag_id}/runs/{quote(run_id)}"
+        return "\n  ".join([f"{dag_id} failed in {', '.join(failed) or 'no task'}: {where}", *errors])
+
+    def _errors(self, dag_id: str, run_id: str, task: dict[str, Any]) -> list[str]:
+        path = f"dags/{dag_id}/dagRuns/{quote(run_id)}/taskInstances/{task['task_id']}/logs/{task['try_number']}"
+        lines = [line for line in self.call("GET", path)["content"] if line.get("level") == "error"]
+        details = [detail["exc_value"] for line in lines for detail in line.get("error_detail") or []]
+        return [text[:ERROR_CHARACTERS] for text in (details or [line["event"] for line in lines])[-ERRORS:]]
 
     @cached_property
     def _session(self) -> requests.Session:
@@ -62,6 +72,7 @@ class AirflowApi:
         answer = session.post(f"{self._url}/auth/token", json=login, timeout=TIMEOUT_S)
         if not answer.ok:
             raise PlatformError(f"Airflow at {self._url} refuses the login of {login['username']}: {answer.text[:300]}")
+        session.headers["Accept"] = "application/json"
         session.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
         return session
 

@@ -30,7 +30,8 @@ def render() -> str:
 
     kinds = []
     for kind in KINDS:
-        nodes = [f"    {json.dumps(name)}: {json.dumps(_slim(node))}" for name, node in sorted(full[kind].items())]
+        shown = {name: node for name, node in full[kind].items() if node["resource_type"] != "operation"}  # dbt's hooks
+        nodes = [f"    {json.dumps(name)}: {json.dumps(_slim(node))}" for name, node in sorted(shown.items())]
         kinds.append(f'  "{kind}": {{\n' + ",\n".join(nodes) + "\n  }")
     metadata = {key: full["metadata"][key] for key in ("dbt_schema_version", "project_name", "adapter_type")}
     return f'{{\n  "metadata": {json.dumps(metadata)},\n' + ",\n".join(kinds) + "\n}\n"

@@ -1,5 +1,5 @@
-{# Rows that arrived since the newest one in `relation`, with the overlap. A literal, because Iceberg skips files, and
-   DuckDB row groups, by comparing their statistics with constants only. #}
+{# Rows that arrived since the newest one in `relation`, with the overlap. A literal: whatever can be skipped by its
+   statistics, files of Iceberg and row groups of DuckDB, is skipped. #}
 {% macro arrived_since_newest(relation, column) %}
     {%- set newest = none -%}
     {%- if execute and relation and not should_full_refresh() -%}

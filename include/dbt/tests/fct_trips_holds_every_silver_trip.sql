@@ -1,5 +1,6 @@
 -- If this fails with fewer trips than Silver, trips became visible in Silver later than the overlap allows: build once
--- with a longer one (--vars 'arrival_overlap_minutes: 10080'), or with --full-refresh.
+-- with a longer one (--vars 'arrival_overlap_minutes: 10080'), or with --full-refresh. If it fails even then, Silver
+-- holds a trip twice: the test of stg_trips for unique ids says so.
 with expected as ({{ silver_row_count() }}),
 
 actual as (select count(*) as row_count from {{ ref("fct_trips") }})

@@ -7,4 +7,4 @@
 select {{ kept }} from {{ ref("stg_trips") }}
 except
 select {{ kept }} from {{ ref("fct_trips") }}
-where pickup_date in (select pickup_date from {{ ref("stg_trips") }})
+where pickup_date in (select staged.pickup_date from {{ ref("stg_trips") }} as staged)

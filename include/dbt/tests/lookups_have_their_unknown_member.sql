@@ -1,8 +1,14 @@
 -- int_trip_metrics sends unlisted codes to these members.
-select 'vendor' as lookup where not exists (select 1 from {{ ref("dim_vendors") }} where vendor_id = -1)
-union all
-select 'rate code' where not exists (select 1 from {{ ref("dim_rate_codes") }} where rate_code_id = 99)
-union all
-select 'payment type' where not exists (select 1 from {{ ref("dim_payment_types") }} where payment_type_id = 5)
-union all
-select 'location' where not exists (select 1 from {{ ref("dim_locations") }} where location_id = 264)
+with members as (
+    select 'vendor' as lookup, vendor_id as id from {{ ref("dim_vendors") }}
+    union all
+    select 'rate code' as lookup, rate_code_id as id from {{ ref("dim_rate_codes") }}
+    union all
+    select 'payment type' as lookup, payment_type_id as id from {{ ref("dim_payment_types") }}
+    union all
+    select 'location' as lookup, location_id as id from {{ ref("dim_locations") }}
+)
+
+select needed.*
+from (values ('vendor', -1), ('rate code', 99), ('payment type', 5), ('location', 264)) as needed (lookup, id)
+anti join members on needed.lookup = members.lookup and needed.id = members.id

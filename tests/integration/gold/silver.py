@@ -1,5 +1,7 @@
 """Builds `silver.cleaned_trips` as an Iceberg table in a folder, so that Gold can be tested without Kafka or Flink."""
 
+from __future__ import annotations
+
 from pathlib import Path
 
 import duckdb
@@ -18,6 +20,8 @@ from pyiceberg.types import (
     TimestampType,
     TimestamptzType,
 )
+
+from lakehouse.generator import synthetic
 
 AMOUNTS = (
     "fare_amount", "extra", "mta_tax", "tip_amount", "tolls_amount", "improvement_surcharge", "total_amount",
@@ -64,7 +68,8 @@ where trip_distance >= 0 and fare_amount >= 0
 qualify row_number() over (partition by trip_id order by pickup_datetime) = 1
 """
 
-TLC_FILE = """
+# Events, by TLC's names, as Silver types them.
+EVENTS = """
 select
     VendorID::integer as vendor_id, tpep_pickup_datetime::timestamp as pickup_datetime,
     tpep_dropoff_datetime::timestamp as dropoff_datetime, passenger_count::integer as passenger_count,
@@ -75,14 +80,15 @@ select
     tolls_amount::decimal(10, 2) as tolls_amount, improvement_surcharge::decimal(10, 2) as improvement_surcharge,
     total_amount::decimal(10, 2) as total_amount, congestion_surcharge::decimal(10, 2) as congestion_surcharge,
     Airport_fee::decimal(10, 2) as airport_fee
-from read_csv('{path}')
+from {events}
 """
 
 # Trip i picks up in hour i of January, so that any 744 in a row cover every hour of the month. Everything else is
-# drawn from a hash of i; some columns are NULL and some codes are unlisted, as in the published files.
-SYNTHETIC = """
+# drawn from a hash of i: amounts and codes are missing, and codes unlisted, more often than in the published files.
+ODD_TRIPS = """
 with drawn as (
-    select i, hash(i) % 1000 as a, hash(i + 1000000) % 1000 as b, hash(i + 2000000) % 1000 as c from range({first}, {last}) t (i)
+    select i, hash(i) % 1000 as a, hash(i + 1000000) % 1000 as b, hash(i + 2000000) % 1000 as c
+    from range({first}, {last}) t (i)
 ),
 priced as (
     select *, ((a * 7 + b) % 6000 / 100 + 3)::decimal(10, 2) as fare_amount, (c % 900 / 100)::decimal(10, 2) as tip_amount,
@@ -92,12 +98,14 @@ priced as (
 select
     case when a % 50 = 0 then null when a % 51 = 0 then 9 else 1 + a % 2 end::integer as vendor_id, pickup_datetime,
     pickup_datetime + to_seconds((60 + (b * 13 + c) % 5400)::int) as dropoff_datetime,
-    case when b % 20 = 0 then null else c % 7 end::integer as passenger_count, (c * 31 % 2500 / 100)::double as trip_distance,
-    case when b % 20 = 0 then null else 1 + b % 6 end::integer as rate_code_id, if(a % 99 = 0, 'Y', 'N') as store_and_fwd_flag,
+    case when b % 20 = 0 then null else c % 7 end::integer as passenger_count,
+    (c * 31 % 2500 / 100)::double as trip_distance,
+    case when b % 20 = 0 then null else 1 + b % 6 end::integer as rate_code_id,
+    if(a % 99 = 0, 'Y', 'N') as store_and_fwd_flag,
     case when b % 70 = 0 then 132 when b % 71 = 0 then null else 1 + (a + c) % 265 end::integer as pickup_location_id,
     case when c % 60 = 0 then 138 else 1 + (a + b) % 265 end::integer as dropoff_location_id,
-    (c % 5)::integer as payment_type_id, fare_amount, 1::decimal(10, 2) as extra, 0.5::decimal(10, 2) as mta_tax, tip_amount,
-    0::decimal(10, 2) as tolls_amount, 1::decimal(10, 2) as improvement_surcharge,
+    (c % 5)::integer as payment_type_id, fare_amount, 1::decimal(10, 2) as extra, 0.5::decimal(10, 2) as mta_tax,
+    tip_amount, 0::decimal(10, 2) as tolls_amount, 1::decimal(10, 2) as improvement_surcharge,
     case when a % 200 = 7 then null else (fare_amount + tip_amount + 5)::decimal(10, 2) end as total_amount,
     case when b % 20 = 0 then null else 2.5 end::decimal(10, 2) as congestion_surcharge,
     case when b % 70 = 0 then 1.75 else 0 end::decimal(10, 2) as airport_fee
@@ -105,20 +113,28 @@ from priced
 """
 
 
-def tlc_trips(path: Path, processed_at: str) -> pa.Table:
-    """The trips of a TLC file that pass the rules of Silver."""
-    return _silver_rows(TLC_FILE.format(path=path), processed_at)
+def file_trips(path: Path, processed_at: str) -> pa.Table:
+    """The events of a TLC file that pass the rules of Silver."""
+    return _silver_rows(EVENTS.format(events=f"read_csv('{path}')"), processed_at)
 
 
-def synthetic_trips(first: int, last: int, processed_at: str) -> pa.Table:
-    """Trips number `first` to `last` (excluded) of a fixed synthetic series."""
-    return _silver_rows(SYNTHETIC.format(first=first, last=last), processed_at)
+def generated_trips(events: int, processed_at: str) -> pa.Table:
+    """The same of so many events as the platform's own generator makes them."""
+    batches = pa.Table.from_batches(synthetic.batches(seed=42, events=events))
+    return _silver_rows(EVENTS.format(events="events"), processed_at, events=batches)
 
 
-def _silver_rows(trips: str, processed_at: str) -> pa.Table:
-    connection = duckdb.connect(config={"autoinstall_known_extensions": False})
-    connection.execute("set TimeZone = 'UTC'")
-    table = connection.execute(DERIVE.format(trips=trips), [processed_at]).to_arrow_table()
+def odd_trips(first: int, last: int, processed_at: str) -> pa.Table:
+    """Trips number `first` to `last` (excluded) of a fixed series in which much is missing."""
+    return _silver_rows(ODD_TRIPS.format(first=first, last=last), processed_at)
+
+
+def _silver_rows(trips: str, processed_at: str, **sources: pa.Table) -> pa.Table:
+    with duckdb.connect(config={"autoinstall_known_extensions": False}) as connection:
+        connection.execute("set TimeZone = 'UTC'")
+        for name, source in sources.items():
+            connection.register(name, source)
+        table = connection.execute(DERIVE.format(trips=trips), [processed_at]).to_arrow_table()
     return table.select(list(COLUMNS)).cast(SCHEMA.as_arrow())
 
 

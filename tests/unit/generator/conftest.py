@@ -1,17 +1,13 @@
-"""Kafka in the test's own process (librdkafka's own broker for tests, on a TCP port), and TLC's real file."""
+"""Kafka in the test's own process: librdkafka's own broker for tests, on a TCP port."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 
 from lakehouse.generator.runner import TOPIC
-
-_REAL_FILE = "yellow_tripdata_2024-01_first_10000.csv"
 
 
 class Kafka:
@@ -44,12 +40,3 @@ def kafka() -> Iterator[Kafka]:
     broker = Kafka()
     yield broker
     broker.stop()
-
-
-@pytest.fixture(scope="session")
-def real_file() -> Path:
-    root = Path(__file__).parents[3]
-    path = Path(os.environ.get("LAKEHOUSE_TLC_FILE", root.parent / "shared" / "data" / _REAL_FILE))
-    if not path.is_file():
-        pytest.skip(f"TLC's file is not at {path}: set LAKEHOUSE_TLC_FILE to the first 10,000 rows of January 2024")
-    return path

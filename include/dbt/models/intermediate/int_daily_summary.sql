@@ -1,4 +1,11 @@
-{{ config(materialized="incremental", unique_key="pickup_date", incremental_strategy="delete+insert", on_schema_change="fail") }}
+{{
+    config(
+        materialized="incremental",
+        unique_key="pickup_date",
+        incremental_strategy="delete+insert",
+        on_schema_change="fail",
+    )
+}}
 
 -- One row a day with everything that the daily marts add up. Days that got trips since the last build are found by
 -- arrival (with overlap), then narrowed down to those whose count is not the one held here.

@@ -1,4 +1,11 @@
-{{ config(materialized="incremental", unique_key="pickup_date", incremental_strategy="delete+insert", on_schema_change="fail") }}
+{{
+    config(
+        materialized="incremental",
+        unique_key="pickup_date",
+        incremental_strategy="delete+insert",
+        on_schema_change="fail",
+    )
+}}
 
 -- One row for each hour of a day that had trips.
 select

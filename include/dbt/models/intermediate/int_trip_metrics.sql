@@ -43,7 +43,7 @@ flagged as (
 
 select
     *,
-    not (
+    not ( -- noqa: LT01, LT06
         has_unlisted_code
         or has_no_passengers
         or has_no_total

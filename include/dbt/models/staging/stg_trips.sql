@@ -2,7 +2,7 @@
 
 -- The trips of this run: what arrived in Silver since the newest trip of fct_trips, with some overlap. Silver is read
 -- here and nowhere else. fct_trips is looked up, not referenced: it is built from this very table.
-{%- set fct_trips = adapter.get_relation(this.database, this.schema, "fct_trips") %}
+{%- set fct_trips = adapter.get_relation(this.database, target.schema, "fct_trips") %}
 
 select
     trip_id,

@@ -10,7 +10,7 @@ airport_ends as (
     from trips
     where is_airport_pickup
     union all
-    select *, dropoff_location_id, 'to airport'
+    select *, dropoff_location_id as location_id, 'to airport' as direction
     from trips
     where is_airport_dropoff
 )

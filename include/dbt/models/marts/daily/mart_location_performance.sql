@@ -8,8 +8,8 @@ with trips as (
 trip_ends as (
     select pickup_date, pickup_location_id as location_id, true as is_pickup, total_amount, tip_amount, trip_distance
     from trips
-    union all
-    select pickup_date, dropoff_location_id, false, null, null, null
+    union all by name
+    select pickup_date, dropoff_location_id as location_id, false as is_pickup
     from trips
 )
 

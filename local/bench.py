@@ -1,0 +1,124 @@
+"""`make bench`: the figures of the README, medians of three, on a platform of its own that starts empty.
+
+Nothing else should run meanwhile: the load of the machine at the start is part of the report.
+"""
+
+import json
+import os
+import time
+from collections.abc import Callable
+from statistics import median
+
+import psutil
+from rich.console import Console
+from rich.table import Table
+
+from local import supervision
+from local.config import Platform, PlatformError
+from local.main_job import MainJob, Trips
+from local.memory import PeakMemory
+from local.parts import parts
+from local.progress import Progress
+from local.start import start
+from local.supervision import Supervisor
+
+ROUNDS = 3
+BURST_EVENTS = 1_000_000
+TRIPS = 10_000
+TASKS = ("check_flink_health", "prepare", "gold.dbt_build", "publish")
+
+
+class Bench:
+    """Figures by name, each measured some times."""
+
+    def __init__(self, platform: Platform, up: Callable[[], None], down: Callable[[], None]) -> None:
+        self.platform = platform
+        self.up = up
+        self.down = down
+        self.progress = Progress()
+        self.figures: dict[str, list[float]] = {}
+
+    def run(self) -> None:
+        """Everything, from the part alone to the whole."""
+        load = os.getloadavg()[0]
+        self.burst()
+        self.up()
+        for _ in range(ROUNDS):
+            self.down()
+            self.note("warm `make up`, s", self.timed(self.up))
+        supervisor = Supervisor(self.platform)
+        with PeakMemory(lambda: [psutil.Process(), *supervision.family(supervisor.pid())]) as memory:
+            self.main_job()
+        self.note("peak memory of all processes, MB", memory.peak_mb)
+        self.report(load)
+
+    def burst(self) -> None:
+        """The producer against a broker with nothing else running."""
+        kafka = next(part for part in parts(self.platform) if part.name == "kafka")
+        supervisor = Supervisor(self.platform)
+        supervisor.launch([kafka])
+        start(self.platform, supervisor, [kafka])
+        from confluent_kafka.admin import AdminClient, NewTopic
+
+        from lakehouse import generator
+
+        servers = {"bootstrap.servers": self.platform.values["KAFKA_BOOTSTRAP_SERVERS"]}
+        AdminClient(servers).create_topics([NewTopic("bench", num_partitions=3)])["bench"].result(30)
+        for seed in range(1, ROUNDS + 1):
+            sent = generator.run(
+                servers, registry=None, topic="bench", events=BURST_EVENTS, seed=seed, log=self.progress.waiting
+            )
+            self.note("producer, burst with Kafka alone, events/s", sent["rate"])
+        self.down()
+
+    def main_job(self) -> None:
+        """First events to Gold, and the pipeline with nothing new to do."""
+        job = MainJob(self.platform, self.progress)
+        self.note("`flink_jobs` that deploys everything, s", self.timed(job.deploy))
+        job.run(Trips(TRIPS, seed=100))  # the first one also loads what later ones find loaded
+        for seed in range(1, ROUNDS + 1):
+            outcome = job.run(Trips(TRIPS, seed))
+            if not outcome.right:
+                raise PlatformError(f"rows {outcome.rows} instead of {outcome.expected}: no figure counts")
+            for phase, name in {
+                "bronze": f"first event -> Bronze complete, {TRIPS:,} trips, s",
+                "silver": f"first event -> Silver complete, {TRIPS:,} trips, s",
+                "gold": "pipeline triggered -> Gold published, s",
+                "end_to_end": f"first event -> Gold published, {TRIPS:,} trips, s",
+            }.items():
+                self.note(name, outcome.phases_s[phase])
+            self.note_tasks(job)
+
+    def note_tasks(self, job: MainJob) -> None:
+        """How long the newest pipeline run took, whole and by task."""
+        newest = job.api.call("GET", "dags/nyc_taxi_pipeline/dagRuns?order_by=-run_after&limit=1")["dag_runs"][0]
+        tasks = job.api.tasks("nyc_taxi_pipeline", newest["dag_run_id"])
+        started = min(task["start_date"] for task in tasks.values() if task["start_date"])
+        ended = max(task["end_date"] for task in tasks.values() if task["end_date"])
+        self.note("pipeline run, whole, s", (ended - started).total_seconds())
+        for name in TASKS:
+            self.note(f"    task {name}, s", (tasks[name]["end_date"] - tasks[name]["start_date"]).total_seconds())
+
+    def note(self, name: str, value: float) -> None:
+        """Keep one measurement, and show it."""
+        self.figures.setdefault(name, []).append(round(value, 1))
+        self.progress.done(f"{name}: {value:,.1f}")
+
+    def timed(self, action: Callable[[], object]) -> float:
+        """Seconds that the action takes."""
+        began = time.monotonic()
+        action()
+        return time.monotonic() - began
+
+    def report(self, load: float) -> None:
+        """Print the medians, and write them with every value as JSON."""
+        machine = (
+            f"{os.cpu_count()} cores, {psutil.virtual_memory().total / 2**30:.0f} GB, load {load:.1f} at the start"
+        )
+        file = self.platform.home / "bench.json"
+        medians = {name: median(values) for name, values in self.figures.items()}
+        file.write_text(json.dumps({"machine": machine, "median": medians, "values": self.figures}, indent=2) + "\n")
+        table = Table("figure", "median", "values", title=machine, title_justify="left")
+        for name, values in self.figures.items():
+            table.add_row(name, f"{medians[name]:,.1f}", ", ".join(f"{value:,.1f}" for value in values))
+        Console(highlight=False).print(table, f"The same as JSON: {file}", sep="\n")

@@ -1,0 +1,57 @@
+"""An Airflow of the tests' own, before anything imports Airflow: a throw-away home, and no database that could be used."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from lakehouse.airflow_settings import AirflowSettings
+
+ROOT = Path(__file__).parents[1]
+
+_home = tempfile.TemporaryDirectory(prefix="airflow-tests-")
+os.environ |= {
+    "AIRFLOW_HOME": _home.name,
+    "AIRFLOW__CORE__DAGS_FOLDER": str(ROOT / "dags"),
+    "AIRFLOW__CORE__PLUGINS_FOLDER": str(ROOT / "plugins"),
+    "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+    # Nothing listens on port 1: whatever opens the metadata database fails.
+    "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": "postgresql+psycopg2://nobody:no-password@127.0.0.1:1/none",
+    "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
+    "AIRFLOW__COSMOS__ENABLE_TELEMETRY": "False",
+    "DO_NOT_TRACK": "1",
+}
+
+
+class Nowhere(dict):
+    """A value for every placeholder of `airflow_settings.yaml`: parts that are not there, on a port where nothing listens."""
+
+    def __missing__(self, name: str) -> str:
+        return "1" if name.endswith("_PORT") else f"no-{name}"
+
+
+@pytest.fixture(scope="session")
+def load_settings() -> Callable[..., AirflowSettings]:
+    """Load the settings file with these placeholders, and with values that lead nowhere for the others."""
+    from lakehouse import airflow_settings
+
+    def load(**placeholders: object) -> AirflowSettings:
+        return airflow_settings.load(environment=Nowhere({name: str(value) for name, value in placeholders.items()}))
+
+    return load
+
+
+@pytest.fixture(scope="session")
+def real_file() -> Path:
+    """TLC's January 2024, its first 10,000 rows as CSV."""
+    shared = ROOT.parent / "shared" / "data" / "yellow_tripdata_2024-01_first_10000.csv"
+    path = Path(os.environ.get("LAKEHOUSE_TLC_FILE", shared))
+    if not path.is_file():
+        pytest.skip(f"TLC's file is not at {path}: set LAKEHOUSE_TLC_FILE to the first 10,000 rows of January 2024")
+    return path

@@ -1,0 +1,76 @@
+"""Every DAG file imports cleanly and cheaply, and touches nothing while it does."""
+
+import json
+import os
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from statistics import median
+
+import pytest
+from airflow.utils.file import list_py_file_paths
+
+ROOT = Path(__file__).parents[2]
+HEAVY = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["ruff"]["lint"]["flake8-tidy-imports"][
+    "banned-module-level-imports"
+]
+
+
+@pytest.fixture(scope="module")
+def parsed(dag_files) -> dict[str, dict]:
+    """What a process without a database, network or secrets gets from each DAG file."""
+    env = {
+        **os.environ,
+        "AIRFLOW__SECRETS__BACKEND": "refusal.NoSecrets",
+        "AIRFLOW__WORKERS__SECRETS_BACKEND": "refusal.NoSecrets",
+        "PYTHONPATH": str(Path(__file__).parent),
+    }
+    command = [sys.executable, "-W", "always", str(Path(__file__).with_name("parse.py")), *map(str, dag_files)]
+    run = subprocess.run(command, env=env, capture_output=True, text=True, timeout=120)
+    assert run.returncode == 0, run.stderr[-3000:]
+    return json.loads(run.stdout.splitlines()[-1])
+
+
+def test_there_are_dags(dag_files):
+    """Without one, every other test here would have nothing to fail on."""
+    assert dag_files
+
+
+def test_file_holds_one_dag_of_its_name(dag_file, parsed):
+    assert parsed[str(dag_file)]["errors"] == []
+    assert parsed[str(dag_file)]["dags"] == [dag_file.stem]
+
+
+def test_import_warns_of_nothing(dag_file, parsed):
+    assert parsed[str(dag_file)]["warnings"] == []
+
+
+def test_import_reads_no_secret_and_uses_no_network(dag_file, parsed):
+    assert parsed[str(dag_file)]["refused"] == []
+
+
+def test_import_is_light(dag_file, parsed):
+    """Only a DAG that draws tasks with Cosmos may import Cosmos, and nothing may import what Cosmos runs."""
+    draws = any(module.startswith("cosmos.") for module in parsed[str(dag_file)]["operators"])
+    heavy = tuple(f"{name}." for name in HEAVY if not (draws and name == "cosmos"))
+    assert [name for name in parsed[str(dag_file)]["modules"] if f"{name}.".startswith(heavy)] == []
+
+
+def test_import_is_quick(dag_file, parsed):
+    """In seconds of the processor, which other processes do not take from: 0.7 s and less were seen."""
+    assert parsed[str(dag_file)]["cpu_s"] < 5
+
+
+def test_files_are_short(dag_file):
+    assert len(dag_file.read_text().splitlines()) <= 250
+
+
+def test_most_files_are_shorter_still(dag_files):
+    assert median(len(file.read_text().splitlines()) for file in dag_files) <= 110
+
+
+def test_airflow_imports_no_module_of_ours_as_a_plugin():
+    """It imports each file of the plugins folder that `.airflowignore` leaves, under its bare name and as a script."""
+    scanned = map(Path, list_py_file_paths(ROOT / "plugins", safe_mode=False))
+    assert [str(file.relative_to(ROOT)) for file in scanned if "AirflowPlugin" not in file.read_text()] == []

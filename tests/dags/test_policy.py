@@ -1,0 +1,56 @@
+"""What every DAG and task of the platform has: an owner, tags, retries, limits, alerts."""
+
+from datetime import timedelta
+
+import pytest
+
+from lakehouse.dag_policy import OWNER, Tag
+from lakehouse.notifiers.alert import AlertNotifier
+
+
+def each_wrong(dag, is_right) -> list[str]:
+    return [task.task_id for task in dag.tasks if not is_right(task)]
+
+
+def test_owner_is_the_platforms(dag):
+    assert each_wrong(dag, lambda task: task.owner == OWNER) == []
+
+
+def test_tags_come_from_the_enum(dag):
+    assert dag.tags
+    assert set(dag.tags) <= set(Tag)
+
+
+def test_no_catchup_and_one_run_at_a_time(dag):
+    assert (dag.catchup, dag.max_active_runs) == (False, 1)
+
+
+def test_every_task_ends_within_a_limit(dag):
+    assert each_wrong(dag, lambda task: task.execution_timeout) == []
+
+
+def test_what_runs_by_itself_retries_by_itself(dag):
+    """A DAG that a person starts may leave it to the person, but says so."""
+    assert {"retries", "retry_delay"} <= dag.default_args.keys()
+    assert each_wrong(dag, lambda task: (task.retries or dag.schedule is None) and task.retry_delay) == []
+
+
+@pytest.mark.parametrize("event", ["retry", "failure"])
+def test_every_task_alerts(dag, event):
+    def alerts(task) -> bool:
+        callbacks = getattr(task, f"on_{event}_callback")
+        return any(isinstance(one, AlertNotifier) and one.event == event for one in callbacks)
+
+    assert each_wrong(dag, alerts) == []
+
+
+def test_templates_are_strict(dag):
+    """An unknown variable in a template is an error."""
+    with pytest.raises(Exception, match="no_such_variable"):
+        dag.get_template_env().from_string("{{ no_such_variable }}").render()
+
+
+def test_the_pipeline_runs_as_promised(dags):
+    pipeline = dags["nyc_taxi_pipeline"]
+    assert pipeline.schedule == timedelta(minutes=10)
+    assert each_wrong(pipeline, lambda t: (t.retries, t.retry_delay) == (2, timedelta(minutes=5))) == []

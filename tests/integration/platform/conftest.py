@@ -1,0 +1,138 @@
+"""One embedded platform for all of these tests: a copy of the repository, a state folder and ports of its own.
+
+A running demo is not disturbed, and what a test breaks on purpose (a model, a setting) is broken in the copy.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+
+import pytest
+
+from lakehouse.waiting import wait_until
+from local import airflow, config, supervision
+from local.config import ROOT, Platform
+from local.main_job import MainJob
+from local.progress import Progress
+
+NOT_COPIED = (".git", ".venv", ".local", "target", "tests", "__pycache__")
+PORT_BASE = 28000
+VERB_LIMIT_S = 300
+COMMAND_LIMIT_S = 240
+
+
+class Receiver:
+    """Where alerts go: a web server on loopback that keeps each message."""
+
+    def __init__(self) -> None:
+        received = self.messages = []
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                received.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+                self.send_response(200)
+                self.end_headers()
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        Thread(target=self.server.serve_forever, daemon=True).start()
+
+    @property
+    def url(self) -> str:
+        """The receiver's address as Apprise writes it."""
+        return f"json://127.0.0.1:{self.server.server_port}/"
+
+    def await_message(self, *words: str) -> dict:
+        """The first message that holds all of the words."""
+
+        def found() -> dict | None:
+            return next((m for m in self.messages if all(word in m["title"] + m["message"] for word in words)), None)
+
+        return wait_until(found, f"an alert with {words}", 60, on_timeout=lambda: f"There were: {self.messages}")
+
+
+@pytest.fixture(scope="session")
+def receiver() -> Iterator[Receiver]:
+    receiver = Receiver()
+    yield receiver
+    receiver.server.shutdown()
+
+
+@pytest.fixture(scope="session")
+def checkout() -> Iterator[Path]:
+    """A copy of the repository that shares the environment and the jars. Under root PostgreSQL's user must get in."""
+    with tempfile.TemporaryDirectory(prefix="lakehouse-platform-") as folder:
+        Path(folder).chmod(0o711)
+        copy = Path(folder, "checkout")
+        shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(*NOT_COPIED))
+        (copy / "flink" / "target").symlink_to(ROOT / "flink" / "target")
+        yield copy
+
+
+@pytest.fixture(scope="session")
+def verb(checkout: Path, receiver: Receiver) -> Callable[..., str]:
+    """Run a verb of the platform and return what it prints."""
+    env = {name: value for name, value in os.environ.items() if name not in (*config.PORTS, *config.OPTIONS)}
+    env |= {"LAKEHOUSE_HOME": str(checkout / ".local"), "PORT_BASE": str(PORT_BASE), "ALERTS_URL": receiver.url}
+
+    def verb(*arguments: str) -> str:
+        command = [sys.executable, "-m", "local", *arguments]
+        run = subprocess.run(command, cwd=checkout, env=env, capture_output=True, text=True, timeout=VERB_LIMIT_S)
+        assert run.returncode == 0, f"{arguments}:\n{run.stdout}\n{run.stderr}"
+        return run.stdout
+
+    return verb
+
+
+@pytest.fixture(scope="session")
+def platform(checkout: Path, verb: Callable[..., str]) -> Iterator[Platform]:
+    """The platform, up; down at the end, with no process left."""
+    kept = dict(os.environ)
+    os.environ["LAKEHOUSE_HOME"] = str(checkout / ".local")
+    try:
+        verb("up")
+        platform = config.load()
+        yield platform
+    finally:
+        verb("down")
+        os.environ.clear()
+        os.environ.update(kept)
+    assert supervision.members(platform) == []
+
+
+@pytest.fixture(scope="session")
+def main_job(platform: Platform) -> MainJob:
+    """The main job, its Flink jobs deployed."""
+    job = MainJob(platform, Progress())
+    job.deploy()
+    return job
+
+
+@pytest.fixture(scope="session")
+def shell(platform: Platform, checkout: Path) -> Callable[..., subprocess.CompletedProcess]:
+    """Run a command as a person does after `eval "$(make -s env)"`; other values for some variables may be given."""
+
+    def run(*command: str, **changed: str) -> subprocess.CompletedProcess:
+        env = {**os.environ, **airflow.environment(platform), **_moved(platform, checkout), **changed}
+        return subprocess.run(command, cwd=checkout, env=env, capture_output=True, text=True, timeout=COMMAND_LIMIT_S)
+
+    return run
+
+
+def _moved(platform: Platform, checkout: Path) -> dict[str, str]:
+    """`local` was imported from the repository: its folders are those of the copy there."""
+    environment = airflow.environment(platform)
+    return {
+        name: value.replace(str(ROOT), str(checkout)) for name, value in environment.items() if "FOLDER" in name
+    } | {"PYTHONPATH": str(checkout / "plugins")}

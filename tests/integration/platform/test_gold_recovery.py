@@ -1,0 +1,85 @@
+"""A model that fails, or one of its tests: who is blamed, what readers see, who is told, and how one clear mends it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from lakehouse.gold_file import published_file
+from local.main_job import MainJob, Trips
+
+LIMIT_S = 240
+DAG = "nyc_taxi_pipeline"
+MART = "models/marts/daily/mart_daily_revenue.sql"
+NOT_SQL = "select no_such_column from {{ ref('int_daily_summary') }}"
+HALF = "-- halves what it should count\n"
+
+
+@pytest.fixture
+def model(checkout: Path):
+    """The file of a mart, which is put back."""
+    file = checkout / "include" / "dbt" / MART
+    good = file.read_text()
+    yield file
+    file.write_text(good)
+
+
+def published() -> tuple[int, int]:
+    """Identity of the published file: another one after each publication."""
+    status = published_file().stat()
+    return status.st_ino, status.st_mtime_ns
+
+
+def run_to_the_end(job: MainJob) -> tuple[str, dict[str, str]]:
+    run = job.api.trigger(DAG, {})
+    job.wait(lambda: job.api.state(DAG, run) in ("success", "failed"), "the run to end", LIMIT_S)
+    return run, states(job, run)
+
+
+def states(job: MainJob, run: str) -> dict[str, str]:
+    return {task_id: task["state"] for task_id, task in job.api.tasks(DAG, run).items()}
+
+
+@pytest.mark.parametrize(
+    ("broken", "said"),
+    [
+        (lambda good: NOT_SQL, "no_such_column"),
+        (lambda good: good.replace("trip_count,", "trip_count + 1 as trip_count,", 1), "adds_up"),
+    ],
+    ids=["model", "test"],
+)
+def test_one_clear_recovers(main_job, receiver, model, broken, said):
+    main_job.run(Trips(events=1_000, seed=501))  # new trips for the mart to count
+    before = published()
+    good = model.read_text()
+    assert broken(good) != good
+    receiver.messages.clear()
+    model.write_text(broken(good))
+    main_job.send(Trips(events=1_000, seed=502))
+
+    run, state = run_to_the_end(main_job)
+
+    failed = {name for name, found in state.items() if found == "failed"}
+    assert failed == {"gold.dbt_build", "gold.mart_daily_revenue"}
+    assert state["gold.fct_trips"] == state["gold.mart_hourly_demand"] == "success"
+    assert state["publish"] == "upstream_failed"
+    assert published() == before
+    message = receiver.await_message(DAG, "gold.dbt_build", run, said)
+    assert "/dags/nyc_taxi_pipeline/runs/" in message["message"]
+
+    model.write_text(good)
+    clear = {
+        "dag_run_id": run,
+        "task_ids": ["prepare"],
+        "include_downstream": True,
+        "only_failed": False,
+        "dry_run": False,
+    }
+    main_job.api.call("POST", f"dags/{DAG}/clearTaskInstances", clear)
+    main_job.wait(lambda: main_job.api.state(DAG, run) in ("success", "failed"), "the cleared run to end", LIMIT_S)
+
+    left = {name: found for name, found in states(main_job, run).items() if found != "success"}
+    assert left == {"alert_flink_down": "skipped"}
+    assert published() != before
+    assert main_job.count()[0]["fct_trips"] == main_job.ledger().silver

@@ -1,0 +1,158 @@
+"""The settings file as Airflow finds it, and real parts on loopback for a connection to lead to."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pytest
+from confluent_kafka import Producer
+
+from lakehouse.hooks.iceberg import IcebergCatalogHook
+from lakehouse.waiting import wait_until
+from local import postgres, probes
+from local.config import Platform
+
+if TYPE_CHECKING:
+    from pyiceberg.catalog.sql import SqlCatalog
+
+PASSWORD = "only-for-tests"
+
+
+@pytest.fixture(autouse=True)
+def connect(load_settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., None]:
+    """Every connection and variable of the settings file, leading nowhere; call it to change fields of one connection."""
+    for name, value in load_settings(LAKEHOUSE_HOME=tmp_path, ALERTS_URL="").environment().items():
+        monkeypatch.setenv(name, value)
+
+    def connect(conn_id: str, **fields: Any) -> None:
+        name = f"AIRFLOW_CONN_{conn_id.upper()}"
+        monkeypatch.setenv(name, json.dumps(json.loads(os.environ[name]) | fields))
+
+    return connect
+
+
+class Answers(ThreadingHTTPServer):
+    """A web server on loopback that answers as told, and keeps what it was asked."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.answers: dict[str, Any] = {}
+        self.asked: list[tuple[str, str, Any]] = []
+
+    def __setitem__(self, request: str, answer: Any) -> None:
+        """Answer `"GET /path"` (its query counts) with JSON, or with a pair of status and JSON, or with what a call gives."""
+        self.answers[request] = answer
+
+
+class _Handler(BaseHTTPRequestHandler):
+    def answer(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"] or 0))
+        self.server.asked.append((self.command, self.path, json.loads(body) if body else None))
+        answer = self.server.answers.get(f"{self.command} {self.path}", (404, {"errors": ["no such path"]}))
+        answer = answer() if callable(answer) else answer
+        status, content = answer if isinstance(answer, tuple) else (200, answer)
+        data = content if isinstance(content, bytes) else json.dumps(content).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    do_GET = do_POST = do_DELETE = answer
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def http() -> Iterator[Answers]:
+    server = Answers()
+    thread = Thread(target=server.serve_forever, args=(0.05,))
+    thread.start()
+    yield server
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture(scope="session")
+def database() -> Iterator[Platform]:
+    """The platform's PostgreSQL server, in a folder of its own."""
+    with tempfile.TemporaryDirectory(prefix="lakehouse-tests-") as folder, socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+        free.close()
+        passwords = ("POSTGRES_PASSWORD", *(f"POSTGRES_{name.upper()}_PASSWORD" for name in postgres.DATABASES))
+        Path(folder).chmod(0o711)  # under root, the server runs as a user of its own
+        platform = Platform(Path(folder), {"POSTGRES_PORT": str(port), **dict.fromkeys(passwords, PASSWORD)})
+        postgres.configure()
+        postgres.prepare(platform)
+        command = [*postgres.command(platform), "-c", "fsync=off"]
+        server = subprocess.Popen(command, user=postgres.account(), cwd="/", stderr=subprocess.DEVNULL)
+        try:
+            probe = probes.postgres(port, PASSWORD)
+            wait_until(lambda: probe() is None, "PostgreSQL of the tests", 30)
+            postgres.complete(platform)
+            yield platform
+        finally:
+            server.send_signal(signal.SIGINT)  # SIGTERM would wait until every client has gone
+            server.wait(30)
+
+
+@pytest.fixture
+def iceberg(database: Platform, connect: Callable[..., None], tmp_path: Path) -> SqlCatalog:
+    """An empty Iceberg catalog behind the connection `iceberg_catalog`."""
+    connect(
+        "iceberg_catalog",
+        host="127.0.0.1",
+        port=database.port("POSTGRES_PORT"),
+        password=PASSWORD,
+        extra={"warehouse": f"file://{tmp_path}/warehouse"},
+    )
+    catalog = IcebergCatalogHook().catalog
+    catalog.destroy_tables()
+    catalog.create_tables()
+    return catalog
+
+
+@pytest.fixture
+def fill(iceberg: SqlCatalog) -> Callable[[str, int], None]:
+    """Give the Iceberg table of that name some more rows; none makes it, empty and without a snapshot."""
+
+    def fill(name: str, rows: int) -> None:
+        iceberg.create_namespace_if_not_exists(name.split(".")[0])
+        data = pa.table({"trip_id": pa.array([f"trip {number}" for number in range(rows)], pa.string())})
+        table = iceberg.create_table_if_not_exists(name, data.schema)
+        if rows:
+            table.append(data)
+
+    return fill
+
+
+@pytest.fixture
+def send(connect: Callable[..., None]) -> Callable[[str, int], None]:
+    """Send events to a topic of librdkafka's own broker, behind the connection `kafka_default`."""
+    broker = Producer({"bootstrap.servers": "none", "test.mock.num.brokers": 1})
+    connect("kafka_default", extra={"bootstrap.servers": _address(broker)})
+
+    def send(topic: str, events: int) -> None:
+        for number in range(events):
+            broker.produce(topic, str(number))
+        assert broker.flush(10) == 0
+
+    return send
+
+
+def _address(broker: Producer) -> str:
+    node = next(iter(broker.list_topics(timeout=10).brokers.values()))
+    return f"{node.host}:{node.port}"

@@ -1,0 +1,55 @@
+"""The catalog through its connection, and the lock that deployments share."""
+
+from threading import Event, Thread
+
+import pytest
+from airflow.sdk.exceptions import AirflowException
+
+from lakehouse.hooks.iceberg import IcebergCatalogHook, row_count
+
+
+def test_rows_are_those_of_the_newest_snapshot(fill):
+    fill("silver.cleaned_trips", 0)
+    assert row_count(IcebergCatalogHook().table("silver.cleaned_trips")) == 0
+    fill("silver.cleaned_trips", 3)
+    fill("silver.cleaned_trips", 4)
+    assert row_count(IcebergCatalogHook().table("silver.cleaned_trips")) == 7
+
+
+def test_a_table_that_is_not_there_is_named_with_the_next_step(iceberg):
+    with pytest.raises(AirflowException, match=r"Iceberg table silver\.nothing does not exist\. The DAG flink_jobs"):
+        IcebergCatalogHook().table("silver.nothing")
+
+
+def test_who_holds_a_lock_keeps_others_out_until_done(iceberg):
+    held, release = Event(), Event()
+
+    def hold() -> None:
+        with IcebergCatalogHook().lock("job"):
+            held.set()
+            release.wait(20)
+
+    holder = Thread(target=hold)
+    holder.start()
+    try:
+        assert held.wait(20)
+        with (
+            pytest.raises(TimeoutError, match=r"Lock 'job' was held by another run for 0\.2 s"),
+            IcebergCatalogHook().lock("job", 0.2),
+        ):
+            pass
+        with IcebergCatalogHook().lock("another job", 0.2):
+            pass
+    finally:
+        release.set()
+        holder.join()
+    with IcebergCatalogHook().lock("job", 0.2):
+        pass
+
+
+def test_a_lock_is_free_again_after_an_error(iceberg):
+    hook = IcebergCatalogHook()
+    with pytest.raises(ValueError, match="oops"), hook.lock("job"):
+        raise ValueError("oops")
+    with IcebergCatalogHook().lock("job", 0.2):
+        pass

@@ -1,0 +1,38 @@
+"""Waiting ends with what was awaited, or with words about it."""
+
+import pytest
+
+from lakehouse.waiting import wait_until
+
+
+def test_it_returns_the_first_true_result():
+    results = iter([None, "", 0, "ready", "later"])
+    assert wait_until(lambda: next(results), "results", 10) == "ready"
+    assert next(results) == "later"
+
+
+def test_it_gives_up_and_says_what_on():
+    with pytest.raises(TimeoutError, match=r"^the moon: not within 0\.1 s\.$"):
+        wait_until(lambda: False, "the moon", 0.1)
+
+
+def test_it_adds_what_was_seen_last():
+    seen = []
+    with pytest.raises(TimeoutError, match=r"a number: not within 0\.1 s\. Seen: \[1, "):
+        wait_until(lambda: seen.append(1), "a number", 0.1, on_timeout=lambda: f"Seen: {[*seen, 'end']}")
+
+
+def test_it_looks_once_even_without_time():
+    assert wait_until(lambda: "at once", "anything", 0) == "at once"
+
+
+def test_an_error_of_the_probe_is_not_waited_for():
+    probes = []
+
+    def probe():
+        probes.append(1)
+        raise ValueError("broken")
+
+    with pytest.raises(ValueError, match="broken"):
+        wait_until(probe, "anything", 10)
+    assert len(probes) == 1
