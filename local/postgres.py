@@ -71,7 +71,8 @@ def prepare(platform: Platform) -> None:
     try:
         run = subprocess.run(
             [str(BIN / "initdb"), f"--pgdata={draft}", *options],
-            user=account(), cwd="/", capture_output=True, text=True, timeout=120,
+            user=account(), group=account(), extra_groups=[] if account() else None,
+            cwd="/", capture_output=True, text=True, timeout=120,
         )  # fmt: skip
     finally:
         password.unlink()

@@ -56,8 +56,8 @@ class _FlinkHttpHook(HttpHook):
 def _reason(response: Response) -> str:
     """The innermost cause that Flink names: the last "Caused by" of its stack trace."""
     try:
-        errors = [text for text in response.json().get("errors", []) if text]
-    except ValueError:
+        errors = [text for text in response.json()["errors"] if text]
+    except (ValueError, LookupError, TypeError):
         return response.text[:500]
     lines = [line.strip() for text in errors for line in text.splitlines() if line.strip()]
     causes = (

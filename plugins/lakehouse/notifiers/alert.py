@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from threading import Thread
 from typing import Any
 
-from airflow.providers.apprise.hooks.apprise import AppriseHook
 from airflow.sdk import BaseNotifier
 
 log = logging.getLogger(__name__)
@@ -64,6 +63,8 @@ class AlertNotifier(BaseNotifier):
 
 
 def _send(alert: Mapping[str, Any]) -> None:
+    from airflow.providers.apprise.hooks.apprise import AppriseHook  # takes a quarter of a second
+
     try:
         hook = AppriseHook(ALERTS_CONN_ID)
         if not (hook.get_connection(ALERTS_CONN_ID).extra_dejson.get("config") or {}).get("path"):

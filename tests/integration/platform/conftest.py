@@ -24,7 +24,7 @@ from local.config import ROOT, Platform
 from local.main_job import MainJob
 from local.progress import Progress
 
-NOT_COPIED = (".git", ".venv", ".local", "target", "tests", "__pycache__")
+PARTS = ("dags", "include", "plugins", "local")
 PORT_BASE = 28000
 VERB_LIMIT_S = 300
 COMMAND_LIMIT_S = 240
@@ -75,8 +75,10 @@ def checkout() -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="lakehouse-platform-") as folder:
         Path(folder).chmod(0o711)
         copy = Path(folder, "checkout")
-        shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(*NOT_COPIED))
-        (copy / "flink" / "target").symlink_to(ROOT / "flink" / "target")
+        for part in PARTS:
+            shutil.copytree(ROOT / part, copy / part, ignore=shutil.ignore_patterns("target", "__pycache__"))
+        shutil.copy(ROOT / "airflow_settings.yaml", copy)
+        (copy / "flink").symlink_to(ROOT / "flink")
         yield copy
 
 

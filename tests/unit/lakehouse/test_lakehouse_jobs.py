@@ -41,16 +41,14 @@ def test_nothing_else_does(job, change):
 
 @pytest.fixture
 def state(tmp_path: Path):
-    """Make a checkpoint or savepoint as Flink does: a folder, complete with the file `_metadata` of that age."""
+    """Make a checkpoint or savepoint as Flink does: a folder, complete with the file `_metadata`."""
 
-    def state(path: str, age_s: float | None) -> str:
+    def state(path: str, age_s: float, complete: bool = True) -> str:
         folder = tmp_path / "flink" / path
         folder.mkdir(parents=True)
-        (folder / "data").touch()
-        if age_s is not None:
-            (folder / "_metadata").touch()
-            written = 1_700_000_000 - age_s
-            os.utime(folder / "_metadata", (written, written))
+        for name in ("data", "_metadata") if complete else ("data",):
+            (folder / name).touch()
+            os.utime(folder / name, (1_700_000_000 - age_s,) * 2)
         return f"file://{folder}"
 
     return state
@@ -58,13 +56,13 @@ def state(tmp_path: Path):
 
 def test_without_state_there_is_none(job, state):
     assert newest_state(job) is None
-    state("checkpoints/bronze/1f0c/chk-7", None)
+    state("checkpoints/bronze/1f0c/chk-7", 5, complete=False)
     assert newest_state(job) is None
 
 
 def test_the_newest_complete_checkpoint_of_any_run(job, state):
     newest = state("checkpoints/bronze/1f0c/chk-12", 30)
-    state("checkpoints/bronze/1f0c/chk-13", None)
+    state("checkpoints/bronze/1f0c/chk-13", 5, complete=False)
     state("checkpoints/bronze/ffff/chk-99", 60)
     state("checkpoints/silver/aaaa/chk-1", 1)
     state("checkpoints/bronze/1f0c/shared", 1)
