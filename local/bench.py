@@ -46,10 +46,11 @@ class Bench:
         for _ in range(ROUNDS):
             self.down()
             self.note("warm `make up`, s", self.timed(self.up))
-        supervisor = Supervisor(self.platform)
-        with PeakMemory(lambda: [psutil.Process(), *supervision.family(supervisor.pid())]) as memory:
+        daemon = Supervisor(self.platform).pid()
+        with PeakMemory(lambda: supervision.family(daemon)) as memory:
             self.main_job()
-        self.note("peak memory of all processes, MB", memory.peak_mb)
+        self.note("peak memory of the platform (PSS), MB", memory.pss_mb)
+        self.note("the same, shared pages counted for each process (RSS), MB", memory.rss_mb)
         self.report(load)
 
     def burst(self) -> None:

@@ -5,7 +5,6 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
-import psutil
 from rich.console import Console
 from rich.table import Table
 
@@ -42,16 +41,16 @@ def demo(platform: Platform, began: float, trips: Trips) -> bool:
 
     :param began: `time.monotonic()` when the platform's start began
     """
-    supervisor = Supervisor(platform)
+    daemon = Supervisor(platform).pid()
     progress = Progress()
-    with PeakMemory(lambda: [psutil.Process(), *supervision.family(supervisor.pid())]) as memory:
+    with PeakMemory(lambda: supervision.family(daemon)) as memory:
         job = MainJob(platform, progress)
         job.deploy()
         started = time.monotonic() - began
         outcome = job.run(trips)
     outcome.phases_s = {"start": round(started, 1), **outcome.phases_s}
-    _write(platform, trips, outcome, memory.peak_mb)
-    _print(platform, outcome, memory.peak_mb)
+    _write(platform, trips, outcome, memory)
+    _print(platform, outcome, memory)
     return outcome.right
 
 
@@ -65,12 +64,13 @@ def _report(platform: Platform) -> Path:
     return platform.home / "demo.json"
 
 
-def _write(platform: Platform, trips: Trips, outcome: Outcome, peak_mb: float) -> None:
-    found = {"trips": asdict(trips), **asdict(outcome), "peak_rss_mb": round(peak_mb)}
+def _write(platform: Platform, trips: Trips, outcome: Outcome, memory: PeakMemory) -> None:
+    peak = {"peak_rss_mb": round(memory.rss_mb), "peak_pss_mb": round(memory.pss_mb)}
+    found = {"trips": asdict(trips), **asdict(outcome), **peak}
     _report(platform).write_text(json.dumps(found, indent=2) + "\n")
 
 
-def _print(platform: Platform, outcome: Outcome, peak_mb: float) -> None:
+def _print(platform: Platform, outcome: Outcome, memory: PeakMemory) -> None:
     console = Console(highlight=False)
     seconds = Table("phase", ("seconds"), title_justify="left")
     seconds.columns[1].justify = "right"
@@ -86,6 +86,11 @@ def _print(platform: Platform, outcome: Outcome, peak_mb: float) -> None:
     console.print(seconds)
     console.print(rows)
     console.print(f"Ledger: {'balanced' if outcome.ledger_balanced else '[red]NOT balanced[/red] (make ledger)'}")
-    console.print(f"Peak memory of all processes: {peak_mb:,.0f} MB")
-    console.print(f"Gold: {platform.home / 'gold' / 'gold.duckdb'}, for example\n  make query SQL='{SAMPLE}'")
+    console.print(
+        f"Peak memory of the platform: {memory.pss_mb:,.0f} MB"
+        f" ({memory.rss_mb:,.0f} MB when pages that processes share count for each of them)"
+    )
+    console.print(
+        f"Gold: {platform.home / 'gold' / 'gold.duckdb'}, for example\n  make query SQL='{SAMPLE}'", soft_wrap=True
+    )
     console.print(f"The same as JSON: {_report(platform)}")

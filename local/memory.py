@@ -9,25 +9,33 @@ SAMPLE_EVERY_S = 0.5
 
 
 def resident_mb(processes: list[psutil.Process]) -> float:
-    """Sum of the resident sets; pages that processes share count for each, so the truth is a little less."""
-    return sum(map(_resident, processes)) / 1e6
+    """Sum of the resident sets (RSS): a page that several processes share counts for each of them."""
+    return sum(_bytes(process, "memory_info", "rss") for process in processes) / 1e6
 
 
-def _resident(process: psutil.Process) -> int:
+def proportional_mb(processes: list[psutil.Process]) -> float:
+    """Sum of the proportional sets (PSS): each page counts once, so this is what the processes really take."""
+    return sum(_bytes(process, "memory_full_info", "pss") for process in processes) / 1e6
+
+
+def _bytes(process: psutil.Process, method: str, field: str) -> int:
     try:
-        return process.memory_info().rss
-    except psutil.NoSuchProcess:
+        return getattr(getattr(process, method)(), field)
+    except (psutil.NoSuchProcess, psutil.AccessDenied):
         return 0
 
 
 class PeakMemory:
-    """The largest resident memory of a changing set of processes while the block runs: `peak_mb`."""
+    """The moment of the largest resident memory of a changing set of processes while the block runs.
+
+    `rss_mb` and `pss_mb` are the two sums of that moment.
+    """
 
     def __init__(self, processes: Callable[[], list[psutil.Process]]) -> None:
         self._processes = processes
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
-        self.peak_mb = 0.0
+        self.rss_mb = self.pss_mb = 0.0
 
     def __enter__(self) -> "PeakMemory":
         self._thread.start()
@@ -39,4 +47,6 @@ class PeakMemory:
 
     def _watch(self) -> None:
         while not self._ended.wait(SAMPLE_EVERY_S):
-            self.peak_mb = max(self.peak_mb, resident_mb(self._processes()))
+            processes = self._processes()
+            if (now := resident_mb(processes)) > self.rss_mb:
+                self.rss_mb, self.pss_mb = now, proportional_mb(processes)

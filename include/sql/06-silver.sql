@@ -5,14 +5,22 @@
 {% set source_fields = ['VendorID', 'tpep_pickup_datetime', 'tpep_dropoff_datetime', 'passenger_count', 'trip_distance',
                         'RatecodeID', 'store_and_fwd_flag', 'PULocationID', 'DOLocationID', 'payment_type'] + amounts -%}
 
+{# A cast takes 30 February for 1 March: only what reads back as it was written is a timestamp. -#}
+{% macro timestamp_or_null(field) -%}
+{% set text = "REPLACE(`" ~ field ~ "`, 'T', ' ')" -%}
+{% set value = "TRY_CAST(" ~ text ~ " AS TIMESTAMP(6))" -%}
+CASE WHEN SUBSTRING(DATE_FORMAT({{ value }}, 'yyyy-MM-dd HH:mm:ss'), 1, CHAR_LENGTH({{ text }})) = SUBSTRING({{ text }}, 1, 19)
+        THEN {{ value }} END
+{%- endmacro -%}
+
 -- How long a trip_id is remembered to recognise its duplicates.
 SET 'table.exec.state.ttl' = '{{ var.value.dedup_retention }}';
 
 CREATE TEMPORARY VIEW parsed_trips AS
 SELECT
     *,
-    TRY_CAST(REPLACE(`tpep_pickup_datetime`, 'T', ' ') AS TIMESTAMP(6)) AS pickup_datetime,
-    TRY_CAST(REPLACE(`tpep_dropoff_datetime`, 'T', ' ') AS TIMESTAMP(6)) AS dropoff_datetime
+    {{ timestamp_or_null('tpep_pickup_datetime') }} AS pickup_datetime,
+    {{ timestamp_or_null('tpep_dropoff_datetime') }} AS dropoff_datetime
     {%- for field in codes + ['trip_distance'] + amounts %},
     TRY_CAST(`{{ field }}` AS DOUBLE) AS `{{ field }}_number`
     {%- endfor %}

@@ -64,7 +64,7 @@ def gold_task_group(group_id: str, env: dict[str, str]) -> TaskGroup:
         env=env,
         append_env=True,
         pool="dbt",
-        invocation_mode=InvocationMode.DBT_RUNNER,
+        invocation_mode=InvocationMode.SUBPROCESS,  # in Airflow's own process, dbt would keep the Gold file open
         dbt_cmd_flags=["--exclude-resource-type", "unit_test"],  # they judge the code, not the data: `make test`
         cache_dir=settings.cache_dir / group_id,  # where Cosmos keeps what dbt parsed: 4 s the next time
         callback=report_build,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cache, cached_property
 from typing import TYPE_CHECKING
 
 from airflow.sdk import BaseHook
@@ -15,6 +15,14 @@ if TYPE_CHECKING:
     from pyiceberg.table import Table
 
 CATALOG = "iceberg_catalog"
+
+
+@cache
+def _catalog(uri: str, **properties: str) -> SqlCatalog:
+    """One for each process: each has a pool of connections of its own."""
+    from pyiceberg.catalog.sql import SqlCatalog
+
+    return SqlCatalog(CATALOG, uri=uri, init_catalog_tables="false", **properties)
 
 
 class IcebergCatalogHook(BaseHook):
@@ -30,13 +38,12 @@ class IcebergCatalogHook(BaseHook):
 
     @cached_property
     def catalog(self) -> SqlCatalog:
-        from pyiceberg.catalog.sql import SqlCatalog
         from sqlalchemy import URL
 
         conn = self.get_connection(self.conn_id)
         url = URL.create("postgresql+psycopg2", conn.login, conn.password, conn.host, conn.port, conn.schema)
         uri = url.render_as_string(hide_password=False)
-        return SqlCatalog(CATALOG, uri=uri, init_catalog_tables="false", **conn.extra_dejson)
+        return _catalog(uri, **conn.extra_dejson)
 
     def table(self, name: str) -> Table:
         """Load `namespace.table` as its newest metadata describes it.

@@ -12,16 +12,18 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 
 import pytest
 
+from lakehouse.generator.synthetic import invalid_events
 from lakehouse.waiting import wait_until
 from local import airflow, config, supervision
 from local.config import ROOT, Platform
-from local.main_job import MainJob
+from local.main_job import MainJob, Trips
 from local.progress import Progress
 
 PARTS = ("dags", "include", "plugins", "local")
@@ -119,6 +121,29 @@ def main_job(platform: Platform) -> MainJob:
     job = MainJob(platform, Progress())
     job.deploy()
     return job
+
+
+@pytest.fixture
+def trips_arrive(main_job: MainJob) -> Callable[[int], None]:
+    """Send that many new trips: each must be in Bronze once, and in Silver once, where it keeps the rules."""
+
+    def trips_arrive(seed: int) -> None:
+        before = main_job.ledger()
+        main_job.send(Trips(events=1_000, seed=seed))
+        now = main_job.ledger()
+        new = {name: value - getattr(before, name) for name, value in asdict(now).items() if name != "fct_trips"}
+        valid = 1_000 - invalid_events(1_000)[0]
+        assert now.balanced
+        assert new == {
+            "kafka": 1_000,
+            "bronze": 1_000,
+            "rejected_events": 0,
+            "silver": valid,
+            "rejected_trips": 1_000 - valid,
+            "duplicates": 0,
+        }
+
+    return trips_arrive
 
 
 @pytest.fixture(scope="session")

@@ -8,8 +8,9 @@ from airflow.sdk import BaseHook
 from confluent_kafka import Producer
 
 from lakehouse.hooks.iceberg import IcebergCatalogHook
+from lakehouse.ledger import Ledger
 from lakehouse.waiting import wait_until
-from local.main_job import Trips
+from local.main_job import MainJob
 
 ARRIVE_LIMIT_S = 90
 TRIP = {
@@ -43,7 +44,9 @@ BROKEN_RULES = {
     '{"tip_amount": "NaN"}': "tip_amount does not fit DECIMAL(10,2)",
     '{"VendorID": 1.5}': "VendorID is not an integer",
     '{"PULocationID": 99999999999}': "PULocationID is not an integer",
-    '{"tpep_pickup_datetime": "2024-02-30T10:00:00"}': "tpep_pickup_datetime is missing or unreadable",
+    '{"tpep_pickup_datetime": "2023-11-31T10:00:00"}': "tpep_pickup_datetime is missing or unreadable",
+    '{"tpep_pickup_datetime": "2024-01-15T24:30:00"}': "tpep_pickup_datetime is missing or unreadable",
+    '{"tpep_pickup_datetime": "2024-01-15T10:60:00"}': "tpep_pickup_datetime is missing or unreadable",
     '{"tpep_pickup_datetime": "2024-02-01T00:00:00"}': "tpep_pickup_datetime is outside the window",
     '{"tpep_pickup_datetime": "2023-12-31T23:59:59"}': "tpep_pickup_datetime is outside the window",
     '{"tpep_dropoff_datetime": "soon"}': "tpep_dropoff_datetime is missing or unreadable",
@@ -58,6 +61,15 @@ def broken_trip(change: str) -> bytes:
     return ("{" + ", ".join(f'"{name}": {value}' for name, value in fields.items()) + "}").encode()
 
 
+def _await_arrival(main_job: MainJob, before: Ledger) -> Ledger:
+    return wait_until(
+        lambda: (now := main_job.ledger()).balanced and now.kafka > before.kafka and now,
+        "the events to arrive",
+        ARRIVE_LIMIT_S,
+        on_timeout=lambda: f"\n{main_job.ledger()}",
+    )
+
+
 def test_each_ends_with_its_reason(main_job):
     before = main_job.ledger()
     producer = Producer(BaseHook.get_connection("kafka_default").extra_dejson)
@@ -65,12 +77,7 @@ def test_each_ends_with_its_reason(main_job):
         producer.produce(main_job.topic, value=payload, key="132")
     assert producer.flush(20) == 0
 
-    ledger = wait_until(
-        lambda: (now := main_job.ledger()).balanced and now.kafka > before.kafka and now,
-        "the bad events to arrive",
-        ARRIVE_LIMIT_S,
-        on_timeout=lambda: f"\n{main_job.ledger()}",
-    )
+    ledger = _await_arrival(main_job, before)
 
     assert ledger.kafka - before.kafka == len(NO_OBJECT) + len(BROKEN_RULES)
     assert ledger.rejected_events - before.rejected_events == len(NO_OBJECT)
@@ -83,5 +90,18 @@ def test_each_ends_with_its_reason(main_job):
     assert trips["reason"].to_pylist() == list(BROKEN_RULES.values())
 
 
-def test_good_trips_go_on(main_job):
-    assert main_job.run(Trips(events=1_000, seed=401)).right
+def test_a_timestamp_may_be_shorter_or_longer(main_job):
+    """ISO 8601 without seconds, or with their fractions, is a timestamp as good as any."""
+    before = main_job.ledger()
+    producer = Producer(BaseHook.get_connection("kafka_default").extra_dejson)
+    for written in ("2024-01-15T10:01", "2024-01-15 10:02:00.5", "2024-01-15T10:03:00"):
+        producer.produce(main_job.topic, value=broken_trip(f'{{"tpep_pickup_datetime": "{written}"}}'), key="132")
+    assert producer.flush(20) == 0
+
+    ledger = _await_arrival(main_job, before)
+
+    assert ledger.silver - before.silver == 3
+
+
+def test_good_trips_go_on(trips_arrive):
+    trips_arrive(seed=401)

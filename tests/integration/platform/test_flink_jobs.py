@@ -10,7 +10,7 @@ import pytest
 
 from lakehouse.hooks.flink import FlinkRestHook
 from lakehouse.waiting import wait_until
-from local.main_job import MainJob, Trips
+from local.main_job import MainJob
 
 LIMIT_S = 120
 
@@ -49,7 +49,7 @@ def test_a_second_run_changes_nothing(deployments):
     assert [again[name]["job_id"] for name in jobs] == [jobs[name]["job_id"] for name in jobs]
 
 
-def test_a_job_that_is_gone_is_restored_once_by_two_at_once(main_job, deployments, shell):
+def test_a_job_that_is_gone_is_restored_once_by_two_at_once(deployments, shell, trips_arrive):
     """The DAG's own run and a shell find it missing together; its rows are neither lost nor doubled."""
     flink = FlinkRestHook()
     old = flink.live_run("bronze")
@@ -65,10 +65,10 @@ def test_a_job_that_is_gone_is_restored_once_by_two_at_once(main_job, deployment
     assert len(new) == 1
     restored = flink.checkpoints(new[0].job_id)["latest"]["restored"]
     assert f"/checkpoints/bronze/{old.job_id}/chk-" in restored["external_path"]
-    assert main_job.run(Trips(events=1_000, seed=301)).right
+    trips_arrive(seed=301)
 
 
-def test_other_options_are_an_upgrade_from_a_savepoint(main_job, deployments, job_options):
+def test_other_options_are_an_upgrade_from_a_savepoint(deployments, job_options, trips_arrive):
     flink = FlinkRestHook()
     old = {job: flink.live_run(job) for job in deployments()}
     job_options(**{"execution.checkpointing.min-pause": "1 s"})
@@ -82,4 +82,4 @@ def test_other_options_are_an_upgrade_from_a_savepoint(main_job, deployments, jo
         restored = flink.checkpoints(after.job_id)["latest"]["restored"]
         assert restored["is_savepoint"]
         assert f"/savepoints/{job}/savepoint-" in restored["external_path"]
-    assert main_job.run(Trips(events=1_000, seed=302)).right
+    trips_arrive(seed=302)

@@ -13,7 +13,6 @@ LIMIT_S = 240
 DAG = "nyc_taxi_pipeline"
 MART = "models/marts/daily/mart_daily_revenue.sql"
 NOT_SQL = "select no_such_column from {{ ref('int_daily_summary') }}"
-HALF = "-- halves what it should count\n"
 
 
 @pytest.fixture
@@ -45,7 +44,10 @@ def states(job: MainJob, run: str) -> dict[str, str]:
     ("broken", "said"),
     [
         (lambda good: NOT_SQL, "no_such_column"),
-        (lambda good: good.replace("trip_count,", "trip_count + 1 as trip_count,", 1), "adds_up"),
+        (
+            lambda good: good.replace("trip_count,", "trip_count + 1 as trip_count,", 1),
+            "mart_daily_revenue_covers_every_trip",
+        ),
     ],
     ids=["model", "test"],
 )

@@ -6,7 +6,6 @@ import psutil
 
 from lakehouse.waiting import wait_until
 from local import supervision
-from local.main_job import Trips
 from local.parts import parts
 from local.supervision import Supervisor
 
@@ -27,7 +26,7 @@ def test_status_shows_each_part(platform, verb):
     assert [line[:2] for line in shown] == [[part.name, "healthy"] for part in parts(platform)]
 
 
-def test_parts_that_are_killed_come_back_and_trips_arrive(platform, main_job):
+def test_parts_that_are_killed_come_back_and_trips_arrive(platform, main_job, trips_arrive):
     before = main_job.wait(lambda: (now := main_job.ledger()).balanced and now, "rest", RESTART_LIMIT_S)
     supervisor = Supervisor(platform)
     main_job.api.trigger("taxi_trip_generator", {"events": 3_000, "mode": "realtime", "rate": 300, "seed": 801})
@@ -40,10 +39,10 @@ def test_parts_that_are_killed_come_back_and_trips_arrive(platform, main_job):
         wait_until(lambda part=part: part.probe() is None, f"{part.name} to come back", RESTART_LIMIT_S, part.probe)
     main_job.deploy()
     main_job.wait(lambda: main_job.ledger().kafka == before.kafka + 3_000, "all trips to be sent", RESTART_LIMIT_S)
-    assert main_job.run(Trips(events=1_000, seed=802)).right
+    trips_arrive(seed=802)
 
 
-def test_down_and_up_keeps_everything(platform, main_job, verb):
+def test_down_and_up_keeps_everything(platform, main_job, verb, trips_arrive):
     main_job.wait(lambda: main_job.ledger().balanced, "rest", RESTART_LIMIT_S)
     before, runs = main_job.ledger(), main_job.api.call("GET", "dags/flink_jobs/dagRuns?limit=1")["total_entries"]
 
@@ -55,4 +54,4 @@ def test_down_and_up_keeps_everything(platform, main_job, verb):
     main_job.deploy()
     assert main_job.ledger() == before
     assert main_job.api.call("GET", "dags/flink_jobs/dagRuns?limit=1")["total_entries"] >= runs
-    assert main_job.run(Trips(events=1_000, seed=803)).right
+    trips_arrive(seed=803)

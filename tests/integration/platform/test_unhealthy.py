@@ -5,14 +5,12 @@ from __future__ import annotations
 from lakehouse.gold_file import published_file
 from lakehouse.hooks.flink import FlinkRestHook
 from lakehouse.waiting import wait_until
-from local.main_job import Trips
 
 LIMIT_S = 120
 DAG = "nyc_taxi_pipeline"
 
 
-def test_the_pipeline_alerts_and_recovers(main_job, receiver):
-    main_job.run(Trips(events=500, seed=701))
+def test_the_pipeline_alerts_and_recovers(main_job, receiver, trips_arrive):
     before = published_file().stat().st_mtime_ns
     flink = FlinkRestHook()
     flink.call("PATCH", f"jobs/{flink.live_run('silver').job_id}?mode=cancel")
@@ -28,4 +26,4 @@ def test_the_pipeline_alerts_and_recovers(main_job, receiver):
     assert published_file().stat().st_mtime_ns == before
     receiver.await_message(DAG, "alert_flink_down", run, "Flink job silver is not there")
     main_job.deploy()
-    assert main_job.run(Trips(events=500, seed=702)).right
+    trips_arrive(seed=701)
