@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+import pytest
+
 from lakehouse.gold_file import published_file
 from lakehouse.hooks.flink import FlinkRestHook
 from lakehouse.waiting import wait_until
+from local.main_job import MainJob
 
 LIMIT_S = 120
 DAG = "nyc_taxi_pipeline"
 
 
-def test_the_pipeline_alerts_and_recovers(main_job, receiver, trips_arrive):
+@pytest.fixture
+def nobody_mends_it(main_job: MainJob) -> Iterator[None]:
+    """`flink_jobs` brings a job that is gone back by itself, every 5 minutes: not now."""
+    main_job.api.call("PATCH", "dags/flink_jobs", {"is_paused": True})
+    main_job.wait(lambda: main_job.api.active_run("flink_jobs") is None, "flink_jobs to be at rest", LIMIT_S)
+    yield
+    main_job.api.call("PATCH", "dags/flink_jobs", {"is_paused": False})
+
+
+def test_the_pipeline_alerts(main_job, receiver, nobody_mends_it):
     before = published_file().stat().st_mtime_ns
     flink = FlinkRestHook()
     flink.call("PATCH", f"jobs/{flink.live_run('silver').job_id}?mode=cancel")
@@ -25,5 +39,8 @@ def test_the_pipeline_alerts_and_recovers(main_job, receiver, trips_arrive):
     assert set(states.values()) == {"skipped"}
     assert published_file().stat().st_mtime_ns == before
     receiver.await_message(DAG, "alert_flink_down", run, "Flink job silver is not there")
+
+
+def test_and_the_job_comes_back(main_job, trips_arrive):
     main_job.deploy()
     trips_arrive(seed=701)
