@@ -48,12 +48,18 @@ class IcebergCatalogHook(BaseHook):
     def table(self, name: str) -> Table:
         """Load `namespace.table` as its newest metadata describes it.
 
-        :raises AirflowException: there is no such table
+        :raises AirflowException: there is no such table, or the catalog's database does not answer
         """
         from pyiceberg.exceptions import NoSuchTableError
+        from sqlalchemy.exc import OperationalError
 
         try:
             return self.catalog.load_table(name)
+        except OperationalError as error:
+            raise AirflowException(
+                f"The Iceberg catalog (connection {self.conn_id!r}) does not answer: {error.orig}. "
+                "Is it running? `make status` shows each part."
+            ) from error
         except NoSuchTableError as error:
             raise AirflowException(
                 f"Iceberg table {name} does not exist. The DAG flink_jobs creates it: run it first."

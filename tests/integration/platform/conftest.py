@@ -151,7 +151,11 @@ def shell(platform: Platform, checkout: Path) -> Callable[..., subprocess.Comple
     """Run a command as a person does after `eval "$(make -s env)"`; other values for some variables may be given."""
 
     def run(*command: str, **changed: str) -> subprocess.CompletedProcess:
-        env = {**os.environ, **airflow.environment(platform), **_moved(platform, checkout), **changed}
+        # Connections and variables come from Airflow's database there, not from what this process looks them up in.
+        env = {
+            name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW_CONN_", "AIRFLOW_VAR_"))
+        }
+        env |= airflow.environment(platform) | _moved(platform, checkout) | changed
         return subprocess.run(command, cwd=checkout, env=env, capture_output=True, text=True, timeout=COMMAND_LIMIT_S)
 
     return run

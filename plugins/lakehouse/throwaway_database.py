@@ -20,7 +20,7 @@ GRACE_S = 5
 PREPARE_LIMIT_S = 180
 
 
-def open_test_database() -> tuple[str, str]:
+def open_throwaway_database() -> tuple[str, str]:
     """Give this command a fresh copy of a prepared SQLite database; return its URLs (sync, async).
 
     The command goes on in a child process. This one waits for it, ends it when told to (during a task SIGTERM only
