@@ -82,7 +82,7 @@ class MainJob:
 
     def run(self, trips: Trips) -> Outcome:
         """Send the trips, build Gold when Silver is complete, and count."""
-        before = self.wait(self._ledger_at_rest, "earlier trips to arrive", ARRIVE_LIMIT_S)
+        before = self.wait(self.ledger_at_rest, "earlier trips to arrive", ARRIVE_LIMIT_S)
         expected = self._expect(trips, before)
         first_event_at, phases_s = self.send(trips)
         published_at, phases_s["gold"] = self.build()
@@ -140,6 +140,16 @@ class MainJob:
 
         return read_ledger(self.topic, fct_trips)
 
+    def ledger_at_rest(self) -> "Ledger | None":
+        """The row ledger when no row is in flight, else None.
+
+        :raises PlatformError: rows are doubled
+        """
+        ledger = self.ledger()
+        if ledger.errors:
+            raise PlatformError(f"the ledger does not add up:\n{ledger}")
+        return ledger if ledger.balanced else None
+
     def wait(self, probe: Callable[[], T], what: str, limit_s: float) -> T:
         """Call `probe` until it returns something true, and return that; show what is awaited."""
         deadline = time.monotonic() + limit_s
@@ -183,12 +193,6 @@ class MainJob:
             "fct_trips": silver,
             **dict(zip(MARTS, (dates, hours), strict=True)),
         }
-
-    def _ledger_at_rest(self) -> "Ledger | None":
-        ledger = self.ledger()
-        if ledger.errors:
-            raise PlatformError(f"the ledger does not add up before anything was sent:\n{ledger}")
-        return ledger if ledger.balanced else None
 
     def _published_at(self, run: str) -> float | None:
         self._refuse_failure("nyc_taxi_pipeline", run)

@@ -128,7 +128,7 @@ def trips_arrive(main_job: MainJob) -> Callable[[int], None]:
     """Send that many new trips: each must be in Bronze once, and in Silver once, where it keeps the rules."""
 
     def trips_arrive(seed: int) -> None:
-        before = main_job.ledger()
+        before = main_job.wait(main_job.ledger_at_rest, "earlier trips to arrive", VERB_LIMIT_S)
         main_job.send(Trips(events=1_000, seed=seed))
         now = main_job.ledger()
         new = {name: value - getattr(before, name) for name, value in asdict(now).items() if name != "fct_trips"}

@@ -27,7 +27,7 @@ def test_status_shows_each_part(platform, verb):
 
 
 def test_parts_that_are_killed_come_back_and_trips_arrive(platform, main_job, trips_arrive):
-    before = main_job.wait(lambda: (now := main_job.ledger()).balanced and now, "rest", RESTART_LIMIT_S)
+    before = main_job.wait(main_job.ledger_at_rest, "rest", RESTART_LIMIT_S)
     supervisor = Supervisor(platform)
     main_job.api.trigger("taxi_trip_generator", {"events": 3_000, "mode": "realtime", "rate": 300, "seed": 801})
     main_job.wait(lambda: main_job.ledger().kafka > before.kafka, "trips to flow", RESTART_LIMIT_S)
@@ -43,8 +43,8 @@ def test_parts_that_are_killed_come_back_and_trips_arrive(platform, main_job, tr
 
 
 def test_down_and_up_keeps_everything(platform, main_job, verb, trips_arrive):
-    main_job.wait(lambda: main_job.ledger().balanced, "rest", RESTART_LIMIT_S)
-    before, runs = main_job.ledger(), main_job.api.call("GET", "dags/flink_jobs/dagRuns?limit=1")["total_entries"]
+    before = main_job.wait(main_job.ledger_at_rest, "rest", RESTART_LIMIT_S)
+    runs = main_job.api.call("GET", "dags/flink_jobs/dagRuns?limit=1")["total_entries"]
 
     verb("down")
 
