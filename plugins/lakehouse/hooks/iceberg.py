@@ -19,10 +19,10 @@ CATALOG = "iceberg_catalog"
 
 @cache
 def _catalog(uri: str, **properties: str) -> SqlCatalog:
-    """One for each process: each has a pool of connections of its own."""
+    """One for each process: each has a pool of connections of its own, which outlives a restart of the database."""
     from pyiceberg.catalog.sql import SqlCatalog
 
-    return SqlCatalog(CATALOG, uri=uri, init_catalog_tables="false", **properties)
+    return SqlCatalog(CATALOG, uri=uri, init_catalog_tables="false", pool_pre_ping="true", **properties)
 
 
 class IcebergCatalogHook(BaseHook):

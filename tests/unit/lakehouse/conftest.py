@@ -98,7 +98,9 @@ def database() -> Iterator[Platform]:
         postgres.configure()
         postgres.prepare(platform)
         command = [*postgres.command(platform), "-c", "fsync=off"]
-        server = subprocess.Popen(command, user=postgres.account(), cwd="/", stderr=subprocess.DEVNULL)
+        account = postgres.account()
+        groups = {"group": account, "extra_groups": []} if account else {}
+        server = subprocess.Popen(command, user=account, cwd="/", stderr=subprocess.DEVNULL, **groups)
         try:
             probe = probes.postgres(port, PASSWORD)
             wait_until(lambda: probe() is None, "PostgreSQL of the tests", 30)
