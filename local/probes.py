@@ -10,7 +10,7 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 Probe = Callable[[], "str | None"]
-TIMEOUT_S = 3
+TIMEOUT_S = 10
 
 
 def http_ok(port: int, path: str, expect: Callable[[dict], bool] = bool) -> Probe:
