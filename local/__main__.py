@@ -55,8 +55,10 @@ def bench(arguments: argparse.Namespace) -> None:
     from local.bench import Bench
 
     platform = config.create()
-    Bench(platform, lambda: up(arguments), lambda: down(arguments)).run()
-    down(arguments)
+    try:
+        Bench(platform, lambda: up(arguments), lambda: down(arguments)).run()
+    finally:
+        down(arguments)
 
 
 def _refuse_changes(wanted: Platform) -> None:

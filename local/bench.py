@@ -15,7 +15,7 @@ from rich.table import Table
 
 from local import supervision
 from local.config import Platform, PlatformError
-from local.main_job import MainJob, Trips
+from local.main_job import MainJob, Trips, see_the_platform
 from local.memory import PeakMemory
 from local.parts import parts
 from local.progress import Progress
@@ -40,6 +40,7 @@ class Bench:
 
     def run(self) -> None:
         """Everything, from the part alone to the whole."""
+        see_the_platform(self.platform)
         load = os.getloadavg()[0]
         self.burst()
         self.up()
@@ -64,7 +65,8 @@ class Bench:
         from lakehouse import generator
 
         servers = {"bootstrap.servers": self.platform.values["KAFKA_BOOTSTRAP_SERVERS"]}
-        AdminClient(servers).create_topics([NewTopic("bench", num_partitions=3)])["bench"].result(30)
+        admin = AdminClient(servers)  # by a name of its own, or it ends before its answer comes
+        admin.create_topics([NewTopic("bench", num_partitions=3)])["bench"].result(30)
         for seed in range(1, ROUNDS + 1):
             sent = generator.run(
                 servers, registry=None, topic="bench", events=BURST_EVENTS, seed=seed, log=self.progress.waiting

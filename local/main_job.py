@@ -66,7 +66,7 @@ class MainJob:
     def __init__(self, platform: Platform, progress: Progress) -> None:
         self.api = AirflowApi(platform)
         self.progress = progress
-        _see_the_platform(platform)
+        see_the_platform(platform)
         from airflow.sdk import Variable
 
         self.topic = Variable.get("taxi_topic")
@@ -217,7 +217,7 @@ def _last_commit(*tables: str) -> float:
     return max(snapshot.timestamp_ms for snapshot in snapshots if snapshot) / 1000
 
 
-def _see_the_platform(platform: Platform) -> None:
+def see_the_platform(platform: Platform) -> None:
     """Let this process read what the platform's tasks read: connections, variables, the package `lakehouse`."""
     os.environ.update(airflow.environment(platform))
     sys.path.insert(0, str(ROOT / "plugins"))
