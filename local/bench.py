@@ -60,13 +60,11 @@ class Bench:
         supervisor = Supervisor(self.platform)
         supervisor.launch([kafka])
         start(self.platform, supervisor, [kafka])
-        from confluent_kafka.admin import AdminClient, NewTopic
-
         from lakehouse import generator
+        from lakehouse.hooks.kafka import TopicHook
 
         servers = {"bootstrap.servers": self.platform.values["KAFKA_BOOTSTRAP_SERVERS"]}
-        admin = AdminClient(servers)  # by a name of its own, or it ends before its answer comes
-        admin.create_topics([NewTopic("bench", num_partitions=3)])["bench"].result(30)
+        TopicHook("bench").ensure(partitions=3, retention_ms=3_600_000)
         for seed in range(1, ROUNDS + 1):
             sent = generator.run(
                 servers, registry=None, topic="bench", events=BURST_EVENTS, seed=seed, log=self.progress.waiting
