@@ -73,7 +73,7 @@ class Bench:
         self.down()
 
     def main_job(self) -> None:
-        """First events to Gold, and the pipeline with nothing new to do."""
+        """New trips through every layer, to Gold."""
         job = MainJob(self.platform, self.progress)
         self.note("`flink_jobs` that deploys everything, s", self.timed(job.deploy))
         job.run(Trips(TRIPS, seed=100))  # the first one also loads what later ones find loaded

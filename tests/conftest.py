@@ -55,3 +55,14 @@ def real_file() -> Path:
     if not path.is_file():
         pytest.skip(f"TLC's file is not at {path}: set LAKEHOUSE_TLC_FILE to the first 10,000 rows of January 2024")
     return path
+
+
+@pytest.fixture
+def own_state_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where a platform of the test's own is going to be, whatever the shell has set; not made yet."""
+    from local import config
+
+    for name in ("PORT_BASE", *config.PORTS, *config.OPTIONS):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("LAKEHOUSE_HOME", str(tmp_path / "platform"))
+    return tmp_path / "platform"

@@ -17,12 +17,9 @@ IDLE = "import signal\nready()\nsignal.pause()\n"
 
 
 @pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def home(own_state_folder: Path) -> Path:
     """The platform's state folder, not made yet."""
-    for name in ("PORT_BASE", *config.PORTS, *config.OPTIONS):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("LAKEHOUSE_HOME", str(tmp_path / "platform"))
-    return tmp_path / "platform"
+    return own_state_folder
 
 
 @pytest.fixture
