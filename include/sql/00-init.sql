@@ -25,6 +25,9 @@ CREATE DATABASE IF NOT EXISTS iceberg_catalog.silver;
     'write.metadata.previous-versions-max' = '100'
 {% endset -%}
 
+-- Each row of each table says which event it came from: its partition and offset in the topic. Bronze is kept by Kafka
+-- partition, so that rows can be counted by partition from the table's metadata.
+
 -- Source fields stay text, exactly as they came: a number that does not parse is judged in Silver, with a reason,
 -- instead of turning into NULL on the way in.
 {% set source_fields %}
@@ -54,7 +57,7 @@ CREATE TABLE IF NOT EXISTS iceberg_catalog.bronze.raw_trips (
     ingested_at TIMESTAMP_LTZ(6),
     kafka_partition INT,
     kafka_offset BIGINT
-) WITH ({{ table_options }});
+) PARTITIONED BY (kafka_partition) WITH ({{ table_options }});
 
 CREATE TABLE IF NOT EXISTS iceberg_catalog.bronze.rejected_events (
     payload BYTES,
@@ -62,7 +65,7 @@ CREATE TABLE IF NOT EXISTS iceberg_catalog.bronze.rejected_events (
     kafka_partition INT,
     kafka_offset BIGINT,
     ingested_at TIMESTAMP_LTZ(6)
-) WITH ({{ table_options }});
+) PARTITIONED BY (kafka_partition) WITH ({{ table_options }});
 
 CREATE TABLE IF NOT EXISTS iceberg_catalog.silver.cleaned_trips (
     trip_id STRING,
@@ -88,6 +91,8 @@ CREATE TABLE IF NOT EXISTS iceberg_catalog.silver.cleaned_trips (
     trip_duration_minutes DOUBLE,
     pickup_date DATE,
     pickup_hour INT,
+    kafka_partition INT,
+    kafka_offset BIGINT,
     processed_at TIMESTAMP_LTZ(6)
 ) PARTITIONED BY (pickup_date) WITH ({{ table_options }});
 

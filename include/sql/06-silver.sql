@@ -117,6 +117,8 @@ SELECT
     ),
     CAST(pickup_datetime AS DATE),
     CAST(HOUR(pickup_datetime) AS INT),
+    kafka_partition,
+    kafka_offset,
     CURRENT_TIMESTAMP
 FROM counted_trips
 WHERE occurrence = 1;

@@ -15,6 +15,7 @@ from pyiceberg.types import (
     DecimalType,
     DoubleType,
     IntegerType,
+    LongType,
     NestedField,
     StringType,
     TimestampType,
@@ -43,6 +44,8 @@ COLUMNS = {
     "trip_duration_minutes": DoubleType(),
     "pickup_date": DateType(),
     "pickup_hour": IntegerType(),
+    "kafka_partition": IntegerType(),
+    "kafka_offset": LongType(),
     "processed_at": TimestamptzType(),
 }
 SCHEMA = Schema(*(NestedField(i, name, kind, required=False) for i, (name, kind) in enumerate(COLUMNS.items(), 1)))
@@ -61,6 +64,8 @@ select
     round(epoch(dropoff_datetime - pickup_datetime) / 60, 2)::double as trip_duration_minutes,
     pickup_datetime::date as pickup_date,
     hour(pickup_datetime)::integer as pickup_hour,
+    0 as kafka_partition,
+    row_number() over ()::bigint as kafka_offset,
     ?::timestamptz as processed_at
 from ({trips})
 where trip_distance >= 0 and fare_amount >= 0

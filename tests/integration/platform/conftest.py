@@ -27,7 +27,7 @@ from local.main_job import MainJob, Trips
 from local.progress import Progress
 
 PARTS = ("dags", "include", "plugins", "local")
-PORT_BASE = 28000
+PORT_BASE = os.environ.get("TEST_PORT_BASE", "28000")
 VERB_LIMIT_S = 300
 COMMAND_LIMIT_S = 240
 
@@ -88,7 +88,7 @@ def checkout() -> Iterator[Path]:
 def verb(checkout: Path, receiver: Receiver) -> Callable[..., str]:
     """Run a verb of the platform and return what it prints."""
     env = {name: value for name, value in os.environ.items() if name not in (*config.PORTS, *config.OPTIONS)}
-    env |= {"LAKEHOUSE_HOME": str(checkout / ".local"), "PORT_BASE": str(PORT_BASE), "ALERTS_URL": receiver.url}
+    env |= {"LAKEHOUSE_HOME": str(checkout / ".local"), "PORT_BASE": PORT_BASE, "ALERTS_URL": receiver.url}
 
     def verb(*arguments: str) -> str:
         command = [sys.executable, "-m", "local", *arguments]
