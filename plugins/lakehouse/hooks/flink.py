@@ -72,7 +72,7 @@ def _reason(response: Response) -> str:
 
 def _cause(trace: str) -> str:
     """The innermost cause that a stack trace of Java names: its last "Caused by"."""
-    lines = [line.strip() for line in trace.splitlines() if line.strip()]
+    lines = [line.strip() for line in trace.splitlines() if line.strip() and not line.startswith("\tat ")]
     causes = (
         [line for line in lines if line.startswith("Caused by:")]
         or [line for line in lines if "Exception" in line]

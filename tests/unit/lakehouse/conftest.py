@@ -51,6 +51,9 @@ class Answers(ThreadingHTTPServer):
         self.otherwise: Callable[[str, str, Any], Any] = lambda *_: (404, {"errors": ["no such path"]})
         self.asked: list[tuple[str, str, Any]] = []
 
+    def handle_error(self, *_: Any) -> None:
+        """What an answer raises ends the connection."""
+
     def __setitem__(self, request: str, answer: Any) -> None:
         """Answer `"GET /path"` (its query counts) with JSON, or with a pair of status and JSON, or with what a call gives."""
         self.answers[request] = answer

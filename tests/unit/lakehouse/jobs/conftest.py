@@ -43,14 +43,14 @@ def state(tmp_path: Path) -> Callable[..., str]:
 
 
 @pytest.fixture
-def commit(iceberg) -> Callable[..., None]:
+def commit(iceberg, fill) -> Callable[..., None]:
     """Append some rows to a table as a Flink job does, or as somebody else when no job is named."""
 
     def commit(table: str, job_id: str | None = None, checkpoint_id: int = 0, rows: int = 1) -> None:
-        iceberg.create_namespace_if_not_exists(table.split(".")[0])
-        data = pa.table({"kafka_partition": pa.array([0] * rows, pa.int32())})
+        fill(table, 0)
+        data = pa.table({"trip_id": ["trip"] * rows})
         made_by = {"flink.job-id": job_id, "flink.max-committed-checkpoint-id": str(checkpoint_id)} if job_id else {}
-        iceberg.create_table_if_not_exists(table, data.schema).append(data, snapshot_properties=made_by)
+        iceberg.load_table(table).append(data, snapshot_properties=made_by)
 
     return commit
 
@@ -61,18 +61,22 @@ class Flink:
 
     :param runs: by job id: `name`, `state`, `fingerprint` and the path that it restored
     :param fate: state that a job submitted with this fingerprint comes to (default: RUNNING, with checkpoints)
-    :param savepoint: path of the next savepoint; None when none can be taken
+    :param savepoint: takes a savepoint and returns its path; None when none can be taken
+    :param submitted: called with each submission
     :param refused: words of a statement -> the error that it ends with
     """
 
     runs: dict[str, dict] = field(default_factory=dict)
     fate: dict[str, str] = field(default_factory=dict)
-    savepoint: str | None = None
+    savepoint: Callable[[], str] | None = None
+    submitted: Callable[[], object] = lambda: None
     refused: dict[str, str] = field(default_factory=dict)
     task_managers: int = 1
+    away: bool = False
     statements: list[str] = field(default_factory=list)
     posted: list[str] = field(default_factory=list)
     session: dict[str, str] = field(default_factory=dict)
+    taken: str | None = None
 
     def runs_as(self, job: FlinkJob, job_id: str, state: str = "RUNNING") -> None:
         """Have the job run since long."""
@@ -82,6 +86,8 @@ class Flink:
         return [job_id for job_id, run in self.runs.items() if run["state"] == "RUNNING"]
 
     def answer(self, method: str, path: str, body: dict | None) -> object:
+        if self.away and not path.startswith("/v1"):
+            raise ConnectionAbortedError
         if method == "POST":
             self.posted.append(path)
         match path.split("?")[0].strip("/").split("/"):
@@ -105,11 +111,12 @@ class Flink:
             case ["jobs", _, "checkpoints"]:
                 return {"counts": {"completed": 1}}
             case ["jobs", job_id, "stop" | "savepoints" as how]:
-                if how == "stop" and self.savepoint:
+                self.taken = self.savepoint and self.savepoint()
+                if how == "stop" and self.taken:
                     self.runs[job_id]["state"] = "FINISHED"
                 return {"request-id": "t"}
             case ["jobs", _, "savepoints", "t"]:
-                ended = {"location": self.savepoint} if self.savepoint else {"failure-cause": {"stack-trace": "full"}}
+                ended = {"location": self.taken} if self.taken else {"failure-cause": {"stack-trace": "disk full"}}
                 return {"status": {"id": "COMPLETED"}, "operation": ended}
             case ["jobs", job_id] if method == "PATCH":
                 self.runs[job_id]["state"] = "CANCELED"
@@ -143,6 +150,7 @@ class Flink:
             "fingerprint": fingerprint,
             "restored": self.session.get("execution.state-recovery.path"),
         }
+        self.submitted()
 
 
 @pytest.fixture
