@@ -136,8 +136,7 @@ class JobDeployer:
             )
         self.cluster.validate(job)
         self._remember(suspended=False, refused=None)
-        topic = TopicHook(self.topic)
-        offsets = {source: next_offsets(topic, table) for source, table in job.kafka_sources.items()}
+        offsets = next_offsets(TopicHook(self.topic), job.kafka_sources)
         startup = {source: startup_options(found) for source, found in offsets.items()}
         job_id = self._start(job, None, startup)
         return self._done(job, None, "started", job_id, restored_from=json.dumps(offsets))

@@ -39,7 +39,8 @@ class SavedState:
 
 def read_state(path: str) -> SavedState | None:
     """The checkpoint or savepoint at a path; None when it is incomplete or not there."""
-    file = ObjectStoragePath(path) / METADATA
+    folder = ObjectStoragePath(path)
+    file = folder / METADATA
     try:
         with file.open("rb") as opened:
             magic, _, checkpoint_id = HEADER.unpack(opened.read(HEADER.size))
@@ -48,7 +49,7 @@ def read_state(path: str) -> SavedState | None:
         return None
     if magic != MAGIC:
         return None
-    return SavedState(path, checkpoint_id, writer_of(path), written_at)
+    return SavedState(str(folder), checkpoint_id, writer_of(path), written_at)
 
 
 def saved_states(job: FlinkJob) -> list[SavedState]:

@@ -89,13 +89,13 @@ def operation(flink):
 
 
 def test_stop_waits_for_the_savepoint(flink, operation):
-    hook = operation("/jobs/a/savepoints", {"location": "file:///savepoints/1"})
+    hook = operation("/jobs/a/savepoints", {"location": "file:/savepoints/1"})
     assert hook.stop_with_savepoint("a", "file:///savepoints", 30) == "file:///savepoints/1"
     assert flink.asked[0] == ("POST", "/jobs/a/stop", {"targetDirectory": "file:///savepoints", "drain": False})
 
 
 def test_a_savepoint_does_not_stop_the_job(flink, operation):
-    hook = operation("/jobs/a/savepoints", {"location": "file:///savepoints/1"})
+    hook = operation("/jobs/a/savepoints", {"location": "file:/savepoints/1"})
     assert hook.savepoint("a", "file:///savepoints", 30) == "file:///savepoints/1"
     asked = {"target-directory": "file:///savepoints", "cancel-job": False}
     assert flink.asked[0] == ("POST", "/jobs/a/savepoints", asked)
@@ -105,11 +105,20 @@ def test_a_checkpoint_is_taken_now(operation):
     assert operation("/jobs/a/checkpoints", {"checkpointId": 7}).checkpoint("a", 30) == 7
 
 
+FAILURE = {"class": "x", "stack-trace": "java.io.IOException: full\n\tat a"}
+
+
 def test_a_savepoint_that_failed_says_why(operation):
-    failure = {"failure-cause": {"class": "x", "stack-trace": "java.io.IOException: full\n\tat a"}}
-    hook = operation("/jobs/a/savepoints", failure)
+    hook = operation("/jobs/a/savepoints", {"failure-cause": FAILURE})
     with pytest.raises(FlinkError, match=r"No savepoint of Flink job a: java\.io\.IOException: full"):
         hook.stop_with_savepoint("a", "file:///savepoints", 30)
+
+
+def test_a_checkpoint_that_failed_says_why(operation):
+    """As one does whose tasks do not all run yet."""
+    hook = operation("/jobs/a/checkpoints", {"failureCause": FAILURE})
+    with pytest.raises(FlinkError, match=r"No checkpoint of Flink job a: java\.io\.IOException: full"):
+        hook.checkpoint("a", 30)
 
 
 def test_cancelling_leaves_the_state(flink):

@@ -116,7 +116,11 @@ class Flink:
                     self.runs[job_id]["state"] = "FINISHED"
                 return {"request-id": "t"}
             case ["jobs", _, "savepoints", "t"]:
-                ended = {"location": self.taken} if self.taken else {"failure-cause": {"stack-trace": "disk full"}}
+                ended = (
+                    {"location": self.taken.replace("///", "/")}
+                    if self.taken
+                    else {"failure-cause": {"stack-trace": "disk full"}}
+                )
                 return {"status": {"id": "COMPLETED"}, "operation": ended}
             case ["jobs", job_id] if method == "PATCH":
                 self.runs[job_id]["state"] = "CANCELED"

@@ -125,8 +125,10 @@ def test_with_neither_the_job_is_left_as_it_is(act, flink, fill, job, changed):
 
 
 class TestRollBack:
-    def test_sql_that_fails_is_taken_back(self, act, flink, running, job, changed, remembered, savepoint):
+    def test_sql_that_fails_is_taken_back(self, act, flink, running, job, changed, remembered, savepoint, state):
+        """From the savepoint before it, not from a checkpoint of its own."""
         flink.fate[changed.fingerprint] = "FAILED"
+        flink.submitted = lambda: state(f"checkpoints/bronze/{list(flink.runs)[-1]}/chk-9", 9)
         with pytest.raises(
             AirflowFailException, match=r"was rolled back: it runs as before\..*is FAILED.*Mend the SQL"
         ):
@@ -354,7 +356,7 @@ class TestAfterTheLastRow:
         """The job is gone with its state; its table holds rows of partition 0 up to offset 4."""
         commit(TABLE, A, 500)
         send("trips", 1)
-        monkeypatch.setattr("lakehouse.jobs.deployer.next_offsets", lambda topic, table: {0: 5})
+        monkeypatch.setattr("lakehouse.jobs.deployer.next_offsets", lambda topic, sources: {"trip_events": {0: 5}})
         return replace(job, kafka_sources={"trip_events": TABLE})
 
     def test_the_sources_start_there(self, act, flink, lost, remembered):

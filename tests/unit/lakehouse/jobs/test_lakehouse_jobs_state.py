@@ -23,7 +23,8 @@ def savepoint(job_id: str, checkpoint_id: int) -> SavedState:
 
 def test_a_state_is_read_from_its_metadata(state):
     path = state(f"checkpoints/bronze/{A}/chk-7", 7, age_s=30)
-    assert read_state(path) == SavedState(path, 7, A, 1_700_000_000 - 30)
+    found = SavedState(path, 7, A, 1_700_000_000 - 30)
+    assert read_state(path) == read_state(f"{path}/") == read_state(path.replace("///", "/")) == found
 
 
 @pytest.mark.parametrize("broken", [{"size": 0}, {"size": 15}, {"magic": 0x4960672E}], ids=str)
