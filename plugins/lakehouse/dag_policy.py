@@ -20,6 +20,7 @@ class Tag(StrEnum):
     PIPELINE = "pipeline"
     GENERATOR = "generator"
     GOLD = "gold"
+    OPERATIONS = "operations"
 
 
 def default_args(**overrides: Any) -> dict[str, Any]:
