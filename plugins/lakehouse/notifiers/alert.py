@@ -65,7 +65,8 @@ class AlertNotifier(BaseNotifier):
 
 
 def _by_hand(context: Mapping[str, Any]) -> bool:
-    return context["dag_run"].run_type == "manual"
+    run = context.get("dag_run")  # may be missing for the callback of a task that was killed
+    return run is not None and run.run_type == "manual"
 
 
 def _is_on(alarm: str) -> bool:

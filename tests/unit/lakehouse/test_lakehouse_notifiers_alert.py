@@ -135,6 +135,15 @@ def test_a_run_by_hand_always_has_its_message(receiver, known):
     assert len(receiver.asked) == 2
 
 
+def test_a_task_that_was_killed_has_its_message(receiver, known):
+    """Its callback runs in the DAG processor, which may know nothing of the run."""
+    context = failing()
+    del context["dag_run"], context["exception"]
+    AlertNotifier("failure").notify(context)
+    assert len(receiver.asked) == 1
+    assert set(known) == {ALARM}
+
+
 def test_a_retry_begins_no_alarm_and_is_silent_during_one(receiver, known):
     AlertNotifier("retry").notify(failing())
     assert known == {}
