@@ -64,7 +64,7 @@ def test_what_is_wrong_is_kept_until_it_has_lasted(platform):
     platform.jobs["silver"] = JobHealth("silver", "MISSING", 0, 0, None, {})
     assert look(platform) == []
     assert set(platform.known) == {"job-missing.silver"}
-    platform.known["job-missing.silver"]["since"] -= 30
+    platform.known["job-missing.silver"]["since"] -= 90
     assert look(platform) == ["job-missing.silver"]
     assert platform.told == ["ALARM job-missing: silver"]
 
