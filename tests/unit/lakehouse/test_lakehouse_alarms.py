@@ -114,6 +114,7 @@ def test_what_is_back_before_its_end_was_told_goes_on(watch):
     watch.channel_works = True
     assert watch.look(WORDS) == []
     assert watch.look(None) == ["OK lag: bronze"]
+    assert watch.told[-1][1]["message"].startswith("over after 0:03:00")
 
 
 @pytest.mark.parametrize(("reason", "title"), [(WORDS, "ALARM lag: bronze"), (None, "OK lag: bronze")])
