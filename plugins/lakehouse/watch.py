@@ -47,4 +47,4 @@ def observations(limits: Thresholds) -> Iterator[tuple[Rule, str, str | None]]:
             yield BY_NAME["ledger"], PLATFORM, "; ".join(read_ledger(Variable.get("taxi_topic")).errors) or None
         except CANNOT_BE_ASKED as error:
             problems.append(str(error))
-    yield BY_NAME["unreachable"], PLATFORM, "; ".join(problems) or None
+    yield BY_NAME["unreachable"], PLATFORM, "; ".join(dict.fromkeys(problems)) or None

@@ -89,6 +89,12 @@ def test_what_cannot_be_seen_stays_as_it_was(platform):
     assert "JobManager" in platform.known["unreachable.platform"]["reason"]
 
 
+def test_what_hides_both_jobs_is_said_once(platform):
+    platform.jobs = dict.fromkeys(platform.jobs, FlinkError("Kafka does not answer"))
+    look(platform)
+    assert platform.known["unreachable.platform"]["reason"] == "Kafka does not answer"
+
+
 def test_before_the_first_event_nothing_is_judged(platform):
     platform.unused = True
     platform.jobs["bronze"] = FlinkError("no job yet")
