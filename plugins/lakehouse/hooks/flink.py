@@ -198,6 +198,16 @@ class FlinkRestHook(_FlinkHttpHook):
             raise FlinkError(f"No {what}: {_cause(str(failure.get('stack-trace')))}")
         return operation
 
+    def backpressure_percent(self, job_id: str) -> float | None:
+        """Share of the last minute that the job's most hindered subtask waited for those after it, 0 to 100.
+
+        None while Flink has no figure yet. Flink gathers figures when it is asked: they are those of the last time.
+        """
+        metric = "subtasks/metrics?get=backPressuredTimeMsPerSecond&agg=max"
+        vertices = [vertex["id"] for vertex in self.call("GET", f"jobs/{job_id}")["vertices"]]
+        answers = [self.call("GET", f"jobs/{job_id}/vertices/{vertex}/{metric}") for vertex in vertices]
+        return max((found["max"] / 10 for answer in answers for found in answer), default=None)
+
 
 class SqlGatewayHook(_FlinkHttpHook):
     """The SQL Gateway's REST API: statements in a session."""

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pytest
-from confluent_kafka import Producer
+from airflow.sdk import BaseHook
+from confluent_kafka import Consumer, Producer, TopicPartition
 
 from lakehouse.hooks.iceberg import IcebergCatalogHook
 from lakehouse.waiting import wait_until
@@ -158,6 +159,19 @@ def send(connect: Callable[..., None]) -> Callable[[str, int], None]:
         assert broker.flush(10) == 0
 
     return send
+
+
+@pytest.fixture
+def commit() -> Callable[[str, str, int, int], None]:
+    """Let a consumer group have read a partition of a topic up to an offset."""
+
+    def commit(group: str, topic: str, partition: int, offset: int) -> None:
+        config = BaseHook.get_connection("kafka_default").extra_dejson
+        consumer = Consumer({**config, "group.id": group})
+        consumer.commit(offsets=[TopicPartition(topic, partition, offset)], asynchronous=False)
+        consumer.close()
+
+    return commit
 
 
 def _address(broker: Producer) -> str:
