@@ -179,7 +179,7 @@ class JobDeployer:
                 self.cluster.await_proof(job, job_id)
             except (JobFailed, TimeoutError) as error:
                 self._roll_back(job, job_id, error)
-        self._remember(proven=Version.of(job), refused=None)
+        self._remember(proven=Version.of(job))
 
     def _is_proven(self, job: FlinkJob) -> bool:
         return bool(self.record.proven and self.record.proven.fingerprint == job.fingerprint)

@@ -9,6 +9,7 @@ import pytest
 
 from lakehouse.hooks.flink import FlinkRestHook
 from lakehouse.waiting import wait_until
+from local.main_job import MainJob
 
 LIMIT_S = 120
 pytestmark = pytest.mark.usefixtures("nobody_mends_it")
@@ -26,15 +27,26 @@ def cancel() -> Callable[[], None]:
     return cancel
 
 
-def test_a_suspended_job_stays_so_until_it_is_resumed(main_job, deploy, trips_arrive):
+@pytest.fixture
+def await_sent(main_job: MainJob) -> Callable[[str], None]:
+    """See a run of the generator to its end."""
+
+    def await_sent(run: str) -> None:
+        main_job.wait(lambda: main_job.api.state("taxi_trip_generator", run) == "success", "trips to be sent", LIMIT_S)
+
+    return await_sent
+
+
+def test_a_suspended_job_stays_so_until_it_is_resumed(main_job, deploy, await_sent, trips_arrive):
     flink = FlinkRestHook()
     deploy("bronze", action="suspend")
     assert flink.live_run("bronze") is None
-    main_job.api.trigger("taxi_trip_generator", {"events": 500, "seed": 311})
+    sent = main_job.api.trigger("taxi_trip_generator", {"events": 500, "seed": 311})
 
     deploy("bronze")
 
     assert flink.live_run("bronze") is None
+    await_sent(sent)
     deploy("bronze", action="resume")
     restored = flink.checkpoints(flink.live_run("bronze").job_id)["latest"]["restored"]
     assert "/savepoints/bronze/savepoint-" in restored["external_path"]
@@ -54,10 +66,12 @@ def test_a_path_older_than_the_tables_is_refused(platform, deploy, trips_arrive)
     assert FlinkRestHook().live_run("bronze") == before
 
 
-def test_bronze_without_its_state_goes_on_after_its_last_row(platform, main_job, deploy, cancel, trips_arrive):
+def test_bronze_without_its_state_goes_on_after_its_last_row(
+    platform, main_job, deploy, cancel, await_sent, trips_arrive
+):
     """It is cancelled in the middle of a stream. Silver, which reads Bronze, follows."""
     before = main_job.ledger().bronze
-    main_job.api.trigger("taxi_trip_generator", {"events": 3_000, "mode": "realtime", "rate": 300, "seed": 314})
+    sent = main_job.api.trigger("taxi_trip_generator", {"events": 3_000, "mode": "realtime", "rate": 300, "seed": 314})
     main_job.wait(lambda: main_job.ledger().bronze > before, "trips to reach Bronze", LIMIT_S)
     cancel()
     for kind in ("checkpoints", "savepoints"):
@@ -70,5 +84,6 @@ def test_bronze_without_its_state_goes_on_after_its_last_row(platform, main_job,
     deploy("bronze", action="start_after_last_row")
     wait_until(lambda: list((platform.home / "flink/checkpoints/bronze").glob("*/chk-*/_metadata")), "a state", LIMIT_S)
     cancel()
+    await_sent(sent)
     deploy("bronze")  # its own first state serves, though the tables were last written by the job before
     trips_arrive(seed=315)

@@ -73,6 +73,9 @@ def test_what_kafka_deleted_since_is_no_gap_when_the_tables_hold_it(topic, rows)
     assert next_offsets(topic(p0=6), SOURCES) == {"trip_events": {0: 6}, "trip_payloads": {0: 6}}
     with pytest.raises(AirflowException, match="partition 0: 2 to 6"):
         next_offsets(topic(p0=7), SOURCES)
+    rows((0, 7), (0, 8))  # what Kafka still has says nothing about what it has not
+    with pytest.raises(AirflowException, match="partition 0: 2 to 6"):
+        next_offsets(topic(p0=7), SOURCES)
 
 
 def test_the_broker_is_asked_for_its_oldest_events(send, rows):

@@ -1,0 +1,57 @@
+"""What a person asks of `flink_jobs` reaches the job that was named, and no other; a schedule asks nothing."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from lakehouse.jobs.job import Action
+from lakehouse.triggers.flink import FlinkJobGoneTrigger
+
+
+@pytest.fixture
+def asked(dags):
+    """Action and path that each deploy task gets by the params of a run."""
+    dag = dags["flink_jobs"]
+    tasks = [task for task in dag.tasks if task.task_id.startswith("deploy_")]
+
+    def asked(**params: str) -> dict[str, tuple[str, str]]:
+        known = {**dag.params.dump(), **params}
+        render = dag.get_template_env().from_string
+        values = {
+            task.job: [
+                render(text).render(params=SimpleNamespace(**known), task=task)
+                for text in (task.action, task.state_path)
+            ]
+            for task in tasks
+        }
+        return {job: (Action(action), path) for job, (action, path) in values.items()}
+
+    return asked
+
+
+def test_a_schedule_reconciles_every_job(asked):
+    assert asked() == dict.fromkeys(("bronze", "silver"), (Action.RECONCILE, ""))
+
+
+@pytest.mark.parametrize("action", list(Action))
+def test_an_action_is_for_the_job_that_is_named(asked, action):
+    assert asked(job="silver", action=action) == {"bronze": (Action.RECONCILE, ""), "silver": (action, "")}
+    assert asked(job="all", action=action) == dict.fromkeys(("bronze", "silver"), (action, ""))
+
+
+def test_so_is_a_path(asked):
+    found = asked(job="bronze", action="restart", state_path="s3://b/chk-7")
+    assert found == {"bronze": (Action.RESTART, "s3://b/chk-7"), "silver": (Action.RECONCILE, "")}
+
+
+def test_the_form_offers_every_action(dags):
+    params = dags["flink_jobs"].params
+    assert params.get_param("action").schema["enum"] == [action.value for action in Action]
+    assert params.get_param("job").schema["enum"] == ["all", "bronze", "silver"]
+
+
+def test_a_job_that_is_gone_starts_it(dags):
+    (asset,) = dags["flink_jobs"].timetable.asset_condition.objects
+    (watcher,) = asset.watchers
+    assert isinstance(watcher.trigger, FlinkJobGoneTrigger)
+    assert watcher.trigger.jobs == ["bronze", "silver"]
