@@ -45,7 +45,7 @@ $(ENVIRONMENT): requirements.lock
 	@$(VENV)/uv pip sync --python $(VENV)/python --require-hashes requirements.lock
 	@touch $@
 
-$(JARS): flink/pom.xml | $(ENVIRONMENT)
+$(JARS): flink/pom.xml $(wildcard flink/src/main/java/*/*.java) | $(ENVIRONMENT)
 	@$(PYTHON) local/preflight.py
 	@echo "Jars: Flink's, Kafka's and the registry's by Maven (a minute or two)"
 	@rm -rf flink/target/jars

@@ -112,32 +112,22 @@ CREATE TABLE IF NOT EXISTS iceberg_catalog.silver.duplicate_trips (
     processed_at TIMESTAMP_LTZ(6)
 ) WITH ({{ table_options }});
 
-{% macro kafka_source(group) %}
+-- What Flink SQL lacks; the code is in flink/src.
+CREATE TEMPORARY FUNCTION json_object_fields AS 'lakehouse.JsonObjectFields';
+
+-- Read once, as bytes: what the format drops or cannot read would be in no table.
+CREATE TEMPORARY TABLE trip_events (
+    payload BYTES,
+    kafka_partition INT METADATA FROM 'partition' VIRTUAL,
+    kafka_offset BIGINT METADATA FROM 'offset' VIRTUAL
+) WITH (
     'connector' = 'kafka',
     'topic' = '{{ var.value.taxi_topic }}',
     {%- for option, value in conn.kafka_default.extra_dejson.items() %}
     'properties.{{ option }}' = '{{ value }}',
     {%- endfor %}
-    'properties.group.id' = '{{ group }}',
+    'properties.group.id' = '{{ var.value.bronze_consumer_group }}',
     'properties.auto.offset.reset' = 'none',
-    'scan.startup.mode' = 'earliest-offset'
-{%- endmacro -%}
-
-CREATE TEMPORARY TABLE trip_events (
-    {{ source_fields }},
-    kafka_partition INT METADATA FROM 'partition' VIRTUAL,
-    kafka_offset BIGINT METADATA FROM 'offset' VIRTUAL
-) WITH (
-    {{ kafka_source(var.value.bronze_consumer_group) }},
-    'format' = 'json',
-    'json.ignore-parse-errors' = 'true'
-);
-
-CREATE TEMPORARY TABLE trip_payloads (
-    payload BYTES,
-    kafka_partition INT METADATA FROM 'partition' VIRTUAL,
-    kafka_offset BIGINT METADATA FROM 'offset' VIRTUAL
-) WITH (
-    {{ kafka_source(var.value.bronze_consumer_group ~ '-rejects') }},
+    'scan.startup.mode' = 'earliest-offset',
     'format' = 'raw'
 );
