@@ -12,7 +12,7 @@ LOCAL = $(VENV)/python -m local
 INSIDE = environment=$$($(LOCAL) env) && eval "$$environment" &&
 # Verbs that make no sense before the first setup say so.
 LOCAL_VERBS := down status logs clean env create-topics generate process process-bronze process-silver \
-	dbt-deps dbt-build dbt-test dbt-docs query ledger
+	dbt-deps dbt-build dbt-test dbt-docs query ledger rejects rejects-replay
 TASK = $(INSIDE) airflow tasks test flink_jobs
 
 .DEFAULT_GOAL := help
@@ -106,6 +106,15 @@ query: ## Ask the published Gold (SQL="select ...")
 
 ledger: ## Rows by layer: is every Kafka offset accounted for?
 	@$(INSIDE) python -m lakehouse ledger
+
+##@ Rejected events
+SELECTION = $(if $(LAYER),--layer '$(LAYER)') $(if $(REASON),--reason '$(REASON)') $(if $(FILE),--file '$(FILE)')
+
+rejects: ## Count them by reason, show the first ones (LAYER=bronze|silver REASON=text LIMIT=n), or write them to be mended (FILE=)
+	@$(INSIDE) python -m lakehouse rejects $(SELECTION) $(if $(LIMIT),--limit $(LIMIT))
+
+rejects-replay: ## Send mended ones (FILE=), or as they are (LAYER= REASON=), each once (DRY_RUN=1 sends nothing)
+	@$(INSIDE) python -m lakehouse rejects-replay $(SELECTION) $(if $(filter 1 y yes,$(DRY_RUN)),--dry-run)
 
 ##@ Development
 lint: setup ## Check the style of Python and SQL

@@ -26,7 +26,8 @@ CREATE DATABASE IF NOT EXISTS iceberg_catalog.silver;
 {% endset -%}
 
 -- Each row of each table says which event it came from: its partition and offset in the topic. Bronze is kept by Kafka
--- partition, so that rows can be counted by partition from the table's metadata.
+-- partition, so that rows can be counted by partition from the table's metadata. There, `mends` names the rejected event
+-- (partition:offset) that an event was sent to put right.
 
 -- Source fields stay text, exactly as they came: a number that does not parse is judged in Silver, with a reason,
 -- instead of turning into NULL on the way in.
@@ -56,7 +57,8 @@ CREATE TABLE IF NOT EXISTS iceberg_catalog.bronze.raw_trips (
     {{ source_fields }},
     ingested_at TIMESTAMP_LTZ(6),
     kafka_partition INT,
-    kafka_offset BIGINT
+    kafka_offset BIGINT,
+    mends STRING
 ) PARTITIONED BY (kafka_partition) WITH ({{ table_options }});
 
 CREATE TABLE IF NOT EXISTS iceberg_catalog.bronze.rejected_events (
@@ -64,7 +66,8 @@ CREATE TABLE IF NOT EXISTS iceberg_catalog.bronze.rejected_events (
     reason STRING,
     kafka_partition INT,
     kafka_offset BIGINT,
-    ingested_at TIMESTAMP_LTZ(6)
+    ingested_at TIMESTAMP_LTZ(6),
+    mends STRING
 ) PARTITIONED BY (kafka_partition) WITH ({{ table_options }});
 
 CREATE TABLE IF NOT EXISTS iceberg_catalog.silver.cleaned_trips (
@@ -119,7 +122,8 @@ CREATE TEMPORARY FUNCTION json_object_fields AS 'lakehouse.JsonObjectFields';
 CREATE TEMPORARY TABLE trip_events (
     payload BYTES,
     kafka_partition INT METADATA FROM 'partition' VIRTUAL,
-    kafka_offset BIGINT METADATA FROM 'offset' VIRTUAL
+    kafka_offset BIGINT METADATA FROM 'offset' VIRTUAL,
+    headers MAP<STRING, BYTES> METADATA VIRTUAL
 ) WITH (
     'connector' = 'kafka',
     'topic' = '{{ var.value.taxi_topic }}',

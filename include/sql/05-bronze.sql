@@ -4,21 +4,23 @@
                         'extra', 'mta_tax', 'tip_amount', 'tolls_amount', 'improvement_surcharge', 'total_amount',
                         'congestion_surcharge', 'Airport_fee'] -%}
 
--- Judged once, for both tables: no event can be in both or in neither.
+-- Judged once, for both tables: no event can be in both or in neither. The option keeps the planner from judging it for each.
+SET 'table.optimizer.reuse-optimize-block-with-digest-enabled' = 'true';
+
 CREATE TEMPORARY VIEW judged_events AS
-SELECT *
+SELECT *, DECODE(headers['mends'], 'UTF-8') AS mends
 FROM trip_events, LATERAL TABLE(json_object_fields(payload, '{{ source_fields | join("', '") }}'));
 
 EXECUTE STATEMENT SET
 BEGIN
 
 INSERT INTO iceberg_catalog.bronze.raw_trips
-SELECT `{{ source_fields | join('`, `') }}`, CURRENT_TIMESTAMP, kafka_partition, kafka_offset
+SELECT `{{ source_fields | join('`, `') }}`, CURRENT_TIMESTAMP, kafka_partition, kafka_offset, mends
 FROM judged_events
 WHERE reason IS NULL;
 
 INSERT INTO iceberg_catalog.bronze.rejected_events
-SELECT payload, reason, kafka_partition, kafka_offset, CURRENT_TIMESTAMP
+SELECT payload, reason, kafka_partition, kafka_offset, CURRENT_TIMESTAMP, mends
 FROM judged_events
 WHERE reason IS NOT NULL;
 

@@ -1,4 +1,4 @@
-"""What a person asks of the platform from a shell: `python -m lakehouse ledger|dbt-build|dbt-test|dbt-docs|dbt-deps|query`."""
+"""What a person asks of the platform from a shell: `python -m lakehouse ledger|rejects|rejects-replay|dbt-...|query`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import sys
 from airflow.sdk import Variable
 from airflow.sdk.exceptions import AirflowException
 
-from lakehouse import airflow_settings, dbt_by_hand
+from lakehouse import airflow_settings, dbt_by_hand, rejects, rejects_replay
 from lakehouse.gold_file import count_trips, published_file
 from lakehouse.ledger import read_ledger
 
@@ -33,6 +33,8 @@ def query(sql: str) -> int:
 
 VERBS = {
     "ledger": ledger,
+    "rejects": rejects.main,
+    "rejects-replay": rejects_replay.main,
     "dbt-deps": dbt_by_hand.deps,
     "dbt-build": dbt_by_hand.build,
     "dbt-test": dbt_by_hand.test,
@@ -45,12 +47,12 @@ def main() -> int:
     """Run one verb."""
     parser = argparse.ArgumentParser(prog="python -m lakehouse", description=__doc__)
     parser.add_argument("verb", choices=VERBS)
-    parser.add_argument("sql", nargs="*", help="of `query`")
+    parser.add_argument("arguments", nargs=argparse.REMAINDER, help="of the verb")
     arguments = parser.parse_args()
     # Outside of a task, Airflow's SDK looks connections and variables up in the environment alone.
     os.environ.update(airflow_settings.load().environment())
     try:
-        return VERBS[arguments.verb](*arguments.sql)
+        return VERBS[arguments.verb](*arguments.arguments)
     except (AirflowException, airflow_settings.SettingsError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
