@@ -8,20 +8,32 @@
 SET 'table.optimizer.reuse-optimize-block-with-digest-enabled' = 'true';
 
 CREATE TEMPORARY VIEW judged_events AS
-SELECT *, DECODE(headers['mends'], 'UTF-8') AS mends
-FROM trip_events, LATERAL TABLE(json_object_fields(payload, '{{ source_fields | join("', '") }}'));
+SELECT
+    json_object_fields(payload, '{{ source_fields | join("', '") }}') AS event,
+    payload,
+    kafka_partition,
+    kafka_offset,
+    DECODE(headers['mends'], 'UTF-8') AS mends
+FROM trip_events;
 
 EXECUTE STATEMENT SET
 BEGIN
 
 INSERT INTO iceberg_catalog.bronze.raw_trips
-SELECT `{{ source_fields | join('`, `') }}`, CURRENT_TIMESTAMP, kafka_partition, kafka_offset, mends
-FROM judged_events
-WHERE reason IS NULL;
+SELECT
+    {%- for field in source_fields %}
+    e.event.`{{ field }}`,
+    {%- endfor %}
+    CURRENT_TIMESTAMP,
+    kafka_partition,
+    kafka_offset,
+    mends
+FROM judged_events AS e
+WHERE e.event.reason IS NULL;
 
 INSERT INTO iceberg_catalog.bronze.rejected_events
-SELECT payload, reason, kafka_partition, kafka_offset, CURRENT_TIMESTAMP, mends
-FROM judged_events
-WHERE reason IS NOT NULL;
+SELECT payload, e.event.reason, kafka_partition, kafka_offset, CURRENT_TIMESTAMP, mends
+FROM judged_events AS e
+WHERE e.event.reason IS NOT NULL;
 
 END;

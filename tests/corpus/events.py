@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import random
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
@@ -90,7 +91,7 @@ NO_PICKUP = "tpep_pickup_datetime is missing or unreadable"
 OUTSIDE = "tpep_pickup_datetime is outside the window"
 NO_DROPOFF = "tpep_dropoff_datetime is missing or unreadable"
 NO_DISTANCE, BAD_DISTANCE = "trip_distance is missing or not a number", "trip_distance is negative or not finite"
-NO_FARE = "fare_amount is missing or not a number"
+NO_FARE, NEGATIVE_FARE = "fare_amount is missing or not a number", "fare_amount is negative"
 
 NO_OBJECTS = [
     no_event("tombstone", None, "no value (tombstone)"),
@@ -253,7 +254,7 @@ BROKEN_RULES = [
     broken("distance of 10,000 digits", BAD_DISTANCE, trip_distance="3" * 10_000),
     broken("distance a billion", BAD_DISTANCE, trip_distance="1e9"),
     broken("fare missing", NO_FARE, fare_amount=None),
-    broken("fare negative", "fare_amount is negative", fare_amount="-0.01"),
+    broken("fare negative", NEGATIVE_FARE, fare_amount="-0.01"),
     broken("fare 1e400", "fare_amount does not fit DECIMAL(10,2)", fare_amount="1e400"),
     broken("fare beyond its type", "fare_amount does not fit DECIMAL(10,2)", fare_amount="100000000"),
     broken("fare rounded beyond its type", "fare_amount does not fit DECIMAL(10,2)", fare_amount="99999999.995"),
@@ -278,10 +279,17 @@ BROKEN_RULES = [
     broken("rate code empty", "RatecodeID is not an integer", RatecodeID='""'),
 ]  # fmt: skip
 
+#: What the client refuses by its own limit.
 REFUSED_EVENTS = [
     Event("text of 10 MB", trip(store_and_fwd_flag=json.dumps("N" * 10_000_000)), REFUSED, "too large"),
     Event("a byte beyond the limit", trip(store_and_fwd_flag=json.dumps("N" * 1_000_000)), REFUSED, "too large"),
     Event("Kafka key of 2 MB", trip(), REFUSED, "too large", key=b"1" * 2_000_000),
+]
+
+#: What the client takes when its own limit is raised, and the broker then refuses.
+REFUSED_BY_BROKER = [
+    Event("10 MB that do not compress", random.Random(1).randbytes(10_000_000), REFUSED, "too large"),
+    Event("written in 2100", trip(), REFUSED, "timestamp", timestamp_ms=4_102_444_800_000),
 ]
 
 #: All that Kafka takes.

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 from airflow.sdk import BaseHook
-from confluent_kafka import Producer
+from confluent_kafka import KafkaError, Producer
 
 from lakehouse.hooks.flink import FlinkRestHook
 from lakehouse.hooks.iceberg import IcebergCatalogHook
 from lakehouse.waiting import wait_until
 from local.main_job import MainJob
-from tests.corpus.events import BRONZE, NO_EVENT, SENT, TABLES, TRIP, Event, good
+from tests.corpus.events import BRONZE, NO_EVENT, REFUSED_BY_BROKER, SENT, TABLES, TRIP, Event, good
 
 ARRIVE_LIMIT_S = 120
 PARTITION = 0
@@ -96,6 +96,19 @@ def test_good_trips_around_them_arrive(sent):
 def test_no_job_restarts(sent):
     assert sent.failures == {"bronze": [], "silver": []}
     assert all(before == after for before, after in sent.jobs.values())
+
+
+@pytest.mark.parametrize("event", REFUSED_BY_BROKER, ids=lambda event: event.name)
+def test_what_the_broker_refuses_is_an_error_of_its_producer(sent, main_job, event):
+    config = BaseHook.get_connection("kafka_default").extra_dejson
+    producer = Producer({**config, "message.max.bytes": 20_000_000})
+    errors: list[KafkaError | None] = []
+    producer.produce(
+        main_job.topic, event.value, timestamp=event.timestamp_ms, on_delivery=lambda error, _: errors.append(error)
+    )
+    assert producer.flush(60) == 0
+    assert event.reason in errors[0].str()
+    assert main_job.ledger().kafka == sent.ledger.kafka
 
 
 def test_good_trips_go_on(sent, trips_arrive):

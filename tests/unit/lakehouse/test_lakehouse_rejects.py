@@ -128,7 +128,7 @@ def test_a_file_holds_what_is_to_be_mended(tmp_path, put, capsys):
     assert lines[1] == {"layer": "bronze", "position": "0:11", "reason": "not JSON", "payload_base64": "/g=="}
     assert lines[2]["payload"] == '{"a": \x1b[2J'
     assert lines[3]["payload"]["store_and_fwd_flag"] == "1"
-    with pytest.raises(AirflowException, match="exists.*name another"):
+    with pytest.raises(AirflowException, match=r"exists.*name another"):
         rejects.main("--file", str(file))
     # Sent unmended, they are what they were.
     events = {event.position: event.value for event in from_lines(file.read_bytes().splitlines())}
@@ -260,5 +260,5 @@ def test_a_file_or_a_reason(tmp_path, capsys):
     for wrong in [(None, None, None), (None, "bronze", None), (str(file), "bronze", "not JSON")]:
         with pytest.raises(AirflowException, match="either a file, or a layer and a reason"):
             rejects_replay.run(*wrong, True)
-    with pytest.raises(AirflowException, match="cannot be read.*the worker can see"):
+    with pytest.raises(AirflowException, match=r"cannot be read.*the worker can see"):
         rejects_replay.run(str(tmp_path / "none"), None, None, True)
