@@ -48,7 +48,7 @@ $(ENVIRONMENT): requirements.lock
 $(JARS): flink/pom.xml $(wildcard flink/src/main/java/*/*.java) | $(ENVIRONMENT)
 	@$(PYTHON) local/preflight.py
 	@echo "Jars: Flink's, Kafka's and the registry's by Maven (a minute or two)"
-	@rm -rf flink/target/jars
+	@rm -rf flink/target
 	@mvn --batch-mode --quiet --file flink/pom.xml package
 	@touch $@
 

@@ -118,8 +118,10 @@ CREATE TABLE IF NOT EXISTS iceberg_catalog.silver.duplicate_trips (
 -- What Flink SQL lacks; the code is in flink/src.
 CREATE TEMPORARY FUNCTION json_object_fields AS 'lakehouse.JsonObjectFields';
 
--- Read once, as bytes: what the format drops or cannot read would be in no table.
-CREATE TEMPORARY TABLE trip_events (
+-- The topic as bytes, because what a format cannot read would be in no table; once for each table of Bronze, so that each can
+-- start where its own rows end.
+{% for name, group in [('trip_events', ''), ('trip_payloads', '-rejects')] %}
+CREATE TABLE {{ name }} (
     payload BYTES,
     kafka_partition INT METADATA FROM 'partition' VIRTUAL,
     kafka_offset BIGINT METADATA FROM 'offset' VIRTUAL,
@@ -130,8 +132,9 @@ CREATE TEMPORARY TABLE trip_events (
     {%- for option, value in conn.kafka_default.extra_dejson.items() %}
     'properties.{{ option }}' = '{{ value }}',
     {%- endfor %}
-    'properties.group.id' = '{{ var.value.bronze_consumer_group }}',
+    'properties.group.id' = '{{ var.value.bronze_consumer_group }}{{ group }}',
     'properties.auto.offset.reset' = 'none',
     'scan.startup.mode' = 'earliest-offset',
     'format' = 'raw'
 );
+{% endfor %}

@@ -4,36 +4,22 @@
                         'extra', 'mta_tax', 'tip_amount', 'tolls_amount', 'improvement_surcharge', 'total_amount',
                         'congestion_surcharge', 'Airport_fee'] -%}
 
--- Judged once, for both tables: no event can be in both or in neither. The option keeps the planner from judging it for each.
-SET 'table.optimizer.reuse-optimize-block-with-digest-enabled' = 'true';
-
-CREATE TEMPORARY VIEW judged_events AS
-SELECT
-    json_object_fields(payload, '{{ source_fields | join("', '") }}') AS event,
-    payload,
-    kafka_partition,
-    kafka_offset,
-    DECODE(headers['mends'], 'UTF-8') AS mends
-FROM trip_events;
+{# Both tables ask the same question of the same bytes: no event can be in both or in neither. -#}
+{% macro judged(events) -%}
+{{ events }}, LATERAL TABLE(json_object_fields(payload, '{{ source_fields | join("', '") }}'))
+{%- endmacro -%}
 
 EXECUTE STATEMENT SET
 BEGIN
 
 INSERT INTO iceberg_catalog.bronze.raw_trips
-SELECT
-    {%- for field in source_fields %}
-    e.event.`{{ field }}`,
-    {%- endfor %}
-    CURRENT_TIMESTAMP,
-    kafka_partition,
-    kafka_offset,
-    mends
-FROM judged_events AS e
-WHERE e.event.reason IS NULL;
+SELECT `{{ source_fields | join('`, `') }}`, CURRENT_TIMESTAMP, kafka_partition, kafka_offset, DECODE(headers['mends'], 'UTF-8')
+FROM {{ judged('trip_events') }}
+WHERE reason IS NULL;
 
 INSERT INTO iceberg_catalog.bronze.rejected_events
-SELECT payload, e.event.reason, kafka_partition, kafka_offset, CURRENT_TIMESTAMP, mends
-FROM judged_events AS e
-WHERE e.event.reason IS NOT NULL;
+SELECT payload, reason, kafka_partition, kafka_offset, CURRENT_TIMESTAMP, DECODE(headers['mends'], 'UTF-8')
+FROM {{ judged('trip_payloads') }}
+WHERE reason IS NOT NULL;
 
 END;

@@ -18,7 +18,7 @@ import org.apache.flink.shaded.jackson2.com.fasterxml.jackson.core.JsonToken;
 import org.apache.flink.shaded.jackson2.com.fasterxml.jackson.core.StreamReadConstraints;
 import org.apache.flink.table.api.DataTypes;
 import org.apache.flink.table.catalog.DataTypeFactory;
-import org.apache.flink.table.functions.ScalarFunction;
+import org.apache.flink.table.functions.TableFunction;
 import org.apache.flink.table.types.DataType;
 import org.apache.flink.table.types.inference.CallContext;
 import org.apache.flink.table.types.inference.InputTypeStrategies;
@@ -27,7 +27,7 @@ import org.apache.flink.table.types.logical.LogicalTypeFamily;
 import org.apache.flink.types.Row;
 
 /**
- * JSON_OBJECT_FIELDS(payload, 'a', 'b', ...): a row (reason, a, b, ...) of STRINGs for any payload.
+ * JSON_OBJECT_FIELDS(payload, 'a', 'b', ...): exactly one row (reason, a, b, ...) of STRINGs for any payload.
  *
  * <p>Either the payload is one JSON object in UTF-8 and nothing more, the reason is NULL, and each field is as it came: a
  * number digit by digit, a structure as its JSON; NULL where it is null or missing, and the last value where a key comes
@@ -36,7 +36,7 @@ import org.apache.flink.types.Row;
  * <p>Whatever asks whether an event is an object asks this function, so that all give the same answer: Flink's JSON format
  * and IS JSON OBJECT do not agree on a byte order mark, UTF-16, broken escapes or what follows the object.
  */
-public class JsonObjectFields extends ScalarFunction {
+public class JsonObjectFields extends TableFunction<Row> {
     private static final long serialVersionUID = 1L;
 
     /** No limits: Kafka's on the size of a message is enough, because time and memory grow with nothing else. */
@@ -55,7 +55,7 @@ public class JsonObjectFields extends ScalarFunction {
 
     private transient Map<String, Integer> positions;
 
-    public Row eval(byte[] payload, String... names) {
+    public void eval(byte[] payload, String... names) {
         if (positions == null) {
             positions = new HashMap<>();
             IntStream.range(0, names.length).forEach(i -> positions.put(names[i], i + 1));
@@ -66,7 +66,7 @@ public class JsonObjectFields extends ScalarFunction {
             row = new Row(names.length + 1);
             row.setField(0, reason);
         }
-        return row;
+        collect(row);
     }
 
     /** Fills the fields and returns null, or returns why there are none. */
