@@ -54,7 +54,7 @@ with DAG(
         "reason": Param(None, type=["null", "string"], description="... for exactly this reason"),
         "dry_run": Param(False, type="boolean", description="Send nothing"),
     },
-    **dag_args(__doc__, Tag.STREAMING),
+    **dag_args(__doc__, Tag.REPAIR),
 ):
 
     @task

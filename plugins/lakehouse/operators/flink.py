@@ -6,8 +6,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.sdk import BaseOperator, BaseSensorOperator, Variable
+from airflow.sdk.exceptions import AirflowSkipException
 
 from lakehouse.hooks.flink import FlinkError, FlinkRestHook, SqlGatewayHook
+from lakehouse.jobs.declared import JOBS
+from lakehouse.jobs.job import Action, FlinkJob
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -18,13 +21,13 @@ class FlinkClusterSensor(BaseSensorOperator):
 
     def poke(self, context: Context) -> bool:
         try:
-            taskmanagers = FlinkRestHook().call("GET", "overview")["taskmanagers"]
+            task_managers = FlinkRestHook().task_managers()
             SqlGatewayHook().call("GET", "v1/info")
         except FlinkError as error:
             self.log.info("Not yet: %s", error)
             return False
-        self.log.info("The JobManager and the SQL Gateway answer, TaskManagers: %s", taskmanagers)
-        return taskmanagers > 0
+        self.log.info("The JobManager and the SQL Gateway answer, TaskManagers: %s", task_managers)
+        return task_managers > 0
 
 
 class FlinkSqlOperator(BaseOperator):
@@ -50,30 +53,77 @@ class FlinkSqlOperator(BaseOperator):
 
 
 class FlinkJobOperator(BaseOperator):
-    """Brings a streaming job to what its SQL declares: started, upgraded or left alone. Returns what it did.
+    """Brings a streaming job to what its SQL declares, or does with it what a person asks. Returns what it found and did.
 
-    :param job: the job's name
-    :param sql: scripts or file names, run in this order in one session; the last statement starts the job (templated)
-    :param sink: Iceberg table that tells a first start (empty) from a lost state (not empty)
+    :param job: name of a job of `lakehouse.jobs.declared`, whose SQL is templated
+    :param action: a value of `lakehouse.jobs.job.Action` (templated)
+    :param state_path: checkpoint or savepoint to restart from (templated)
     """
 
-    template_fields: Sequence[str] = ("sql",)
+    template_fields: Sequence[str] = ("sql", "action", "state_path")
     template_ext: Sequence[str] = (".sql",)
 
-    def __init__(self, *, job: str, sql: list[str], sink: str, **kwargs: Any) -> None:
+    def __init__(self, *, job: str, action: str = Action.RECONCILE, state_path: str = "", **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.job = job
-        self.sql = sql
-        self.sink = sink
+        self.sql = list(JOBS[job].sql)
+        self.action = action
+        self.state_path = state_path
 
-    def execute(self, context: Context) -> dict[str, Any]:
-        from lakehouse.jobs import FlinkJob, JobDeployer
+    def declared(self) -> FlinkJob:
+        """The job as its SQL and the settings declare it."""
+        from lakehouse.health import platform_flows
 
-        job = FlinkJob(
+        flow = next(flow for flow in platform_flows(Variable.get("taxi_topic")) if flow.job == self.job)
+        return FlinkJob(
             name=self.job,
             script=";\n".join(self.sql),
-            sink=self.sink,
+            tables=JOBS[self.job].tables,
             state_dir=Variable.get("flink_state_dir"),
             options=Variable.get("flink_job_options", deserialize_json=True),
+            kafka_sources=JOBS[self.job].kafka_sources,
+            pending=flow.pending,
         )
-        return JobDeployer().deploy(job).as_dict()
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        from lakehouse.jobs.deployer import JobDeployer
+
+        deployer = JobDeployer(self.declared(), Variable.get("taxi_topic"))
+        return deployer.act(Action(self.action), self.state_path or None).as_dict()
+
+
+class FlinkReplayOperator(FlinkJobOperator):
+    """Starts a job that builds its layer beside the live one, as the run's task `plan` says. Returns Flink's job id.
+
+    :param keep: SQL that first brings along rows of the live tables, or the name of its file (templated)
+    """
+
+    template_fields: Sequence[str] = (*FlinkJobOperator.template_fields, "keep")
+
+    def __init__(self, *, keep: str = "", **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.keep = keep
+
+    def execute(self, context: Context) -> str:
+        from lakehouse.replay.plan import ReplayPlan
+        from lakehouse.replay.rebuild import beside, start
+
+        plan = ReplayPlan(**context["ti"].xcom_pull("plan"))
+        if self.job not in plan.layers:
+            raise AirflowSkipException(f"{self.job} stays as it is")
+        return start(beside(self.declared(), plan), plan, self.keep)
+
+
+class FlinkReplaySensor(BaseSensorOperator):
+    """Waits until the tables of the run's `plan` have almost all rows; the switch waits for the last with the jobs at rest."""
+
+    almost = 50_000  # rows
+
+    def poke(self, context: Context) -> bool:
+        from lakehouse.hooks.kafka import TopicHook
+        from lakehouse.replay.plan import ReplayPlan
+        from lakehouse.replay.rebuild import rows_behind
+
+        behind = rows_behind(ReplayPlan(**context["ti"].xcom_pull("plan")), TopicHook(Variable.get("taxi_topic")))
+        self.log.info("Rows behind: %s", behind)
+        return max(behind.values()) < self.almost
