@@ -12,7 +12,7 @@ LOCAL = $(VENV)/python -m local
 INSIDE = environment=$$($(LOCAL) env) && eval "$$environment" &&
 # Verbs that make no sense before the first setup say so.
 LOCAL_VERBS := down status logs clean env create-topics generate process process-bronze process-silver \
-	dbt-deps dbt-build dbt-test dbt-docs query ledger health
+	dbt-deps dbt-build dbt-test dbt-docs query ledger health rejects rejects-replay
 TASK = $(INSIDE) airflow tasks test flink_jobs
 
 .DEFAULT_GOAL := help
@@ -45,10 +45,10 @@ $(ENVIRONMENT): requirements.lock
 	@$(VENV)/uv pip sync --python $(VENV)/python --require-hashes requirements.lock
 	@touch $@
 
-$(JARS): flink/pom.xml | $(ENVIRONMENT)
+$(JARS): flink/pom.xml $(wildcard flink/src/main/java/*/*.java) | $(ENVIRONMENT)
 	@$(PYTHON) local/preflight.py
 	@echo "Jars: Flink's, Kafka's and the registry's by Maven (a minute or two)"
-	@rm -rf flink/target/jars
+	@rm -rf flink/target
 	@mvn --batch-mode --quiet --file flink/pom.xml package
 	@touch $@
 
@@ -109,6 +109,15 @@ query: ## Ask the published Gold (SQL="select ...")
 
 ledger: ## Rows by layer: is every Kafka offset accounted for?
 	@$(INSIDE) python -m lakehouse ledger
+
+##@ Rejected events
+SELECTION = $(if $(LAYER),--layer '$(LAYER)') $(if $(REASON),--reason '$(REASON)') $(if $(FILE),--file '$(FILE)')
+
+rejects: ## Count them by reason, show the first ones (LAYER=bronze|silver REASON=text LIMIT=n), or write them to be mended (FILE=)
+	@$(INSIDE) python -m lakehouse rejects $(SELECTION) $(if $(LIMIT),--limit $(LIMIT))
+
+rejects-replay: ## Send mended ones (FILE=), or as they are (LAYER= REASON=), each once (DRY_RUN=1 sends nothing)
+	@$(INSIDE) python -m lakehouse rejects-replay $(SELECTION) $(if $(filter 1 y yes,$(DRY_RUN)),--dry-run)
 
 ##@ Development
 lint: setup ## Check the style of Python and SQL

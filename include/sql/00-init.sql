@@ -26,7 +26,8 @@ CREATE DATABASE IF NOT EXISTS iceberg_catalog.silver;
 {% endset -%}
 
 -- Each row of each table says which event it came from: its partition and offset in the topic. Bronze is kept by Kafka
--- partition, so that rows can be counted by partition from the table's metadata.
+-- partition, so that rows can be counted by partition from the table's metadata. There, `mends` names the rejected event
+-- (partition:offset) that an event was sent to put right.
 
 -- Source fields stay text, exactly as they came: a number that does not parse is judged in Silver, with a reason,
 -- instead of turning into NULL on the way in.
@@ -56,7 +57,8 @@ CREATE TABLE IF NOT EXISTS iceberg_catalog.bronze.raw_trips (
     {{ source_fields }},
     ingested_at TIMESTAMP_LTZ(6),
     kafka_partition INT,
-    kafka_offset BIGINT
+    kafka_offset BIGINT,
+    mends STRING
 ) PARTITIONED BY (kafka_partition) WITH ({{ table_options }});
 
 CREATE TABLE IF NOT EXISTS iceberg_catalog.bronze.rejected_events (
@@ -64,7 +66,8 @@ CREATE TABLE IF NOT EXISTS iceberg_catalog.bronze.rejected_events (
     reason STRING,
     kafka_partition INT,
     kafka_offset BIGINT,
-    ingested_at TIMESTAMP_LTZ(6)
+    ingested_at TIMESTAMP_LTZ(6),
+    mends STRING
 ) PARTITIONED BY (kafka_partition) WITH ({{ table_options }});
 
 CREATE TABLE IF NOT EXISTS iceberg_catalog.silver.cleaned_trips (
@@ -112,32 +115,26 @@ CREATE TABLE IF NOT EXISTS iceberg_catalog.silver.duplicate_trips (
     processed_at TIMESTAMP_LTZ(6)
 ) WITH ({{ table_options }});
 
-{% macro kafka_source(group) %}
+-- What Flink SQL lacks; the code is in flink/src.
+CREATE TEMPORARY FUNCTION json_object_fields AS 'lakehouse.JsonObjectFields';
+
+-- The topic as bytes, because what a format cannot read would be in no table; once for each table of Bronze, so that each can
+-- start where its own rows end.
+{% for name, group in [('trip_events', ''), ('trip_payloads', '-rejects')] %}
+CREATE TABLE {{ name }} (
+    payload BYTES,
+    kafka_partition INT METADATA FROM 'partition' VIRTUAL,
+    kafka_offset BIGINT METADATA FROM 'offset' VIRTUAL,
+    headers MAP<STRING, BYTES> METADATA VIRTUAL
+) WITH (
     'connector' = 'kafka',
     'topic' = '{{ var.value.taxi_topic }}',
     {%- for option, value in conn.kafka_default.extra_dejson.items() %}
     'properties.{{ option }}' = '{{ value }}',
     {%- endfor %}
-    'properties.group.id' = '{{ group }}',
+    'properties.group.id' = '{{ var.value.bronze_consumer_group }}{{ group }}',
     'properties.auto.offset.reset' = 'none',
-    'scan.startup.mode' = 'earliest-offset'
-{%- endmacro -%}
-
-CREATE TABLE trip_events (
-    {{ source_fields }},
-    kafka_partition INT METADATA FROM 'partition' VIRTUAL,
-    kafka_offset BIGINT METADATA FROM 'offset' VIRTUAL
-) WITH (
-    {{ kafka_source(var.value.bronze_consumer_group) }},
-    'format' = 'json',
-    'json.ignore-parse-errors' = 'true'
-);
-
-CREATE TABLE trip_payloads (
-    payload BYTES,
-    kafka_partition INT METADATA FROM 'partition' VIRTUAL,
-    kafka_offset BIGINT METADATA FROM 'offset' VIRTUAL
-) WITH (
-    {{ kafka_source(var.value.bronze_consumer_group ~ '-rejects') }},
+    'scan.startup.mode' = 'earliest-offset',
     'format' = 'raw'
 );
+{% endfor %}

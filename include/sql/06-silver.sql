@@ -5,12 +5,17 @@
 {% set source_fields = ['VendorID', 'tpep_pickup_datetime', 'tpep_dropoff_datetime', 'passenger_count', 'trip_distance',
                         'RatecodeID', 'store_and_fwd_flag', 'PULocationID', 'DOLocationID', 'payment_type'] + amounts -%}
 
-{# A cast takes 30 February for 1 March: only what reads back as it was written is a timestamp. -#}
+{# A cast takes 30 February for 1 March: only what reads back as it was written is a timestamp. It also overlooks a last point. -#}
 {% macro timestamp_or_null(field) -%}
 {% set text = "REPLACE(`" ~ field ~ "`, 'T', ' ')" -%}
 {% set value = "TRY_CAST(" ~ text ~ " AS TIMESTAMP(6))" -%}
 CASE WHEN SUBSTRING(DATE_FORMAT({{ value }}, 'yyyy-MM-dd HH:mm:ss'), 1, CHAR_LENGTH({{ text }})) = SUBSTRING({{ text }}, 1, 19)
-        THEN {{ value }} END
+        AND {{ text }} NOT LIKE '%.' THEN {{ value }} END
+{%- endmacro -%}
+
+{# A cast takes 20d and 0x1p4 too: only what JSON writes without quotes is a number, with quotes or without. -#}
+{% macro number_or_null(field) -%}
+CASE WHEN REGEXP(`{{ field }}`, '^-?(0|[1-9][0-9]*)([.][0-9]+)?([eE][-+]?[0-9]+)?\z') THEN TRY_CAST(`{{ field }}` AS DOUBLE) END
 {%- endmacro -%}
 
 -- How long a trip_id is remembered to recognise its duplicates.
@@ -22,7 +27,7 @@ SELECT
     {{ timestamp_or_null('tpep_pickup_datetime') }} AS pickup_datetime,
     {{ timestamp_or_null('tpep_dropoff_datetime') }} AS dropoff_datetime
     {%- for field in codes + ['trip_distance'] + amounts %},
-    TRY_CAST(`{{ field }}` AS DOUBLE) AS `{{ field }}_number`
+    {{ number_or_null(field) }} AS `{{ field }}_number`
     {%- endfor %}
 FROM iceberg_catalog.bronze.raw_trips
     /*+ OPTIONS('streaming' = 'true', 'monitor-interval' = '1s', 'starting-strategy' = 'TABLE_SCAN_THEN_INCREMENTAL') */;
@@ -108,9 +113,9 @@ SELECT
     {%- for field in amounts %}
     `{{ field }}`,
     {%- endfor %}
-    -- By day and clock fields: TIMESTAMPDIFF in seconds is an INT, which a stray year would overflow.
+    -- By day and clock fields: TIMESTAMPDIFF is an INT, which the seconds to a stray year would overflow, and the minutes too.
     ROUND(
-        TIMESTAMPDIFF(DAY, CAST(pickup_datetime AS DATE), CAST(dropoff_datetime AS DATE)) * 1440
+        TIMESTAMPDIFF(DAY, CAST(pickup_datetime AS DATE), CAST(dropoff_datetime AS DATE)) * CAST(1440 AS BIGINT)
         + (HOUR(dropoff_datetime) - HOUR(pickup_datetime)) * 60
         + (MINUTE(dropoff_datetime) - MINUTE(pickup_datetime))
         + CAST(SECOND(dropoff_datetime) - SECOND(pickup_datetime) AS DOUBLE) / 60, 2

@@ -9,7 +9,7 @@ import sys
 from airflow.sdk import Variable
 from airflow.sdk.exceptions import AirflowException
 
-from lakehouse import airflow_settings, dbt_by_hand
+from lakehouse import airflow_settings, dbt_by_hand, rejects, rejects_replay
 from lakehouse.gold_file import count_trips, published_file
 from lakehouse.health import platform_health
 from lakehouse.hooks.flink import FlinkError
@@ -44,6 +44,8 @@ def query(sql: str) -> int:
 VERBS = {
     "ledger": ledger,
     "health": health,
+    "rejects": rejects.main,
+    "rejects-replay": rejects_replay.main,
     "dbt-deps": dbt_by_hand.deps,
     "dbt-build": dbt_by_hand.build,
     "dbt-test": dbt_by_hand.test,
@@ -56,12 +58,12 @@ def main() -> int:
     """Run one verb."""
     parser = argparse.ArgumentParser(prog="python -m lakehouse", description=__doc__)
     parser.add_argument("verb", choices=VERBS)
-    parser.add_argument("sql", nargs="*", help="of `query`")
+    parser.add_argument("arguments", nargs=argparse.REMAINDER, help="of the verb")
     arguments = parser.parse_args()
     # Outside of a task, Airflow's SDK looks connections and variables up in the environment alone.
     os.environ.update(airflow_settings.load().environment())
     try:
-        return VERBS[arguments.verb](*arguments.sql)
+        return VERBS[arguments.verb](*arguments.arguments)
     except (AirflowException, FlinkError, airflow_settings.SettingsError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

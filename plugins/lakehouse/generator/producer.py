@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -37,7 +37,7 @@ class TripProducer:
         self.handed_over = self.delivered = self.failed = 0
         #: Why the first event failed.
         self.first_error: str | None = None
-        self._headers = [(SCHEMA_HEADER, str(schema_id).encode())] if schema_id is not None else None
+        self._headers = [(SCHEMA_HEADER, str(schema_id).encode())] if schema_id is not None else []
         self._config = {**_DEFAULTS, **config, **_GUARANTEES}
         self._broker_error: str | None = None
         try:
@@ -73,15 +73,20 @@ class TripProducer:
             )
 
     def send(
-        self, keys: Iterable[bytes | None], values: Iterable[bytes], going: Callable[[], bool] = lambda: True
+        self,
+        keys: Iterable[bytes | None],
+        values: Iterable[bytes | None],
+        going: Callable[[], bool] = lambda: True,
+        headers: Sequence[tuple[str, bytes]] = (),
     ) -> int:
-        """Hand events over while `going` and none has failed; how many were.
+        """Hand events over, with these headers besides the contract's, while `going` and none has failed; how many were.
 
         `going` is asked every thousand events, and while the queue to Kafka is full.
         """
         from confluent_kafka import KafkaException
 
-        produce, topic, headers, report = self._producer.produce, self.topic, self._headers, self._report
+        produce, topic, report = self._producer.produce, self.topic, self._report
+        headers = [*self._headers, *headers]
         sent = 0
         try:
             for key, value in zip(keys, values, strict=True):

@@ -11,13 +11,14 @@ import pytest
 from local.config import ROOT
 
 MAKE = shutil.which("make")
+JAVA = "flink/src/main/java/lakehouse/JsonObjectFields.java"
 
 
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
     """The files that a setup reads, as a fresh clone has them."""
     clone = tmp_path / "clone"
-    for name in ("Makefile", "requirements.lock", "flink/pom.xml", "local/preflight.py"):
+    for name in ("Makefile", "requirements.lock", "flink/pom.xml", JAVA, "local/preflight.py"):
         (clone / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(ROOT / name, clone / name)
     return clone
@@ -59,8 +60,9 @@ def test_what_is_missing_is_named_and_nothing_is_made(clone, tools):
         ((".venv/.complete", "flink/target/jars/.complete"), set()),
         ((".venv/.complete", "flink/target/jars/.complete", "requirements.lock"), {"venv"}),
         ((".venv/.complete", "flink/target/jars/.complete", "flink/pom.xml"), {"mvn"}),
+        ((".venv/.complete", "flink/target/jars/.complete", JAVA), {"mvn"}),
     ],
-    ids=["both interrupted", "jars interrupted", "complete", "new lock", "new pom"],
+    ids=["both interrupted", "jars interrupted", "complete", "new lock", "new pom", "new Java"],
 )
 def test_only_what_was_interrupted_or_is_outdated_is_made_again(clone, tools, made, again):
     for age, name in enumerate(reversed(made)):  # the last one named is the newest

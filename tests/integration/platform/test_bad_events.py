@@ -1,107 +1,115 @@
-"""Whatever else is sent to the topic ends as a row with its reason and its position, and stops nothing."""
+"""Whatever is sent to the topic ends in one table, with its reason and its position, and stops nothing."""
 
 from __future__ import annotations
 
-import json
+from collections.abc import Mapping
+from itertools import pairwise
+from typing import Any
 
+import pytest
 from airflow.sdk import BaseHook
-from confluent_kafka import Producer
+from confluent_kafka import KafkaError, Producer
 
+from lakehouse.hooks.flink import FlinkRestHook
 from lakehouse.hooks.iceberg import IcebergCatalogHook
-from lakehouse.ledger import Ledger
 from lakehouse.waiting import wait_until
 from local.main_job import MainJob
+from tests.corpus.events import BRONZE, NO_EVENT, REFUSED_BY_BROKER, SENT, TABLES, TRIP, Event, good
 
-ARRIVE_LIMIT_S = 90
-TRIP = {
-    "VendorID": 1,
-    "tpep_pickup_datetime": "2024-01-15T10:00:00",
-    "tpep_dropoff_datetime": "2024-01-15T10:30:00",
-    "trip_distance": 2.5,
-    "PULocationID": 132,
-    "DOLocationID": 1,
-    "fare_amount": 20,
-    "total_amount": 25,
-}
-NO_OBJECT = {
-    None: "no value (tombstone)",
-    b"": "empty value",
-    b"\xff\xfe{}": "not UTF-8",
-    b'{"VendorID": 1': "not JSON",
-    b"plain text": "not JSON",
-    b"[1, 2]": "JSON, but not an object",
-    b"42": "JSON, but not an object",
-    b"null": "JSON, but not an object",
-}
-BROKEN_RULES = {
-    '{"trip_distance": 1e400}': "trip_distance is negative or not finite",
-    '{"trip_distance": -1}': "trip_distance is negative or not finite",
-    '{"trip_distance": null}': "trip_distance is missing or not a number",
-    '{"fare_amount": 1e400}': "fare_amount does not fit DECIMAL(10,2)",
-    '{"fare_amount": -0.01}': "fare_amount is negative",
-    '{"fare_amount": "free"}': "fare_amount is missing or not a number",
-    '{"total_amount": 100000000}': "total_amount does not fit DECIMAL(10,2)",
-    '{"tip_amount": "NaN"}': "tip_amount does not fit DECIMAL(10,2)",
-    '{"VendorID": 1.5}': "VendorID is not an integer",
-    '{"PULocationID": 99999999999}': "PULocationID is not an integer",
-    '{"tpep_pickup_datetime": "2023-11-31T10:00:00"}': "tpep_pickup_datetime is missing or unreadable",
-    '{"tpep_pickup_datetime": "2024-01-15T24:30:00"}': "tpep_pickup_datetime is missing or unreadable",
-    '{"tpep_pickup_datetime": "2024-01-15T10:60:00"}': "tpep_pickup_datetime is missing or unreadable",
-    '{"tpep_pickup_datetime": "2024-02-01T00:00:00"}': "tpep_pickup_datetime is outside the window",
-    '{"tpep_pickup_datetime": "2023-12-31T23:59:59"}': "tpep_pickup_datetime is outside the window",
-    '{"tpep_dropoff_datetime": "soon"}': "tpep_dropoff_datetime is missing or unreadable",
-}
+ARRIVE_LIMIT_S = 120
+PARTITION = 0
 
 
-def broken_trip(change: str) -> bytes:
-    """A good trip with some fields as the change writes them, which may be numbers that Python would write otherwise."""
-    fields = {name: json.dumps(value) for name, value in TRIP.items()}
-    name, value = change.strip("{}").split(": ", 1)
-    fields[name.strip('"')] = value
-    return ("{" + ", ".join(f'"{name}": {value}' for name, value in fields.items()) + "}").encode()
+def send(topic: str, events: list[Event]) -> list[int]:
+    """Send the events to one partition in their order; the offset of each."""
+    producer = Producer(BaseHook.get_connection("kafka_default").extra_dejson)
+    offsets: list[int] = []
+    for event in events:
+        producer.produce(
+            topic, event.value, event.key, PARTITION, timestamp=event.timestamp_ms, headers=list(event.headers),
+            on_delivery=lambda error, message: offsets.append(error or message.offset()),
+        )  # fmt: skip
+    assert producer.flush(60) == 0
+    assert len(offsets) == len(events)
+    return offsets
 
 
-def _await_arrival(main_job: MainJob, before: Ledger) -> Ledger:
-    return wait_until(
-        lambda: (now := main_job.ledger()).balanced and now.kafka > before.kafka and now,
-        "the events to arrive",
-        ARRIVE_LIMIT_S,
-        on_timeout=lambda: f"\n{main_job.ledger()}",
+def rows(offsets: list[int]) -> dict[str, dict[int, list[Mapping[str, Any]]]]:
+    """What each table holds of these events, by offset."""
+    mine = f"kafka_partition = {PARTITION} AND kafka_offset >= {offsets[0]} AND kafka_offset <= {offsets[-1]}"
+    found = {name: {offset: [] for offset in offsets} for name in (BRONZE, *TABLES)}
+    for name, by_offset in found.items():
+        for row in IcebergCatalogHook().table(name).scan(mine).to_arrow().to_pylist():
+            by_offset[row["kafka_offset"]].append(row)
+    return found
+
+
+class Sent:
+    """The whole corpus, sent at once with a good trip before, between and after, and what came of it."""
+
+    def __init__(self, main_job: MainJob) -> None:
+        flink = FlinkRestHook()
+        before = {job: flink.live_run(job).job_id for job in ("bronze", "silver")}
+        events = [good("around it")]
+        for event in SENT:
+            events += [event, good("around it")]
+        offsets = send(main_job.topic, events)
+        self.ledger = wait_until(
+            lambda: (now := main_job.ledger()).balanced and now,
+            "the corpus to arrive",
+            ARRIVE_LIMIT_S,
+            on_timeout=lambda: f"\n{main_job.ledger()}\n{[flink.exceptions(job_id) for job_id in before.values()]}",
+        )
+        self.jobs = {job: (job_id, flink.live_run(job).job_id) for job, job_id in before.items()}
+        self.failures = {job: flink.exceptions(job_id) for job, job_id in before.items()}
+        self.rows = rows(offsets)
+        self.offsets = {event.name: offset for event, offset in zip(events, offsets, strict=True)}
+        self.around = [offset for event, offset in zip(events, offsets, strict=True) if event.name == "around it"]
+
+    def where(self, offset: int) -> dict[str, list[str | None]]:
+        """Table -> reasons of the event's rows there; the last tables of its way alone."""
+        held = {name: self.rows[name][offset] for name in TABLES}
+        return {name: [row.get("reason") for row in found] for name, found in held.items() if found}
+
+
+@pytest.fixture(scope="module")
+def sent(main_job: MainJob) -> Sent:
+    return Sent(main_job)
+
+
+@pytest.mark.parametrize("event", SENT, ids=lambda event: event.name)
+def test_each_ends_in_one_place(sent, event):
+    offset = sent.offsets[event.name]
+    assert sent.where(offset) == {event.ends: [event.reason]}
+    [row] = sent.rows[event.ends][offset]
+    assert {name: row[name] for name in event.holds} == event.holds
+    if event.ends == NO_EVENT:
+        assert row["payload"] == event.value
+    assert len(sent.rows[BRONZE][offset]) == (event.ends != NO_EVENT)
+
+
+def test_good_trips_around_them_arrive(sent):
+    assert all(after - before == 2 for before, after in pairwise(sent.around))
+    assert [offset for offset in sent.around if sent.where(offset) != {TRIP: [None]}] == []
+
+
+def test_no_job_restarts(sent):
+    assert sent.failures == {"bronze": [], "silver": []}
+    assert all(before == after for before, after in sent.jobs.values())
+
+
+@pytest.mark.parametrize("event", REFUSED_BY_BROKER, ids=lambda event: event.name)
+def test_what_the_broker_refuses_is_an_error_of_its_producer(sent, main_job, event):
+    config = BaseHook.get_connection("kafka_default").extra_dejson
+    producer = Producer({**config, "message.max.bytes": 20_000_000})
+    errors: list[KafkaError | None] = []
+    producer.produce(
+        main_job.topic, event.value, timestamp=event.timestamp_ms, on_delivery=lambda error, _: errors.append(error)
     )
+    assert producer.flush(60) == 0
+    assert event.reason in errors[0].str()
+    assert main_job.ledger().kafka == sent.ledger.kafka
 
 
-def test_each_ends_with_its_reason(main_job):
-    before = main_job.ledger()
-    producer = Producer(BaseHook.get_connection("kafka_default").extra_dejson)
-    for payload in (*NO_OBJECT, *map(broken_trip, BROKEN_RULES)):
-        producer.produce(main_job.topic, value=payload, key="132")
-    assert producer.flush(20) == 0
-
-    ledger = _await_arrival(main_job, before)
-
-    assert ledger.kafka - before.kafka == len(NO_OBJECT) + len(BROKEN_RULES)
-    assert ledger.rejected_events - before.rejected_events == len(NO_OBJECT)
-    assert ledger.rejected_trips - before.rejected_trips == len(BROKEN_RULES)
-    catalog = IcebergCatalogHook()
-    events = catalog.table("bronze.rejected_events").scan().to_arrow().sort_by("kafka_offset").to_pylist()
-    assert [(row["payload"], row["reason"]) for row in events] == list(NO_OBJECT.items())
-    after = f"kafka_partition = {events[-1]['kafka_partition']} AND kafka_offset > {events[-1]['kafka_offset']}"
-    trips = catalog.table("silver.rejected_trips").scan(after).to_arrow().sort_by("kafka_offset")
-    assert trips["reason"].to_pylist() == list(BROKEN_RULES.values())
-
-
-def test_a_timestamp_may_be_written_otherwise(main_job):
-    """With a blank for the T, with fractions of seconds, or as a date alone."""
-    before = main_job.ledger()
-    producer = Producer(BaseHook.get_connection("kafka_default").extra_dejson)
-    for written in ("2024-01-15", "2024-01-15 10:02:00.5", "2024-01-15T10:03:00"):
-        producer.produce(main_job.topic, value=broken_trip(f'{{"tpep_pickup_datetime": "{written}"}}'), key="132")
-    assert producer.flush(20) == 0
-
-    ledger = _await_arrival(main_job, before)
-
-    assert ledger.silver - before.silver == 3
-
-
-def test_good_trips_go_on(trips_arrive):
+def test_good_trips_go_on(sent, trips_arrive):
     trips_arrive(seed=401)

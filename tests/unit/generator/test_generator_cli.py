@@ -99,6 +99,18 @@ def test_a_failed_delivery_is_status_1_with_counts(kafka, tmp_path):
     assert f"{told['failed']:,} were not delivered" in err
 
 
+def test_an_event_that_is_too_large_is_status_1_with_counts(kafka, tmp_path):
+    path, summary = tmp_path / "large.csv", tmp_path / "summary.json"
+    head = "tpep_pickup_datetime,tpep_dropoff_datetime,trip_distance,fare_amount,store_and_fwd_flag"
+    row = "2024-01-01 00:00:00,2024-01-01 00:10:00,1.0,5.0,"
+    path.write_text(f"{head}\n{row}N\n{row}{'N' * 1_000_000}\n")
+    done = generator(kafka.servers, "--source", str(path), "--summary", str(summary))
+    told = json.loads(summary.read_text())
+    assert done.returncode == 1
+    assert (told["delivered"], told["failed"], told["complete"]) == (1, 1, False)
+    assert "1 were not delivered: Unable to produce message: Broker: Message size too large" in done.stderr
+
+
 def test_importing_the_package_loads_nothing_heavy():
     heavy = "{'numpy', 'pyarrow', 'confluent_kafka', 'requests', 'orjson'} & set(sys.modules)"
     code = f"import sys, lakehouse.generator, lakehouse.generator.__main__; print({heavy} or 'light')"

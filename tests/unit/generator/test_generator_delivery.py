@@ -14,6 +14,7 @@ import pytest
 
 from lakehouse.generator import DeliveryFailed, GeneratorError, run, runner
 from lakehouse.generator.producer import TripProducer, schema_id
+from tests.corpus.events import REFUSED_EVENTS
 
 
 def test_everything_arrives_once_with_key_and_contract(kafka, registry):
@@ -96,13 +97,14 @@ def test_a_broker_that_goes_away_is_a_failure_with_counts(kafka, mode, caplog):
     assert f"{summary['failed']:,} were not delivered" in str(error.value)
 
 
-def test_an_event_that_kafka_refuses_is_a_failure(kafka):
-    config = {"bootstrap.servers": kafka.servers, "message.max.bytes": 1_000, "batch.size": 1_000}
-    producer = TripProducer(config, "taxi.raw_trips", None)
-    assert producer.send([b"1", b"1", b"1"], [b"{}", b"x" * 5_000, b"{}"]) == 2
+@pytest.mark.parametrize("event", REFUSED_EVENTS, ids=lambda event: event.name)
+def test_an_event_that_kafka_refuses_is_a_failure(kafka, event):
+    """Good ones before it are delivered, and nothing is sent after it: a run by hand ends with status 1."""
+    producer = TripProducer({"bootstrap.servers": kafka.servers}, "taxi.raw_trips", None)
+    assert producer.send([b"1", event.key, b"1"], [b"{}", event.value, b"{}"]) == 2
     producer.finish()
     assert (producer.handed_over, producer.delivered, producer.failed) == (2, 1, 1)
-    assert "too large" in producer.first_error
+    assert event.reason in producer.first_error
 
 
 def test_no_broker_is_told_within_the_limit(monkeypatch):
