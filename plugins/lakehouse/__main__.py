@@ -1,10 +1,12 @@
-"""What a person asks of the platform from a shell: `python -m lakehouse ledger|dbt-build|dbt-test|dbt-docs|dbt-deps|query`."""
+"""What a person asks of the platform from a shell: `python -m lakehouse VERB`."""
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
+from datetime import datetime
 
 from airflow.sdk import Variable
 from airflow.sdk.exceptions import AirflowException
@@ -22,6 +24,31 @@ def ledger() -> int:
     return 1 if found.errors else 0
 
 
+def audit(*options: str) -> int:
+    """Compare every layer with the one before it, row by row; fails when anything is missing, doubled or altered."""
+    from lakehouse.audit import run_audit
+
+    parser = argparse.ArgumentParser(prog="python -m lakehouse audit", description=audit.__doc__)
+    parser.add_argument("--partition", type=int, help="this Kafka partition alone")
+    parser.add_argument("--first-offset", type=int, help="events from this offset on")
+    parser.add_argument("--last-offset", type=int, help="events up to and including this offset")
+    parser.add_argument(
+        "--since", type=datetime.fromisoformat, help="events since then (ISO 8601), by Kafka's timestamp"
+    )
+    parser.add_argument("--at-rest", action="store_true", help="nothing is under way: what has not arrived is missing")
+    parser.add_argument("--memory-limit", default="1GB", help="of DuckDB (default: 1GB)")
+    parser.add_argument("--json", action="store_true", help="print the report as JSON")
+    wanted = vars(parser.parse_args(options))
+    as_json, since = wanted.pop("json"), wanted.pop("since")
+    report = run_audit(
+        since_ms=int(since.timestamp() * 1000) if since else None,
+        log=lambda line: print(line, file=sys.stderr, flush=True),
+        **wanted,
+    )
+    print(json.dumps(report.as_dict(), indent=2) if as_json else report)
+    return 0 if report.clean else 1
+
+
 def query(sql: str) -> int:
     """Print what a query of the published Gold file gives."""
     import duckdb
@@ -33,6 +60,7 @@ def query(sql: str) -> int:
 
 VERBS = {
     "ledger": ledger,
+    "audit": audit,
     "dbt-deps": dbt_by_hand.deps,
     "dbt-build": dbt_by_hand.build,
     "dbt-test": dbt_by_hand.test,
@@ -45,12 +73,12 @@ def main() -> int:
     """Run one verb."""
     parser = argparse.ArgumentParser(prog="python -m lakehouse", description=__doc__)
     parser.add_argument("verb", choices=VERBS)
-    parser.add_argument("sql", nargs="*", help="of `query`")
+    parser.add_argument("options", nargs=argparse.REMAINDER, help="the SQL of `query`, the options of `audit`")
     arguments = parser.parse_args()
     # Outside of a task, Airflow's SDK looks connections and variables up in the environment alone.
     os.environ.update(airflow_settings.load().environment())
     try:
-        return VERBS[arguments.verb](*arguments.sql)
+        return VERBS[arguments.verb](*arguments.options)
     except (AirflowException, airflow_settings.SettingsError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -20,6 +20,7 @@ class Tag(StrEnum):
     PIPELINE = "pipeline"
     GENERATOR = "generator"
     GOLD = "gold"
+    AUDIT = "audit"
 
 
 def default_args(**overrides: Any) -> dict[str, Any]:

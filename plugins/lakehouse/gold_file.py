@@ -10,12 +10,16 @@ import hashlib
 import os
 import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from airflow.sdk import Variable
 from airflow.sdk.exceptions import AirflowException, AirflowSkipException
 
 from lakehouse.hooks.iceberg import IcebergCatalogHook, row_count
 from lakehouse.ledger import Ledger, read_ledger
+
+if TYPE_CHECKING:
+    from pyiceberg.table import StaticTable
 
 FILE_NAME = "gold.duckdb"
 KEEP_RUNS = 3
@@ -60,7 +64,8 @@ def publish(env: dict[str, str]) -> Ledger:
     work = Path(env["LAKEHOUSE_GOLD_PATH"])
     built = count_trips(work) if work.exists() else count_trips(published_file())
     if work.exists():
-        expected = _silver_rows(env["LAKEHOUSE_SILVER_METADATA"])
+        silver = _silver_version(env["LAKEHOUSE_SILVER_METADATA"])
+        expected = row_count(silver)
         if built != expected:
             raise AirflowException(
                 f"fct_trips holds {built:,} rows, its version of Silver {expected:,}: not published. Clear `prepare`."
@@ -71,6 +76,7 @@ def publish(env: dict[str, str]) -> Ledger:
             f"The ledger is not balanced, Gold is not published: {'; '.join(ledger.errors)}\n{ledger}"
         )
     if work.exists():
+        _note_version(work, silver.current_snapshot().snapshot_id)
         os.replace(work, published_file())
         shutil.rmtree(work.parent)
     return ledger
@@ -89,7 +95,16 @@ def count_trips(file: Path) -> int:
         return connection.execute("SELECT count(*) FROM fct_trips").fetchone()[0]
 
 
-def _silver_rows(metadata_location: str) -> int:
+def _silver_version(metadata_location: str) -> StaticTable:
     from pyiceberg.table import StaticTable
 
-    return row_count(StaticTable.from_metadata(metadata_location))
+    return StaticTable.from_metadata(metadata_location)
+
+
+def _note_version(file: Path, snapshot_id: int) -> None:
+    """Let the file itself say which version of Silver it holds."""
+    import duckdb
+
+    with duckdb.connect(str(file)) as gold:
+        gold.execute("CREATE SCHEMA IF NOT EXISTS staging")
+        gold.execute(f"CREATE OR REPLACE TABLE staging.silver_version AS SELECT {snapshot_id}::BIGINT AS snapshot_id")

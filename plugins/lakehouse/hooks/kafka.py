@@ -61,6 +61,12 @@ class TopicHook(KafkaAdminClientHook):
 
         return self._offsets(OffsetSpec.latest())
 
+    def first_offsets(self) -> dict[int, int]:
+        """Partition -> offset of the first event that retention has left."""
+        from confluent_kafka.admin import OffsetSpec
+
+        return self._offsets(OffsetSpec.earliest())
+
     def offsets_at(self, epoch_ms: int) -> dict[int, int]:
         """Partition -> offset of its first event at or after that moment (its end offset where there is none)."""
         from confluent_kafka.admin import OffsetSpec

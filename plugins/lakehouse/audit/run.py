@@ -1,0 +1,208 @@
+"""The audit itself: each layer against the one before it, at snapshots that stay the same while it runs."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from airflow.sdk import Variable
+
+from lakehouse.audit.database import AuditDatabase
+from lakehouse.audit.describe import describe
+from lakehouse.audit.event_fields import FIELDS
+from lakehouse.audit.events import TopicReader
+from lakehouse.audit.report import KINDS, AuditReport, LayerReport
+from lakehouse.audit.scope import Scope, read_scope
+from lakehouse.gold_file import SILVER, published_file
+from lakehouse.hooks.iceberg import row_count
+from lakehouse.hooks.kafka import TopicHook
+from lakehouse.waiting import wait_until
+
+if TYPE_CHECKING:
+    from pyiceberg.table import Table
+
+POSITION = "kafka_partition, kafka_offset"
+TRIP_DIGEST = f"hash('raw_trips', {', '.join(FIELDS)})"
+REJECTED_DIGEST = "hash('rejected_events', payload)"
+
+
+def run_audit(
+    *,
+    partition: int | None = None,
+    first_offset: int | None = None,
+    last_offset: int | None = None,
+    since_ms: int | None = None,
+    at_rest: bool = False,
+    settle_s: float = 30,
+    memory_limit: str = "1GB",
+    log: Callable[[str], None] = lambda line: None,
+) -> AuditReport:
+    """Compare every event with Bronze, every Bronze row with Silver, and every trip of Silver with the published Gold.
+
+    :param partition: look at this Kafka partition alone
+    :param first_offset: look at events from this offset on
+    :param last_offset: look at events up to and including this offset
+    :param since_ms: look at events since then (epoch milliseconds, by Kafka's timestamp)
+    :param at_rest: nothing is under way any more, so that whatever has not arrived is missing
+    :param settle_s: how long rows that have been overtaken by later ones may still take to arrive
+    :param memory_limit: of DuckDB, which spills the rest to the temporary folder
+    :param log: takes a line about each step
+    :raises AirflowException: Kafka, the catalog or a table cannot be read
+    """
+    began = time.monotonic()
+    topic = Variable.get("taxi_topic")
+    with (
+        tempfile.TemporaryDirectory(prefix="lakehouse-audit-") as folder,
+        AuditDatabase(Path(folder), memory_limit) as database,
+    ):
+        hook = TopicHook(topic)
+        bounds = read_scope(hook, partition, first_offset, last_offset, since_ms)
+        # From the last layer to the first: what a layer holds, the one before it held already.
+        gold = _pin_gold(database)
+        tables = database.pin("pinned")
+        database.narrow(bounds.predicate)
+        scope = read_scope(hook, partition, first_offset, last_offset, since_ms) if bounds.whole else bounds
+        reader = TopicReader(topic)
+        try:
+            _read_events(database, reader, scope, log)
+            layers = [_bronze(database, scope), _silver(database, scope), _gold(database, scope, gold, tables[SILVER])]
+            _leave_out_what_is_under_way(database, layers, at_rest, settle_s, log)
+            for layer in layers:
+                _conclude(database, layer)
+                layer.findings = describe(database, layer.layer, reader, scope)
+        finally:
+            reader.close()
+    return AuditReport(layers, round(time.monotonic() - began, 1))
+
+
+def _read_events(database: AuditDatabase, reader: TopicReader, scope: Scope, log: Callable[[str], None]) -> None:
+    """Keep of each event where it belongs and the digest of what it must be there."""
+    database.connection.execute("CREATE TABLE events (kafka_partition INTEGER, kafka_offset BIGINT, digest UBIGINT)")
+    insert = f"INSERT INTO events SELECT {POSITION}, CASE WHEN is_trip THEN {TRIP_DIGEST} ELSE {REJECTED_DIGEST} END FROM batch"
+    for partition in scope.ranges:
+        first, end = scope.events(partition)
+        log(f"Partition {partition}: reading the events {first:,} to {end:,}")
+        for batch in reader.batches(partition, first, end):
+            database.connection.register("batch", batch)
+            database.connection.execute(insert)
+
+
+def _bronze(database: AuditDatabase, scope: Scope) -> LayerReport:
+    database.run("bronze.sql", trip_digest=TRIP_DIGEST, rejected_digest=REJECTED_DIGEST, expired=scope.expired)
+    database.run("compare.sql", layer="Bronze", key=POSITION, expected="bronze_expected", held="bronze_held")
+    report = LayerReport("Bronze", checked=database.value("SELECT count(*) FROM events"))
+    expired = sum(scope.events(partition)[0] - first for partition, (first, _) in scope.ranges.items())
+    report.leave_out("Kafka no longer holds the event: its rows were compared from Bronze on", expired)
+    return report
+
+
+def _silver(database: AuditDatabase, scope: Scope) -> LayerReport:
+    database.run("silver.sql", pickup_from=Variable.get("pickup_from"), pickup_to=Variable.get("pickup_to"))
+    database.run("compare.sql", layer="Silver", key=POSITION, expected="silver_expected", held="silver_held")
+    retention_us = database.value("SELECT epoch_us(CAST(? AS INTERVAL))", Variable.get("dedup_retention"))
+    database.run("duplicates.sql", retention_us=retention_us, in_scope=scope.predicate)
+    return LayerReport("Silver", checked=database.value("SELECT count(*) FROM scoped.raw_trips"))
+
+
+def _pin_gold(database: AuditDatabase) -> int | None:
+    """Open the published file, which stays as it is when another takes its place; the Silver snapshot that it holds."""
+    if not published_file().exists():
+        return None
+    database.connection.execute(f"ATTACH '{published_file()}' AS gold (READ_ONLY)")
+    version = "SELECT count(*) FROM duckdb_tables() WHERE database_name = 'gold' AND table_name = 'silver_version'"
+    return database.value("SELECT snapshot_id FROM gold.staging.silver_version") if database.value(version) else None
+
+
+def _gold(database: AuditDatabase, scope: Scope, snapshot_id: int | None, silver: Table) -> LayerReport:
+    report = LayerReport("Gold")
+    rows = row_count(silver)
+    snapshot = silver.snapshot_by_id(snapshot_id) if snapshot_id else None
+    if snapshot is None:
+        why = (
+            "its version of Silver has expired"
+            if snapshot_id
+            else "Gold is not published, or does not say its version of Silver"
+        )
+        report.leave_out(f"{why}: run nyc_taxi_pipeline", rows)
+        return report
+    database.view("pinned.cleaned_trips_of_gold", silver, snapshot_id)
+    database.run("gold.sql", in_scope=scope.predicate, whole=scope.whole)
+    database.run("compare.sql", layer="Gold", key="trip_id", expected="gold_expected", held="gold_held")
+    report.checked = database.value("SELECT count(*) FROM gold_source")
+    report.leave_out(
+        "in Silver since Gold was built", database.value("SELECT count(*) FROM scoped.cleaned_trips") - report.checked
+    )
+    return report
+
+
+def _leave_out_what_is_under_way(
+    database: AuditDatabase, layers: list[LayerReport], at_rest: bool, settle_s: float, log: Callable[[str], None]
+) -> None:
+    """Take the rows that have not arrived yet for what they are.
+
+    Rows arrive by offset. Those behind the last that arrived are on their way. Those that were overtaken may still come,
+    because the tables of a layer are committed one after the other: they get some time.
+    """
+    if at_rest:
+        return
+    for layer in layers:
+        if layer.layer != "Gold":
+            table = f"{layer.layer.lower()}_held"
+            removed = _remove_missing(
+                database,
+                f"layer = '{layer.layer}' AND kafka_offset > coalesce((SELECT max(held.kafka_offset) FROM {table} AS held"
+                " WHERE held.kafka_partition = findings.kafka_partition), -1)",
+            )
+            layer.checked -= removed
+            layer.leave_out(f"not yet in {layer.layer} when the audit began", removed)
+
+    seen: list[object] = []
+
+    def all_arrived() -> bool:
+        """Look again, whenever there is a new snapshot."""
+        if not database.value("SELECT count(*) FROM findings WHERE kind = 'missing' AND layer <> 'Gold'"):
+            return True
+        tables = database.pin("later")
+        snapshots = [table.metadata.current_snapshot_id for table in tables.values()]
+        if snapshots != seen:
+            seen[:] = snapshots
+            for layer in layers:
+                if layer.layer in ARRIVED:
+                    removed = _remove_missing(database, f"layer = '{layer.layer}' AND ({ARRIVED[layer.layer]})")
+                    layer.checked -= removed
+                    layer.leave_out("arrived while the audit ran", removed)
+        return False
+
+    log("Looking again for what has not arrived")
+    try:
+        wait_until(all_arrived, "rows that were overtaken to arrive", settle_s)
+    except TimeoutError as error:
+        log(str(error))
+
+
+def _positions(*tables: str) -> str:
+    return " UNION ALL ".join(f"SELECT ({POSITION}) FROM later.{table}" for table in tables)
+
+
+#: SQL by layer: whether a row that was in no table is in one by now.
+ARRIVED = {
+    "Bronze": f"held = 0 AND ({POSITION}) IN ({_positions('raw_trips', 'rejected_events')})",
+    "Silver": "trip_id IN (SELECT trip_id FROM later.cleaned_trips)"
+    f" OR held = 0 AND ({POSITION}) IN ({_positions('cleaned_trips', 'rejected_trips', 'duplicate_trips')})",
+}
+
+
+def _remove_missing(database: AuditDatabase, condition: str) -> int:
+    return database.value(f"DELETE FROM findings WHERE kind = 'missing' AND {condition}")
+
+
+def _conclude(database: AuditDatabase, layer: LayerReport) -> None:
+    counts = database.rows(
+        "SELECT kind, sum(surplus)::BIGINT AS rows FROM findings WHERE layer = ? GROUP BY kind", layer.layer
+    )
+    for row in counts:
+        assert row["kind"] in KINDS
+        setattr(layer, row["kind"], row["rows"])
