@@ -62,7 +62,8 @@ with DAG(
         )
         print(report)
         if not report.clean:
-            raise AirflowFailException(f"The audit found rows that are not as they should be:\n{report}")
+            counts = f"missing {report.missing}, doubled {report.doubled}, altered {report.altered}"
+            raise AirflowFailException(f"Rows are not as they should be: {counts}. The log lists the first of them.")
         return report.as_dict()
 
     compare()

@@ -40,7 +40,7 @@ class LayerReport:
     findings: list[Finding] = field(default_factory=list)
 
     def leave_out(self, why: str, rows: int) -> None:
-        if rows:
+        if rows > 0:
             self.left_out[why] = self.left_out.get(why, 0) + rows
 
 

@@ -27,6 +27,11 @@ if TYPE_CHECKING:
 POSITION = "kafka_partition, kafka_offset"
 TRIP_DIGEST = f"hash('raw_trips', {', '.join(FIELDS)})"
 REJECTED_DIGEST = "hash('rejected_events', payload)"
+#: Layer -> the tables that rows arrive in. Gold is built as a whole, from a version of Silver that it names.
+HOLD = {
+    "Bronze": ("raw_trips", "rejected_events"),
+    "Silver": ("cleaned_trips", "rejected_trips", "duplicate_trips"),
+}
 
 
 def run_audit(
@@ -149,12 +154,12 @@ def _leave_out_what_is_under_way(
     if at_rest:
         return
     for layer in layers:
-        if layer.layer != "Gold":
-            table = f"{layer.layer.lower()}_held"
+        if tables := HOLD.get(layer.layer):
+            reached = f"SELECT max(kafka_offset) FROM ({_union(POSITION, 'pinned', tables)}) AS held"
             removed = _remove_missing(
                 database,
-                f"layer = '{layer.layer}' AND kafka_offset > coalesce((SELECT max(held.kafka_offset) FROM {table} AS held"
-                " WHERE held.kafka_partition = findings.kafka_partition), -1)",
+                f"layer = '{layer.layer}' AND kafka_offset > coalesce("
+                f"({reached} WHERE held.kafka_partition = findings.kafka_partition), -1)",
             )
             layer.checked -= removed
             layer.leave_out(f"not yet in {layer.layer} when the audit began", removed)
@@ -170,10 +175,9 @@ def _leave_out_what_is_under_way(
         if snapshots != seen:
             seen[:] = snapshots
             for layer in layers:
-                if layer.layer in ARRIVED:
-                    removed = _remove_missing(database, f"layer = '{layer.layer}' AND ({ARRIVED[layer.layer]})")
-                    layer.checked -= removed
-                    layer.leave_out("arrived while the audit ran", removed)
+                removed = _remove_missing(database, f"layer = '{layer.layer}' AND ({_arrived(layer.layer)})")
+                layer.checked -= removed
+                layer.leave_out("arrived while the audit ran", removed)
         return False
 
     log("Looking again for what has not arrived")
@@ -183,16 +187,16 @@ def _leave_out_what_is_under_way(
         log(str(error))
 
 
-def _positions(*tables: str) -> str:
-    return " UNION ALL ".join(f"SELECT ({POSITION}) FROM later.{table}" for table in tables)
+def _arrived(layer: str) -> str:
+    """SQL: whether a row that was in no table is in one by now, or a trip whose rows were all duplicates has its own."""
+    if layer not in HOLD:
+        return "false"
+    of_trip = " OR trip_id IN (SELECT trip_id FROM later.cleaned_trips)" if layer == "Silver" else ""
+    return f"held = 0 AND ({POSITION}) IN ({_union(f'({POSITION})', 'later', HOLD[layer])}){of_trip}"
 
 
-#: SQL by layer: whether a row that was in no table is in one by now.
-ARRIVED = {
-    "Bronze": f"held = 0 AND ({POSITION}) IN ({_positions('raw_trips', 'rejected_events')})",
-    "Silver": "trip_id IN (SELECT trip_id FROM later.cleaned_trips)"
-    f" OR held = 0 AND ({POSITION}) IN ({_positions('cleaned_trips', 'rejected_trips', 'duplicate_trips')})",
-}
+def _union(columns: str, schema: str, tables: tuple[str, ...]) -> str:
+    return " UNION ALL ".join(f"SELECT {columns} FROM {schema}.{table}" for table in tables)
 
 
 def _remove_missing(database: AuditDatabase, condition: str) -> int:

@@ -314,15 +314,19 @@ def test_a_table_that_is_empty(lake, audit):
 
 
 def test_bounds(lake, audit):
-    for table, offset in {"bronze.raw_trips": 1, "silver.cleaned_trips": 2}.items():
-        lake.rows[table].remove(lake.find(table, 0, offset))
-    assert not audit(partition=0).clean
-    assert run_audit(partition=1, settle_s=0).clean
-    assert run_audit(partition=0, first_offset=3, settle_s=0).clean
-    assert found(run_audit(partition=0, last_offset=1, settle_s=0)) == [
+    lake.rows["silver.cleaned_trips"].remove(lake.find("silver.cleaned_trips", 0, 0))
+    lake.rows["bronze.raw_trips"].remove(lake.find("bronze.raw_trips", 0, 1))
+    whole = [
         ("Bronze", "missing", "partition 0, offset 1"),
         ("Silver", "doubled", "partition 0, offset 1"),
+        ("Silver", "missing", "partition 0, offset 0"),
     ]
+    assert found(audit(partition=0)) == whole
+    assert run_audit(partition=1, settle_s=0).clean
+    assert run_audit(partition=0, first_offset=2, settle_s=0).clean
+    assert found(run_audit(last_offset=1, settle_s=0)) == whole
+    # Nothing within the bounds has arrived, but what comes after them has.
+    assert found(run_audit(partition=0, first_offset=0, last_offset=0, settle_s=0)) == whole[-1:]
     assert run_audit(since_ms=4_102_444_800_000, settle_s=0).layers[0].checked == 0
 
 
