@@ -11,6 +11,7 @@ import pytest
 from lake import Lake
 from pyiceberg.catalog.sql import SqlCatalog
 
+from lakehouse import __main__ as command
 from lakehouse.audit import AuditReport, run_audit
 from lakehouse.gold_file import published_file
 
@@ -340,6 +341,15 @@ def test_the_first_of_many_are_listed(lake, audit):
     assert [finding.place for finding in report.layers[0].findings] == [
         f"partition 0, offset {n}" for n in range(5, 25)
     ]
+
+
+def test_the_command(lake, audit, capsys):
+    lake.rows["bronze.raw_trips"].remove(lake.find("bronze.raw_trips", 0, 1))
+    audit()
+    assert command.audit("--partition", "1", "--since", "2001-01-01") == 0
+    assert "audit: clean" in capsys.readouterr().out
+    assert command.audit("--json", "--at-rest") == 1
+    assert json.loads(capsys.readouterr().out)["clean"] is False
 
 
 def test_it_can_be_read_by_a_machine(lake, audit):
