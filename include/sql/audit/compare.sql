@@ -1,4 +1,5 @@
--- `{{ expected }}` against `{{ held }}`, key by key: what is left are the keys that are not as they should be.
+-- `{{ expected }}` against `{{ held }}`, key by key: what is left are the keys that are not as they should be. One bucket of
+-- the keys at a time, because what is grouped must fit into memory.
 -- A row is known by a digest of all its values; `alternative` is the digest of the other row that would also be right.
 CREATE OR REPLACE TABLE compared AS
 SELECT
@@ -14,6 +15,7 @@ FROM (
     UNION ALL
     SELECT {{ key }}, false AS is_wanted, digest, NULL AS alternative FROM {{ held }}
 )
+WHERE hash({{ key }}) % {{ buckets }} = {{ bucket }}
 GROUP BY {{ key }}
 HAVING
     count_if(is_wanted) <> count_if(NOT is_wanted)

@@ -11,7 +11,7 @@ INSERT INTO findings BY NAME
 WITH suspects AS (
     SELECT trip
     FROM arrivals
-    WHERE trip IS NOT NULL
+    WHERE trip IS NOT NULL AND hash(trip) % {{ buckets }} = {{ bucket }}
     GROUP BY trip
     HAVING count_if(is_trip) <> 1 AND bool_or({{ in_scope }})
 ),

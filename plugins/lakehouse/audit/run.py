@@ -24,6 +24,8 @@ from lakehouse.waiting import wait_until
 if TYPE_CHECKING:
     from pyiceberg.table import Table
 
+#: So many rows take some 250 MB while they are compared.
+ROWS_AT_ONCE = 1_500_000
 POSITION = "kafka_partition, kafka_offset"
 TRIP_DIGEST = f"hash('raw_trips', {', '.join(FIELDS)})"
 REJECTED_DIGEST = "hash('rejected_events', payload)"
@@ -97,8 +99,8 @@ def _read_events(database: AuditDatabase, reader: TopicReader, scope: Scope, log
 
 def _bronze(database: AuditDatabase, scope: Scope) -> LayerReport:
     database.run("bronze.sql", trip_digest=TRIP_DIGEST, rejected_digest=REJECTED_DIGEST, expired=scope.expired)
-    database.run("compare.sql", layer="Bronze", key=POSITION, expected="bronze_expected", held="bronze_held")
     report = LayerReport("Bronze", checked=database.value("SELECT count(*) FROM events"))
+    _compare(database, report, POSITION)
     expired = sum(scope.events(partition)[0] - first for partition, (first, _) in scope.ranges.items())
     report.leave_out("Kafka no longer holds the event: its rows were compared from Bronze on", expired)
     return report
@@ -106,10 +108,25 @@ def _bronze(database: AuditDatabase, scope: Scope) -> LayerReport:
 
 def _silver(database: AuditDatabase, scope: Scope) -> LayerReport:
     database.run("silver.sql", pickup_from=Variable.get("pickup_from"), pickup_to=Variable.get("pickup_to"))
-    database.run("compare.sql", layer="Silver", key=POSITION, expected="silver_expected", held="silver_held")
+    report = LayerReport("Silver", checked=database.value("SELECT count(*) FROM scoped.raw_trips"))
+    _compare(database, report, POSITION)
     retention_us = database.value("SELECT epoch_us(CAST(? AS INTERVAL))", Variable.get("dedup_retention"))
-    database.run("duplicates.sql", retention_us=retention_us, in_scope=scope.predicate)
-    return LayerReport("Silver", checked=database.value("SELECT count(*) FROM scoped.raw_trips"))
+    for bucket in _buckets(report.checked):
+        database.run("duplicates.sql", retention_us=retention_us, in_scope=scope.predicate, **bucket)
+    return report
+
+
+def _compare(database: AuditDatabase, report: LayerReport, key: str) -> None:
+    """Note each key whose rows are not those that the layer before it asks for."""
+    views = {side: f"{report.layer.lower()}_{side}" for side in ("expected", "held")}
+    for bucket in _buckets(report.checked):
+        database.run("compare.sql", layer=report.layer, key=key, **views, **bucket)
+
+
+def _buckets(rows: int) -> list[dict[str, int]]:
+    """The parts in which so many rows are compared, each within the memory that there is."""
+    buckets = 1 + rows // ROWS_AT_ONCE
+    return [{"bucket": bucket, "buckets": buckets} for bucket in range(buckets)]
 
 
 def _pin_gold(database: AuditDatabase) -> int | None:
@@ -135,8 +152,8 @@ def _gold(database: AuditDatabase, scope: Scope, snapshot_id: int | None, silver
         return report
     database.view("pinned.cleaned_trips_of_gold", silver, snapshot_id)
     database.run("gold.sql", in_scope=scope.predicate, whole=scope.whole)
-    database.run("compare.sql", layer="Gold", key="trip_id", expected="gold_expected", held="gold_held")
     report.checked = database.value("SELECT count(*) FROM gold_source")
+    _compare(database, report, "trip_id")
     report.leave_out(
         "in Silver since Gold was built", database.value("SELECT count(*) FROM scoped.cleaned_trips") - report.checked
     )

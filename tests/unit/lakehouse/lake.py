@@ -100,9 +100,12 @@ class Lake:
         """Append the rows to the Iceberg tables, made where they are missing."""
         for name, fields in SCHEMAS.items():
             catalog.create_namespace_if_not_exists(name.split(".")[0])
-            table = catalog.create_table_if_not_exists(name, pa.schema(fields))
+            if not catalog.table_exists(name):
+                with catalog.create_table_transaction(name, pa.schema(fields)) as draft:
+                    if name.startswith("bronze."):
+                        draft.update_spec().add_identity("kafka_partition").commit()
             if self.rows[name]:
-                table.append(pa.Table.from_pylist(self.rows[name], pa.schema(fields)))
+                catalog.load_table(name).append(pa.Table.from_pylist(self.rows[name], pa.schema(fields)))
 
     def publish(self, catalog: SqlCatalog, file: Path, spoil: str = "") -> None:
         """Make a Gold file of Silver as it is in the catalog; then run that SQL in it."""
