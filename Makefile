@@ -12,7 +12,7 @@ LOCAL = $(VENV)/python -m local
 INSIDE = environment=$$($(LOCAL) env) && eval "$$environment" &&
 # Verbs that make no sense before the first setup say so.
 LOCAL_VERBS := down status logs clean env create-topics generate process process-bronze process-silver \
-	dbt-deps dbt-build dbt-test dbt-docs query ledger health rejects rejects-replay
+	dbt-deps dbt-build dbt-test dbt-docs query ledger health audit rejects rejects-replay
 TASK = $(INSIDE) airflow tasks test flink_jobs
 
 .DEFAULT_GOAL := help
@@ -109,6 +109,9 @@ query: ## Ask the published Gold (SQL="select ...")
 
 ledger: ## Rows by layer: is every Kafka offset accounted for?
 	@$(INSIDE) python -m lakehouse ledger
+
+audit: ## Count and compare every row of every layer again (ARGS='--partition 0 --at-rest --json')
+	@$(INSIDE) python -m lakehouse audit $(ARGS)
 
 ##@ Rejected events
 SELECTION = $(if $(LAYER),--layer '$(LAYER)') $(if $(REASON),--reason '$(REASON)') $(if $(FILE),--file '$(FILE)')

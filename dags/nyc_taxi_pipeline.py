@@ -77,7 +77,7 @@ with DAG(
         return gold_file.prepare(run_id, params["full_refresh"])
 
     @task(priority_weight=100)  # before the models' tasks, which only show what is done
-    def publish(env: dict[str, str]) -> dict[str, int | None]:
+    def publish(env: dict[str, str]) -> dict:
         """Check the ledger, then swap the file in."""
         from lakehouse import gold_file
 

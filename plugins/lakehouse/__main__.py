@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
+from datetime import datetime
 
 from airflow.sdk import Variable
 from airflow.sdk.exceptions import AirflowException
@@ -32,6 +34,31 @@ def health() -> int:
     return 0 if all(job.healthy for job in jobs) else 1
 
 
+def audit(*options: str) -> int:
+    """Compare every layer with the one before it, row by row; fails when anything is missing, doubled or altered."""
+    from lakehouse.audit import run_audit
+
+    parser = argparse.ArgumentParser(prog="python -m lakehouse audit", description=audit.__doc__)
+    parser.add_argument("--partition", type=int, help="this Kafka partition alone")
+    parser.add_argument("--first-offset", type=int, help="events from this offset on")
+    parser.add_argument("--last-offset", type=int, help="events up to and including this offset")
+    parser.add_argument(
+        "--since", type=datetime.fromisoformat, help="events since then (ISO 8601), by Kafka's timestamp"
+    )
+    parser.add_argument("--at-rest", action="store_true", help="nothing is under way: what has not arrived is missing")
+    parser.add_argument("--memory-limit", default="1GB", help="of DuckDB (default: 1GB)")
+    parser.add_argument("--json", action="store_true", help="print the report as JSON")
+    wanted = vars(parser.parse_args(options))
+    as_json, since = wanted.pop("json"), wanted.pop("since")
+    report = run_audit(
+        since_ms=int(since.timestamp() * 1000) if since else None,
+        log=lambda line: print(line, file=sys.stderr, flush=True),
+        **wanted,
+    )
+    print(json.dumps(report.as_dict(), indent=2) if as_json else report)
+    return 0 if report.clean else 1
+
+
 def query(sql: str) -> int:
     """Print what a query of the published Gold file gives."""
     import duckdb
@@ -44,6 +71,7 @@ def query(sql: str) -> int:
 VERBS = {
     "ledger": ledger,
     "health": health,
+    "audit": audit,
     "rejects": rejects.main,
     "rejects-replay": rejects_replay.main,
     "dbt-deps": dbt_by_hand.deps,

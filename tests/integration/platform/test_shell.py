@@ -14,7 +14,7 @@ from local.config import Platform
 from local.main_job import Trips
 from local.supervision import Supervisor
 
-DAGS = ("flink_jobs", "taxi_trip_generator", "nyc_taxi_pipeline")
+DAGS = ("flink_jobs", "taxi_trip_generator", "nyc_taxi_pipeline", "audit")
 NOTHING = dict.fromkeys(("FLINK_REST_PORT", "FLINK_GATEWAY_PORT", "POSTGRES_PORT"), "1") | {
     "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1",
     "SCHEMA_REGISTRY_URL": "http://127.0.0.1:1",
@@ -62,7 +62,7 @@ def test_beside_a_live_scheduler(platform, main_job, dags_test, dag_id):
 
 
 def test_with_nothing_but_the_data_plane(main_job, dags_test, airflow_stopped):
-    for dag_id, conf in zip(DAGS, ({}, {"events": 500, "seed": 602}, {}), strict=True):
+    for dag_id, conf in zip(DAGS, ({}, {"events": 500, "seed": 602}, {}, {}), strict=True):
         status, printed = dags_test(dag_id, "--conf", json.dumps(conf))
         assert status == 0, printed[-3000:]
         main_job.wait(lambda: main_job.ledger().balanced, "the trips to arrive", 90)
@@ -76,13 +76,14 @@ def test_with_nothing_but_the_data_plane(main_job, dags_test, airflow_stopped):
     [
         ("taxi_trip_generator", "registry"),
         ("nyc_taxi_pipeline", "Is it running? `make status` shows each part"),
+        ("audit", "Is it running? `make status` shows each part"),
     ],
 )
 def test_with_nothing_running_says_what_is_missing(dags_test, dag_id, said):
     status, printed = dags_test(dag_id, **NOTHING)
 
     assert said in printed
-    assert status == (1 if dag_id == "taxi_trip_generator" else 0)  # the pipeline's way of saying it is its alert
+    assert status == (0 if dag_id == "nyc_taxi_pipeline" else 1)  # the pipeline's way of saying it is its alert
 
 
 def test_gold_by_hand(main_job, shell, tmp_path: Path):
@@ -94,7 +95,12 @@ def test_gold_by_hand(main_job, shell, tmp_path: Path):
     rows, balanced = main_job.count()
     assert balanced
     assert rows["fct_trips"] == rows["silver"]
-    for verb, shows in {"dbt-test": "ERROR=0", "dbt-docs": "static_index.html", "ledger": "ledger: balanced"}.items():
+    for verb, shows in {
+        "dbt-test": "ERROR=0",
+        "dbt-docs": "static_index.html",
+        "ledger": "ledger: balanced",
+        "audit": "audit: clean",
+    }.items():
         run = shell("python", "-m", "lakehouse", verb)
         assert run.returncode == 0, run.stdout + run.stderr
         assert shows in run.stdout

@@ -26,6 +26,7 @@ from local.config import Platform
 
 if TYPE_CHECKING:
     from pyiceberg.catalog.sql import SqlCatalog
+    from pyiceberg.table import Table
 
 PASSWORD = "only-for-tests"
 
@@ -134,28 +135,39 @@ def iceberg(database: Platform, connect: Callable[..., None], tmp_path: Path) ->
 
 
 @pytest.fixture
-def fill(iceberg: SqlCatalog) -> Callable[[str, int], None]:
-    """Give the Iceberg table of that name some more rows; none makes it, empty and without a snapshot."""
+def fill(iceberg: SqlCatalog) -> Callable[..., None]:
+    """Give the Iceberg table of that name some more rows, of one Kafka partition; none makes it, empty and without a snapshot."""
 
-    def fill(name: str, rows: int) -> None:
+    def fill(name: str, rows: int, partition: int = 0) -> None:
         iceberg.create_namespace_if_not_exists(name.split(".")[0])
-        data = pa.table({"trip_id": pa.array([f"trip {number}" for number in range(rows)], pa.string())})
-        table = iceberg.create_table_if_not_exists(name, data.schema)
+        schema = pa.schema({"trip_id": pa.string(), "kafka_partition": pa.int32()})
+        ids = [f"trip {number}" for number in range(rows)]
+        table = _by_kafka_partition(iceberg, name, schema)
         if rows:
-            table.append(data)
+            table.append(pa.table([ids, [partition] * rows], schema=schema))
 
     return fill
 
 
+def _by_kafka_partition(catalog: SqlCatalog, name: str, schema: pa.Schema) -> Table:
+    """The table, made when it is missing; Bronze is kept by Kafka partition."""
+    if catalog.table_exists(name):
+        return catalog.load_table(name)
+    with catalog.create_table_transaction(name, schema) as draft:
+        if name.startswith("bronze."):
+            draft.update_spec().add_identity("kafka_partition").commit()
+    return catalog.load_table(name)
+
+
 @pytest.fixture
-def send(connect: Callable[..., None]) -> Callable[[str, int], None]:
-    """Send events to a topic of librdkafka's own broker, behind the connection `kafka_default`."""
+def send(connect: Callable[..., None]) -> Callable[..., None]:
+    """Send events, a number or their payloads, to a topic of librdkafka's own broker, behind the connection `kafka_default`."""
     broker = Producer({"bootstrap.servers": "none", "test.mock.num.brokers": 1})
     connect("kafka_default", extra={"bootstrap.servers": _address(broker)})
 
-    def send(topic: str, events: int) -> None:
-        for number in range(events):
-            broker.produce(topic, str(number))
+    def send(topic: str, events: int | list[bytes | None], partition: int = 0) -> None:
+        for payload in [str(number) for number in range(events)] if isinstance(events, int) else events:
+            broker.produce(topic, payload, partition=partition)
         assert broker.flush(10) == 0
 
     return send

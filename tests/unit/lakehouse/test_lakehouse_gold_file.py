@@ -9,7 +9,7 @@ from airflow.sdk.exceptions import AirflowException, AirflowSkipException
 from pyiceberg.table import StaticTable
 
 from lakehouse import gold_file
-from lakehouse.hooks.iceberg import row_count
+from lakehouse.hooks.iceberg import IcebergCatalogHook, row_count
 
 TOPIC = "taxi.raw_trips"
 OTHER_TABLES = ("silver.rejected_trips", "silver.duplicate_trips", "bronze.rejected_events")
@@ -108,6 +108,9 @@ def test_publish_swaps_the_file_in_and_a_reader_goes_on_with_its_own(platform, p
         assert reader.execute("SELECT count(*) FROM fct_trips").fetchone() == (5,)
     assert (ledger.fct_trips, ledger.balanced) == (8, True)
     assert gold_file.count_trips(published) == 8
+    with duckdb.connect(str(published), read_only=True) as reader:
+        said = reader.execute("SELECT silver_snapshot_id FROM built_from").fetchone()
+    assert said == (IcebergCatalogHook().table("silver.cleaned_trips").current_snapshot().snapshot_id,)
     assert list((published.parent / "runs").iterdir()) == []
 
 
