@@ -1,35 +1,31 @@
-"""One embedded platform for all of these tests: a copy of the repository, a state folder and ports of its own.
-
-A running demo is not disturbed, and what a test breaks on purpose (a model, a setting) is broken in the copy.
-"""
+"""One embedded platform for all of these tests, run from a copy of the repository (see `checkout.py`)."""
 
 from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 
 import pytest
+from chaos.proxy import Proxy
+from checkout import Checkout
 
 from lakehouse.generator.synthetic import invalid_events
 from lakehouse.waiting import wait_until
-from local import airflow, config, supervision
-from local.config import ROOT, Platform
+from local import config, supervision
+from local.config import Platform
 from local.main_job import MainJob, Trips
 from local.progress import Progress
 
-PARTS = ("dags", "include", "plugins", "local")
 PORT_BASE = os.environ.get("TEST_PORT_BASE", "28000")
 VERB_LIMIT_S = 300
-COMMAND_LIMIT_S = 240
 
 
 class Receiver:
@@ -72,31 +68,34 @@ def receiver() -> Iterator[Receiver]:
 
 
 @pytest.fixture(scope="session")
-def checkout() -> Iterator[Path]:
-    """A copy of the repository that shares the environment and the jars. Under root PostgreSQL's user must get in."""
+def proxy() -> Iterator[Proxy]:
+    """The network between the platform and its catalog, which a test can break."""
+    proxy = Proxy(int(PORT_BASE) + list(config.PORTS).index("POSTGRES_PORT"))
+    yield proxy
+    proxy.close()
+
+
+@pytest.fixture(scope="session")
+def copy(proxy: Proxy, receiver: Receiver) -> Iterator[Checkout]:
+    """A copy of the repository. Under root PostgreSQL's user must get in."""
     with tempfile.TemporaryDirectory(prefix="lakehouse-platform-") as folder:
         Path(folder).chmod(0o711)
-        copy = Path(folder, "checkout")
-        for part in PARTS:
-            shutil.copytree(ROOT / part, copy / part, ignore=shutil.ignore_patterns("target", "__pycache__"))
-        shutil.copy(ROOT / "airflow_settings.yaml", copy)
-        (copy / "flink").symlink_to(ROOT / "flink")
+        copy = Checkout(Path(folder, "checkout"), PORT_BASE=PORT_BASE, ALERTS_URL=receiver.url)
+        copy.connect("iceberg_catalog", port=proxy.port)
+        copy.tolerate_restarts()
         yield copy
 
 
 @pytest.fixture(scope="session")
-def verb(checkout: Path, receiver: Receiver) -> Callable[..., str]:
+def checkout(copy: Checkout) -> Path:
+    """The copy's folder."""
+    return copy.folder
+
+
+@pytest.fixture(scope="session")
+def verb(copy: Checkout) -> Callable[..., str]:
     """Run a verb of the platform and return what it prints."""
-    env = {name: value for name, value in os.environ.items() if name not in (*config.PORTS, *config.OPTIONS)}
-    env |= {"LAKEHOUSE_HOME": str(checkout / ".local"), "PORT_BASE": PORT_BASE, "ALERTS_URL": receiver.url}
-
-    def verb(*arguments: str) -> str:
-        command = [sys.executable, "-m", "local", *arguments]
-        run = subprocess.run(command, cwd=checkout, env=env, capture_output=True, text=True, timeout=VERB_LIMIT_S)
-        assert run.returncode == 0, f"{arguments}:\n{run.stdout}\n{run.stderr}"
-        return run.stdout
-
-    return verb
+    return copy.verb
 
 
 @pytest.fixture(scope="session")
@@ -147,23 +146,6 @@ def trips_arrive(main_job: MainJob) -> Callable[[int], None]:
 
 
 @pytest.fixture(scope="session")
-def shell(platform: Platform, checkout: Path) -> Callable[..., subprocess.CompletedProcess]:
+def shell(platform: Platform, copy: Checkout) -> Callable[..., subprocess.CompletedProcess]:
     """Run a command as a person does after `eval "$(make -s env)"`; other values for some variables may be given."""
-
-    def run(*command: str, **changed: str) -> subprocess.CompletedProcess:
-        # Connections and variables come from Airflow's database there, not from what this process looks them up in.
-        env = {
-            name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW_CONN_", "AIRFLOW_VAR_"))
-        }
-        env |= airflow.environment(platform) | _moved(platform, checkout) | changed
-        return subprocess.run(command, cwd=checkout, env=env, capture_output=True, text=True, timeout=COMMAND_LIMIT_S)
-
-    return run
-
-
-def _moved(platform: Platform, checkout: Path) -> dict[str, str]:
-    """`local` was imported from the repository: its folders are those of the copy there."""
-    environment = airflow.environment(platform)
-    return {
-        name: value.replace(str(ROOT), str(checkout)) for name, value in environment.items() if "FOLDER" in name
-    } | {"PYTHONPATH": str(checkout / "plugins")}
+    return partial(copy.shell, platform)

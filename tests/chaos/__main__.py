@@ -1,0 +1,104 @@
+"""`make chaos`: strike every fault on a platform of its own, each alone and then in random sequences, and count every row."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from checkout import Checkout
+
+from chaos import report
+from chaos.catalogue import CATALOGUE
+from chaos.disk import small_disk
+from chaos.engine import Engine
+from chaos.judge import Judge
+from chaos.load import RATE
+from chaos.proxy import Proxy
+from chaos.stage import Stage
+from local import config
+from local.config import ROOT
+from local.main_job import MainJob, see_the_platform
+from local.progress import Progress
+
+PORT_BASE = os.environ.get("PORT_BASE", "29000")
+DISKS = {"warehouse": "6g", "kafka": "6g"}
+SEQUENCES, SEQUENCE_LENGTH = 3, 3
+
+
+def main() -> int:
+    """Run the suite; 0 when every fault was mended without a hand and no row was harmed."""
+    arguments = _arguments()
+    deadline = time.monotonic() + arguments.minutes * 60
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by SIGTERM"))  # in good order: the platform goes down
+    with stage_of_its_own() as stage:
+        engine = Engine(stage, Judge(stage.job.topic), arguments.seed, arguments.rate)
+        chosen = [f for f in CATALOGUE if not arguments.faults or any(word in f.name for word in arguments.faults)]
+        left_out = {f.name: why for f in chosen if (why := f.pending or f.impossible(stage))}
+        struck = [f for f in chosen if f.name not in left_out]
+        plan = [(fault.name, [fault]) for fault in struck]
+        dice = random.Random(arguments.seed)
+        for number in range(1, arguments.sequences + 1):
+            sequence = dice.sample([f for f in struck if not f.alone], SEQUENCE_LENGTH)
+            plan.append((f"sequence {number}: {', '.join(fault.name for fault in sequence)}", sequence))
+        outcomes = []
+        for name, faults in plan:
+            if time.monotonic() > deadline:
+                left_out[name] = f"the {arguments.minutes} minutes of the suite were over"
+                continue
+            outcomes.append(engine.run(name, faults))
+            report.write_json(ROOT / ".local" / "chaos.json", outcomes)
+        report.show(outcomes, left_out)
+        if not arguments.faults:
+            report.write_page(outcomes, {fault.name: fault.what for fault in CATALOGUE}, left_out, arguments.seed)
+    return 0 if all(outcome.good for outcome in outcomes) else 1
+
+
+@contextmanager
+def stage_of_its_own() -> Iterator[Stage]:
+    """A platform that reaches its catalog through a proxy, and whose disks are small where we may mount; down at the end."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="lakehouse-chaos-")))
+        folder.chmod(0o711)  # under root, PostgreSQL's user must get in
+        checkout = Checkout(folder / "checkout", PORT_BASE=PORT_BASE)
+        os.environ |= {"LAKEHOUSE_HOME": str(checkout.home), "PORT_BASE": PORT_BASE}
+        platform = config.create()
+        proxy = Proxy(platform.port("POSTGRES_PORT"))
+        stack.callback(proxy.close)
+        checkout.connect("iceberg_catalog", port=proxy.port)
+        thresholds = checkout.tolerate_restarts()
+        for name, size in DISKS.items():
+            stack.enter_context(small_disk(platform.home / name, size))
+        stack.callback(checkout.verb, "down")
+        print(checkout.verb("up"), flush=True)
+        see_the_platform(platform)
+        os.environ["AIRFLOW_VAR_HEALTH_THRESHOLDS"] = thresholds
+        job = MainJob(platform, Progress())
+        job.deploy()
+        yield Stage(platform, checkout, job, proxy)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="make chaos", description=__doc__)
+    parser.add_argument(
+        "--faults", type=lambda text: text.split(","), help="words of the names of faults, with commas (default: all)"
+    )
+    parser.add_argument("--seed", type=int, default=1, help="of the trips, and of the random sequences")
+    parser.add_argument("--sequences", type=int, help="random ones, at the end")
+    parser.add_argument("--rate", type=int, default=RATE, help="events per second")
+    parser.add_argument("--minutes", type=float, default=40, help="after so many, no further fault is struck")
+    arguments = parser.parse_args()
+    if arguments.sequences is None:
+        arguments.sequences = 0 if arguments.faults else SEQUENCES
+    return arguments
+
+
+if __name__ == "__main__":
+    sys.exit(main())
