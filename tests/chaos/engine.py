@@ -123,12 +123,13 @@ class Engine:
 
     def drain_and_judge(self) -> Verdict:
         """With no load, wait until the ledger balances (or gives up to); then the verdict."""
-        try:
-            wait_until(
-                lambda: self._answered(lambda: self.stage.ledger().balanced), "the ledger to balance", DRAIN_LIMIT_S
-            )
-        except TimeoutError as error:
-            self.progress.done(f"  {error}\n{self.stage.ledger()}")
+        deadline = time.monotonic() + DRAIN_LIMIT_S
+        while not ((ledger := self._look()) and ledger.balanced):
+            if time.monotonic() > deadline:
+                self.progress.done(f"not balanced within {DRAIN_LIMIT_S} s:\n{ledger}")
+                break
+            self.progress.waiting("waiting: rows in flight arrive")
+            time.sleep(POLL_S)
         return self.judge()
 
     def _await_well(self, limit_s: float) -> None:

@@ -5,6 +5,7 @@ Independent of the ledger, which goes by row counts: a lost row and a doubled on
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import astuple, dataclass
 
@@ -19,7 +20,7 @@ from lakehouse.hooks.kafka import TopicHook
 BRONZE = ("bronze.raw_trips", "bronze.rejected_events")
 SILVER = ("silver.cleaned_trips", "silver.rejected_trips", "silver.duplicate_trips")
 PORTION = 10_000
-READ_LIMIT_S = 30
+PORTION_LIMIT_S, READ_LIMIT_S = 1, 300
 #: Values that must be in Bronze as they were sent.
 FIELDS = ("VendorID", "tpep_pickup_datetime", "tpep_dropoff_datetime", "trip_distance", "PULocationID", "DOLocationID",
           "payment_type", "fare_amount", "tip_amount", "total_amount")  # fmt: skip
@@ -85,12 +86,12 @@ class Judge:
         consumer = Consumer({**settings, "group.id": "chaos-judge", "enable.auto.commit": False, "log_level": 0})
         consumer.assign([TopicPartition(self._topic, *position) for position in self._compared.items()])
         rows: list[tuple[int, int, bytes | None]] = []
+        deadline = time.monotonic() + READ_LIMIT_S
         try:
             while left > 0:
-                messages = consumer.consume(PORTION, READ_LIMIT_S)
-                if not messages:
+                if time.monotonic() > deadline:
                     raise TimeoutError(f"{left:,} events of {self._topic} cannot be read within {READ_LIMIT_S} s")
-                for message in messages:
+                for message in consumer.consume(PORTION, PORTION_LIMIT_S):
                     if message.error():
                         raise KafkaException(message.error())
                     if message.offset() < ends[message.partition()]:
