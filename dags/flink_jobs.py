@@ -7,13 +7,34 @@ Keeps the streaming jobs as `include/sql/` declares them: **Kafka â†’ `bronze` â
 |---|---|
 | `wait_for_cluster` | waits until the JobManager, a TaskManager and the SQL Gateway answer |
 | `create_topic`, `register_contract`, `create_tables` | what the jobs need, created where it is missing |
-| `deploy_bronze`, `deploy_silver` | running with this SQL: nothing; other SQL: start from a savepoint; else: newest checkpoint |
+| `deploy_bronze`, `deploy_silver` | see below; each returns what it found, decided and did |
 | `check_health` | fails with the reasons when a job runs but rows do not reach its tables |
 
-**Runs** every 5 minutes and whenever you trigger it: a run with nothing to do changes nothing, and two runs at once deploy once.
+**Runs** every 5 minutes, within seconds after a job is gone, and whenever you trigger it. A run with nothing to do changes
+nothing; two at once deploy once; a run that dies in the middle is taken up by the next.
 
-**When it is red**: the failed task's log names the part and the next step. A `deploy_*` task that refuses a fresh start
-protects the tables from doubled rows: bring the job's state back under `flink_state_dir`, then clear the task.
+| a job is found | then |
+|---|---|
+| running with this SQL | nothing |
+| running with other SQL or options | the new SQL is planned; stop with savepoint; start from it; watched to its first commit |
+| so upgraded, and failing | the SQL before comes back from the same savepoint, and the task fails |
+| not running | starts from the newest complete state that is not older than what its tables hold |
+| not running, no such state, tables empty | starts fresh |
+| not running, no such state, tables not empty | refused: each row would be written again |
+
+**By hand**, with a form:
+
+| param | says |
+|---|---|
+| `job` | which job the action is for |
+| `action` | suspend (stop with savepoint, until resume), restart, savepoint (the job goes on) or start_after_last_row |
+| `state_path` | the checkpoint or savepoint to restart from |
+
+`restart` also tries again what was rolled back. `start_after_last_row` is for Bronze when its state is lost: it goes on exactly
+where its tables end.
+
+**When it is red**: the failed task's log names the part and the next step. A `deploy_*` task that refuses to start a job
+protects the tables from doubled rows, and lists the ways on. One that was rolled back stays red until the SQL is mended.
 """
 
 from __future__ import annotations
@@ -21,21 +42,38 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from airflow.sdk import DAG, Variable, task
+from airflow.sdk import DAG, Asset, AssetOrTimeSchedule, AssetWatcher, CronTriggerTimetable, Param, Variable, task
 from airflow.sdk.exceptions import AirflowException
 
 from lakehouse.dag_policy import Tag, dag_args, default_args
+from lakehouse.jobs.job import Action
 from lakehouse.operators.flink import FlinkClusterSensor, FlinkJobOperator, FlinkSqlOperator
+from lakehouse.triggers.flink import FlinkJobGoneTrigger
 
 INCLUDE = Path(__file__).parents[1] / "include"
 TOPIC_PARTITIONS = 3
+JOBS = ["bronze", "silver"]
+JOB_GONE = Asset("flink_job_gone", watchers=[AssetWatcher("flink_job_gone", FlinkJobGoneTrigger(JOBS))])
+ASKED = {
+    "action": "{{ params.action if params.job in ('all', task.job) else 'reconcile' }}",
+    "state_path": "{{ params.state_path or '' if params.job in ('all', task.job) else '' }}",
+}
 
 with DAG(
     "flink_jobs",
-    schedule="*/5 * * * *",
+    schedule=AssetOrTimeSchedule(timetable=CronTriggerTimetable("*/5 * * * *", timezone="UTC"), assets=[JOB_GONE]),
     start_date=datetime(2024, 1, 1),
     template_searchpath=str(INCLUDE / "sql"),
     default_args=default_args(retries=1, retry_delay=timedelta(seconds=30), execution_timeout=timedelta(minutes=10)),
+    params={
+        "job": Param("all", enum=["all", *JOBS], description="Which job the action is for"),
+        "action": Param(
+            Action.RECONCILE.value,
+            enum=[action.value for action in Action],
+            description="What to do; see the page of the DAG",
+        ),
+        "state_path": Param(None, type=["null", "string"], description="Checkpoint or savepoint to restart from"),
+    },
     **dag_args(__doc__, Tag.STREAMING),
 ):
     wait_for_cluster = FlinkClusterSensor(task_id="wait_for_cluster", poke_interval=3, timeout=120)
@@ -68,16 +106,16 @@ with DAG(
 
     create_tables = FlinkSqlOperator(task_id="create_tables", sql="00-init.sql")
     deploy_bronze = FlinkJobOperator(
-        task_id="deploy_bronze", job="bronze", sql=["00-init.sql", "05-bronze.sql"], sink="bronze.raw_trips"
+        task_id="deploy_bronze",
+        job="bronze",
+        sql=["00-init.sql", "05-bronze.sql"],
+        kafka_sources={"trip_events": "bronze.raw_trips", "trip_payloads": "bronze.rejected_events"},
+        **ASKED,
     )
     deploy_silver = FlinkJobOperator(
-        task_id="deploy_silver", job="silver", sql=["00-init.sql", "06-silver.sql"], sink="silver.cleaned_trips"
+        task_id="deploy_silver", job="silver", sql=["00-init.sql", "06-silver.sql"], **ASKED
     )
 
-    (
-        wait_for_cluster
-        >> [create_topic(), register_contract(), create_tables]
-        >> deploy_bronze
-        >> deploy_silver
-        >> check_health()
-    )
+    wait_for_cluster >> [create_topic(), register_contract(), create_tables] >> deploy_bronze
+    create_tables >> deploy_silver
+    [deploy_bronze, deploy_silver] >> check_health()

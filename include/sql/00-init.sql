@@ -123,7 +123,7 @@ CREATE TABLE IF NOT EXISTS iceberg_catalog.silver.duplicate_trips (
     'scan.startup.mode' = 'earliest-offset'
 {%- endmacro -%}
 
-CREATE TEMPORARY TABLE trip_events (
+CREATE TABLE trip_events (
     {{ source_fields }},
     kafka_partition INT METADATA FROM 'partition' VIRTUAL,
     kafka_offset BIGINT METADATA FROM 'offset' VIRTUAL
@@ -133,7 +133,7 @@ CREATE TEMPORARY TABLE trip_events (
     'json.ignore-parse-errors' = 'true'
 );
 
-CREATE TEMPORARY TABLE trip_payloads (
+CREATE TABLE trip_payloads (
     payload BYTES,
     kafka_partition INT METADATA FROM 'partition' VIRTUAL,
     kafka_offset BIGINT METADATA FROM 'offset' VIRTUAL

@@ -76,6 +76,12 @@ class Flow:
     sinks: tuple[str, ...]
     source_rows: Callable[[int], int]
 
+    def pending(self) -> int:
+        """Rows of the source that are in none of the tables yet."""
+        iceberg = IcebergCatalogHook()
+        arrived = sum(row_count(iceberg.table(name)) for name in self.sinks)
+        return max(0, self.source_rows(int(time.time() * 1000)) - arrived)
+
 
 def platform_flows(topic: str) -> tuple[Flow, Flow]:
     """Bronze and Silver: from the topic to Bronze, from Bronze to Silver."""

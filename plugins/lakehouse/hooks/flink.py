@@ -25,6 +25,14 @@ class FlinkError(RuntimeError):
     """Flink refused a request or could not be reached; the message says which request, and what Flink answered."""
 
 
+class FlinkUnavailable(FlinkError):
+    """A part of Flink could not be reached, or forgot what it was asked about: nothing is known of the job itself."""
+
+
+class FlinkSqlError(FlinkError):
+    """A statement was taken and failed."""
+
+
 class _FlinkHttpHook(HttpHook):
     """One kept-alive session to a REST API of Flink; errors carry Flink's own words."""
 
@@ -37,14 +45,15 @@ class _FlinkHttpHook(HttpHook):
     def call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Send one request and return the decoded JSON answer (`{}` for an empty one).
 
-        :raises FlinkError: not reachable, or any answer but 2xx
+        :raises FlinkUnavailable: not reachable
+        :raises FlinkError: any answer but 2xx
         """
         try:
             session = self._session
             url = self.url_from_endpoint(path)
             response = session.request(method, url, json=body, timeout=REQUEST_TIMEOUT_S)
         except RequestException as error:
-            raise FlinkError(
+            raise FlinkUnavailable(
                 f"{self.component} (connection {self.http_conn_id!r}) cannot be reached: {error}. "
                 "Is it running? `make status` shows each part, `make up` starts what is missing."
             ) from error
@@ -54,18 +63,22 @@ class _FlinkHttpHook(HttpHook):
 
 
 def _reason(response: Response) -> str:
-    """The innermost cause that Flink names: the last "Caused by" of its stack trace."""
     try:
         errors = [text for text in response.json()["errors"] if text]
     except (ValueError, LookupError, TypeError):
         return response.text[:500]
-    lines = [line.strip() for text in errors for line in text.splitlines() if line.strip()]
+    return _cause("\n".join(errors)) or response.text[:500]
+
+
+def _cause(trace: str) -> str:
+    """The innermost cause that a stack trace of Java names: its last "Caused by"."""
+    lines = [line.strip() for line in trace.splitlines() if line.strip()]
     causes = (
         [line for line in lines if line.startswith("Caused by:")]
         or [line for line in lines if "Exception" in line]
         or lines
     )
-    return (causes[-1] if causes else response.text)[:1000]
+    return causes[-1][:1000] if causes else ""
 
 
 @dataclass(frozen=True)
@@ -94,11 +107,15 @@ class FlinkRestHook(_FlinkHttpHook):
     def __init__(self, flink_conn_id: str = "flink_rest") -> None:
         super().__init__(http_conn_id=flink_conn_id)
 
-    def runs(self, name: str) -> list[FlinkJobRun]:
-        """Every run of the job `name` that the cluster remembers, newest first."""
+    def all_runs(self) -> list[FlinkJobRun]:
+        """Every run of every job that the cluster remembers, newest first."""
         jobs = self.call("GET", "jobs/overview")["jobs"]
-        runs = [FlinkJobRun(j["jid"], j["name"], j["state"], j["start-time"]) for j in jobs if j["name"] == name]
+        runs = [FlinkJobRun(job["jid"], job["name"], job["state"], job["start-time"]) for job in jobs]
         return sorted(runs, key=lambda run: run.started_ms, reverse=True)
+
+    def runs(self, name: str) -> list[FlinkJobRun]:
+        """Every run of the job `name`, newest first."""
+        return [run for run in self.all_runs() if run.name == name]
 
     def live_run(self, name: str) -> FlinkJobRun | None:
         """The run of the job `name` that has not ended, if any."""
@@ -120,9 +137,17 @@ class FlinkRestHook(_FlinkHttpHook):
         values = self.call("GET", f"jobs/{job_id}/metrics?get={name}")
         return float(values[0]["value"]) if values else float("nan")
 
+    def failures(self, job_id: str) -> list[str]:
+        """Causes of the job's latest failures, newest first."""
+        return [_cause(failure["stacktrace"]) for failure in self.exceptions(job_id)]
+
     def exceptions(self, job_id: str) -> list[dict[str, Any]]:
         """The job's latest failures, newest first: `timestamp` (epoch ms), `exceptionName`, `stacktrace`."""
         return self.call("GET", f"jobs/{job_id}/exceptions?maxExceptions=20")["exceptionHistory"]["entries"]
+
+    def task_managers(self) -> int:
+        """How many TaskManagers are registered."""
+        return self.call("GET", "overview")["taskmanagers"]
 
     def free_slots(self) -> int:
         """Task slots that no job holds; 0 while no TaskManager is registered."""
@@ -132,18 +157,45 @@ class FlinkRestHook(_FlinkHttpHook):
         """Take a savepoint under `target`, stop the job, and return the savepoint's path.
 
         :raises FlinkError: Flink could not take it; the job goes on
+        :raises TimeoutError: it was not taken within the limit; Flink may still take it
         """
-        trigger = self.call("POST", f"jobs/{job_id}/stop", {"targetDirectory": target, "drain": False})["request-id"]
+        return self._take_savepoint(job_id, "stop", {"targetDirectory": target, "drain": False}, limit_s)
+
+    def savepoint(self, job_id: str, target: str, limit_s: float) -> str:
+        """Take a savepoint under `target` while the job goes on, and return its path. Errors as above."""
+        return self._take_savepoint(job_id, "savepoints", {"target-directory": target, "cancel-job": False}, limit_s)
+
+    def _take_savepoint(self, job_id: str, how: str, body: Mapping[str, Any], limit_s: float) -> str:
+        trigger = self.call("POST", f"jobs/{job_id}/{how}", body)["request-id"]
+        return self._await(f"jobs/{job_id}/savepoints/{trigger}", f"savepoint of Flink job {job_id}", limit_s)[
+            "location"
+        ]
+
+    def checkpoint(self, job_id: str, limit_s: float) -> int:
+        """Take a checkpoint now instead of at the next interval, and return its id.
+
+        :raises FlinkError: Flink could not take it
+        """
+        trigger = self.call("POST", f"jobs/{job_id}/checkpoints", {})["request-id"]
+        return self._await(f"jobs/{job_id}/checkpoints/{trigger}", f"checkpoint of Flink job {job_id}", limit_s)[
+            "checkpointId"
+        ]
+
+    def cancel(self, job_id: str) -> None:
+        """Tell the job to end; its retained checkpoints stay."""
+        self.call("PATCH", f"jobs/{job_id}?mode=cancel")
+
+    def _await(self, path: str, what: str, limit_s: float) -> dict[str, Any]:
+        """The result of an operation that Flink does in the background."""
 
         def finished() -> dict[str, Any] | None:
-            answer = self.call("GET", f"jobs/{job_id}/savepoints/{trigger}")
+            answer = self.call("GET", path)
             return answer["operation"] if answer["status"]["id"] == "COMPLETED" else None
 
-        operation = wait_until(finished, f"savepoint of Flink job {job_id} under {target}", limit_s)
+        operation = wait_until(finished, what, limit_s)
         if "failure-cause" in operation:
-            cause = operation["failure-cause"]
-            raise FlinkError(f"No savepoint of Flink job {job_id}: {str(cause.get('stack-trace') or cause)[:500]}")
-        return operation["location"]
+            raise FlinkError(f"No {what}: {_cause(str(operation['failure-cause'].get('stack-trace')))}")
+        return operation
 
 
 class SqlGatewayHook(_FlinkHttpHook):
@@ -176,7 +228,7 @@ class SqlSession:
 
         An INSERT or STATEMENT SET of a streaming job ends when the job is submitted; its only row holds the job id.
 
-        :raises FlinkError: the statement failed, with its first line and Flink's cause
+        :raises FlinkSqlError: the statement failed, with its first line and Flink's cause
         """
         base = f"v1/sessions/{self.handle}"
         operation = self.gateway.call("POST", f"{base}/statements", {"statement": statement})["operationHandle"]
@@ -186,7 +238,7 @@ class SqlSession:
             status = self.gateway.call("GET", f"{base}/operations/{operation}/status")["status"]
             return status if status in {"FINISHED", "ERROR", "CANCELED", "CLOSED", "TIMEOUT"} else None
 
-        wait_until(ended, what, limit_s)
+        status = wait_until(ended, what, limit_s)
         rows: list[list[Any]] = []
         path: str | None = f"{base}/operations/{operation}/result/0"
         try:
@@ -195,7 +247,7 @@ class SqlSession:
                 rows += [row["fields"] for row in page.get("results", {}).get("data", [])]
                 path = page["nextResultUri"].lstrip("/") if page.get("resultType") != "EOS" else None
         except FlinkError as error:
-            raise FlinkError(f"{what} failed. {error}") from error
+            raise (FlinkSqlError if status == "ERROR" else type(error))(f"{what} failed. {error}") from error
         return rows
 
 

@@ -61,6 +61,12 @@ class TopicHook(KafkaAdminClientHook):
 
         return self._offsets(OffsetSpec.latest())
 
+    def start_offsets(self) -> dict[int, int]:
+        """Partition -> offset of the oldest event that the topic still holds (its end offset when there is none)."""
+        from confluent_kafka.admin import OffsetSpec
+
+        return self._offsets(OffsetSpec.earliest())
+
     def offsets_at(self, epoch_ms: int) -> dict[int, int]:
         """Partition -> offset of its first event at or after that moment (its end offset where there is none)."""
         from confluent_kafka.admin import OffsetSpec

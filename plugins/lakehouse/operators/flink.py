@@ -18,13 +18,13 @@ class FlinkClusterSensor(BaseSensorOperator):
 
     def poke(self, context: Context) -> bool:
         try:
-            taskmanagers = FlinkRestHook().call("GET", "overview")["taskmanagers"]
+            task_managers = FlinkRestHook().task_managers()
             SqlGatewayHook().call("GET", "v1/info")
         except FlinkError as error:
             self.log.info("Not yet: %s", error)
             return False
-        self.log.info("The JobManager and the SQL Gateway answer, TaskManagers: %s", taskmanagers)
-        return taskmanagers > 0
+        self.log.info("The JobManager and the SQL Gateway answer, TaskManagers: %s", task_managers)
+        return task_managers > 0
 
 
 class FlinkSqlOperator(BaseOperator):
@@ -50,30 +50,49 @@ class FlinkSqlOperator(BaseOperator):
 
 
 class FlinkJobOperator(BaseOperator):
-    """Brings a streaming job to what its SQL declares: started, upgraded or left alone. Returns what it did.
+    """Brings a streaming job to what its SQL declares, or does with it what a person asks. Returns what it found and did.
 
     :param job: the job's name
     :param sql: scripts or file names, run in this order in one session; the last statement starts the job (templated)
-    :param sink: Iceberg table that tells a first start (empty) from a lost state (not empty)
+    :param kafka_sources: Flink table over the topic -> Iceberg table that keeps the partition and offset of each of its rows
+    :param action: a value of `lakehouse.jobs.job.Action` (templated)
+    :param state_path: checkpoint or savepoint to restart from (templated)
     """
 
-    template_fields: Sequence[str] = ("sql",)
+    template_fields: Sequence[str] = ("sql", "action", "state_path")
     template_ext: Sequence[str] = (".sql",)
 
-    def __init__(self, *, job: str, sql: list[str], sink: str, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *,
+        job: str,
+        sql: list[str],
+        kafka_sources: dict[str, str] | None = None,
+        action: str = "reconcile",
+        state_path: str = "",
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.job = job
         self.sql = sql
-        self.sink = sink
+        self.kafka_sources = kafka_sources or {}
+        self.action = action
+        self.state_path = state_path
 
     def execute(self, context: Context) -> dict[str, Any]:
-        from lakehouse.jobs import FlinkJob, JobDeployer
+        from lakehouse.health import platform_flows
+        from lakehouse.jobs.deployer import JobDeployer
+        from lakehouse.jobs.job import Action, FlinkJob
 
+        topic = Variable.get("taxi_topic")
+        flow = next(flow for flow in platform_flows(topic) if flow.job == self.job)
         job = FlinkJob(
             name=self.job,
             script=";\n".join(self.sql),
-            sink=self.sink,
+            tables=flow.sinks,
             state_dir=Variable.get("flink_state_dir"),
             options=Variable.get("flink_job_options", deserialize_json=True),
+            kafka_sources=self.kafka_sources,
+            pending=flow.pending,
         )
-        return JobDeployer().deploy(job).as_dict()
+        return JobDeployer(job, topic).act(Action(self.action), self.state_path or None).as_dict()
