@@ -18,7 +18,7 @@ from checkout import Checkout
 from chaos import report
 from chaos.catalogue import CATALOGUE
 from chaos.disk import small_disk
-from chaos.engine import Engine
+from chaos.engine import Engine, NotStruck
 from chaos.judge import Judge
 from chaos.load import RATE
 from chaos.proxy import Proxy
@@ -53,7 +53,10 @@ def main() -> int:
             if time.monotonic() > deadline:
                 left_out[name] = f"the {arguments.minutes} minutes of the suite were over"
                 continue
-            outcomes.append(engine.run(name, faults))
+            try:
+                outcomes.append(engine.run(name, faults))
+            except NotStruck as error:
+                left_out[name] = str(error)
             report.write_json(ROOT / ".local" / "chaos.json", outcomes)
         report.show(outcomes, left_out)
         if not arguments.faults:

@@ -120,14 +120,19 @@ def two_deploys(stage: Stage) -> None:
 
 @contextmanager
 def broken_sql(stage: Stage) -> Iterator[None]:
-    """An upgrade to SQL that starts and fails at its first row; the good file comes back only afterwards."""
+    """An upgrade to SQL that is planned and started, and fails at its first row: what ran before must come back."""
     file = stage.checkout.folder / "include" / "sql" / "05-bronze.sql"
     good = file.read_text()
     assert GOOD_LINE in good
     file.write_text(good.replace(GOOD_LINE, BROKEN_LINE, 1))
     try:
-        stage.deploy()
+        run = stage.deploy()
+        stage.await_flink("the end of bronze", lambda: stage.flink.live_run("bronze") is None)
+        stage.mark()
         stage.at_rest("flink_jobs")
+        state = stage.job.api.tasks("flink_jobs", run)["deploy_bronze"]["state"]
+        if state != "failed":
+            raise RuntimeError(f"deploy_bronze is {state}, although its SQL cannot work")
         yield
     finally:
         file.write_text(good)
@@ -228,7 +233,7 @@ CATALOGUE = [
     Fault("checkpoints blocked", f"no checkpoint can be written for {HANG_S} s",
           lambda stage: blocked(stage.folder("flink/checkpoints")), HANG_S),
     Fault("two deploys at once", "the DAG and a shell restore the same job", once(two_deploys)),
-    Fault("upgrade to broken SQL", "it must roll back", broken_sql, pending="a failed upgrade does not roll back yet"),
+    Fault("upgrade to broken SQL", "it must roll back", broken_sql),
     Fault("clock backwards", "events whose Kafka and pickup times run backwards", once(events.backwards)),
     Fault("producer killed", "a generator dies in mid-batch, and the same trips are sent again", once(events.sent_again)),
     Fault("checkpoints deleted", "every checkpoint file is gone, the jobs run on", once(checkpoints_deleted)),

@@ -67,6 +67,10 @@ class Outcome:
         return self.recovery_s is not None and not (self.lost or self.doubled or self.altered)
 
 
+class NotStruck(Exception):
+    """What was to go wrong did not come about; the message says why."""
+
+
 class Engine:
     """Strikes one fault after the other on a stage, under a load of `rate` events/s."""
 
@@ -84,10 +88,17 @@ class Engine:
         return Load(self.stage.platform.logs / "chaos-load.log", self._seeds, self.rate)
 
     def run(self, name: str, faults: Sequence[Fault]) -> Outcome:
-        """Strike the faults in a row, the next before the last one is over; then drain and judge."""
+        """Strike the faults in a row, the next before the last one is over; then drain and judge.
+
+        :raises NotStruck: one of them could not be
+        """
         self.progress.done(f"{name} ...")
         with self.load():
-            recovery_s = self.strike(faults)
+            try:
+                recovery_s = self.strike(faults)
+            except Exception as error:
+                self._rescue()
+                raise NotStruck(f"{type(error).__name__}: {error}") from error
         verdict = self.drain_and_judge()
         outcome = Outcome(name, recovery_s, self._in_flight, verdict.lost, verdict.doubled, verdict.altered)
         self.progress.done(str(outcome))

@@ -43,9 +43,13 @@ class Stage:
         self.supervisor = Supervisor(platform)
         self.parts = {part.name: part for part in parts(platform)}
         self.flink = FlinkRestHook()
-        #: When the newest process was killed (`time.monotonic`): what follows in the strike is part of the recovery.
+        #: When the newest fault struck (`time.monotonic`): what follows in its strike is part of the recovery.
         self.struck_at: float | None = None
         self._upgrades = 0
+
+    def mark(self) -> None:
+        """The fault strikes now."""
+        self.struck_at = time.monotonic()
 
     def ledger(self) -> Ledger:
         return self.job.ledger()
@@ -66,7 +70,7 @@ class Stage:
         """End the parts' processes as the kernel does when memory is short: at once, untold, their children left alone."""
         for pid in [self.supervisor.info()[name]["pid"] for name in names]:
             psutil.Process(pid).kill()
-        self.struck_at = time.monotonic()
+        self.mark()
 
     def kill_everything(self) -> None:
         """What a power cut leaves of the processes: the supervisor first, so that it starts nothing meanwhile."""
@@ -74,7 +78,7 @@ class Stage:
         for process in processes:
             if process.is_running():
                 process.kill()
-        self.struck_at = time.monotonic()
+        self.mark()
         supervision.await_end(processes, SEEN_LIMIT_S)
 
     @contextmanager
@@ -141,7 +145,7 @@ class Stage:
         """Kill -9 whatever comes up with these words in its command line."""
         for process in wait_until(lambda: self.processes(*words), f"a process with {words}", SEEN_LIMIT_S):
             process.kill()
-        self.struck_at = time.monotonic()
+        self.mark()
 
     def await_flink(self, what: str, seen: Callable[[], Any]) -> None:
         """Wait, looking often, until something is seen in the JobManager."""
