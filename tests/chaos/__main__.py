@@ -25,7 +25,7 @@ from chaos.proxy import Proxy
 from chaos.stage import Stage
 from local import config
 from local.config import ROOT
-from local.main_job import MainJob, see_the_platform
+from local.main_job import MainJob
 from local.progress import Progress
 
 PORT_BASE = os.environ.get("PORT_BASE", "29000")
@@ -81,9 +81,8 @@ def stage_of_its_own() -> Iterator[Stage]:
             stack.enter_context(small_disk(platform.home / name, size))
         stack.callback(checkout.verb, "down")
         print(checkout.verb("up"), flush=True)
-        see_the_platform(platform)
-        os.environ["AIRFLOW_VAR_HEALTH_THRESHOLDS"] = thresholds
         job = MainJob(platform, Progress())
+        os.environ["AIRFLOW_VAR_HEALTH_THRESHOLDS"] = thresholds
         job.deploy()
         yield Stage(platform, checkout, job, proxy)
 

@@ -195,6 +195,14 @@ def full(name: str) -> Fault:
     return Fault(f"disk full: {name}", what, lambda stage: filled(stage.folder(name)), HANG_S, impossible)
 
 
+@contextmanager
+def postgres_without_its_files(stage: Stage) -> Iterator[None]:
+    """It fails at once whenever it is started, until its files are back."""
+    with blocked(stage.folder("postgres")):
+        stage.kill("postgres")
+        yield
+
+
 def checkpoints_deleted(stage: Stage) -> None:
     shutil.rmtree(stage.folder("flink/checkpoints"))
 
@@ -230,6 +238,8 @@ CATALOGUE = [
     full("kafka"),
     Fault("warehouse blocked", f"no data file of Bronze can be written or read for {HANG_S} s",
           lambda stage: blocked(stage.folder("warehouse/bronze/raw_trips")), HANG_S),
+    Fault("postgres without its files", f"it is killed, and cannot be started for {2 * HANG_S} s",
+          postgres_without_its_files, 2 * HANG_S),
     Fault("checkpoints blocked", f"no checkpoint can be written for {HANG_S} s",
           lambda stage: blocked(stage.folder("flink/checkpoints")), HANG_S),
     Fault("two deploys at once", "the DAG and a shell restore the same job", once(two_deploys)),
@@ -237,6 +247,6 @@ CATALOGUE = [
     Fault("clock backwards", "events whose Kafka and pickup times run backwards", once(events.backwards)),
     Fault("producer killed", "a generator dies in mid-batch, and the same trips are sent again", once(events.sent_again)),
     Fault("checkpoints deleted", "every checkpoint file is gone, the jobs run on", once(checkpoints_deleted)),
-    Fault("checkpoints deleted, flink-taskmanager killed", "there is nothing to restore from",
+    Fault("checkpoints deleted; flink-taskmanager killed", "there is nothing to restore from",
           once(checkpoints_deleted_then_killed)),
 ]  # fmt: skip
