@@ -15,13 +15,13 @@ from pathlib import Path
 
 from checkout import Checkout
 
-from chaos import report
 from chaos.catalogue import CATALOGUE
 from chaos.disk import small_disk
-from chaos.engine import Engine, NotStruck
+from chaos.engine import Engine, Fault, NotStruck
 from chaos.judge import Judge
 from chaos.load import RATE
 from chaos.proxy import Proxy
+from chaos.report import Report
 from chaos.stage import Stage
 from local import config
 from local.config import ROOT
@@ -37,31 +37,37 @@ def main() -> int:
     """Run the suite; 0 when every fault was mended without a hand and no row was harmed."""
     arguments = _arguments()
     deadline = time.monotonic() + arguments.minutes * 60
+    missed = False
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by SIGTERM"))  # in good order: the platform goes down
+    report = Report(ROOT / ".local" / "chaos.json", CATALOGUE, arguments.seed, arguments.rate)
     with stage_of_its_own() as stage:
         engine = Engine(stage, Judge(stage.job.topic), arguments.seed, arguments.rate)
-        chosen = [f for f in CATALOGUE if not arguments.faults or any(word in f.name for word in arguments.faults)]
-        left_out = {f.name: why for f in chosen if (why := f.pending or f.impossible(stage))}
-        struck = [f for f in chosen if f.name not in left_out]
-        plan = [(fault.name, [fault]) for fault in struck]
-        dice = random.Random(arguments.seed)
-        for number in range(1, arguments.sequences + 1):
-            sequence = dice.sample([f for f in struck if not f.alone], SEQUENCE_LENGTH)
-            plan.append((f"sequence {number}: {', '.join(fault.name for fault in sequence)}", sequence))
-        outcomes = []
-        for name, faults in plan:
-            if time.monotonic() > deadline:
-                left_out[name] = f"the {arguments.minutes} minutes of the suite were over"
-                continue
-            try:
-                outcomes.append(engine.run(name, faults))
-            except NotStruck as error:
-                left_out[name] = str(error)
-            report.write_json(ROOT / ".local" / "chaos.json", outcomes)
-        report.show(outcomes, left_out)
-        if not arguments.faults:
-            report.write_page(outcomes, {fault.name: fault.what for fault in CATALOGUE}, left_out, arguments.seed)
-    return 0 if all(outcome.good for outcome in outcomes) else 1
+        for name, faults in plan(arguments):
+            if why := next((reason for fault in faults if (reason := fault.pending or fault.impossible(stage))), None):
+                report.left_out[name] = why
+            elif time.monotonic() > deadline:
+                report.left_out[name] = f"the {arguments.minutes:g} minutes of the suite were over"
+            else:
+                try:
+                    report.add(engine.run(name, faults))
+                except NotStruck as error:
+                    report.left_out[name] = str(error)
+                    missed = True
+    report.show()
+    if not arguments.faults:
+        report.write_page(ROOT / "docs" / "chaos.md")
+    return 0 if all(outcome.good for outcome in report.outcomes) and not missed else 1
+
+
+def plan(arguments: argparse.Namespace) -> Iterator[tuple[str, list[Fault]]]:
+    """Each chosen fault alone, then random sequences of those that can be struck while another one lasts."""
+    chosen = [f for f in CATALOGUE if not arguments.faults or any(word in f.name for word in arguments.faults)]
+    for fault in chosen:
+        yield fault.name, [fault]
+    dice = random.Random(arguments.seed)
+    for number in range(1, arguments.sequences + 1):
+        faults = dice.sample([fault for fault in chosen if fault.combines], SEQUENCE_LENGTH)
+        yield f"sequence {number}: {', '.join(fault.name for fault in faults)}", faults
 
 
 @contextmanager

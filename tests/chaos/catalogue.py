@@ -36,12 +36,13 @@ def once(action: Callable[[Stage], object]) -> Strike:
 
 
 def killed(name: str) -> Fault:
-    return Fault(f"kill -9 {name}", "the process is gone at once", once(lambda stage: stage.kill(name)))
+    what = "the process is gone at once"
+    return Fault(f"kill -9 {name}", what, once(lambda stage: stage.kill(name)), combines=True)
 
 
 def hung(name: str) -> Fault:
     what = f"the process hangs for {HANG_S} s (SIGSTOP, SIGCONT)"
-    return Fault(f"SIGSTOP {name}", what, lambda stage: stage.stopped(name), HANG_S)
+    return Fault(f"SIGSTOP {name}", what, lambda stage: stage.stopped(name), HANG_S, combines=True)
 
 
 def power_loss(stage: Stage) -> None:
@@ -219,7 +220,7 @@ CATALOGUE = [
     Fault("nothing", "the measure of the others: how long new rows take to Silver", once(lambda stage: None)),
     *(killed(name) for name in ALL_PARTS),
     *(hung(name) for name in ALL_PARTS),
-    Fault("power loss", "kill -9 of every process at once, the supervisor too; then `make up`", once(power_loss)),
+    Fault("power loss", "kill -9 of every process at once, the supervisor too; then `make up`", once(power_loss), goal_s=90),
     Fault("commit answer lost", "the catalog commits, the connection breaks before it says so", once(commit_answer_lost)),
     Fault("kill -9 flink-taskmanager at commit", "the writer dies while its commit is applied", once(killed_at_commit)),
     Fault("kill -9 flink-taskmanager at savepoint", "an upgrade loses its TaskManager while the savepoint is taken",
@@ -231,9 +232,9 @@ CATALOGUE = [
     Fault("kill -9 of a deploy task", "the process of `deploy_bronze`", once(task_killed("flink_jobs", "deploy_bronze"))),
     Fault("kill -9 of dbt", "while it builds Gold", once(task_killed(PIPELINE, "gold.dbt_build", "dbt", "build"))),
     Fault("kill -9 of publish", "the process of `publish`", once(task_killed(PIPELINE, "publish"))),
-    Fault("catalog cut", f"no byte passes between platform and catalog for {HANG_S} s", catalog_cut, HANG_S),
-    Fault("catalog slow", "each portion of bytes takes 0.3 s", catalog_slow, HANG_S),
-    Fault("catalog refuses", f"connections are reset and refused for {HANG_S} s", catalog_refuses, HANG_S),
+    Fault("catalog cut", f"no byte passes between platform and catalog for {HANG_S} s", catalog_cut, HANG_S, combines=True),
+    Fault("catalog slow", "each portion of bytes takes 0.3 s", catalog_slow, HANG_S, combines=True),
+    Fault("catalog refuses", f"connections are reset and refused for {HANG_S} s", catalog_refuses, HANG_S, combines=True),
     full("warehouse"),
     full("kafka"),
     Fault("warehouse blocked", f"no data file of Bronze can be written or read for {HANG_S} s",

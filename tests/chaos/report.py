@@ -4,68 +4,88 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Iterable
+from dataclasses import asdict, fields
 from pathlib import Path
 
 import psutil
 from rich.console import Console
 from rich.table import Table
 
-from chaos.engine import Outcome
-from chaos.load import RATE
-from local.config import ROOT
+from chaos.engine import Fault, Outcome
 
-PAGE = ROOT / "docs" / "chaos.md"
-COLUMNS = ("fault", "recovery_s", "rows_in_flight", "lost", "doubled", "altered")
-IN_A_ROW = "the next before the last is over"
-NOT_BY_ITSELF = "not by itself"
+COLUMNS = [field.name for field in fields(Outcome)]
+PAGE = """# Chaos: what breaks, and what comes of the rows
 
+Written by `make chaos SEED={seed}` on {machine}. Each fault is struck on the real platform under {rate:,} events/s. Then the
+load ends, everything in flight arrives, and every event is looked for by its partition and offset in each layer.
 
-def write_json(file: Path, outcomes: Sequence[Outcome]) -> None:
-    """A list of objects, one a fault, after each fault anew: what was measured outlives a suite that is interrupted."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps([asdict(outcome) for outcome in outcomes], indent=2) + "\n")
-
-
-def show(outcomes: Sequence[Outcome], left_out: dict[str, str]) -> None:
-    """Print the table, and what was not struck and why."""
-    table = Table(*COLUMNS)
-    for outcome in outcomes:
-        table.add_row(*_cells(outcome), style=None if outcome.good else "red")
-    console = Console(highlight=False, width=None if os.isatty(1) else 140)
-    console.print(table)
-    for name, why in left_out.items():
-        console.print(f"not struck: {name}: {why}")
-
-
-def write_page(outcomes: Sequence[Outcome], what: dict[str, str], left_out: dict[str, str], seed: int) -> None:
-    """docs/chaos.md from the outcomes."""
-    machine = f"{os.cpu_count()} cores, {psutil.virtual_memory().total / 2**30:.0f} GB"
-    row = "| {} | {} |".format
-    rows = [row(" | ".join(_cells(outcome)), what.get(outcome.fault, IN_A_ROW)) for outcome in outcomes]
-    skipped = "".join(f"- **{name}**: {why}\n" for name, why in left_out.items())
-    PAGE.parent.mkdir(exist_ok=True)
-    PAGE.write_text(
-        f"""# Chaos: what breaks, and what comes of the rows
-
-Written by `make chaos SEED={seed}` on {machine}. Each fault is struck on the real platform under {RATE:,} events/s. Then
-the load ends, everything in flight arrives, and every event is looked for by its partition and offset in each layer.
-
-- `recovery_s`: from the end of the fault until every part and both streaming jobs were healthy and new rows reached Silver.
-  The row `nothing` is the measure: with checkpoints every 10 s, new rows take that long anyway.
+- `recovery_s`: from the end of the fault until every part and both streaming jobs were healthy and new rows reached Silver
+  (bold: later than the goal). The row `nothing` is the measure: with a checkpoint every 10 s, new rows take that long anyway.
 - `rows_in_flight`: the most events that Kafka held and Silver did not.
 - `lost`, `doubled`, `altered`: rows that are missing, are there too often, or have other values than were sent.
 
-| {" | ".join(COLUMNS)} | what is done |
+| {columns} | what is done |
 |---|---:|---:|---:|---:|---:|---|
-{chr(10).join(rows)}
+{rows}
+"""
 
-{"Not struck:" + chr(10) + chr(10) + skipped if skipped else ""}"""
-    )
+
+class Report:
+    """Outcomes as they come; what was measured outlives a suite that is interrupted.
+
+    :param file: for the JSON, a list of one object a fault
+    """
+
+    def __init__(self, file: Path, faults: Iterable[Fault], seed: int, rate: int) -> None:
+        self.outcomes: list[Outcome] = []
+        #: What was not struck -> why.
+        self.left_out: dict[str, str] = {}
+        self._file = file
+        self._faults = {fault.name: fault for fault in faults}
+        self._seed = seed
+        self._rate = rate
+        self._machine = f"{os.cpu_count()} cores, {psutil.virtual_memory().total / 2**30:.0f} GB, load {os.getloadavg()[0]:.1f} before"
+
+    def add(self, outcome: Outcome) -> None:
+        """Keep one outcome, and write the JSON anew."""
+        self.outcomes.append(outcome)
+        self._file.parent.mkdir(parents=True, exist_ok=True)
+        self._file.write_text(json.dumps([asdict(outcome) for outcome in self.outcomes], indent=2) + "\n")
+
+    def show(self) -> None:
+        """Print the table, and what was not struck and why."""
+        table = Table(*COLUMNS)
+        for outcome in self.outcomes:
+            style = "red" if not outcome.good else "yellow" if self._is_late(outcome) else None
+            table.add_row(*_cells(outcome), style=style)
+        console = Console(highlight=False, width=None if os.isatty(1) else 140)
+        console.print(table, f"The same as JSON: {self._file}", sep="\n")
+        for name, why in self.left_out.items():
+            console.print(f"not struck: {name}: {why}")
+
+    def write_page(self, page: Path) -> None:
+        """The page in docs/."""
+        page.parent.mkdir(exist_ok=True)
+        rows = [self._row(outcome) for outcome in self.outcomes]
+        rows += [f"| {name} | not struck | | | | | {why.splitlines()[0]} |" for name, why in self.left_out.items()]
+        columns = " | ".join(COLUMNS)
+        page.write_text(
+            PAGE.format(seed=self._seed, machine=self._machine, rate=self._rate, columns=columns, rows="\n".join(rows))
+        )
+
+    def _row(self, outcome: Outcome) -> str:
+        name, recovery, *counts = _cells(outcome)
+        what = self._faults[name].what if name in self._faults else "each before the last one is over"
+        recovery = f"**{recovery}**" if self._is_late(outcome) else recovery
+        return f"| {' | '.join([name, recovery, *counts, what])} |"
+
+    def _is_late(self, outcome: Outcome) -> bool:
+        goal_s = self._faults[outcome.fault].goal_s if outcome.fault in self._faults else float("inf")
+        return outcome.recovery_s is None or outcome.recovery_s > goal_s
 
 
 def _cells(outcome: Outcome) -> list[str]:
-    recovery = NOT_BY_ITSELF if outcome.recovery_s is None else f"{outcome.recovery_s:.1f}"
+    recovery = "not by itself" if outcome.recovery_s is None else f"{outcome.recovery_s:.1f}"
     counts = (outcome.rows_in_flight, outcome.lost, outcome.doubled, outcome.altered)
     return [outcome.fault, recovery, *(f"{count:,}" for count in counts)]

@@ -68,7 +68,7 @@ class Stage:
 
     def kill(self, *names: str) -> None:
         """End the parts' processes as the kernel does when memory is short: at once, untold, their children left alone."""
-        for pid in [self.supervisor.info()[name]["pid"] for name in names]:
+        for pid in [self._pid(name) for name in names]:
             psutil.Process(pid).kill()
         self.mark()
 
@@ -84,7 +84,7 @@ class Stage:
     @contextmanager
     def stopped(self, name: str) -> Iterator[None]:
         """The part with all its children, held by SIGSTOP."""
-        processes = supervision.family(self.supervisor.info()[name]["pid"])
+        processes = supervision.family(self._pid(name))
         for process in processes:
             process.send_signal(signal.SIGSTOP)
         try:
@@ -146,6 +146,10 @@ class Stage:
         for process in wait_until(lambda: self.processes(*words), f"a process with {words}", SEEN_LIMIT_S):
             process.kill()
         self.mark()
+
+    def _pid(self, name: str) -> int:
+        """Of the part's process, once it has one."""
+        return wait_until(lambda: self.supervisor.info()[name]["pid"], f"a process of {name}", SEEN_LIMIT_S)
 
     def await_flink(self, what: str, seen: Callable[[], Any]) -> None:
         """Wait, looking often, until something is seen in the JobManager."""
