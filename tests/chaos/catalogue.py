@@ -20,8 +20,8 @@ ALL_PARTS = ("kafka", "flink-jobmanager", "flink-taskmanager", "flink-sql-gatewa
              "airflow-scheduler", "airflow-triggerer", "airflow-dag-processor", "airflow-api-server")  # fmt: skip
 PIPELINE = "nyc_taxi_pipeline"
 # Both are planned alike; the broken one fails with the first row.
-GOOD_LINE = "    CURRENT_TIMESTAMP,\n"
-BROKEN_LINE = "    CURRENT_TIMESTAMP + INTERVAL '1' DAY * (1 / (kafka_partition - kafka_partition)),\n"
+GOOD_LINE = "    kafka_partition,\n"
+BROKEN_LINE = "    kafka_partition + 1 / (kafka_partition - kafka_partition),\n"
 Strike = Callable[[Stage], AbstractContextManager]
 
 

@@ -45,7 +45,8 @@ class Report:
         self._faults = {fault.name: fault for fault in faults}
         self._seed = seed
         self._rate = rate
-        self._machine = f"{os.cpu_count()} cores, {psutil.virtual_memory().total / 2**30:.0f} GB, load {os.getloadavg()[0]:.1f} before"
+        memory = f"{psutil.virtual_memory().total / 2**30:.0f} GB"
+        self._machine = f"{os.cpu_count()} cores, {memory}, load {os.getloadavg()[0]:.1f} before"
 
     def add(self, outcome: Outcome) -> None:
         """Keep one outcome, and write the JSON anew."""

@@ -53,6 +53,7 @@ def db():
         ("UPDATE rejected_events SET kafka_offset = 0", Verdict(1, 1, 0)),  # counts alone would not show it
         ("UPDATE raw_trips SET \"DOLocationID\" = '2' WHERE kafka_offset = 2", Verdict(0, 0, 1)),
         ('UPDATE raw_trips SET "DOLocationID" = NULL WHERE kafka_offset = 2', Verdict(0, 0, 1)),
+        ("UPDATE cleaned_trips SET total_amount = NULL WHERE kafka_offset = 1", Verdict(0, 0, 1)),
         ("UPDATE cleaned_trips SET fare_amount = 12.51 WHERE kafka_offset = 1", Verdict(0, 0, 1)),
     ],
 )
