@@ -1,4 +1,4 @@
-"""A few faults of the chaos suite in a row, under its full load: all of them are struck by `make chaos`."""
+"""A few faults of the chaos suite in a row: all of them are struck, under its full load, by `make chaos`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from chaos.engine import Engine
 from chaos.judge import Judge, Verdict
 from chaos.stage import Stage
 
-SEED = 5
+SEED, RATE = 5, 500
 FAULTS = ("kill -9 flink-taskmanager", "kill -9 kafka", "kill -9 postgres", "commit answer lost")
 
 
@@ -16,7 +16,7 @@ FAULTS = ("kill -9 flink-taskmanager", "kill -9 kafka", "kill -9 postgres", "com
 def test_each_is_mended_without_a_hand_and_no_row_is_harmed(platform, copy, main_job, proxy, monkeypatch):
     monkeypatch.setenv("AIRFLOW_VAR_HEALTH_THRESHOLDS", copy.tolerate_restarts())
     faults = {fault.name: fault for fault in CATALOGUE}
-    engine = Engine(Stage(platform, copy, main_job, proxy), Judge(main_job.topic), SEED)
+    engine = Engine(Stage(platform, copy, main_job, proxy), Judge(main_job.topic), SEED, RATE)
 
     with engine.load():
         recovery_s = {name: engine.strike([faults[name]]) for name in FAULTS}
