@@ -42,18 +42,17 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from airflow.sdk import DAG, Asset, AssetOrTimeSchedule, AssetWatcher, CronTriggerTimetable, Param, Variable, task
+from airflow.sdk import DAG, AssetOrTimeSchedule, CronTriggerTimetable, Param, Variable, task
 from airflow.sdk.exceptions import AirflowException
 
+from lakehouse.assets import FLINK_JOB_GONE
 from lakehouse.dag_policy import Tag, dag_args, default_args
+from lakehouse.jobs.declared import JOBS
 from lakehouse.jobs.job import Action
 from lakehouse.operators.flink import FlinkClusterSensor, FlinkJobOperator, FlinkSqlOperator
-from lakehouse.triggers.flink import FlinkJobGoneTrigger
 
 INCLUDE = Path(__file__).parents[1] / "include"
 TOPIC_PARTITIONS = 3
-JOBS = ["bronze", "silver"]
-JOB_GONE = Asset("flink_job_gone", watchers=[AssetWatcher("flink_job_gone", FlinkJobGoneTrigger(JOBS))])
 ASKED = {
     "action": "{{ params.action if params.job in ('all', task.job) else 'reconcile' }}",
     "state_path": "{{ params.state_path or '' if params.job in ('all', task.job) else '' }}",
@@ -61,7 +60,9 @@ ASKED = {
 
 with DAG(
     "flink_jobs",
-    schedule=AssetOrTimeSchedule(timetable=CronTriggerTimetable("*/5 * * * *", timezone="UTC"), assets=[JOB_GONE]),
+    schedule=AssetOrTimeSchedule(
+        timetable=CronTriggerTimetable("*/5 * * * *", timezone="UTC"), assets=[FLINK_JOB_GONE]
+    ),
     start_date=datetime(2024, 1, 1),
     template_searchpath=str(INCLUDE / "sql"),
     default_args=default_args(retries=1, retry_delay=timedelta(seconds=30), execution_timeout=timedelta(minutes=10)),
@@ -105,16 +106,8 @@ with DAG(
         return [job.as_dict() for job in jobs]
 
     create_tables = FlinkSqlOperator(task_id="create_tables", sql="00-init.sql")
-    deploy_bronze = FlinkJobOperator(
-        task_id="deploy_bronze",
-        job="bronze",
-        sql=["00-init.sql", "05-bronze.sql"],
-        kafka_sources={"trip_events": "bronze.raw_trips", "trip_payloads": "bronze.rejected_events"},
-        **ASKED,
-    )
-    deploy_silver = FlinkJobOperator(
-        task_id="deploy_silver", job="silver", sql=["00-init.sql", "06-silver.sql"], **ASKED
-    )
+    deploy_bronze = FlinkJobOperator(task_id="deploy_bronze", job="bronze", **ASKED)
+    deploy_silver = FlinkJobOperator(task_id="deploy_silver", job="silver", **ASKED)
 
     wait_for_cluster >> [create_topic(), register_contract(), create_tables] >> deploy_bronze
     create_tables >> deploy_silver

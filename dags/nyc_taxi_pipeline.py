@@ -14,6 +14,10 @@ Every 10 minutes: is the streaming side healthy, then **one `dbt build`**, shown
 
 **By hand**: trigger it in the UI, or `airflow dags test nyc_taxi_pipeline`.
 
+| param | says |
+|---|---|
+| `full_refresh` | build all of Gold anew; happens by itself after a replay put another table in Silver's place |
+
 **When a model is red**: its log holds dbt's message. Mend the model or the data, then clear **`prepare` with its downstream
 tasks**: the run starts over from the published file, with one dbt process.
 """
@@ -23,9 +27,10 @@ from __future__ import annotations
 from dataclasses import asdict
 from datetime import datetime, timedelta
 
-from airflow.sdk import DAG, get_current_context, task
+from airflow.sdk import DAG, AssetOrTimeSchedule, DeltaTriggerTimetable, Param, get_current_context, task
 from airflow.sdk.exceptions import AirflowSkipException
 
+from lakehouse.assets import SILVER_REPLACED
 from lakehouse.dag_policy import Tag, dag_args, default_args
 from lakehouse.gold_tasks import gold_task_group
 from lakehouse.notifiers.alert import AlertNotifier
@@ -37,9 +42,10 @@ ENV = {
 
 with DAG(
     "nyc_taxi_pipeline",
-    schedule=timedelta(minutes=10),
+    schedule=AssetOrTimeSchedule(timetable=DeltaTriggerTimetable(timedelta(minutes=10)), assets=[SILVER_REPLACED]),
     start_date=datetime(2024, 1, 1),
     default_args=default_args(),
+    params={"full_refresh": Param(False, type="boolean", description="Build all of Gold anew instead of what arrived")},
     **dag_args(__doc__, Tag.PIPELINE, Tag.GOLD),
 ):
 
@@ -63,11 +69,11 @@ with DAG(
         return reasons
 
     @task
-    def prepare(run_id: str) -> dict[str, str]:
-        """Pin Silver's version; copy the published Gold file to this run's own."""
+    def prepare(run_id: str, params: dict) -> dict[str, str]:
+        """Pin Silver's version; copy the published Gold file to this run's own, or begin anew."""
         from lakehouse import gold_file
 
-        return gold_file.prepare(run_id)
+        return gold_file.prepare(run_id, params["full_refresh"])
 
     @task(priority_weight=100)  # before the models' tasks, which only show what is done
     def publish(env: dict[str, str]) -> dict[str, int | None]:
@@ -78,7 +84,7 @@ with DAG(
         print(ledger)
         return asdict(ledger)
 
-    prepared = prepare(run_id="{{ run_id }}")
+    prepared = prepare()
     gold = gold_task_group("gold", ENV)
     check_flink_health() >> [alert_flink_down(), prepared]
     prepared >> gold

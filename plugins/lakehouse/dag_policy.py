@@ -20,6 +20,7 @@ class Tag(StrEnum):
     PIPELINE = "pipeline"
     GENERATOR = "generator"
     GOLD = "gold"
+    REPAIR = "repair"
 
 
 def default_args(**overrides: Any) -> dict[str, Any]:

@@ -10,12 +10,16 @@ import hashlib
 import os
 import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from airflow.sdk import Variable
 from airflow.sdk.exceptions import AirflowException, AirflowSkipException
 
 from lakehouse.hooks.iceberg import IcebergCatalogHook, row_count
 from lakehouse.ledger import Ledger, read_ledger
+
+if TYPE_CHECKING:
+    from pyiceberg.table import StaticTable
 
 FILE_NAME = "gold.duckdb"
 KEEP_RUNS = 3
@@ -27,10 +31,12 @@ def published_file() -> Path:
     return Path(Variable.get("gold_dir")) / FILE_NAME
 
 
-def prepare(run_id: str) -> dict[str, str]:
+def prepare(run_id: str, full_refresh: bool = False) -> dict[str, str]:
     """Give the run its own copy of the published file and one version of Silver to read.
 
-    Running it again for the same run starts over. Copies of older runs that never published go, all but the newest few.
+    The run starts with nothing, and so builds everything anew, when that is asked for, or when the published file was
+    built from another table than Silver is now (a replay put one in its place). Running it again for the same run starts
+    over. Copies of older runs that never published go, all but the newest few.
 
     :return: the environment of the run's dbt process
     :raises AirflowSkipException: Silver is empty
@@ -45,7 +51,7 @@ def prepare(run_id: str) -> dict[str, str]:
     work.parent.mkdir(parents=True)
     for old in sorted(runs.iterdir(), key=lambda folder: folder.stat().st_mtime, reverse=True)[KEEP_RUNS:]:
         shutil.rmtree(old, ignore_errors=True)
-    if published.exists():
+    if not full_refresh and published.exists() and _built_from(published) == str(silver.metadata.table_uuid):
         shutil.copyfile(published, work)
     return {"LAKEHOUSE_GOLD_PATH": str(work), "LAKEHOUSE_SILVER_METADATA": silver.metadata_location}
 
@@ -60,7 +66,7 @@ def publish(env: dict[str, str]) -> Ledger:
     work = Path(env["LAKEHOUSE_GOLD_PATH"])
     built = count_trips(work) if work.exists() else count_trips(published_file())
     if work.exists():
-        expected = _silver_rows(env["LAKEHOUSE_SILVER_METADATA"])
+        expected = row_count(_silver_table(env["LAKEHOUSE_SILVER_METADATA"]))
         if built != expected:
             raise AirflowException(
                 f"fct_trips holds {built:,} rows, its version of Silver {expected:,}: not published. Clear `prepare`."
@@ -71,6 +77,7 @@ def publish(env: dict[str, str]) -> Ledger:
             f"The ledger is not balanced, Gold is not published: {'; '.join(ledger.errors)}\n{ledger}"
         )
     if work.exists():
+        _sign(work, _silver_table(env["LAKEHOUSE_SILVER_METADATA"]))
         os.replace(work, published_file())
         shutil.rmtree(work.parent)
     return ledger
@@ -89,7 +96,30 @@ def count_trips(file: Path) -> int:
         return connection.execute("SELECT count(*) FROM fct_trips").fetchone()[0]
 
 
-def _silver_rows(metadata_location: str) -> int:
+def _sign(file: Path, silver: StaticTable) -> None:
+    """Write into a Gold file which version of Silver it was built from: one row, the table `built_from`."""
+    import duckdb
+
+    snapshot = silver.current_snapshot()
+    with duckdb.connect(str(file)) as connection:
+        connection.execute("CREATE OR REPLACE TABLE built_from (silver_table_uuid VARCHAR, silver_snapshot_id BIGINT)")
+        connection.execute(
+            "INSERT INTO built_from VALUES (?, ?)", [str(silver.metadata.table_uuid), snapshot and snapshot.snapshot_id]
+        )
+
+
+def _built_from(file: Path) -> str | None:
+    """UUID of the Silver table that a Gold file was built from; None when it does not say."""
+    import duckdb
+
+    with duckdb.connect(str(file), read_only=True) as connection:
+        try:
+            return connection.execute("SELECT silver_table_uuid FROM built_from").fetchone()[0]
+        except duckdb.CatalogException:
+            return None
+
+
+def _silver_table(metadata_location: str) -> StaticTable:
     from pyiceberg.table import StaticTable
 
-    return row_count(StaticTable.from_metadata(metadata_location))
+    return StaticTable.from_metadata(metadata_location)

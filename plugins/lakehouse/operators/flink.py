@@ -6,8 +6,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.sdk import BaseOperator, BaseSensorOperator, Variable
+from airflow.sdk.exceptions import AirflowSkipException
 
 from lakehouse.hooks.flink import FlinkError, FlinkRestHook, SqlGatewayHook
+from lakehouse.jobs.declared import JOBS
+from lakehouse.jobs.job import Action, FlinkJob
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -52,9 +55,7 @@ class FlinkSqlOperator(BaseOperator):
 class FlinkJobOperator(BaseOperator):
     """Brings a streaming job to what its SQL declares, or does with it what a person asks. Returns what it found and did.
 
-    :param job: the job's name
-    :param sql: scripts or file names, run in this order in one session; the last statement starts the job (templated)
-    :param kafka_sources: Flink table over the topic -> Iceberg table that keeps the partition and offset of each of its rows
+    :param job: name of a job of `lakehouse.jobs.declared`, whose SQL is templated
     :param action: a value of `lakehouse.jobs.job.Action` (templated)
     :param state_path: checkpoint or savepoint to restart from (templated)
     """
@@ -62,37 +63,67 @@ class FlinkJobOperator(BaseOperator):
     template_fields: Sequence[str] = ("sql", "action", "state_path")
     template_ext: Sequence[str] = (".sql",)
 
-    def __init__(
-        self,
-        *,
-        job: str,
-        sql: list[str],
-        kafka_sources: dict[str, str] | None = None,
-        action: str = "reconcile",
-        state_path: str = "",
-        **kwargs: Any,
-    ) -> None:
+    def __init__(self, *, job: str, action: str = Action.RECONCILE, state_path: str = "", **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.job = job
-        self.sql = sql
-        self.kafka_sources = kafka_sources or {}
+        self.sql = list(JOBS[job].sql)
         self.action = action
         self.state_path = state_path
 
-    def execute(self, context: Context) -> dict[str, Any]:
+    def declared(self) -> FlinkJob:
+        """The job as its SQL and the settings declare it."""
         from lakehouse.health import platform_flows
-        from lakehouse.jobs.deployer import JobDeployer
-        from lakehouse.jobs.job import Action, FlinkJob
 
-        topic = Variable.get("taxi_topic")
-        flow = next(flow for flow in platform_flows(topic) if flow.job == self.job)
-        job = FlinkJob(
+        flow = next(flow for flow in platform_flows(Variable.get("taxi_topic")) if flow.job == self.job)
+        return FlinkJob(
             name=self.job,
             script=";\n".join(self.sql),
-            tables=flow.sinks,
+            tables=JOBS[self.job].tables,
             state_dir=Variable.get("flink_state_dir"),
             options=Variable.get("flink_job_options", deserialize_json=True),
-            kafka_sources=self.kafka_sources,
+            kafka_sources=JOBS[self.job].kafka_sources,
             pending=flow.pending,
         )
-        return JobDeployer(job, topic).act(Action(self.action), self.state_path or None).as_dict()
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        from lakehouse.jobs.deployer import JobDeployer
+
+        deployer = JobDeployer(self.declared(), Variable.get("taxi_topic"))
+        return deployer.act(Action(self.action), self.state_path or None).as_dict()
+
+
+class FlinkReplayOperator(FlinkJobOperator):
+    """Starts a job that builds its layer beside the live one, as the run's task `plan` says. Returns Flink's job id.
+
+    :param keep: SQL that first brings along rows of the live tables, or the name of its file (templated)
+    """
+
+    template_fields: Sequence[str] = (*FlinkJobOperator.template_fields, "keep")
+
+    def __init__(self, *, keep: str = "", **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.keep = keep
+
+    def execute(self, context: Context) -> str:
+        from lakehouse.replay.plan import ReplayPlan
+        from lakehouse.replay.rebuild import beside, start
+
+        plan = ReplayPlan(**context["ti"].xcom_pull("plan"))
+        if self.job not in plan.layers:
+            raise AirflowSkipException(f"{self.job} stays as it is")
+        return start(beside(self.declared(), plan), plan, self.keep)
+
+
+class FlinkReplaySensor(BaseSensorOperator):
+    """Waits until the tables of the run's `plan` have almost all rows; the switch waits for the last with the jobs at rest."""
+
+    almost = 50_000  # rows
+
+    def poke(self, context: Context) -> bool:
+        from lakehouse.hooks.kafka import TopicHook
+        from lakehouse.replay.plan import ReplayPlan
+        from lakehouse.replay.rebuild import rows_behind
+
+        behind = rows_behind(ReplayPlan(**context["ti"].xcom_pull("plan")), TopicHook(Variable.get("taxi_topic")))
+        self.log.info("Rows behind: %s", behind)
+        return max(behind.values()) < self.almost

@@ -22,20 +22,23 @@ def build(file: Path, trips: int) -> None:
 
 
 @pytest.fixture
-def published() -> Path:
-    """A Gold file of five trips that readers have."""
-    file = gold_file.published_file()
-    file.parent.mkdir()
-    build(file, 5)
-    return file
-
-
-@pytest.fixture
 def platform(fill, send):
     """Eight events that all became trips."""
     send(TOPIC, 8)
     for table, rows in {"bronze.raw_trips": 8, "silver.cleaned_trips": 8, **dict.fromkeys(OTHER_TABLES, 0)}.items():
         fill(table, rows)
+
+
+@pytest.fixture
+def published(platform, fill) -> Path:
+    """A Gold file that readers have, from when Silver held five trips."""
+    file = gold_file.published_file()
+    file.parent.mkdir()
+    env = gold_file.prepare("the run before")
+    build(Path(env["LAKEHOUSE_GOLD_PATH"]), 8)
+    gold_file.publish(env)
+    build(file, 5)
+    return file
 
 
 def silver_rows(env: dict[str, str]) -> int:
@@ -50,6 +53,22 @@ def test_a_run_gets_a_copy_of_the_published_file(platform, published):
 
 
 def test_the_first_run_starts_with_nothing(platform):
+    assert not Path(gold_file.prepare("run 1")["LAKEHOUSE_GOLD_PATH"]).exists()
+
+
+def test_a_full_refresh_starts_with_nothing(platform, published):
+    assert not Path(gold_file.prepare("run 1", full_refresh=True)["LAKEHOUSE_GOLD_PATH"]).exists()
+
+
+def test_another_table_in_the_place_of_silver_is_read_whole(platform, published, iceberg, fill):
+    iceberg.drop_table("silver.cleaned_trips")
+    fill("silver.cleaned_trips", 8)
+    assert not Path(gold_file.prepare("run 1")["LAKEHOUSE_GOLD_PATH"]).exists()
+
+
+def test_a_file_that_does_not_say_what_it_was_built_from_is_not_built_upon(platform, published):
+    with duckdb.connect(str(published)) as connection:
+        connection.execute("DROP TABLE built_from")
     assert not Path(gold_file.prepare("run 1")["LAKEHOUSE_GOLD_PATH"]).exists()
 
 

@@ -1,0 +1,1 @@
+"""Rebuilding tables beside the live ones, from Bronze or from Kafka, and putting them in their place in one step."""

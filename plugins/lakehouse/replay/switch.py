@@ -1,0 +1,192 @@
+"""The moment of a replay: jobs at rest, the ledger checked on the new tables, then all of them in place at once.
+
+Needs a catalog in a database (`sql`/JDBC): several tables are renamed there in one transaction.
+"""
+
+from __future__ import annotations
+
+import logging
+from contextlib import ExitStack
+from dataclasses import replace
+
+from airflow.sdk import ObjectStoragePath
+from airflow.sdk.exceptions import AirflowException
+
+from lakehouse.hooks.flink import FlinkRestHook
+from lakehouse.hooks.iceberg import IcebergCatalogHook, row_count
+from lakehouse.hooks.kafka import TopicHook
+from lakehouse.jobs import record as records
+from lakehouse.jobs.cluster import RUNNING_LIMIT_S, SAVEPOINT_LIMIT_S
+from lakehouse.jobs.declared import JOBS
+from lakehouse.jobs.job import FlinkJob
+from lakehouse.replay.plan import ReplayPlan
+from lakehouse.waiting import wait_until
+
+log = logging.getLogger(__name__)
+
+CATCH_UP_LIMIT_S = 240  # below the limit of the locks, which whoever deploys the jobs waits for meanwhile
+
+
+class Switch:
+    """Puts the tables of one replay in the place of the live ones."""
+
+    def __init__(self, plan: ReplayPlan, topic: TopicHook, state_dir: str) -> None:
+        self.plan = plan
+        self.topic = topic
+        self.state_dir = state_dir
+        self.flink = FlinkRestHook()
+        self.iceberg = IcebergCatalogHook()
+
+    def run(self) -> dict[str, int]:
+        """Switch, and return the rows of each new table. A second run finds it done.
+
+        The live jobs stop with a savepoint, which stays theirs if the switch does not come about. The jobs that built the
+        new tables end with a savepoint in the folder of the live ones: these go on from it, because it is the only
+        state that fits the new tables.
+
+        :raises AirflowException: the ledger of the new tables is not balanced; nothing was switched
+        """
+        with ExitStack() as locks:
+            for layer in JOBS:
+                locks.enter_context(self.iceberg.lock(f"flink-job:{layer}"))
+            if not self._is_done():
+                self._stop_live()
+                if "bronze" in self.plan.layers:
+                    self._finish_bronze()
+                self._finish_silver()
+                self._swap()
+            for layer in self.plan.layers:
+                # What ran before the switch says nothing about the new tables.
+                remembered = records.load(self.state_dir, layer)
+                records.save(self.state_dir, layer, replace(remembered, proven=None, refused=None))
+        return {name: self._rows(name) for layer in self.plan.layers for name in JOBS[layer].tables}
+
+    def _is_done(self) -> bool:
+        """The swap is one transaction: with the tables gone from where they were built, it has happened."""
+        return not self.iceberg.catalog.table_exists(self.plan.table(JOBS["silver"].tables[0]))
+
+    def _stop_live(self) -> None:
+        for layer in reversed(JOBS):
+            self._stop(layer, layer)
+
+    def _finish_bronze(self) -> None:
+        """Wait until each event up to now is in Bronze exactly once, then end its job."""
+        upto = self.topic.end_offsets()
+        if self.flink.live_run(self.plan.job("bronze")):
+            wait_until(
+                lambda: self._bronze_rows() >= sum(upto.values()),
+                f"rows of {self.plan.namespace('bronze')} to reach {sum(upto.values()):,}",
+                CATCH_UP_LIMIT_S,
+                on_timeout=lambda: f"They are {self._bronze_rows():,}",
+            )
+            wait_until(
+                lambda: not self._unlike(upto),
+                f"each event in {self.plan.namespace('bronze')} once",
+                RUNNING_LIMIT_S,
+                on_timeout=lambda: "; ".join(self._unlike(upto)),
+            )
+            self._stop(self.plan.job("bronze"), "bronze")
+        if unlike := self._unlike(upto):
+            raise AirflowException(f"Nothing was switched: in {self.plan.namespace('bronze')}, {'; '.join(unlike)}")
+
+    def _finish_silver(self) -> None:
+        """Wait until each row of Bronze, where nothing is added any more, is in Silver, then end its job."""
+        bronze = self._rows(self.plan.table("bronze.raw_trips"))
+        if self.flink.live_run(self.plan.job("silver")):
+            wait_until(
+                lambda: self._silver_rows() == bronze,
+                f"rows of {self.plan.namespace('silver')} to be the {bronze:,} of Bronze",
+                CATCH_UP_LIMIT_S,
+                on_timeout=lambda: f"They are {self._silver_rows():,}",
+            )
+            self._stop(self.plan.job("silver"), "silver")
+        if (silver := self._silver_rows()) != bronze:
+            raise AirflowException(
+                f"Nothing was switched: Bronze holds {bronze:,} rows, {self.plan.namespace('silver')} {silver:,}"
+            )
+
+    def _stop(self, job: str, layer: str) -> None:
+        """Stop a job with a savepoint among those of the layer's live job."""
+        if run := self.flink.live_run(job):
+            target = FlinkJob(layer, "", (), self.state_dir).savepoint_dir
+            savepoint = self.flink.stop_with_savepoint(run.job_id, target, SAVEPOINT_LIMIT_S)
+            log.info("Flink job %s: stopped with savepoint %s", job, savepoint)
+            wait_until(lambda: self.flink.live_run(job) is None, f"end of Flink job {job}", RUNNING_LIMIT_S)
+
+    def _unlike(self, upto: dict[int, int]) -> list[str]:
+        """For each partition whose events below an offset are not in Bronze once each: how many are, in words."""
+        import duckdb
+
+        found = {}
+        with duckdb.connect() as connection:
+            scans = []
+            for number, name in enumerate(JOBS["bronze"].tables):
+                columns = ("kafka_partition", "kafka_offset")
+                rows = self.iceberg.table(self.plan.table(name)).scan(selected_fields=columns)
+                connection.register(f"t{number}", rows.to_arrow_batch_reader())
+                scans.append(f"SELECT * FROM t{number}")
+            connection.execute(f"CREATE TEMP TABLE positions AS {' UNION ALL '.join(scans)}")
+            count = "SELECT count(*), count(DISTINCT kafka_offset) FROM positions"
+            for partition, offset in upto.items():
+                rows = connection.execute(f"{count} WHERE kafka_partition = {partition} AND kafka_offset < {offset}")
+                found[partition] = rows.fetchone()
+        return [
+            f"partition {partition} has {rows:,} rows of {distinct:,} events instead of {upto[partition]:,}"
+            for partition, (rows, distinct) in found.items()
+            if not rows == distinct == upto[partition]
+        ]
+
+    def _swap(self) -> None:
+        """In one transaction of the catalog: live tables step aside, and the new ones take their names."""
+        from pyiceberg.catalog.sql import IcebergTables
+        from sqlalchemy import update
+        from sqlalchemy.orm import Session
+
+        catalog = self.iceberg.catalog
+        for layer in self.plan.layers:
+            self._drop(aside(layer))
+            catalog.create_namespace_if_not_exists(aside(layer))
+        with Session(catalog.engine) as session, session.begin():
+            for layer in self.plan.layers:
+                for old, new in ((layer, aside(layer)), (self.plan.namespace(layer), layer)):
+                    where = (IcebergTables.catalog_name == catalog.name, IcebergTables.table_namespace == old)
+                    session.execute(update(IcebergTables).where(*where).values(table_namespace=new))
+
+    def abandon(self) -> None:
+        """End what was being built and remove it; the live tables and the states of their jobs stay as they are."""
+        for layer in self.plan.layers:
+            job = self.plan.job(layer)
+            if run := self.flink.live_run(job):
+                self.flink.cancel(run.job_id)
+                wait_until(lambda job=job: self.flink.live_run(job) is None, f"end of Flink job {job}", RUNNING_LIMIT_S)
+        self.clean_up()
+
+    def clean_up(self) -> None:
+        """Remove what is left of the building: its namespaces, and the checkpoints of its jobs."""
+        for layer in self.plan.layers:
+            self._drop(self.plan.namespace(layer))
+            if self.iceberg.catalog.namespace_exists(self.plan.namespace(layer)):
+                self.iceberg.catalog.drop_namespace(self.plan.namespace(layer))
+            checkpoints = ObjectStoragePath(FlinkJob(self.plan.job(layer), "", (), self.state_dir).checkpoint_dir)
+            if checkpoints.exists():
+                checkpoints.rmdir(recursive=True)
+
+    def _drop(self, namespace: str) -> None:
+        catalog = self.iceberg.catalog
+        if catalog.namespace_exists(namespace):
+            for table in catalog.list_tables(namespace):
+                catalog.purge_table(table)
+
+    def _rows(self, name: str) -> int:
+        return row_count(self.iceberg.table(name))
+
+    def _bronze_rows(self) -> int:
+        return sum(self._rows(self.plan.table(name)) for name in JOBS["bronze"].tables)
+
+    def _silver_rows(self) -> int:
+        return sum(self._rows(self.plan.table(name)) for name in JOBS["silver"].tables)
+
+
+def aside(layer: str) -> str:
+    """Namespace in which the tables that a replay replaced stay until the next replay."""
+    return f"{layer}_before_replay"
