@@ -92,12 +92,12 @@ def killed_during_upgrade(*names: str) -> Callable[[Stage], None]:
     return strike
 
 
-def task_killed(dag_id: str, task_id: str, *command: str) -> Callable[[Stage], None]:
+def task_killed(dag_id: str, task_id: str, *command: str, **conf: object) -> Callable[[Stage], None]:
     """The process that does a task's work: Airflow's own, or the one that has these words in its command line."""
 
     def strike(stage: Stage) -> None:
         stage.at_rest(dag_id)
-        run = stage.job.api.trigger(dag_id, {})
+        run = stage.job.api.trigger(dag_id, conf)
         instance = stage.await_task(dag_id, run, task_id)
         stage.kill_processes(*(command or [f"airflow worker -- {instance}"]))
 
@@ -236,6 +236,10 @@ CATALOGUE = [
     Fault("kill -9 of a deploy task", "the process of `deploy_bronze`", once(task_killed("flink_jobs", "deploy_bronze"))),
     Fault("kill -9 of dbt", "while it builds Gold", once(task_killed(PIPELINE, "gold.dbt_build", "dbt", "build"))),
     Fault("kill -9 of publish", "the process of `publish`", once(task_killed(PIPELINE, "publish"))),
+    Fault("kill -9 of replay at rebuild", "the process of `rebuild_silver`",
+          once(task_killed("taxi_replay", "rebuild_silver", dry_run=False))),
+    Fault("kill -9 of replay at switch", "the process of `switch`",
+          once(task_killed("taxi_replay", "switch", dry_run=False))),
     Fault("catalog cut", f"no byte passes between platform and catalog for {HANG_S} s", catalog_cut, HANG_S, combines=True),
     Fault("catalog slow", "each portion of bytes takes 0.3 s", catalog_slow, HANG_S, combines=True),
     Fault("catalog refuses", f"connections are reset and refused for {HANG_S} s", catalog_refuses, HANG_S, combines=True),

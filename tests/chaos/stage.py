@@ -25,6 +25,7 @@ from local.parts import parts
 from local.supervision import Supervisor
 
 SEEN_LIMIT_S = 120
+TASK_LIMIT_S = 600
 OPTIONS = "variables/flink_job_options"
 
 
@@ -116,7 +117,7 @@ class Stage:
 
     def at_rest(self, dag_id: str) -> None:
         """Wait until no run of the DAG is under way."""
-        wait_until(lambda: self.job.api.active_run(dag_id) is None, f"{dag_id} to be at rest", SEEN_LIMIT_S * 3)
+        wait_until(lambda: self.job.api.active_run(dag_id) is None, f"{dag_id} to be at rest", TASK_LIMIT_S)
 
     def await_task(self, dag_id: str, run_id: str, task_id: str) -> str:
         """Wait until a task of the run is at work; the id of its instance."""
@@ -127,7 +128,7 @@ class Stage:
                 raise RuntimeError(f"{dag_id}.{task_id} of {run_id} is {task['state']}: it was not seen at work")
             return task["id"] if task["state"] == "running" else None
 
-        return wait_until(running, f"{dag_id}.{task_id} to run", SEEN_LIMIT_S)
+        return wait_until(running, f"{dag_id}.{task_id} to run", TASK_LIMIT_S)
 
     def processes(self, *words: str) -> list[psutil.Process]:
         """Processes of the platform whose command line holds all of the words."""
