@@ -60,13 +60,12 @@ class Checkout:
         """Give fields of a connection other values in the copy's settings, as somebody does who moves a part."""
         self._edit("connections", "conn_id", conn_id, {f"conn_{name}": value for name, value in fields.items()})
 
-    def tolerate_restarts(self) -> str:
-        """Restarts of a job are what is provoked: they do not make it unhealthy afterwards. The thresholds as JSON."""
+    def change_variable(self, name: str, **changes: Any) -> str:
+        """Give entries of a variable that is a mapping other values in the copy's settings; returns all of it as JSON."""
         declared = yaml.safe_load(self._settings.read_text())["airflow"]["variables"]
-        thresholds = next(v["variable_value"] for v in declared if v["variable_name"] == "health_thresholds")
-        thresholds |= {"restarts": 1_000}
-        self._edit("variables", "variable_name", "health_thresholds", {"variable_value": thresholds})
-        return json.dumps(thresholds)
+        value = next(v["variable_value"] for v in declared if v["variable_name"] == name) | changes
+        self._edit("variables", "variable_name", name, {"variable_value": value})
+        return json.dumps(value)
 
     def _edit(self, kind: str, key: str, name: str, changes: dict[str, Any]) -> None:
         settings = yaml.safe_load(self._settings.read_text())

@@ -22,7 +22,7 @@ from chaos.judge import Judge
 from chaos.load import RATE
 from chaos.proxy import Proxy
 from chaos.report import Report
-from chaos.stage import Stage
+from chaos.stage import Stage, tolerate_restarts
 from local import config
 from local.config import ROOT
 from local.main_job import MainJob
@@ -31,6 +31,7 @@ from local.progress import Progress
 PORT_BASE = os.environ.get("PORT_BASE", "29000")
 DISKS = {"warehouse": "6g", "kafka": "6g"}
 SEQUENCES, SEQUENCE_LENGTH = 3, 3
+CHECKPOINT_S = 4  # more often than declared: more commits to strike at, and less to wait for
 
 
 def main() -> int:
@@ -39,7 +40,7 @@ def main() -> int:
     deadline = time.monotonic() + arguments.minutes * 60
     missed = False
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by SIGTERM"))  # in good order: the platform goes down
-    report = Report(ROOT / ".local" / "chaos.json", CATALOGUE, arguments.seed, arguments.rate)
+    report = Report(ROOT / ".local" / "chaos.json", CATALOGUE, arguments.seed, arguments.rate, CHECKPOINT_S)
     with stage_of_its_own() as stage:
         engine = Engine(stage, Judge(stage.job.topic), arguments.seed, arguments.rate)
         for name, faults in plan(arguments):
@@ -82,7 +83,8 @@ def stage_of_its_own() -> Iterator[Stage]:
         proxy = Proxy(platform.port("POSTGRES_PORT"))
         stack.callback(proxy.close)
         checkout.connect("iceberg_catalog", port=proxy.port)
-        thresholds = checkout.tolerate_restarts()
+        checkout.change_variable("flink_job_options", **{"execution.checkpointing.interval": f"{CHECKPOINT_S} s"})
+        thresholds = tolerate_restarts(checkout)
         for name, size in DISKS.items():
             stack.enter_context(small_disk(platform.home / name, size))
         stack.callback(checkout.verb, "down")

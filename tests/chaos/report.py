@@ -17,11 +17,12 @@ from chaos.engine import Fault, Outcome
 COLUMNS = [field.name for field in fields(Outcome)]
 PAGE = """# Chaos: what breaks, and what comes of the rows
 
-Written by `make chaos SEED={seed}` on {machine}. Each fault is struck on the real platform under {rate:,} events/s. Then the
-load ends, everything in flight arrives, and every event is looked for by its partition and offset in each layer.
+Written by `make chaos SEED={seed}` on {machine}. Each fault is struck on the real platform under {rate:,} events/s, with a
+checkpoint every {checkpoint_s} s. Then the load ends, all in flight arrives, and every event is looked for by its partition
+and offset in each layer.
 
 - `recovery_s`: from the end of the fault until every part and both streaming jobs were healthy and new rows reached Silver
-  (bold: later than the goal). The row `nothing` is the measure: with a checkpoint every 10 s, new rows take that long anyway.
+  (bold: later than the goal). The row `nothing` is the measure: it takes some seconds anyway until new rows are committed.
 - `rows_in_flight`: the most events that Kafka held and Silver did not.
 - `lost`, `doubled`, `altered`: rows that are missing, are there too often, or have other values than were sent.
 
@@ -37,14 +38,13 @@ class Report:
     :param file: for the JSON, a list of one object a fault
     """
 
-    def __init__(self, file: Path, faults: Iterable[Fault], seed: int, rate: int) -> None:
+    def __init__(self, file: Path, faults: Iterable[Fault], seed: int, rate: int, checkpoint_s: int) -> None:
         self.outcomes: list[Outcome] = []
         #: What was not struck -> why.
         self.left_out: dict[str, str] = {}
         self._file = file
         self._faults = {fault.name: fault for fault in faults}
-        self._seed = seed
-        self._rate = rate
+        self._made_with = {"seed": seed, "rate": rate, "checkpoint_s": checkpoint_s}
         memory = f"{psutil.virtual_memory().total / 2**30:.0f} GB"
         self._machine = f"{os.cpu_count()} cores, {memory}, load {os.getloadavg()[0]:.1f} before"
 
@@ -71,9 +71,7 @@ class Report:
         rows = [self._row(outcome) for outcome in self.outcomes]
         rows += [f"| {name} | not struck | | | | | {why.splitlines()[0]} |" for name, why in self.left_out.items()]
         columns = " | ".join(COLUMNS)
-        page.write_text(
-            PAGE.format(seed=self._seed, machine=self._machine, rate=self._rate, columns=columns, rows="\n".join(rows))
-        )
+        page.write_text(PAGE.format(**self._made_with, machine=self._machine, columns=columns, rows="\n".join(rows)))
 
     def _row(self, outcome: Outcome) -> str:
         name, recovery, *counts = _cells(outcome)

@@ -15,6 +15,7 @@ from threading import Thread
 
 import pytest
 from chaos.proxy import Proxy
+from chaos.stage import tolerate_restarts
 from checkout import Checkout
 
 from lakehouse.generator.synthetic import invalid_events
@@ -82,7 +83,7 @@ def copy(proxy: Proxy, receiver: Receiver) -> Iterator[Checkout]:
         Path(folder).chmod(0o711)
         copy = Checkout(Path(folder, "checkout"), PORT_BASE=PORT_BASE, ALERTS_URL=receiver.url)
         copy.connect("iceberg_catalog", port=proxy.port)
-        copy.tolerate_restarts()
+        tolerate_restarts(copy)
         yield copy
 
 

@@ -6,7 +6,7 @@ import pytest
 from chaos.catalogue import CATALOGUE
 from chaos.engine import Engine
 from chaos.judge import Judge, Verdict
-from chaos.stage import Stage
+from chaos.stage import Stage, tolerate_restarts
 
 SEED, RATE = 5, 500
 FAULTS = ("kill -9 flink-taskmanager", "kill -9 kafka", "kill -9 postgres", "commit answer lost")
@@ -14,7 +14,7 @@ FAULTS = ("kill -9 flink-taskmanager", "kill -9 kafka", "kill -9 postgres", "com
 
 @pytest.mark.timeout(1800)
 def test_each_is_mended_without_a_hand_and_no_row_is_harmed(platform, copy, main_job, proxy, monkeypatch):
-    monkeypatch.setenv("AIRFLOW_VAR_HEALTH_THRESHOLDS", copy.tolerate_restarts())
+    monkeypatch.setenv("AIRFLOW_VAR_HEALTH_THRESHOLDS", tolerate_restarts(copy))
     faults = {fault.name: fault for fault in CATALOGUE}
     engine = Engine(Stage(platform, copy, main_job, proxy), Judge(main_job.topic), SEED, RATE)
 
