@@ -121,9 +121,9 @@ bench: setup ## Measure the figures of the README, on a platform of its own (lea
 	@rm -rf .local-bench
 	@LAKEHOUSE_HOME=$(CURDIR)/.local-bench PORT_BASE=27000 $(LOCAL) bench
 
-chaos: setup ## Strike every fault on a platform of its own, count every row (FAULTS=words SEED=n SEQUENCES=n MINUTES=n)
+chaos: setup ## Strike every fault on a platform of its own, count every row (FAULTS=words SEED=n RATE=n MINUTES=n)
 	@PYTHONPATH=.:plugins:tests $(VENV)/python -m chaos $(if $(FAULTS),--faults '$(FAULTS)') $(if $(SEED),--seed $(SEED)) \
-		$(if $(SEQUENCES),--sequences $(SEQUENCES)) $(if $(MINUTES),--minutes $(MINUTES))
+		$(if $(RATE),--rate $(RATE)) $(if $(SEQUENCES),--sequences $(SEQUENCES)) $(if $(MINUTES),--minutes $(MINUTES))
 
 lock: setup ## Write requirements.lock from the three requirements.txt
 	@$(VENV)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
