@@ -8,7 +8,7 @@ from chaos.engine import Engine
 from chaos.judge import Judge, Verdict
 from chaos.stage import Stage, tolerate_restarts
 
-SEED, RATE = 5, 500
+SEED, RATE = 5, 200
 FAULTS = ("kill -9 flink-taskmanager", "kill -9 kafka", "kill -9 postgres", "commit answer lost")
 
 
