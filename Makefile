@@ -12,7 +12,7 @@ LOCAL = $(VENV)/python -m local
 INSIDE = environment=$$($(LOCAL) env) && eval "$$environment" &&
 # Verbs that make no sense before the first setup say so.
 LOCAL_VERBS := down status logs clean env create-topics generate process process-bronze process-silver \
-	dbt-deps dbt-build dbt-test dbt-docs query ledger
+	dbt-deps dbt-build dbt-test dbt-docs query ledger health
 TASK = $(INSIDE) airflow tasks test flink_jobs
 
 .DEFAULT_GOAL := help
@@ -87,6 +87,9 @@ process-silver: ## Deploy the Flink job Bronze -> Silver, likewise
 
 process: ## Everything that the streaming side needs: the DAG flink_jobs, run here
 	@$(INSIDE) airflow dags test flink_jobs
+
+health: ## Each streaming job: state, checkpoints, lag by partition, commits, and why it is unhealthy
+	@$(INSIDE) python -m lakehouse health
 
 ##@ Gold
 dbt-deps: ## Show that no dbt package is needed

@@ -6,7 +6,7 @@ Every 10 minutes: is the streaming side healthy, then **one `dbt build`**, shown
 | task | does |
 |---|---|
 | `check_flink_health` | jobs RUNNING, checkpoints completing, few restarts, rows reaching the tables in time: decides the way |
-| `alert_flink_down` | sends what is wrong, in words, through the connection `alerts` |
+| `alert_flink_down` | sends what is wrong, in words, through the connection `alerts`: once, until Gold is published again |
 | `prepare` | pins one version of Silver, and copies the published Gold file for this run to work on |
 | `gold.dbt_build` | seeds, models and tests in one dbt process (DuckDB has one writer) |
 | `gold.<model>` | that model and its tests: green or red as dbt reported |
@@ -65,7 +65,8 @@ with DAG(
         """Tell people what is wrong with the streaming jobs."""
         context = get_current_context()
         reasons = context["ti"].xcom_pull("check_flink_health", key="reasons")
-        AlertNotifier("Flink is not healthy", "; ".join(reasons)).notify(context)
+        words = "; ".join(reasons)
+        AlertNotifier("Flink is not healthy", words, rule="gold-held-back", until="publish").notify(context)
         return reasons
 
     @task

@@ -51,10 +51,23 @@ class Checkout:
 
     def shell(self, platform: Platform, *command: str, **changed: str) -> subprocess.CompletedProcess:
         """Run a command as a person does after `eval "$(make -s env)"`; other values for some variables may be given."""
-        env = self._shell_environment(platform) | changed
+        env = self.shell_environment(platform) | changed
         return subprocess.run(
             command, cwd=self.folder, env=env, capture_output=True, text=True, timeout=COMMAND_LIMIT_S
         )
+
+    def shell_environment(self, platform: Platform) -> dict[str, str]:
+        """The environment of a person's shell after `eval "$(make -s env)"`."""
+        # Connections and variables come from Airflow's database there, not from what this process looks them up in.
+        inherited = {
+            name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW_CONN_", "AIRFLOW_VAR_"))
+        }
+        environment = airflow.environment(platform)
+        # `local` was imported from the repository: its folders are those of the copy there.
+        moved = {
+            name: text.replace(str(ROOT), str(self.folder)) for name, text in environment.items() if "FOLDER" in name
+        }
+        return inherited | environment | moved | {"PYTHONPATH": str(self.folder / "plugins")}
 
     def connect(self, conn_id: str, **fields: Any) -> None:
         """Give fields of a connection other values in the copy's settings, as somebody does who moves a part."""
@@ -75,15 +88,3 @@ class Checkout:
     @property
     def _settings(self) -> Path:
         return self.folder / "airflow_settings.yaml"
-
-    def _shell_environment(self, platform: Platform) -> dict[str, str]:
-        # Connections and variables come from Airflow's database there, not from what this process looks them up in.
-        inherited = {
-            name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW_CONN_", "AIRFLOW_VAR_"))
-        }
-        environment = airflow.environment(platform)
-        # `local` was imported from the repository: its folders are those of the copy there.
-        moved = {
-            name: text.replace(str(ROOT), str(self.folder)) for name, text in environment.items() if "FOLDER" in name
-        }
-        return inherited | environment | moved | {"PYTHONPATH": str(self.folder / "plugins")}

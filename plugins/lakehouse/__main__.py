@@ -1,4 +1,4 @@
-"""What a person asks of the platform from a shell: `python -m lakehouse ledger|dbt-build|dbt-test|dbt-docs|dbt-deps|query`."""
+"""What a person asks of the platform from a shell: `python -m lakehouse VERB`; `make help` tells what each does."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from airflow.sdk.exceptions import AirflowException
 
 from lakehouse import airflow_settings, dbt_by_hand
 from lakehouse.gold_file import count_trips, published_file
+from lakehouse.health import platform_health
+from lakehouse.hooks.flink import FlinkError
 from lakehouse.ledger import read_ledger
 
 
@@ -20,6 +22,14 @@ def ledger() -> int:
     found = read_ledger(Variable.get("taxi_topic"), fct_trips=built)
     print(found)
     return 1 if found.errors else 0
+
+
+def health() -> int:
+    """Print what is seen of each streaming job, and why it is unhealthy; fails when one is."""
+    jobs = platform_health()
+    for job in jobs:
+        print(job, end="\n\n")
+    return 0 if all(job.healthy for job in jobs) else 1
 
 
 def query(sql: str) -> int:
@@ -33,6 +43,7 @@ def query(sql: str) -> int:
 
 VERBS = {
     "ledger": ledger,
+    "health": health,
     "dbt-deps": dbt_by_hand.deps,
     "dbt-build": dbt_by_hand.build,
     "dbt-test": dbt_by_hand.test,
@@ -51,7 +62,7 @@ def main() -> int:
     os.environ.update(airflow_settings.load().environment())
     try:
         return VERBS[arguments.verb](*arguments.sql)
-    except (AirflowException, airflow_settings.SettingsError) as error:
+    except (AirflowException, FlinkError, airflow_settings.SettingsError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
 

@@ -21,6 +21,7 @@ class Tag(StrEnum):
     GENERATOR = "generator"
     GOLD = "gold"
     REPAIR = "repair"
+    OPERATIONS = "operations"
 
 
 def default_args(**overrides: Any) -> dict[str, Any]:

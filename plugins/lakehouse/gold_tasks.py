@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator, TriggerRule
 from airflow.sdk.exceptions import AirflowFailException
 
+from lakehouse.notifiers.alert import AlertNotifier
+
 if TYPE_CHECKING:
     from airflow.sdk import Context, TaskGroup
     from cosmos.dbt.graph import DbtNode
@@ -35,9 +37,15 @@ def gold_task_group(group_id: str, env: dict[str, str]) -> TaskGroup:
         profile_name="lakehouse", target_name="gold", profiles_yml_filepath=DBT_PROJECT / "profiles.yml"
     )
 
+    failed = AlertNotifier("failure", rule="dbt-failed", until=f"{group_id}.{BUILD}")  # one alarm for all of them
+
     def model_task(node: DbtNode, task_group: TaskGroup, **_: Any) -> DbtModelResult:
         return DbtModelResult(
-            task_id=node.name, task_group=task_group, model=node.unique_id, build_task_id=f"{group_id}.{BUILD}"
+            task_id=node.name,
+            task_group=task_group,
+            model=node.unique_id,
+            build_task_id=f"{group_id}.{BUILD}",
+            on_failure_callback=failed,
         )
 
     group = DbtTaskGroup(
@@ -68,6 +76,7 @@ def gold_task_group(group_id: str, env: dict[str, str]) -> TaskGroup:
         dbt_cmd_flags=["--exclude-resource-type", "unit_test"],  # they judge the code, not the data: `make test`
         cache_dir=settings.cache_dir / group_id,  # where Cosmos keeps what dbt parsed: 4 s the next time
         callback=report_build,
+        on_failure_callback=failed,
         install_deps=False,
         emit_datasets=False,
         should_store_compiled_sql=False,

@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import Any
 
 from airflow.providers.http.hooks.http import HttpHook
+from airflow.sdk import ObjectStoragePath
 from requests import RequestException, Response, Session
 
 from lakehouse.waiting import wait_until
@@ -72,7 +73,7 @@ def _reason(response: Response) -> str:
 
 def _cause(trace: str) -> str:
     """The innermost cause that a stack trace of Java names: its last "Caused by"."""
-    lines = [line.strip() for line in trace.splitlines() if line.strip()]
+    lines = [line.strip() for line in trace.splitlines() if line.strip() and not line.startswith("\tat ")]
     causes = (
         [line for line in lines if line.startswith("Caused by:")]
         or [line for line in lines if "Exception" in line]
@@ -167,9 +168,8 @@ class FlinkRestHook(_FlinkHttpHook):
 
     def _take_savepoint(self, job_id: str, how: str, body: Mapping[str, Any], limit_s: float) -> str:
         trigger = self.call("POST", f"jobs/{job_id}/{how}", body)["request-id"]
-        return self._await(f"jobs/{job_id}/savepoints/{trigger}", f"savepoint of Flink job {job_id}", limit_s)[
-            "location"
-        ]
+        taken = self._await(f"jobs/{job_id}/savepoints/{trigger}", f"savepoint of Flink job {job_id}", limit_s)
+        return str(ObjectStoragePath(taken["location"]))  # Flink writes file:/path, everybody else file:///path
 
     def checkpoint(self, job_id: str, limit_s: float) -> int:
         """Take a checkpoint now instead of at the next interval, and return its id.
@@ -193,9 +193,20 @@ class FlinkRestHook(_FlinkHttpHook):
             return answer["operation"] if answer["status"]["id"] == "COMPLETED" else None
 
         operation = wait_until(finished, what, limit_s)
-        if "failure-cause" in operation:
-            raise FlinkError(f"No {what}: {_cause(str(operation['failure-cause'].get('stack-trace')))}")
+        # Flink writes the one of a savepoint, and the other of a checkpoint.
+        if failure := operation.get("failure-cause") or operation.get("failureCause"):
+            raise FlinkError(f"No {what}: {_cause(str(failure.get('stack-trace')))}")
         return operation
+
+    def backpressure_percent(self, job_id: str) -> float | None:
+        """Share of the last minute that the job's most hindered subtask waited for those after it, 0 to 100.
+
+        None while Flink has no figure yet. Flink gathers figures when it is asked: they are those of the last time.
+        """
+        metric = "subtasks/metrics?get=backPressuredTimeMsPerSecond&agg=max"
+        vertices = [vertex["id"] for vertex in self.call("GET", f"jobs/{job_id}")["vertices"]]
+        answers = [self.call("GET", f"jobs/{job_id}/vertices/{vertex}/{metric}") for vertex in vertices]
+        return max((found["max"] / 10 for answer in answers for found in answer), default=None)
 
 
 class SqlGatewayHook(_FlinkHttpHook):

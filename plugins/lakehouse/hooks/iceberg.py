@@ -51,18 +51,34 @@ class IcebergCatalogHook(BaseHook):
         :raises AirflowException: there is no such table, or the catalog's database does not answer
         """
         from pyiceberg.exceptions import NoSuchTableError
+
+        try:
+            with self._answering():
+                return self.catalog.load_table(name)
+        except NoSuchTableError as error:
+            raise AirflowException(
+                f"Iceberg table {name} does not exist. The DAG flink_jobs creates it: run it first."
+            ) from error
+
+    def exists(self, name: str) -> bool:
+        """Whether there is a table `namespace.table`.
+
+        :raises AirflowException: the catalog's database does not answer
+        """
+        with self._answering():
+            return self.catalog.table_exists(name)
+
+    @contextmanager
+    def _answering(self) -> Iterator[None]:
+        """Name the catalog when its database does not answer."""
         from sqlalchemy.exc import OperationalError
 
         try:
-            return self.catalog.load_table(name)
+            yield
         except OperationalError as error:
             raise AirflowException(
                 f"The Iceberg catalog (connection {self.conn_id!r}) does not answer: {error.orig}. "
                 "Is it running? `make status` shows each part."
-            ) from error
-        except NoSuchTableError as error:
-            raise AirflowException(
-                f"Iceberg table {name} does not exist. The DAG flink_jobs creates it: run it first."
             ) from error
 
     @contextmanager
@@ -70,11 +86,14 @@ class IcebergCatalogHook(BaseHook):
         """Hold the lock `name` for whoever shares this catalog; PostgreSQL frees it when the holder dies.
 
         :raises TimeoutError: somebody else held it for the whole limit
+        :raises AirflowException: the catalog's database does not answer
         """
         from sqlalchemy import text
         from sqlalchemy.exc import OperationalError
 
-        with self.catalog.engine.connect() as connection:
+        with self._answering():
+            connected = self.catalog.engine.connect()
+        with connected as connection:
             connection.execute(text(f"SET lock_timeout = {int(limit_s * 1000)}"))
             try:
                 connection.execute(text("SELECT pg_advisory_lock(hashtext(:name))"), {"name": name})

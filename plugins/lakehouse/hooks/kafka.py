@@ -103,3 +103,16 @@ class TopicHook(KafkaAdminClientHook):
                 f"Kafka (connection {self.kafka_config_id!r}) does not answer: {error.args[0].str()}. "
                 "Is it running? `make status` shows each part."
             ) from error
+
+    def committed_offsets(self, group: str) -> dict[int, int]:
+        """Partition -> offset up to which a consumer group has read it, 0 where it has committed none yet."""
+        from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
+
+        wanted = ConsumerGroupTopicPartitions(group, [TopicPartition(self.topic, p) for p in self._partitions()])
+        try:
+            [answer] = self.get_conn.list_consumer_group_offsets([wanted], request_timeout=REQUEST_TIMEOUT_S).values()
+            return {found.partition: max(0, found.offset) for found in answer.result().topic_partitions}
+        except KafkaException as error:
+            raise AirflowException(
+                f"Offsets of Kafka consumer group {group} cannot be read: {error.args[0].str()}"
+            ) from error

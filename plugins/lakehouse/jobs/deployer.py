@@ -21,7 +21,7 @@ from lakehouse.jobs import record as records
 from lakehouse.jobs.cluster import SAVEPOINT_LIMIT_S, JobCluster, JobFailed, Startup
 from lakehouse.jobs.job import Action, Deployment, FlinkJob
 from lakehouse.jobs.record import JobRecord, Refused, Start, Version
-from lakehouse.jobs.restore import checked, state_to_restore
+from lakehouse.jobs.restore import checked, last_commits, state_to_restore
 from lakehouse.jobs.state import saved_states
 from lakehouse.jobs.table_offsets import next_offsets, startup_options
 
@@ -69,8 +69,7 @@ class JobDeployer:
         if self.record.refused and self.record.refused.fingerprint != self.job.fingerprint:
             self._remember(refused=None)
         if self.record.refused and self.record.proven:
-            self._run_as(self.record.proven.as_job(self.job))
-            raise AirflowFailException(_rolled_back(self.job, self.record.refused))
+            self._go_back()
         return self._run_as(self.job)
 
     def _run_as(self, job: FlinkJob) -> Deployment:
@@ -107,8 +106,13 @@ class JobDeployer:
         self._remember(suspended=False, refused=None)
         run = self.flink.live_run(self.job.name)
         newest = self._stop(run) if run else None
-        # Checked again: what the job has committed meanwhile may have made the path too old.
-        state = checked(self.job, self.record, path) if path else newest or state_to_restore(self.job, self.record)
+        try:
+            # Checked again: what the job has committed meanwhile may have made the path too old.
+            state = checked(self.job, self.record, path) if path else newest or state_to_restore(self.job, self.record)
+        except AirflowException:
+            if newest:
+                self._start(self.job, newest)
+            raise
         return self._done(self.job, run, "restarted", self._start(self.job, state), restored_from=state)
 
     def _savepoint(self) -> Deployment:
@@ -132,8 +136,7 @@ class JobDeployer:
             )
         self.cluster.validate(job)
         self._remember(suspended=False, refused=None)
-        topic = TopicHook(self.topic)
-        offsets = {source: next_offsets(topic, table) for source, table in job.kafka_sources.items()}
+        offsets = next_offsets(TopicHook(self.topic), job.kafka_sources)
         startup = {source: startup_options(found) for source, found in offsets.items()}
         job_id = self._start(job, None, startup)
         return self._done(job, None, "started", job_id, restored_from=json.dumps(offsets))
@@ -157,7 +160,7 @@ class JobDeployer:
     def _start(self, job: FlinkJob, state: str | None, startup: Startup | None = None) -> str:
         """Start the job and return its id. SQL that is new to it must prove itself, or what ran before comes back."""
         job_id = self._job_id(job, state)
-        self._save(self.record.starting(Start(job_id, state)))
+        self._save(self.record.starting(Start(job_id, state, () if state else tuple(last_commits(job)))))
         try:
             self.cluster.submit(job, job_id, state, startup or {})
         except (JobFailed, FlinkSqlError, TimeoutError) as error:
@@ -182,15 +185,22 @@ class JobDeployer:
         return bool(self.record.proven and self.record.proven.fingerprint == job.fingerprint)
 
     def _roll_back(self, job: FlinkJob, job_id: str, error: Exception) -> NoReturn:
-        """Bring the SQL before back, from the state that the failed one started from, and fail."""
-        self.flink.call("GET", "overview")  # that the cluster is away says nothing against the SQL
+        """Remember that the new SQL failed, and go back. That the cluster or the catalog is away says nothing against it."""
+        if not self.flink.task_managers():
+            raise error
+        last_commits(job)
         log.error("Flink job %s: the new SQL does not prove itself, the one before comes back. %s", job.name, error)
         origin = next((start.restored_from for start in self.record.starts if start.job_id == job_id), None)
-        refused = Refused(job.fingerprint, str(error)[:2000], origin)
-        self._remember(refused=refused)
-        self.cluster.cancel(job)
-        self._run_as(self.record.proven.as_job(job))
-        raise AirflowFailException(_rolled_back(job, refused)) from error
+        self._remember(refused=Refused(job.fingerprint, str(error)[:2000], origin))
+        self._go_back()
+
+    def _go_back(self) -> NoReturn:
+        """Bring the SQL before the refused one back, from the state that the refused one started from, and fail."""
+        run = self.flink.live_run(self.job.name)
+        if run and self.cluster.fingerprint(run) == self.record.refused.fingerprint:
+            self.cluster.cancel(self.job)
+        self._run_as(self.record.proven.as_job(self.job))
+        raise AirflowFailException(_rolled_back(self.job, self.record.refused))
 
     def _job_id(self, job: FlinkJob, state: str | None) -> str:
         """The same start gets the same id, so that Flink itself refuses a second submission of it.

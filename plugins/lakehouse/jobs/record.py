@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 
 from airflow.sdk import ObjectStoragePath
 from airflow.sdk.exceptions import AirflowException
@@ -18,11 +19,26 @@ STARTS_KEPT = 200
 
 
 @dataclass(frozen=True)
+class Commit:
+    """The newest commit of a Flink job to a table: everything up to that checkpoint is in the table."""
+
+    table: str
+    job_id: str
+    checkpoint_id: int
+
+
+@dataclass(frozen=True)
 class Start:
-    """One submission: Flink's job id, and the path that it restored (None: it began without state)."""
+    """One submission.
+
+    :param job_id: Flink's id of the run
+    :param restored_from: path of the checkpoint or savepoint, None when it began without state
+    :param after: without state: what its tables held already, and it was not to write again
+    """
 
     job_id: str
     restored_from: str | None
+    after: tuple[Commit, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -85,7 +101,10 @@ def load(state_dir: str, name: str) -> JobRecord:
             fields["suspended"],
             fields["proven"] and Version(**fields["proven"]),
             fields["refused"] and Refused(**fields["refused"]),
-            tuple(Start(**start) for start in fields["starts"]),
+            tuple(
+                Start(**{**start, "after": tuple(Commit(**commit) for commit in start.get("after", ()))})
+                for start in fields["starts"]
+            ),
         )
     except FileNotFoundError:
         return JobRecord()
@@ -101,6 +120,7 @@ def save(state_dir: str, name: str, record: JobRecord) -> None:
     path = _path(state_dir, name)
     draft = path.with_name(f"{path.name}.draft")
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft.touch(mode=0o600)
+    if draft.protocol == "file":
+        Path(draft.path).touch(mode=0o600)
     draft.write_text(json.dumps(asdict(record)))
     draft.replace(path)

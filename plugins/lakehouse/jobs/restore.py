@@ -6,8 +6,8 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 from lakehouse.hooks.iceberg import IcebergCatalogHook, row_count
 from lakehouse.jobs.job import FlinkJob
-from lakehouse.jobs.record import JobRecord
-from lakehouse.jobs.state import Commit, last_commit, objection, read_state, saved_states
+from lakehouse.jobs.record import Commit, JobRecord
+from lakehouse.jobs.state import last_commit, objection, read_state, saved_states
 
 SHOWN = 5
 
@@ -26,7 +26,7 @@ def state_to_restore(job: FlinkJob, record: JobRecord) -> str | None:
     if None in objections:
         return states[objections.index(None)].path
     iceberg = IcebergCatalogHook()
-    rows = sum(row_count(iceberg.table(name)) for name in job.tables if iceberg.catalog.table_exists(name))
+    rows = sum(row_count(iceberg.table(name)) for name in job.tables if iceberg.exists(name))
     if not rows:
         return None
     why = objections[0] if objections else f"there is no checkpoint or savepoint under {job.state_dir}"
@@ -55,7 +55,7 @@ def checked(job: FlinkJob, record: JobRecord, path: str) -> str:
 def last_commits(job: FlinkJob) -> list[Commit]:
     """The newest commit of a Flink job to each of its tables that has one."""
     iceberg = IcebergCatalogHook()
-    tables = {name: iceberg.table(name) for name in job.tables if iceberg.catalog.table_exists(name)}
+    tables = {name: iceberg.table(name) for name in job.tables if iceberg.exists(name)}
     return [commit for name, table in tables.items() if (commit := last_commit(name, table))]
 
 

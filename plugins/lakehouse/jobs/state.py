@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from airflow.sdk import ObjectStoragePath
 
 from lakehouse.jobs.job import FlinkJob
-from lakehouse.jobs.record import Start
+from lakehouse.jobs.record import Commit, Start
 
 if TYPE_CHECKING:
     from pyiceberg.table import Table
@@ -37,18 +37,10 @@ class SavedState:
     written_at: float
 
 
-@dataclass(frozen=True)
-class Commit:
-    """The newest commit of a Flink job to a table: everything up to that checkpoint is in the table."""
-
-    table: str
-    job_id: str
-    checkpoint_id: int
-
-
 def read_state(path: str) -> SavedState | None:
     """The checkpoint or savepoint at a path; None when it is incomplete or not there."""
-    file = ObjectStoragePath(path) / METADATA
+    folder = ObjectStoragePath(path)
+    file = folder / METADATA
     try:
         with file.open("rb") as opened:
             magic, _, checkpoint_id = HEADER.unpack(opened.read(HEADER.size))
@@ -57,7 +49,7 @@ def read_state(path: str) -> SavedState | None:
         return None
     if magic != MAGIC:
         return None
-    return SavedState(path, checkpoint_id, writer_of(path), written_at)
+    return SavedState(str(folder), checkpoint_id, writer_of(path), written_at)
 
 
 def saved_states(job: FlinkJob) -> list[SavedState]:
@@ -65,7 +57,7 @@ def saved_states(job: FlinkJob) -> list[SavedState]:
     checkpoints = ObjectStoragePath(job.checkpoint_dir).glob(f"*/chk-*/{METADATA}")
     savepoints = ObjectStoragePath(job.savepoint_dir).glob(f"*/{METADATA}")
     found = [read_state(str(file.parent)) for file in (*checkpoints, *savepoints)]
-    return sorted((state for state in found if state), key=lambda state: state.written_at, reverse=True)
+    return sorted((state for state in found if state), key=lambda s: (s.written_at, s.checkpoint_id), reverse=True)
 
 
 def last_commit(name: str, table: Table) -> Commit | None:
@@ -90,8 +82,10 @@ def objection(state: SavedState, commits: list[Commit], starts: tuple[Start, ...
     What a state has pending, the sink commits after a restore unless the table says it is there already. What was
     committed after the state was taken would be read and written again.
     """
-    line = _line(state, starts)
+    line, after = _line(state, starts)
     for commit in commits:
+        if commit in after:
+            continue
         if not any(commit.job_id.startswith(job_id) for job_id in line):
             return f"{commit.table} was last written by Flink job {commit.job_id}, which {state.path} does not descend from"
         if commit.checkpoint_id > state.checkpoint_id:
@@ -102,14 +96,14 @@ def objection(state: SavedState, commits: list[Commit], starts: tuple[Start, ...
     return None
 
 
-def _line(state: SavedState, starts: tuple[Start, ...]) -> set[str]:
-    """Job ids that the state descends from, its own among them, as far back as the record goes."""
+def _line(state: SavedState, starts: tuple[Start, ...]) -> tuple[set[str], tuple[Commit, ...]]:
+    """Job ids that the state descends from, its own among them, and the commits that the first of them began after."""
     line, job_id = {state.job_id}, state.job_id
     while start := next((s for s in reversed(starts) if s.job_id.startswith(job_id)), None):
         if start.restored_from is None or (job_id := writer_of(start.restored_from)) in line:
-            break
+            return line, start.after
         line.add(job_id)
-    return line
+    return line, ()
 
 
 def writer_of(path: str) -> str:

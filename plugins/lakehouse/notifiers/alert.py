@@ -2,51 +2,52 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Mapping
-from threading import Thread
 from typing import Any
 
 from airflow.sdk import BaseNotifier
 
+from lakehouse import alarms
+from lakehouse.notifiers.channel import deliver, runbook
+
 log = logging.getLogger(__name__)
 
-ALERTS_CONN_ID = "alerts"
-SEND_LIMIT_S = 10
 ERROR_LINES = 5
 
 
 class AlertNotifier(BaseNotifier):
-    """Sends a message through the Apprise connection `alerts`, and writes it as one structured line to the task's log.
+    """Sends a message, and begins an alarm, which `platform_alerts` ends when the task has succeeded again.
 
-    Without an address in the connection the log line is all. A channel that is down, slow or wrong is logged; it neither
-    fails the task nor holds it for longer than `SEND_LIMIT_S` seconds.
+    While the alarm is on, further scheduled runs that fail alike are only logged. A run by hand always has its message:
+    somebody waits for it. A retry has a message and begins no alarm: success or failure follows.
 
     :param event: what happened: "retry", "failure" or a word of your own
     :param message: more about it in words; by default the error's first lines
+    :param rule: the rule that was broken, and its section of the runbook
+    :param until: id of the task whose success is the end of it; by default the task itself
     """
 
     template_fields = ("event", "message")
 
-    def __init__(self, event: str, message: str = "") -> None:
+    def __init__(self, event: str, message: str = "", rule: str = "task-failed", until: str | None = None) -> None:
         super().__init__()
         self.event = event
         self.message = message
+        self.rule = rule
+        self.until = until
 
     def notify(self, context: Mapping[str, Any]) -> None:
         alert = self._describe(context)
-        log.warning("ALERT %s", json.dumps(alert))
-        # A daemon thread: whatever the channel does, the task's process goes on and may end.
-        sender = Thread(target=_send, args=(alert,), daemon=True)
-        sender.start()
-        sender.join(SEND_LIMIT_S)
-        if sender.is_alive():
-            log.error(
-                "The alert was not sent within %s s; the connection %r leads to a channel that hangs",
-                SEND_LIMIT_S,
-                ALERTS_CONN_ID,
-            )
+        where = f"{alert['dag']}.{alert['task']}"
+        until = self.until or alert["task"]
+        alarm = f"{self.rule}.{alert['dag']}.{until}"
+        if not _by_hand(context) and _is_on(alarm):
+            log.warning("The alarm %s is on already: no message about %s: %s", alarm, where, alert["message"])
+            return
+        told = deliver(f"{self.event}: {where}", alert)
+        if self.event != "retry":
+            _begin(alarm, f"{where}: {alert['message']}", told, context["ti"], until)
 
     def _describe(self, context: Mapping[str, Any]) -> dict[str, Any]:
         task_instance = context["ti"]
@@ -59,18 +60,27 @@ class AlertNotifier(BaseNotifier):
             "try": task_instance.try_number,
             "message": self.message or "\n".join(error),
             "log": getattr(task_instance, "log_url", None),
+            "runbook": runbook(self.rule),
         }
 
 
-def _send(alert: Mapping[str, Any]) -> None:
-    from airflow.providers.apprise.hooks.apprise import AppriseHook  # takes a quarter of a second
+def _by_hand(context: Mapping[str, Any]) -> bool:
+    run = context.get("dag_run")  # may be missing for the callback of a task that was killed
+    return run is not None and run.run_type == "manual"
 
+
+def _is_on(alarm: str) -> bool:
     try:
-        hook = AppriseHook(ALERTS_CONN_ID)
-        if not (hook.get_connection(ALERTS_CONN_ID).extra_dejson.get("config") or {}).get("path"):
-            return
-        title = f"{alert['event']}: {alert['dag']}.{alert['task']}"
-        body = "\n".join(f"{name}: {value}" for name, value in alert.items() if value)
-        hook.notify(body=body, title=title, notify_type="failure")
+        return alarms.is_on(alarm)
+    except Exception:  # better told twice than never
+        log.exception("It cannot be seen whether the alarm %s is on", alarm)
+        return False
+
+
+def _begin(alarm: str, reason: str, told: bool, task_instance: Any, until: str) -> None:
+    try:
+        dag_id = task_instance.dag_id
+        successes = task_instance.get_ti_count(dag_id, task_ids=[until], states=["success"])
+        alarms.begin(alarm, reason, told, {"dag_id": dag_id, "task_id": until, "successes": successes})
     except Exception:
-        log.exception("The alert could not be sent through connection %r", ALERTS_CONN_ID)
+        log.exception("The alarm %s cannot be kept: nobody will be told when it is over", alarm)

@@ -72,9 +72,9 @@ class FlinkJobOperator(BaseOperator):
 
     def declared(self) -> FlinkJob:
         """The job as its SQL and the settings declare it."""
-        from lakehouse.health import platform_flows
+        from lakehouse.health import declared_flows
 
-        flow = next(flow for flow in platform_flows(Variable.get("taxi_topic")) if flow.job == self.job)
+        flow = next(flow for flow in declared_flows() if flow.job == self.job)
         return FlinkJob(
             name=self.job,
             script=";\n".join(self.sql),

@@ -43,10 +43,11 @@ def start(job: FlinkJob, plan: ReplayPlan, keep: str) -> str:
     for name in job.tables:
         if iceberg.catalog.table_exists(name):
             iceberg.catalog.purge_table(name)
-    *set_up, _ = statements(job.script)
-    with cluster.gateway.session({**job.options, **COPY_OPTIONS}) as session:
-        for statement in (*set_up, *statements(keep)):
-            session.execute(statement, COPY_LIMIT_S)
+    if keep:
+        *set_up, _ = statements(job.script)
+        with cluster.gateway.session({**job.options, **COPY_OPTIONS}) as session:
+            for statement in (*set_up, *statements(keep)):
+                session.execute(statement, COPY_LIMIT_S)
     offsets = startup_options({int(partition): offset for partition, offset in plan.start.items()})
     job_id = hashlib.md5(f"{job.name}|{len(cluster.flink.runs(job.name))}".encode()).hexdigest()
     cluster.submit(job, job_id, None, dict.fromkeys(job.kafka_sources, offsets))

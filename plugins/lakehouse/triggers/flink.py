@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from airflow.sdk import Variable
+from airflow.sdk.exceptions import AirflowException
 from airflow.triggers.base import BaseEventTrigger, TriggerEvent
 
 from lakehouse.hooks.flink import FlinkError, FlinkRestHook
@@ -56,4 +57,11 @@ class FlinkJobGoneTrigger(BaseEventTrigger):
         except FlinkError:
             return set()  # nothing could be started there now
         state_dir = Variable.get("flink_state_dir")
-        return {job for job in self.jobs if job not in live and not load(state_dir, job).suspended}
+        return {job for job in self.jobs if job not in live and not _suspended(state_dir, job)}
+
+
+def _suspended(state_dir: str, job: str) -> bool:
+    try:
+        return load(state_dir, job).suspended
+    except AirflowException:
+        return False  # the record is damaged: the run that this starts says so, with the next step

@@ -147,6 +147,34 @@ def trips_arrive(main_job: MainJob) -> Callable[[int], None]:
 
 
 @pytest.fixture(scope="session")
+def shell_environment(platform: Platform, copy: Checkout) -> dict[str, str]:
+    """The environment of a person's shell after `eval "$(make -s env)"`."""
+    return copy.shell_environment(platform)
+
+
+@pytest.fixture(scope="session")
 def shell(platform: Platform, copy: Checkout) -> Callable[..., subprocess.CompletedProcess]:
-    """Run a command as a person does after `eval "$(make -s env)"`; other values for some variables may be given."""
+    """Run a command in such a shell; other values for some variables may be given."""
     return partial(copy.shell, platform)
+
+
+@pytest.fixture
+def deploy(shell: Callable[..., subprocess.CompletedProcess]) -> Callable[..., str]:
+    """Run the task of `flink_jobs` that deploys a job, with these params, and return all that it says."""
+
+    def deploy(job: str, fails: bool = False, **params: str) -> str:
+        run = shell("airflow", "tasks", "test", "flink_jobs", f"deploy_{job}", "-t", json.dumps({"job": job, **params}))
+        said = run.stdout + run.stderr
+        assert ("new_state=success" not in said) is fails, said  # its exit code is 0 either way
+        return said
+
+    return deploy
+
+
+@pytest.fixture
+def nobody_mends_it(main_job: MainJob) -> Iterator[None]:
+    """`flink_jobs` brings a job that is gone back by itself, within seconds: not now."""
+    main_job.api.call("PATCH", "dags/flink_jobs", {"is_paused": True})
+    main_job.wait(lambda: main_job.api.active_run("flink_jobs") is None, "flink_jobs to be at rest", VERB_LIMIT_S)
+    yield
+    main_job.api.call("PATCH", "dags/flink_jobs", {"is_paused": False})

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pytest
-from confluent_kafka import Producer
+from airflow.sdk import BaseHook
+from confluent_kafka import Consumer, Producer, TopicPartition
 
 from lakehouse.hooks.iceberg import IcebergCatalogHook
 from lakehouse.waiting import wait_until
@@ -48,7 +49,11 @@ class Answers(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.answers: dict[str, Any] = {}
+        self.otherwise: Callable[[str, str, Any], Any] = lambda *_: (404, {"errors": ["no such path"]})
         self.asked: list[tuple[str, str, Any]] = []
+
+    def handle_error(self, *_: Any) -> None:
+        """What an answer raises ends the connection."""
 
     def __setitem__(self, request: str, answer: Any) -> None:
         """Answer `"GET /path"` (its query counts) with JSON, or with a pair of status and JSON, or with what a call gives."""
@@ -58,8 +63,9 @@ class Answers(ThreadingHTTPServer):
 class _Handler(BaseHTTPRequestHandler):
     def answer(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"] or 0))
-        self.server.asked.append((self.command, self.path, json.loads(body) if body else None))
-        answer = self.server.answers.get(f"{self.command} {self.path}", (404, {"errors": ["no such path"]}))
+        request = self.command, self.path, json.loads(body) if body else None
+        self.server.asked.append(request)
+        answer = self.server.answers.get(f"{self.command} {self.path}", lambda: self.server.otherwise(*request))
         answer = answer() if callable(answer) else answer
         status, content = answer if isinstance(answer, tuple) else (200, answer)
         data = content if isinstance(content, bytes) else json.dumps(content).encode()
@@ -68,7 +74,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(data)
 
-    do_GET = do_POST = do_DELETE = answer
+    do_GET = do_POST = do_PATCH = do_DELETE = answer
 
     def log_message(self, *_: Any) -> None:
         pass
@@ -153,6 +159,19 @@ def send(connect: Callable[..., None]) -> Callable[[str, int], None]:
         assert broker.flush(10) == 0
 
     return send
+
+
+@pytest.fixture
+def commit() -> Callable[[str, str, int, int], None]:
+    """Let a consumer group have read a partition of a topic up to an offset."""
+
+    def commit(group: str, topic: str, partition: int, offset: int) -> None:
+        config = BaseHook.get_connection("kafka_default").extra_dejson
+        consumer = Consumer({**config, "group.id": group})
+        consumer.commit(offsets=[TopicPartition(topic, partition, offset)], asynchronous=False)
+        consumer.close()
+
+    return commit
 
 
 def _address(broker: Producer) -> str:

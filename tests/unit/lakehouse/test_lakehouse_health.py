@@ -8,9 +8,10 @@ import time
 import pytest
 from airflow.sdk import Variable
 
-from lakehouse.health import Flow, Thresholds, check, nothing_to_judge, platform_flows, unhealthy_reasons
+from lakehouse.health import Flow, check, declared_flows, nothing_to_judge, thresholds, unhealthy_reasons
+from lakehouse.health.measure import Source
+from lakehouse.hooks.kafka import TopicHook
 
-LIMITS = Thresholds(checkpoint_age_s=60, checkpoint_duration_s=60, restarts=3, restart_window_s=600, overdue_s=60)
 TABLES = ("bronze.raw_trips", "bronze.rejected_events")
 
 
@@ -22,14 +23,28 @@ class JobManager:
         self.is_running()
         self.completed(2)
         self.failed()
+        self.waits(0, 0)
 
     def is_running(self, state: str = "RUNNING", for_s: float = 1_000) -> None:
         job = {"jid": "1f0c", "name": "bronze", "state": state, "start-time": ago_ms(for_s)}
         self.http["GET /jobs/overview"] = {"jobs": [job]}
 
-    def completed(self, ago_s: float | None, took_s: float = 1) -> None:
-        checkpoint = {"latest_ack_timestamp": ago_ms(ago_s or 0), "end_to_end_duration": took_s * 1000}
-        self.http["GET /jobs/1f0c/checkpoints"] = {"latest": {"completed": checkpoint if ago_s is not None else None}}
+    def completed(self, ago_s: float | None, took_s: float = 1, failed_since: int = 0) -> None:
+        """The last completed checkpoint was number 7; one before it failed, and so many after it."""
+        last = {"id": 7, "latest_ack_timestamp": ago_ms(ago_s or 0), "end_to_end_duration": took_s * 1000}
+        states = {6: "FAILED", 7: "COMPLETED", **{8 + n: "FAILED" for n in range(failed_since)}, 99: "IN_PROGRESS"}
+        self.http["GET /jobs/1f0c/checkpoints"] = {
+            "latest": {"completed": last if ago_s is not None else None},
+            "history": [{"id": number, "status": status} for number, status in states.items()],
+        }
+
+    def waits(self, *percent: float | None) -> None:
+        """One operator for each figure; None: Flink has none of it yet."""
+        self.http["GET /jobs/1f0c"] = {"vertices": [{"id": f"v{number}"} for number in range(len(percent))]}
+        for number, value in enumerate(percent):
+            path = f"GET /jobs/1f0c/vertices/v{number}/subtasks/metrics?get=backPressuredTimeMsPerSecond&agg=max"
+            found = {"id": "backPressuredTimeMsPerSecond", "max": (value or 0) * 10}
+            self.http[path] = [] if value is None else [found]
 
     def failed(self, *ago_s: float) -> None:
         entries = [{"timestamp": ago_ms(age), "exceptionName": "x", "stacktrace": "x"} for age in ago_s]
@@ -55,63 +70,61 @@ def tables(fill) -> None:
 
 def flow(now: int = 10, before: int = 10) -> Flow:
     """A source with so many rows now, and so many when the threshold of `overdue` began."""
-    return Flow("bronze", TABLES, lambda at_ms: now if at_ms > ago_ms(30) else before)
+    return Flow("bronze", TABLES, Source(lambda: now, lambda at_ms: before, lambda: {0: now - 10}))
 
 
 def test_healthy(flink, tables):
-    health = check(flow(), LIMITS)
+    health = check(flow(), thresholds())
     assert health.healthy, health.reasons
     assert (health.state, health.restarts, health.lag, health.overdue) == ("RUNNING", 0, 0, 0)
-    assert health.commit_age_s < 60
+    assert health.data_files == {"bronze.raw_trips": 1, "bronze.rejected_events": 1}
+    assert health.partition_lag == {0: 0}
+    assert (health.failed_checkpoints, health.checkpoint_duration_s, health.backpressure_percent) == (0, 1, 0)
+    assert max(health.commit_age_s, health.checkpoint_age_s) < 60
 
 
-@pytest.mark.parametrize(
-    ("what_happens", "reason"),
-    [
-        (lambda flink: flink.is_running("RESTARTING"), r"Flink job bronze is RESTARTING"),
-        (lambda flink: flink.is_running("FAILED"), r"Flink job bronze is not there; the DAG flink_jobs deploys it"),
-        (lambda flink: flink.failed(5, 100, 500), r"Flink job bronze failed 3 times in the last 600 s"),
-        (
-            lambda flink: flink.completed(9_500),
-            r"Flink job bronze has completed no checkpoint for 95\d\d s \(limit 60 s\)",
-        ),
-        (
-            lambda flink: (flink.completed(None), flink.is_running(for_s=7_500)),
-            r"Flink job bronze has completed no checkpoint for 75\d\d s \(limit 60 s\)",
-        ),
-        (
-            lambda flink: flink.completed(2, took_s=61),
-            r"the last checkpoint of Flink job bronze took 61 s \(limit 60 s\)",
-        ),
-    ],
-)
-def test_unhealthy(flink, tables, what_happens, reason):
-    what_happens(flink)
-    [found] = check(flow(), LIMITS).reasons
-    assert re.fullmatch(reason, found)
+def test_a_job_that_is_gone_has_no_figures_of_flink(flink, tables):
+    flink.is_running("FAILED")
+    health = check(flow(now=12), thresholds())
+    assert health.reasons == ("Flink job bronze is not there; the DAG flink_jobs deploys it",)
+    assert (health.lag, health.restarts, health.checkpoint_age_s, health.backpressure_percent) == (2, None, None, None)
 
 
-@pytest.mark.parametrize(
-    "what_happens",
-    [
-        lambda flink: flink.failed(5, 100, 601),  # two within the window
-        lambda flink: flink.completed(50),
-        lambda flink: (flink.completed(None), flink.is_running(for_s=30)),
-        lambda flink: flink.completed(2, took_s=59),
-    ],
-)
-def test_within_the_limits(flink, tables, what_happens):
-    what_happens(flink)
-    assert check(flow(), LIMITS).healthy
+@pytest.mark.parametrize("ago_s", [1, 9_500])
+def test_checkpoints(flink, tables, ago_s):
+    flink.completed(ago_s, took_s=2.5, failed_since=2)
+    health = check(flow(), thresholds())
+    assert (health.checkpoint_duration_s, health.failed_checkpoints) == (2.5, 2)
+    assert ago_s <= health.checkpoint_age_s < ago_s + 60
+
+
+def test_before_the_first_checkpoint_its_age_is_the_jobs(flink, tables):
+    flink.completed(None)
+    flink.is_running(for_s=7_500)
+    health = check(flow(), thresholds())
+    assert health.checkpoint_duration_s is None
+    assert 7_500 <= health.checkpoint_age_s < 7_560
+    assert health.failed_checkpoints == 1  # number 6
+
+
+def test_restarts_are_those_of_the_window(flink, tables):
+    flink.failed(5, 100, 601)
+    assert check(flow(), thresholds()).restarts == 2
+
+
+@pytest.mark.parametrize(("waits", "seen"), [((0, 45.5, 3), 45.5), ((None, 2), 2), ((None, None), None)])
+def test_backpressure_is_that_of_the_worst_operator(flink, tables, waits, seen):
+    flink.waits(*waits)
+    assert check(flow(), thresholds()).backpressure_percent == seen
 
 
 def test_rows_that_just_came_are_lag_and_no_reason(flink, tables):
-    health = check(flow(now=1_500, before=10), LIMITS)
+    health = check(flow(now=1_500, before=10), thresholds())
     assert (health.lag, health.overdue, health.reasons) == (1_490, 0, ())
 
 
 def test_a_job_that_runs_and_moves_no_rows_is_unhealthy(flink, tables):
-    [reason] = check(flow(now=1_500, before=1_200), LIMITS).reasons
+    [reason] = check(flow(now=1_500, before=1_200), thresholds()).reasons
     late = "1,190 rows older than 60 s have not reached bronze.raw_trips or bronze.rejected_events"
     assert re.fullmatch(rf"{late}; the last commit is \d+ s old", reason)
 
@@ -119,18 +132,30 @@ def test_a_job_that_runs_and_moves_no_rows_is_unhealthy(flink, tables):
 def test_a_job_that_never_committed_says_so(flink, fill):
     for name in TABLES:
         fill(name, 0)
-    [reason] = check(flow(), LIMITS).reasons
+    [reason] = check(flow(), thresholds()).reasons
     assert reason.endswith("; there was no commit yet")
 
 
 def test_the_sources_are_the_topic_and_bronze(fill, send):
     fill("bronze.raw_trips", 4)
     between_ms = int(time.time() * 1000)
-    send("trips", 7)
-    bronze, silver = platform_flows("trips")
-    assert bronze.source_rows(ago_ms(-10)) == 7
-    assert silver.source_rows(between_ms) == 4
-    assert silver.source_rows(ago_ms(60)) == 0
+    send(Variable.get("taxi_topic"), 7)
+    bronze, silver = declared_flows()
+    assert bronze.source.rows() == bronze.source.rows_at(ago_ms(-10)) == 7
+    assert silver.source.rows() == silver.source.rows_at(between_ms) == 4
+    assert silver.source.rows_at(ago_ms(60)) == 0
+    assert silver.source.partition_lag() == {}
+
+
+def test_lag_by_partition_is_what_the_group_has_not_read(send, commit):
+    topic, group = Variable.get("taxi_topic"), Variable.get("bronze_consumer_group")
+    send(topic, 50)
+    ends = TopicHook(topic).end_offsets()
+    bronze, _ = declared_flows()
+    assert bronze.source.partition_lag() == ends  # the group has read nothing yet
+    partition = max(ends, key=ends.get)
+    commit(group, topic, partition, ends[partition] - 3)
+    assert bronze.source.partition_lag() == {**ends, partition: 3}
 
 
 def test_before_the_first_event_there_is_nothing_to_judge(send):

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from lakehouse.hooks.flink import FlinkError, FlinkJobRun, FlinkRestHook, SqlGatewayHook
+from lakehouse.hooks.flink import (
+    FlinkError,
+    FlinkJobRun,
+    FlinkRestHook,
+    FlinkSqlError,
+    FlinkUnavailable,
+    SqlGatewayHook,
+)
 
 TRACE = """org.apache.flink.util.FlinkException: Could not stop with a savepoint job "bronze".
 \tat org.apache.flink.client.cli.CliFrontend.stop(CliFrontend.java:581)
@@ -31,7 +38,7 @@ def flink(http, connect):
     ],
 )
 def test_a_part_that_is_not_there_is_named_with_the_next_step(hook, name):
-    with pytest.raises(FlinkError, match=f"^{name} cannot be reached: .*refused.*make status.*make up"):
+    with pytest.raises(FlinkUnavailable, match=f"^{name} cannot be reached: .*refused.*make status.*make up"):
         hook().call("GET", "overview")
 
 
@@ -68,25 +75,65 @@ def test_runs_of_a_job_by_name_newest_first(flink):
 
 
 @pytest.fixture
-def savepoint(flink):
-    """Have the JobManager take a savepoint that ends as told."""
-    flink["POST /jobs/a/stop"] = {"request-id": "t"}
+def operation(flink):
+    """Have the JobManager do something in the background that ends as told."""
 
-    def ends(operation: dict) -> str:
+    def ends(path: str, operation: dict) -> FlinkRestHook:
         states = iter([{"status": {"id": "IN_PROGRESS"}}, {"status": {"id": "COMPLETED"}, "operation": operation}])
-        flink["GET /jobs/a/savepoints/t"] = lambda: next(states)
-        return FlinkRestHook().stop_with_savepoint("a", "file:///savepoints", 30)
+        flink[f"GET {path}/t"] = lambda: next(states)
+        return FlinkRestHook()
 
+    for how in ("stop", "savepoints", "checkpoints"):
+        flink[f"POST /jobs/a/{how}"] = {"request-id": "t"}
     return ends
 
 
-def test_stop_waits_for_the_savepoint(savepoint):
-    assert savepoint({"location": "file:///savepoints/1"}) == "file:///savepoints/1"
+def test_stop_waits_for_the_savepoint(flink, operation):
+    hook = operation("/jobs/a/savepoints", {"location": "file:/savepoints/1"})
+    assert hook.stop_with_savepoint("a", "file:///savepoints", 30) == "file:///savepoints/1"
+    assert flink.asked[0] == ("POST", "/jobs/a/stop", {"targetDirectory": "file:///savepoints", "drain": False})
 
 
-def test_a_savepoint_that_failed_says_why(savepoint):
+def test_a_savepoint_does_not_stop_the_job(flink, operation):
+    hook = operation("/jobs/a/savepoints", {"location": "file:/savepoints/1"})
+    assert hook.savepoint("a", "file:///savepoints", 30) == "file:///savepoints/1"
+    asked = {"target-directory": "file:///savepoints", "cancel-job": False}
+    assert flink.asked[0] == ("POST", "/jobs/a/savepoints", asked)
+
+
+def test_a_checkpoint_is_taken_now(operation):
+    assert operation("/jobs/a/checkpoints", {"checkpointId": 7}).checkpoint("a", 30) == 7
+
+
+FAILURE = {"class": "x", "stack-trace": "java.io.IOException: full\n\tat a"}
+
+
+def test_a_savepoint_that_failed_says_why(operation):
+    hook = operation("/jobs/a/savepoints", {"failure-cause": FAILURE})
     with pytest.raises(FlinkError, match=r"No savepoint of Flink job a: java\.io\.IOException: full"):
-        savepoint({"failure-cause": {"class": "x", "stack-trace": "java.io.IOException: full\n\tat a"}})
+        hook.stop_with_savepoint("a", "file:///savepoints", 30)
+
+
+def test_a_checkpoint_that_failed_says_why(operation):
+    """As one does whose tasks do not all run yet."""
+    hook = operation("/jobs/a/checkpoints", {"failureCause": FAILURE})
+    with pytest.raises(FlinkError, match=r"No checkpoint of Flink job a: java\.io\.IOException: full"):
+        hook.checkpoint("a", 30)
+
+
+def test_cancelling_leaves_the_state(flink):
+    flink["PATCH /jobs/a?mode=cancel"] = {}
+    FlinkRestHook().cancel("a")
+    assert flink.asked == [("PATCH", "/jobs/a?mode=cancel", None)]
+
+
+def test_failures_are_causes_newest_first(flink):
+    entries = [{"stacktrace": TRACE}, {"stacktrace": "org.x.Oops: bad\n\tat a"}]
+    flink["GET /jobs/a/exceptions?maxExceptions=20"] = {"exceptionHistory": {"entries": entries}}
+    assert FlinkRestHook().failures("a") == [
+        "Caused by: java.io.IOException: No space left on device",
+        "org.x.Oops: bad",
+    ]
 
 
 @pytest.fixture
@@ -123,10 +170,11 @@ def test_a_statement_gives_the_rows_of_all_its_pages(gateway):
 
 
 def test_a_statement_that_fails_is_named_without_its_secrets_and_the_session_is_closed(gateway):
+    gateway["GET /v1/sessions/s/operations/o/status"] = {"status": "ERROR"}
     gateway["GET /v1/sessions/s/operations/o/result/0"] = 500, {"errors": ["Internal server error.", TRACE]}
     statement = "-- comment\n\nCREATE CATALOG c WITH (\n 'jdbc.password' = 'open sesame')"
     expected = r"^SQL statement 'CREATE CATALOG c WITH \(' failed\. .*gave 500: Caused by: .*No space left on device$"
-    with pytest.raises(FlinkError, match=expected) as error, SqlGatewayHook().session({}) as session:
+    with pytest.raises(FlinkSqlError, match=expected) as error, SqlGatewayHook().session({}) as session:
         session.execute(statement)
     assert "sesame" not in str(error.value)
     assert gateway.asked[-1][:2] == ("DELETE", "/v1/sessions/s")

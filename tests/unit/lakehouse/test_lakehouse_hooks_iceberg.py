@@ -53,3 +53,17 @@ def test_a_lock_is_free_again_after_an_error(iceberg):
         raise ValueError("oops")
     with IcebergCatalogHook().lock("job", 0.2):
         pass
+
+
+def test_whether_a_table_is_there(fill):
+    fill("silver.cleaned_trips", 0)
+    assert IcebergCatalogHook().exists("silver.cleaned_trips")
+    assert not IcebergCatalogHook().exists("silver.nothing")
+
+
+def test_a_catalog_that_is_not_there_is_named_with_the_next_step():
+    """What the settings of the tests lead to."""
+    hook = IcebergCatalogHook()
+    for ask in (hook.table, hook.exists, lambda name: hook.lock(name).__enter__()):
+        with pytest.raises(AirflowException, match=r"Iceberg catalog \(connection 'iceberg_catalog'\) does not answer"):
+            ask("silver.cleaned_trips")

@@ -1,0 +1,150 @@
+"""Every rule by which the platform is judged: what is too much, what is said of it, and how long it must last to ring.
+
+A rule's name is also the name of its section in `docs/runbook.md`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from .measure import MISSING, JobHealth
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """What is too much (variable `health_thresholds`), and for how long it must be so before it is an alarm.
+
+    :param checkpoint_age_s: seconds since the last completed checkpoint; more than a few checkpoint intervals
+    :param checkpoint_duration_s: seconds that a checkpoint took
+    :param failed_checkpoints: failed ones in a row
+    :param restarts: failures within `restart_window_s`
+    :param overdue_s: seconds within which a row of the source must be in one of the job's tables
+    :param lag: rows of the source that are not in the job's tables yet
+    :param backpressure_percent: share of its time that the most hindered subtask waits for those after it
+    :param data_files: files of one table
+    :param alarm_for_s: seconds that a condition must last before it rings, where no other is given
+    """
+
+    checkpoint_age_s: float
+    checkpoint_duration_s: float
+    failed_checkpoints: int
+    restarts: int
+    restart_window_s: float
+    overdue_s: float
+    lag: int
+    lag_for_s: float
+    backpressure_percent: float
+    backpressure_for_s: float
+    data_files: int
+    alarm_for_s: float
+
+
+Judge = Callable[[JobHealth, Thresholds], str | None]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One thing that can be wrong.
+
+    :param name: also the anchor of its section in the runbook
+    :param judge: what is wrong with a job, in words; None when nothing is. Without it, the rule is not about a job
+    :param lasts: the threshold that says for how many seconds it must last before it rings; None: it rings at once
+    :param unhealthy: it makes the job unhealthy, so that Gold is not built on what it wrote
+    :param needs_job: it can only be judged while Flink has the job
+    """
+
+    name: str
+    judge: Judge | None = None
+    lasts: str | None = "alarm_for_s"
+    unhealthy: bool = True
+    needs_job: bool = True
+
+    def lasts_s(self, limits: Thresholds) -> float:
+        """Seconds that it must last before it rings."""
+        return getattr(limits, self.lasts) if self.lasts else 0
+
+
+def _missing(job: JobHealth, limits: Thresholds) -> str | None:
+    if job.state == MISSING:
+        return f"Flink job {job.job} is not there; the DAG flink_jobs deploys it"
+
+
+def _not_running(job: JobHealth, limits: Thresholds) -> str | None:
+    if job.state != "RUNNING":
+        return f"Flink job {job.job} is {job.state}"
+
+
+def _restarts(job: JobHealth, limits: Thresholds) -> str | None:
+    if job.restarts >= limits.restarts:
+        return f"Flink job {job.job} failed {job.restarts} times in the last {limits.restart_window_s:g} s"
+
+
+def _checkpoint_late(job: JobHealth, limits: Thresholds) -> str | None:
+    if job.checkpoint_age_s >= limits.checkpoint_age_s:
+        age = f"{job.checkpoint_age_s:.0f} s (limit {limits.checkpoint_age_s:g} s)"
+        return f"Flink job {job.job} has completed no checkpoint for {age}"
+
+
+def _checkpoint_slow(job: JobHealth, limits: Thresholds) -> str | None:
+    if (job.checkpoint_duration_s or 0) >= limits.checkpoint_duration_s:
+        took = f"{job.checkpoint_duration_s:.0f} s (limit {limits.checkpoint_duration_s:g} s)"
+        return f"the last checkpoint of Flink job {job.job} took {took}"
+
+
+def _checkpoint_failing(job: JobHealth, limits: Thresholds) -> str | None:
+    if job.failed_checkpoints >= limits.failed_checkpoints:
+        return f"the last {job.failed_checkpoints} checkpoints of Flink job {job.job} failed"
+
+
+def _commits_stale(job: JobHealth, limits: Thresholds) -> str | None:
+    if job.overdue:
+        age = job.commit_age_s
+        committed = "there was no commit yet" if age is None else f"the last commit is {age:.0f} s old"
+        late = f"{job.overdue:,} rows older than {limits.overdue_s:g} s have not reached {' or '.join(job.data_files)}"
+        return f"{late}; {committed}"
+
+
+def _lag(job: JobHealth, limits: Thresholds) -> str | None:
+    if job.lag > limits.lag:
+        of = ", ".join(f"{partition}: {rows:,}" for partition, rows in sorted(job.partition_lag.items()))
+        where = f"; by Kafka partition {of}" if of else ""
+        return f"{job.lag:,} rows wait for Flink job {job.job} (limit {limits.lag:,}){where}"
+
+
+def _backpressure(job: JobHealth, limits: Thresholds) -> str | None:
+    if (job.backpressure_percent or 0) > limits.backpressure_percent:
+        share = f"{job.backpressure_percent:.0f} % of its time (limit {limits.backpressure_percent:g} %)"
+        return f"a part of Flink job {job.job} waits for the next one {share}"
+
+
+def _data_files(job: JobHealth, limits: Thresholds) -> str | None:
+    many = [f"{table} has {files:,}" for table, files in job.data_files.items() if files > limits.data_files]
+    if many:
+        return f"{', '.join(many)} data files (limit {limits.data_files:,})"
+
+
+RULES = (
+    Rule("job-missing", _missing, needs_job=False),
+    Rule("job-not-running", _not_running),
+    Rule("restarts", _restarts),
+    Rule("checkpoint-late", _checkpoint_late),
+    Rule("checkpoint-slow", _checkpoint_slow),
+    Rule("checkpoint-failing", _checkpoint_failing),
+    Rule("commits-stale", _commits_stale, needs_job=False),
+    Rule("lag", _lag, lasts="lag_for_s", unhealthy=False, needs_job=False),
+    Rule("backpressure", _backpressure, lasts="backpressure_for_s", unhealthy=False),
+    Rule("data-files", _data_files, unhealthy=False, needs_job=False),
+    Rule("unreachable"),
+    Rule("ledger"),
+    Rule("task-failed", lasts=None),
+    Rule("dbt-failed", lasts=None),
+    Rule("gold-held-back", lasts=None),
+)
+BY_NAME = {rule.name: rule for rule in RULES}
+
+
+def judge(job: JobHealth, limits: Thresholds) -> dict[Rule, str | None]:
+    """Each rule that can be judged now, with what is wrong in words, or None."""
+    rules = (rule for rule in RULES if rule.judge and not (rule.needs_job and job.state == MISSING))
+    return {rule: rule.judge(job, limits) for rule in rules}

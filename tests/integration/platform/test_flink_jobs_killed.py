@@ -1,0 +1,112 @@
+"""Whatever of the machinery is killed, the jobs come to run as declared, once, and no row is lost or doubled."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import psutil
+import pytest
+
+from lakehouse.hooks.flink import FlinkError, FlinkRestHook
+from lakehouse.waiting import wait_until
+from local.main_job import MainJob
+from local.supervision import Supervisor
+
+LIMIT_S = 240
+JOBS = ("bronze", "silver")
+
+
+@pytest.fixture
+def begin(shell_environment: dict[str, str], checkout: Path) -> Iterator[Callable[..., subprocess.Popen]]:
+    """Begin a command of a shell, as the leader of its own group; none is left at the end."""
+    begun: list[subprocess.Popen] = []
+
+    def begin(*command: str) -> subprocess.Popen:
+        begun.append(subprocess.Popen(command, cwd=checkout, env=shell_environment, start_new_session=True))
+        return begun[-1]
+
+    yield begin
+    for process in begun:
+        if process.poll() is None:
+            kill(process)
+
+
+def kill(process: subprocess.Popen) -> None:
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+@pytest.fixture
+def other_options(main_job: MainJob) -> None:
+    """Options that no run before had: an upgrade is due."""
+    path = "variables/flink_job_options"
+    options = main_job.api.call("GET", path)["value"]
+    pause = f'"execution.checkpointing.min-pause": "{datetime.now(UTC).microsecond % 900 + 100} ms", '
+    main_job.api.call("PATCH", path, {"key": "flink_job_options", "value": "{" + pause + options.lstrip("{")})
+    yield
+    main_job.api.call("PATCH", path, {"key": "flink_job_options", "value": options})
+
+
+def stopped(flink: FlinkRestHook, old: str) -> bool:
+    return flink.state(old) == "FINISHED"
+
+
+def submitted(flink: FlinkRestHook, old: str) -> bool:
+    run = flink.live_run("bronze")
+    return run is not None and run.job_id != old
+
+
+@pytest.mark.parametrize(("moment", "then"), [(stopped, "restored"), (submitted, "re-attached")])
+def test_an_upgrade_that_is_killed_is_taken_up(
+    begin, nobody_mends_it, other_options, deploy, trips_arrive, moment, then
+):
+    flink = FlinkRestHook()
+    old = flink.live_run("bronze").job_id
+    upgrade = begin("airflow", "tasks", "test", "flink_jobs", "deploy_bronze")
+    wait_until(lambda: moment(flink, old), f"the job to be {moment.__name__}", LIMIT_S)
+    kill(upgrade)
+    reached = len([run for run in flink.runs("bronze") if run.job_id != old and run.live])
+
+    said = deploy("bronze")
+
+    assert f"action='{then}'" in said
+    assert reached == (moment is submitted)
+    live = [run for run in flink.runs("bronze") if run.live]
+    assert len(live) == 1
+    restored = flink.checkpoints(live[0].job_id)["latest"]["restored"]
+    assert f"/savepoints/bronze/savepoint-{old[:6]}-" in restored["external_path"]
+    trips_arrive(seed=321 if moment is stopped else 322)
+
+
+@pytest.mark.parametrize("parts", [["flink-jobmanager"], ["flink-jobmanager", "flink-taskmanager"]], ids="+".join)
+def test_a_cluster_that_forgot_its_jobs_gets_them_back_by_itself(platform, main_job, trips_arrive, parts):
+    """Nobody runs `flink_jobs` by hand: that the jobs are gone starts it."""
+    flink = FlinkRestHook()
+    main_job.wait(lambda: main_job.api.active_run("flink_jobs") is None, "flink_jobs to be at rest", LIMIT_S)
+    old = {job: flink.live_run(job).job_id for job in JOBS}
+    killed_at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    info = Supervisor(platform).info()
+
+    for part in parts:
+        psutil.Process(info[part]["pid"]).kill()
+
+    main_job.wait(lambda: _run_anew(flink, old), "both jobs to come back", LIMIT_S)
+    path = f"dags/flink_jobs/dagRuns?run_type=asset_triggered&run_after_gte={killed_at}"
+    assert main_job.api.call("GET", path)["total_entries"]
+    for job in JOBS:
+        restored = flink.checkpoints(flink.live_run(job).job_id)["latest"]["restored"]
+        assert f"/checkpoints/{job}/{old[job]}/chk-" in restored["external_path"]
+    trips_arrive(seed=330 + len(parts))
+
+
+def _run_anew(flink: FlinkRestHook, old: dict[str, str]) -> bool:
+    try:
+        runs = [flink.live_run(job) for job in JOBS]
+    except FlinkError:
+        return False  # the JobManager is not back yet
+    return all(run and run.state == "RUNNING" and run.job_id != old[run.name] for run in runs)

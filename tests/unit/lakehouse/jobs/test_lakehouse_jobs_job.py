@@ -1,0 +1,27 @@
+"""A job is compared by what it declares: its SQL and its options."""
+
+from dataclasses import replace
+
+import pytest
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"script": "INSERT INTO b"}, {"options": {"parallelism.default": "2", "a": "b"}}, {"options": {"a": "b"}}],
+)
+def test_other_sql_or_options_give_another_fingerprint(job, change):
+    assert replace(job, **change).fingerprint != job.fingerprint
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"options": {"a": "b", "parallelism.default": "1"}},  # the same in another order
+        {"name": "other"},
+        {"tables": ("other.table",)},
+        {"state_dir": "s3://elsewhere"},
+        {"kafka_sources": {"source": "bronze.raw_trips"}},
+    ],
+)
+def test_nothing_else_does(job, change):
+    assert replace(job, **change).fingerprint == job.fingerprint
