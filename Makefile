@@ -16,7 +16,7 @@ LOCAL_VERBS := down status logs clean env create-topics generate process process
 TASK = $(INSIDE) airflow tasks test flink_jobs
 
 .DEFAULT_GOAL := help
-.PHONY: help setup set-up-before demo up test lint format bench lock $(LOCAL_VERBS)
+.PHONY: help setup set-up-before demo up test lint format bench chaos lock $(LOCAL_VERBS)
 
 help: ## List the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-16s\033[0m %s\n", $$1, $$2} /^##@ / {print "\n" substr($$0, 5)}' \
@@ -135,6 +135,10 @@ format: setup ## Put Python and SQL in the style that lint checks
 bench: setup ## Measure the figures of the README, on a platform of its own (leave the machine alone meanwhile)
 	@rm -rf .local-bench
 	@LAKEHOUSE_HOME=$(CURDIR)/.local-bench PORT_BASE=27000 $(LOCAL) bench
+
+chaos: setup ## Strike every fault on a platform of its own, count every row (FAULTS=words SEED=n RATE=n MINUTES=n)
+	@PYTHONPATH=.:plugins:tests $(VENV)/python -m chaos $(if $(FAULTS),--faults '$(FAULTS)') $(if $(SEED),--seed $(SEED)) \
+		$(if $(RATE),--rate $(RATE)) $(if $(SEQUENCES),--sequences $(SEQUENCES)) $(if $(MINUTES),--minutes $(MINUTES))
 
 lock: setup ## Write requirements.lock from the three requirements.txt
 	@$(VENV)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \

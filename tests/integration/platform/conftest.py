@@ -1,34 +1,31 @@
-"""One embedded platform for all of these tests: a copy of the repository, a state folder and ports of its own.
-
-A running demo is not disturbed, and what a test breaks on purpose (a model, a setting) is broken in the copy.
-"""
+"""One embedded platform for all of these tests, run from a copy of the repository (see `checkout.py`)."""
 
 from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 
 import pytest
+from chaos.proxy import Proxy
+from chaos.stage import tolerate_restarts
+from checkout import Checkout
 
 from lakehouse.generator.synthetic import invalid_events
 from lakehouse.waiting import wait_until
-from local import airflow, config, supervision
-from local.config import ROOT, Platform
+from local import config, supervision
+from local.config import Platform
 from local.main_job import MainJob, Trips
 from local.progress import Progress
 
-PARTS = ("dags", "include", "plugins", "local")
 PORT_BASE = os.environ.get("TEST_PORT_BASE", "28000")
 VERB_LIMIT_S = 300
-COMMAND_LIMIT_S = 240
 
 
 class Receiver:
@@ -71,31 +68,34 @@ def receiver() -> Iterator[Receiver]:
 
 
 @pytest.fixture(scope="session")
-def checkout() -> Iterator[Path]:
-    """A copy of the repository that shares the environment and the jars. Under root PostgreSQL's user must get in."""
+def proxy() -> Iterator[Proxy]:
+    """The network between the platform and its catalog, which a test can break."""
+    proxy = Proxy(int(PORT_BASE) + list(config.PORTS).index("POSTGRES_PORT"))
+    yield proxy
+    proxy.close()
+
+
+@pytest.fixture(scope="session")
+def copy(proxy: Proxy, receiver: Receiver) -> Iterator[Checkout]:
+    """A copy of the repository. Under root PostgreSQL's user must get in."""
     with tempfile.TemporaryDirectory(prefix="lakehouse-platform-") as folder:
         Path(folder).chmod(0o711)
-        copy = Path(folder, "checkout")
-        for part in PARTS:
-            shutil.copytree(ROOT / part, copy / part, ignore=shutil.ignore_patterns("target", "__pycache__"))
-        shutil.copy(ROOT / "airflow_settings.yaml", copy)
-        (copy / "flink").symlink_to(ROOT / "flink")
+        copy = Checkout(Path(folder, "checkout"), PORT_BASE=PORT_BASE, ALERTS_URL=receiver.url)
+        copy.connect("iceberg_catalog", port=proxy.port)
+        tolerate_restarts(copy)
         yield copy
 
 
 @pytest.fixture(scope="session")
-def verb(checkout: Path, receiver: Receiver) -> Callable[..., str]:
+def checkout(copy: Checkout) -> Path:
+    """The copy's folder."""
+    return copy.folder
+
+
+@pytest.fixture(scope="session")
+def verb(copy: Checkout) -> Callable[..., str]:
     """Run a verb of the platform and return what it prints."""
-    env = {name: value for name, value in os.environ.items() if name not in (*config.PORTS, *config.OPTIONS)}
-    env |= {"LAKEHOUSE_HOME": str(checkout / ".local"), "PORT_BASE": PORT_BASE, "ALERTS_URL": receiver.url}
-
-    def verb(*arguments: str) -> str:
-        command = [sys.executable, "-m", "local", *arguments]
-        run = subprocess.run(command, cwd=checkout, env=env, capture_output=True, text=True, timeout=VERB_LIMIT_S)
-        assert run.returncode == 0, f"{arguments}:\n{run.stdout}\n{run.stderr}"
-        return run.stdout
-
-    return verb
+    return copy.verb
 
 
 @pytest.fixture(scope="session")
@@ -147,22 +147,15 @@ def trips_arrive(main_job: MainJob) -> Callable[[int], None]:
 
 
 @pytest.fixture(scope="session")
-def shell_environment(platform: Platform, checkout: Path) -> dict[str, str]:
+def shell_environment(platform: Platform, copy: Checkout) -> dict[str, str]:
     """The environment of a person's shell after `eval "$(make -s env)"`."""
-    # Connections and variables come from Airflow's database there, not from what this process looks them up in.
-    env = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW_CONN_", "AIRFLOW_VAR_"))}
-    return env | airflow.environment(platform) | _moved(platform, checkout)
+    return copy.shell_environment(platform)
 
 
 @pytest.fixture(scope="session")
-def shell(shell_environment: dict[str, str], checkout: Path) -> Callable[..., subprocess.CompletedProcess]:
+def shell(platform: Platform, copy: Checkout) -> Callable[..., subprocess.CompletedProcess]:
     """Run a command in such a shell; other values for some variables may be given."""
-
-    def run(*command: str, **changed: str) -> subprocess.CompletedProcess:
-        env = shell_environment | changed
-        return subprocess.run(command, cwd=checkout, env=env, capture_output=True, text=True, timeout=COMMAND_LIMIT_S)
-
-    return run
+    return partial(copy.shell, platform)
 
 
 @pytest.fixture
@@ -185,11 +178,3 @@ def nobody_mends_it(main_job: MainJob) -> Iterator[None]:
     main_job.wait(lambda: main_job.api.active_run("flink_jobs") is None, "flink_jobs to be at rest", VERB_LIMIT_S)
     yield
     main_job.api.call("PATCH", "dags/flink_jobs", {"is_paused": False})
-
-
-def _moved(platform: Platform, checkout: Path) -> dict[str, str]:
-    """`local` was imported from the repository: its folders are those of the copy there."""
-    environment = airflow.environment(platform)
-    return {
-        name: value.replace(str(ROOT), str(checkout)) for name, value in environment.items() if "FOLDER" in name
-    } | {"PYTHONPATH": str(checkout / "plugins")}

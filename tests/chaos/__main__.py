@@ -1,0 +1,114 @@
+"""`make chaos`: strike every fault on a platform of its own, each alone and then in random sequences, and count every row."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from checkout import Checkout
+
+from chaos.catalogue import CATALOGUE
+from chaos.disk import small_disk
+from chaos.engine import Engine, Fault, NotStruck
+from chaos.judge import Judge
+from chaos.load import RATE
+from chaos.proxy import Proxy
+from chaos.report import Report
+from chaos.stage import Stage, tolerate_restarts
+from local import config
+from local.config import ROOT
+from local.main_job import MainJob
+from local.progress import Progress
+
+PORT_BASE = os.environ.get("PORT_BASE", "29000")
+DISKS = {"warehouse": "6g", "kafka": "6g"}
+SEQUENCES, SEQUENCE_LENGTH = 3, 3
+CHECKPOINT_S = 4  # more often than declared: more commits to strike at, and less to wait for
+
+
+def main() -> int:
+    """Run the suite; 0 when every fault was mended without a hand and no row was harmed."""
+    arguments = _arguments()
+    deadline = time.monotonic() + arguments.minutes * 60
+    missed = False
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by SIGTERM"))  # in good order: the platform goes down
+    report = Report(ROOT / ".local" / "chaos.json", CATALOGUE, arguments.seed, arguments.rate, CHECKPOINT_S)
+    with stage_of_its_own() as stage:
+        engine = Engine(stage, Judge(stage.job.topic), arguments.seed, arguments.rate)
+        for name, faults in plan(arguments):
+            if why := next((reason for fault in faults if (reason := fault.pending or fault.impossible(stage))), None):
+                report.left_out[name] = why
+            elif time.monotonic() > deadline:
+                report.left_out[name] = f"the {arguments.minutes:g} minutes of the suite were over"
+            else:
+                try:
+                    report.add(engine.run(name, faults))
+                except NotStruck as error:
+                    report.left_out[name] = str(error)
+                    missed = True
+    report.show()
+    if not arguments.faults:
+        report.write_page(ROOT / "docs" / "chaos.md")
+    return 0 if all(outcome.good for outcome in report.outcomes) and not missed else 1
+
+
+def plan(arguments: argparse.Namespace) -> Iterator[tuple[str, list[Fault]]]:
+    """Each chosen fault alone, then random sequences of those that can be struck while another one lasts."""
+    chosen = [f for f in CATALOGUE if not arguments.faults or any(word in f.name for word in arguments.faults)]
+    for fault in chosen:
+        yield fault.name, [fault]
+    dice = random.Random(arguments.seed)
+    for number in range(1, arguments.sequences + 1):
+        faults = dice.sample([fault for fault in chosen if fault.combines], SEQUENCE_LENGTH)
+        yield f"sequence {number}: {', '.join(fault.name for fault in faults)}", faults
+
+
+@contextmanager
+def stage_of_its_own() -> Iterator[Stage]:
+    """A platform that reaches its catalog through a proxy, and whose disks are small where we may mount; down at the end."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="lakehouse-chaos-")))
+        folder.chmod(0o711)  # under root, PostgreSQL's user must get in
+        checkout = Checkout(folder / "checkout", PORT_BASE=PORT_BASE)
+        os.environ |= {"LAKEHOUSE_HOME": str(checkout.home), "PORT_BASE": PORT_BASE}
+        platform = config.create()
+        proxy = Proxy(platform.port("POSTGRES_PORT"))
+        stack.callback(proxy.close)
+        checkout.connect("iceberg_catalog", port=proxy.port)
+        checkout.change_variable("flink_job_options", **{"execution.checkpointing.interval": f"{CHECKPOINT_S} s"})
+        thresholds = tolerate_restarts(checkout)
+        for name, size in DISKS.items():
+            stack.enter_context(small_disk(platform.home / name, size))
+        stack.callback(checkout.verb, "down")
+        print(checkout.verb("up"), flush=True)
+        job = MainJob(platform, Progress())
+        os.environ["AIRFLOW_VAR_HEALTH_THRESHOLDS"] = thresholds
+        job.deploy()
+        yield Stage(platform, checkout, job, proxy)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="make chaos", description=__doc__)
+    parser.add_argument(
+        "--faults", type=lambda text: text.split(","), help="words of the names of faults, with commas (default: all)"
+    )
+    parser.add_argument("--seed", type=int, default=1, help="of the trips, and of the random sequences")
+    parser.add_argument("--sequences", type=int, help="random ones, at the end")
+    parser.add_argument("--rate", type=int, default=RATE, help="events per second")
+    parser.add_argument("--minutes", type=float, default=40, help="after so many, no further fault is struck")
+    arguments = parser.parse_args()
+    if arguments.sequences is None:
+        arguments.sequences = 0 if arguments.faults else SEQUENCES
+    return arguments
+
+
+if __name__ == "__main__":
+    sys.exit(main())

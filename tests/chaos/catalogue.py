@@ -1,0 +1,261 @@
+"""Every fault: what it is called, what is done, and what the suite itself must undo."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
+
+from chaos import events
+from chaos.disk import filled, is_own_filesystem
+from chaos.engine import Fault
+from chaos.proxy import CommitTrap
+from chaos.stage import Stage
+from lakehouse.hooks.flink import FlinkRestHook
+
+HANG_S = 20  # longer than a timeout of a few seconds, shorter than what makes a cluster give a member up
+COMMIT_LIMIT_S = 60
+ALL_PARTS = ("kafka", "flink-jobmanager", "flink-taskmanager", "flink-sql-gateway", "registry", "postgres",
+             "airflow-scheduler", "airflow-triggerer", "airflow-dag-processor", "airflow-api-server")  # fmt: skip
+PIPELINE = "nyc_taxi_pipeline"
+BY_HAND = "a job whose state is gone is refused on purpose: a person says how to go on (`flink_jobs` by hand)"
+# Both are planned alike; the broken one fails with the first row.
+GOOD_LINE = "    kafka_partition,\n"
+BROKEN_LINE = "    kafka_partition + 1 / (kafka_partition - kafka_partition),\n"
+Strike = Callable[[Stage], AbstractContextManager]
+
+
+def once(action: Callable[[Stage], object]) -> Strike:
+    """A fault that is over at once; nothing is to be undone."""
+
+    def strike(stage: Stage) -> AbstractContextManager:
+        action(stage)
+        return nullcontext()
+
+    return strike
+
+
+def killed(name: str) -> Fault:
+    what = "the process is gone at once"
+    return Fault(f"kill -9 {name}", what, once(lambda stage: stage.kill(name)), combines=True)
+
+
+def hung(name: str) -> Fault:
+    what = f"the process hangs for {HANG_S} s (SIGSTOP, SIGCONT)"
+    return Fault(f"SIGSTOP {name}", what, lambda stage: stage.stopped(name), HANG_S, combines=True)
+
+
+def power_loss(stage: Stage) -> None:
+    stage.kill_everything()
+    stage.checkout.verb("up")
+
+
+# While something is under way ------------------------------------------------------------------------------------
+
+
+def killed_at_commit(stage: Stage) -> None:
+    """The writer dies between the UPDATE and its answer."""
+    trap = stage.proxy.trap = CommitTrap(on_commit=lambda: stage.kill("flink-taskmanager"))
+    _await_sprung(stage, trap)
+
+
+def commit_answer_lost(stage: Stage) -> None:
+    trap = stage.proxy.trap = CommitTrap(lose_answer=True)
+    _await_sprung(stage, trap)
+
+
+def _await_sprung(stage: Stage, trap: CommitTrap) -> None:
+    if not trap.sprung.wait(COMMIT_LIMIT_S):
+        stage.proxy.trap = None
+        raise TimeoutError(f"no commit went through the proxy within {COMMIT_LIMIT_S} s")
+
+
+def killed_during_savepoint(stage: Stage) -> None:
+    job = stage.flink.live_run("bronze").job_id
+    stage.upgrade()
+    stage.await_flink(
+        "a savepoint of bronze",
+        lambda: any(checkpoint["is_savepoint"] for checkpoint in stage.flink.checkpoints(job)["history"]),
+    )
+    stage.kill("flink-taskmanager")
+
+
+def killed_during_upgrade(*names: str) -> Callable[[Stage], None]:
+    """Between the end of the old job and the start of the new one."""
+
+    def strike(stage: Stage) -> None:
+        stage.upgrade()
+        stage.await_flink("the end of bronze", lambda: stage.flink.live_run("bronze") is None)
+        stage.kill(*names)
+
+    return strike
+
+
+def task_killed(dag_id: str, task_id: str, *command: str, **conf: object) -> Callable[[Stage], None]:
+    """The process that does a task's work: Airflow's own, or the one that has these words in its command line."""
+
+    def strike(stage: Stage) -> None:
+        stage.at_rest(dag_id)
+        run = stage.job.api.trigger(dag_id, conf)
+        instance = stage.await_task(dag_id, run, task_id)
+        stage.kill_processes(*(command or [f"airflow worker -- {instance}"]))
+
+    return strike
+
+
+def two_deploys(stage: Stage) -> None:
+    """A job is gone, and two find out at the same moment."""
+    stage.at_rest("flink_jobs")
+    flink = FlinkRestHook()
+    flink.call("PATCH", f"jobs/{flink.live_run('bronze').job_id}?mode=cancel")
+    stage.await_flink("the end of bronze", lambda: flink.live_run("bronze") is None)
+    stage.job.api.trigger("flink_jobs", {})
+    run = stage.checkout.shell(stage.platform, "airflow", "tasks", "test", "flink_jobs", "deploy_bronze")
+    if run.returncode:
+        raise RuntimeError(f"the deployment by hand failed: {run.stderr[-2000:]}")
+
+
+@contextmanager
+def broken_sql(stage: Stage) -> Iterator[None]:
+    """An upgrade to SQL that is planned and started, and fails at its first row: what ran before must come back."""
+    file = stage.checkout.folder / "include" / "sql" / "05-bronze.sql"
+    good = file.read_text()
+    assert GOOD_LINE in good
+    file.write_text(good.replace(GOOD_LINE, BROKEN_LINE, 1))
+    try:
+        run = stage.deploy()
+        stage.await_flink("the end of bronze", lambda: stage.flink.live_run("bronze") is None)
+        stage.mark()
+        stage.at_rest("flink_jobs")
+        state = stage.job.api.tasks("flink_jobs", run)["deploy_bronze"]["state"]
+        if state != "failed":
+            raise RuntimeError(f"deploy_bronze is {state}, although its SQL cannot work")
+        yield
+    finally:
+        file.write_text(good)
+
+
+# Catalog ---------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def catalog_cut(stage: Stage) -> Iterator[None]:
+    stage.proxy.cut = True
+    try:
+        yield
+    finally:
+        stage.proxy.cut = False
+
+
+@contextmanager
+def catalog_slow(stage: Stage) -> Iterator[None]:
+    stage.proxy.delay_s = 0.3
+    try:
+        yield
+    finally:
+        stage.proxy.delay_s = 0
+
+
+@contextmanager
+def catalog_refuses(stage: Stage) -> Iterator[None]:
+    stage.proxy.refuse()
+    try:
+        yield
+    finally:
+        stage.proxy.accept()
+
+
+# Files -----------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def blocked(folder: Path) -> Iterator[None]:
+    """Nobody can write below the folder, not even root: a file is in its place."""
+    away = folder.with_name(f"{folder.name}.away")
+    folder.rename(away)
+    folder.touch()
+    try:
+        yield
+    finally:
+        folder.unlink()
+        away.rename(folder)
+
+
+def full(name: str) -> Fault:
+    """A disk of the stage that is full for a while."""
+
+    def impossible(stage: Stage) -> str | None:
+        folder = stage.folder(name)
+        return None if is_own_filesystem(folder) else f"{folder} is no file system of its own: mounting takes root"
+
+    what = f"the disk under {name}/ is full for {HANG_S} s"
+    return Fault(f"disk full: {name}", what, lambda stage: filled(stage.folder(name)), HANG_S, impossible)
+
+
+@contextmanager
+def postgres_without_its_files(stage: Stage) -> Iterator[None]:
+    """It fails at once whenever it is started, until its files are back."""
+    with blocked(stage.folder("postgres")):
+        stage.kill("postgres")
+        yield
+
+
+@contextmanager
+def checkpoints_deleted(stage: Stage) -> Iterator[None]:
+    """The jobs run on; only a savepoint makes their state whole again, because checkpoints build on what is gone."""
+    shutil.rmtree(stage.folder("flink/checkpoints"))
+    yield
+    stage.upgrade()
+    stage.at_rest("flink_jobs")
+
+
+@contextmanager
+def checkpoints_deleted_then_killed(stage: Stage) -> Iterator[None]:
+    shutil.rmtree(stage.folder("flink/checkpoints"))
+    stage.kill("flink-taskmanager")
+    yield
+
+
+# Producers -------------------------------------------------------------------------------------------------------
+
+
+CATALOGUE = [
+    Fault("nothing", "the measure of the others: how long new rows take to Silver", once(lambda stage: None)),
+    *(killed(name) for name in ALL_PARTS),
+    *(hung(name) for name in ALL_PARTS),
+    Fault("power loss", "kill -9 of every process at once, the supervisor too; then `make up`", once(power_loss), goal_s=90),
+    Fault("commit answer lost", "the catalog commits, the connection breaks before it says so", once(commit_answer_lost)),
+    Fault("kill -9 flink-taskmanager at commit", "the writer dies while its commit is applied", once(killed_at_commit)),
+    Fault("kill -9 flink-taskmanager at savepoint", "an upgrade loses its TaskManager while the savepoint is taken",
+          once(killed_during_savepoint)),
+    Fault("kill -9 flink-jobmanager in upgrade", "the old job has ended, the new one is not submitted",
+          once(killed_during_upgrade("flink-jobmanager"))),
+    Fault("kill -9 flink-sql-gateway in upgrade", "likewise, without its gateway",
+          once(killed_during_upgrade("flink-sql-gateway"))),
+    Fault("kill -9 of a deploy task", "the process of `deploy_bronze`", once(task_killed("flink_jobs", "deploy_bronze"))),
+    Fault("kill -9 of dbt", "while it builds Gold", once(task_killed(PIPELINE, "gold.dbt_build", "dbt", "build"))),
+    Fault("kill -9 of publish", "the process of `publish`", once(task_killed(PIPELINE, "publish"))),
+    Fault("kill -9 of replay at rebuild", "the process of `rebuild_silver`",
+          once(task_killed("taxi_replay", "rebuild_silver", dry_run=False))),
+    Fault("kill -9 of replay at switch", "the process of `switch`",
+          once(task_killed("taxi_replay", "switch", dry_run=False))),
+    Fault("catalog cut", f"no byte passes between platform and catalog for {HANG_S} s", catalog_cut, HANG_S, combines=True),
+    Fault("catalog slow", "each portion of bytes takes 0.3 s", catalog_slow, HANG_S, combines=True),
+    Fault("catalog refuses", f"connections are reset and refused for {HANG_S} s", catalog_refuses, HANG_S, combines=True),
+    full("warehouse"),
+    full("kafka"),
+    Fault("warehouse blocked", f"no data file of Bronze can be written or read for {HANG_S} s",
+          lambda stage: blocked(stage.folder("warehouse/bronze/raw_trips")), HANG_S),
+    Fault("postgres without its files", f"it is killed, and cannot be started for {2 * HANG_S} s",
+          postgres_without_its_files, 2 * HANG_S),
+    Fault("checkpoints blocked", f"no checkpoint can be written for {HANG_S} s",
+          lambda stage: blocked(stage.folder("flink/checkpoints")), HANG_S),
+    Fault("two deploys at once", "the DAG and a shell restore the same job", once(two_deploys)),
+    Fault("upgrade to broken SQL", "it must roll back", broken_sql),
+    Fault("clock backwards", "events whose Kafka and pickup times run backwards", once(events.backwards)),
+    Fault("producer killed", "a generator dies in mid-batch, and the same trips are sent again", once(events.sent_again)),
+    Fault("checkpoints deleted", f"every checkpoint file is gone, the jobs run on for {HANG_S} s", checkpoints_deleted, HANG_S),
+    Fault("checkpoints deleted; kill -9 flink-taskmanager", "there is nothing to restore from",
+          checkpoints_deleted_then_killed, pending=BY_HAND),
+]  # fmt: skip

@@ -1,0 +1,197 @@
+"""Strikes faults under load, waits for the platform to mend itself, and has every row judged."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass
+from itertools import count
+
+from chaos.judge import Verdict
+from chaos.load import RATE, Load
+from chaos.stage import Stage
+from lakehouse.ledger import Ledger
+from lakehouse.waiting import wait_until
+
+FLOW_LIMIT_S = 300
+RECOVER_LIMIT_S = 360
+DRAIN_LIMIT_S = 240
+RESCUE_LIMIT_S = 600
+SETTLE_S = 1.0  # a commit that was under way when its process died has landed before rows are counted
+NEXT_AFTER_S = 5  # at most, in a sequence
+POLL_S = 0.5
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Something that goes wrong.
+
+    :param strike: does it on entering; what nobody but the suite can undo (SIGCONT, a plugged-in cable), on leaving
+    :param lasts_s: seconds between the two
+    :param impossible: why it cannot be done on this machine, if so
+    :param goal_s: seconds within which the platform should be well again
+    :param pending: why it is not struck yet
+    :param combines: can be struck while another one lasts: it may be part of a random sequence
+    """
+
+    name: str
+    what: str
+    strike: Callable[[Stage], AbstractContextManager]
+    lasts_s: float = 0
+    impossible: Callable[[Stage], str | None] = lambda _: None
+    goal_s: float = 30
+    pending: str | None = None
+    combines: bool = False
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a fault did.
+
+    :param recovery_s: from its end until the platform was healthy and new rows reached Silver; None: not by itself
+    :param rows_in_flight: the most events that Kafka held and Silver did not, at one moment
+    :param lost: events that a layer lacks
+    :param doubled: rows too many
+    :param altered: rows with other values than were sent
+    """
+
+    fault: str
+    recovery_s: float | None
+    rows_in_flight: int
+    lost: int
+    doubled: int
+    altered: int
+
+    @property
+    def good(self) -> bool:
+        return self.recovery_s is not None and not (self.lost or self.doubled or self.altered)
+
+
+class NotStruck(Exception):
+    """What was to go wrong did not come about; the message says why."""
+
+
+class Engine:
+    """Strikes one fault after the other on a stage, under a load of `rate` events/s."""
+
+    def __init__(self, stage: Stage, judge: Callable[[], Verdict], seed: int, rate: int = RATE) -> None:
+        self.stage = stage
+        self.judge = judge
+        self.rate = rate
+        self.progress = stage.job.progress
+        self._in_flight = 0
+        self._random = random.Random(seed)
+        self._seeds = count(seed * 1_000_000)
+
+    def load(self) -> Load:
+        """A load of trips that were never sent before."""
+        return Load(self.stage.platform.logs / "chaos-load.log", self._seeds, self.rate)
+
+    def run(self, name: str, faults: Sequence[Fault]) -> Outcome:
+        """Strike the faults in a row, the next before the last one is over; then drain and judge.
+
+        :raises NotStruck: one of them could not be
+        """
+        self.progress.done(f"{name} ...")
+        with self.load():
+            try:
+                recovery_s = self.strike(faults)
+            except Exception as error:
+                self._rescue()
+                raise NotStruck(f"{type(error).__name__}: {error}") from error
+        verdict = self.drain_and_judge()
+        outcome = Outcome(name, recovery_s, self._in_flight, verdict.lost, verdict.doubled, verdict.altered)
+        self.progress.done(str(outcome))
+        return outcome
+
+    def strike(self, faults: Sequence[Fault]) -> float | None:
+        """Strike the faults under a load that runs; seconds until the platform was well again, None if a hand was needed."""
+        self._await_well(FLOW_LIMIT_S)  # nothing counts before rows flow
+        self._in_flight = 0
+        self.stage.struck_at = None
+        with ExitStack() as struck:
+            for fault in faults:
+                struck.enter_context(fault.strike(self.stage))
+                if fault is not faults[-1]:
+                    time.sleep(self._random.uniform(0, NEXT_AFTER_S))
+            lasts_s = max(fault.lasts_s for fault in faults)
+            self._hold(lasts_s)
+        over = time.monotonic() if lasts_s else self.stage.struck_at or time.monotonic()
+        try:
+            self._await_well(RECOVER_LIMIT_S)
+        except TimeoutError as error:
+            self.progress.done(f"  {error}")
+            self._rescue()
+            return None
+        return round(time.monotonic() - over, 1)
+
+    def _hold(self, seconds: float) -> None:
+        """Let the faults last, and look meanwhile."""
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            time.sleep(min(left, 1))
+            self._look()
+
+    def drain_and_judge(self) -> Verdict:
+        """With no load, wait until the ledger balances (or gives up to); then the verdict."""
+        deadline = time.monotonic() + DRAIN_LIMIT_S
+        while not ((ledger := self._look()) and ledger.balanced):
+            if time.monotonic() > deadline:
+                self.progress.done(f"not balanced within {DRAIN_LIMIT_S} s:\n{ledger}")
+                break
+            self.progress.waiting("waiting: rows in flight arrive")
+            time.sleep(POLL_S)
+        return self.judge()
+
+    def _await_well(self, limit_s: float) -> None:
+        """Wait until every part and job is healthy and rows reach Silver that were not there at the beginning.
+
+        :raises TimeoutError: they are not; the message says why
+        """
+        deadline = time.monotonic() + limit_s
+        time.sleep(SETTLE_S)
+        before = None
+        while True:
+            problem = self.stage.problem() or "no new row in Silver"
+            # Asking a broker or a database that is away takes as long as they have to answer.
+            now = None if problem.startswith(("kafka", "postgres")) else self._look()
+            before = before or now
+            if problem == "no new row in Silver" and before and now and in_silver(now) > in_silver(before):
+                return
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"not well within {limit_s} s: {problem}")
+            self.progress.waiting(f"waiting: {problem}")
+            time.sleep(POLL_S)
+
+    def _rescue(self) -> None:
+        """What a person would do, so that the suite can go on."""
+        self.stage.checkout.verb("up")
+        wait_until(self._redeployed, "the platform to be well by hand", RESCUE_LIMIT_S, self.stage.problem)
+
+    def _redeployed(self) -> bool:
+        self.stage.at_rest("flink_jobs")
+        self.stage.job.api.trigger("flink_jobs", {})
+        self.stage.at_rest("flink_jobs")
+        return self.stage.problem() is None
+
+    def _look(self) -> Ledger | None:
+        """The ledger now, None while a part that must be asked is away; keeps the most rows in flight."""
+        ledger = self._answered(self.stage.ledger)
+        if ledger:
+            self._in_flight = max(self._in_flight, ledger.bronze_in_flight + ledger.silver_in_flight)
+        return ledger
+
+    @staticmethod
+    def _answered(question: Callable):
+        """The answer, or None while a part that must be asked is away."""
+        try:
+            return question()
+        except Exception:
+            return None
+
+
+def in_silver(ledger: Ledger) -> int:
+    """Bronze rows that Silver has judged."""
+    return ledger.silver + ledger.rejected_trips + ledger.duplicates

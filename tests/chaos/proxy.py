@@ -1,0 +1,131 @@
+"""A network that can fail: TCP from the platform to its catalog, passed on until told otherwise.
+
+Ours because the maintained ones are no Python packages (Toxiproxy is a Go program), and none of them knows a commit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from threading import Event, Thread
+
+#: In what a client sends: the new metadata of a table, which a commit binds to its UPDATE of `iceberg_tables`. Looked for
+#: instead of the SQL, because a statement that was prepared before is sent by its name alone.
+COMMIT = b".metadata.json"
+CHUNK = 65536
+CALL_LIMIT_S = 10
+
+
+@dataclass
+class CommitTrap:
+    """What happens to the next commit, once.
+
+    :param on_commit: called while the commit is under way, which waits for it
+    :param lose_answer: the commit is applied, and the connection is reset before the client hears of it
+    """
+
+    on_commit: Callable[[], object] = lambda: None
+    lose_answer: bool = False
+    sprung: Event = field(default_factory=Event)
+
+
+class Proxy:
+    """Passes connections on to `127.0.0.1:upstream`. Its switches may be turned from any thread."""
+
+    def __init__(self, upstream: int) -> None:
+        self.upstream = upstream
+        #: Seconds that each portion of bytes takes, each way.
+        self.delay_s = 0.0
+        #: A cut cable: nothing passes, nobody is told.
+        self.cut = False
+        self.trap: CommitTrap | None = None
+        self._server: asyncio.Server | None = None
+        self._writers: set[asyncio.StreamWriter] = set()
+        self._loop = asyncio.new_event_loop()
+        self._thread = Thread(target=self._loop.run_forever, name="proxy", daemon=True)
+        self._thread.start()
+        with socket.create_server(("127.0.0.1", 0)) as any_port:
+            self.port: int = any_port.getsockname()[1]
+        self.accept()
+
+    def accept(self) -> None:
+        """Listen."""
+        self._call(self._accept())
+
+    def refuse(self) -> None:
+        """Listen no more, and reset what is open."""
+        self._call(self._refuse())
+
+    def close(self) -> None:
+        """End for good."""
+        self.refuse()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+
+    def _call(self, coroutine: Coroutine) -> None:
+        asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(CALL_LIMIT_S)
+
+    async def _accept(self) -> None:
+        if self._server is None:
+            self._server = await asyncio.start_server(self._connected, "127.0.0.1", self.port)
+
+    async def _refuse(self) -> None:
+        if self._server:
+            self._server.close()
+            self._server = None
+        for writer in self._writers:
+            _reset(writer)
+
+    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self.upstream)
+        except OSError:
+            _reset(writer)
+            return
+        ends = {writer, far_writer}
+        self._writers |= ends
+        answer_lost = Event()
+        pumps = [
+            asyncio.create_task(self._to_server(reader, far_writer, answer_lost)),
+            asyncio.create_task(self._to_client(far_reader, writer, answer_lost)),
+        ]
+        await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
+        for pump in pumps:
+            pump.cancel()
+        await asyncio.gather(*pumps, return_exceptions=True)
+        self._writers -= ends
+        for end in ends:
+            _reset(end)
+
+    async def _to_server(self, client: asyncio.StreamReader, server: asyncio.StreamWriter, answer_lost: Event) -> None:
+        while data := await client.read(CHUNK):
+            if self.trap and COMMIT in data:
+                trap, self.trap = self.trap, None
+                await self._loop.run_in_executor(None, trap.on_commit)
+                if trap.lose_answer:
+                    answer_lost.set()
+                trap.sprung.set()
+            await self._pass(data, server)
+
+    async def _to_client(self, server: asyncio.StreamReader, client: asyncio.StreamWriter, answer_lost: Event) -> None:
+        while (data := await server.read(CHUNK)) and not answer_lost.is_set():
+            await self._pass(data, client)
+
+    async def _pass(self, data: bytes, to: asyncio.StreamWriter) -> None:
+        while self.cut:
+            await asyncio.sleep(0.05)
+        if self.delay_s:
+            await asyncio.sleep(self.delay_s)
+        to.write(data)
+        await to.drain()
+
+
+def _reset(writer: asyncio.StreamWriter) -> None:
+    """End the connection as a crash does, not as one that has nothing more to say."""
+    if writer.transport.is_closing():
+        return
+    writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()

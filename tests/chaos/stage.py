@@ -1,0 +1,174 @@
+"""The platform that faults are struck on: its processes, its catalog's network, its DAGs, and whether it is healthy."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+from checkout import Checkout
+
+from chaos.proxy import Proxy
+from lakehouse.health import unhealthy_reasons
+from lakehouse.hooks.flink import FlinkError, FlinkRestHook
+from lakehouse.ledger import Ledger
+from lakehouse.waiting import wait_until
+from local import supervision
+from local.config import Platform
+from local.main_job import MainJob
+from local.parts import parts
+from local.supervision import Supervisor
+
+SEEN_LIMIT_S = 120
+TASK_LIMIT_S = 600
+OPTIONS = "variables/flink_job_options"
+
+
+class Stage:
+    """What the faults of the catalogue get hold of.
+
+    :param job: the main job, its Flink jobs deployed
+    :param proxy: between the platform and its catalog; whoever judges goes past it
+    """
+
+    def __init__(self, platform: Platform, checkout: Checkout, job: MainJob, proxy: Proxy) -> None:
+        self.platform = platform
+        self.checkout = checkout
+        self.job = job
+        self.proxy = proxy
+        self.supervisor = Supervisor(platform)
+        self.parts = {part.name: part for part in parts(platform)}
+        self.flink = FlinkRestHook()
+        #: When the newest fault struck (`time.monotonic`): what follows in its strike is part of the recovery.
+        self.struck_at: float | None = None
+        self._upgrades = 0
+
+    def mark(self) -> None:
+        """The fault strikes now."""
+        self.struck_at = time.monotonic()
+
+    def ledger(self) -> Ledger:
+        return self.job.ledger()
+
+    def problem(self) -> str | None:
+        """Why the platform is not healthy now, if it is not: a part, or a streaming job."""
+        try:
+            states = {name: info["statename"] for name, info in self.supervisor.info().items()}
+            for name, part in self.parts.items():
+                problem = states[name] if states[name] != "RUNNING" else part.probe()
+                if problem:
+                    return f"{name}: {problem}"
+            return "; ".join(unhealthy_reasons()) or None
+        except Exception as error:  # whatever a part says that is half gone
+            return repr(error)
+
+    def kill(self, *names: str) -> None:
+        """End the parts' processes as the kernel does when memory is short: at once, untold, their children left alone."""
+        for pid in [self._pid(name) for name in names]:
+            psutil.Process(pid).kill()
+        self.mark()
+
+    def kill_everything(self) -> None:
+        """What a power cut leaves of the processes: the supervisor first, so that it starts nothing meanwhile."""
+        processes = [psutil.Process(self.supervisor.pid()), *supervision.members(self.platform)]
+        for process in processes:
+            if process.is_running():
+                process.kill()
+        self.mark()
+        supervision.await_end(processes, SEEN_LIMIT_S)
+
+    @contextmanager
+    def stopped(self, name: str) -> Iterator[None]:
+        """The part with all its children, held by SIGSTOP."""
+        processes = supervision.family(self._pid(name))
+        for process in processes:
+            process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for process in processes:
+                if process.is_running():
+                    process.send_signal(signal.SIGCONT)
+
+    def upgrade(self) -> str:
+        """Want other options of the streaming jobs, and have `flink_jobs` see to it; the id of its run."""
+        self._upgrades += 1
+        options = self.options() | {"execution.checkpointing.min-pause": f"{100 + self._upgrades} ms"}
+        self.want(options)
+        return self.deploy()
+
+    def options(self) -> dict[str, str]:
+        """Flink options of the streaming jobs, as they are wanted now."""
+        return json.loads(self.job.api.call("GET", OPTIONS)["value"])
+
+    def want(self, options: dict[str, str]) -> None:
+        """Change the wanted options, as in Airflow's UI."""
+        self.job.api.call("PATCH", OPTIONS, {"key": "flink_job_options", "value": json.dumps(options)})
+
+    def deploy(self) -> str:
+        """Trigger `flink_jobs`, when no run of it is under way that has not begun; the id of the run."""
+        self.at_rest("flink_jobs")
+        return self.job.api.trigger("flink_jobs", {})
+
+    def at_rest(self, dag_id: str) -> None:
+        """Wait until no run of the DAG is under way."""
+        wait_until(lambda: self.job.api.active_run(dag_id) is None, f"{dag_id} to be at rest", TASK_LIMIT_S)
+
+    def await_task(self, dag_id: str, run_id: str, task_id: str) -> str:
+        """Wait until a task of the run is at work; the id of its instance."""
+
+        def running() -> str | None:
+            task = self.job.api.tasks(dag_id, run_id)[task_id]
+            if task["state"] in ("success", "failed", "skipped", "upstream_failed"):
+                raise RuntimeError(f"{dag_id}.{task_id} of {run_id} is {task['state']}: it was not seen at work")
+            return task["id"] if task["state"] == "running" else None
+
+        return wait_until(running, f"{dag_id}.{task_id} to run", TASK_LIMIT_S)
+
+    def processes(self, *words: str) -> list[psutil.Process]:
+        """Processes of the platform whose command line holds all of the words."""
+        found = []
+        for process in supervision.members(self.platform):
+            try:
+                command = " ".join(process.cmdline())
+            except psutil.Error:
+                continue
+            if all(word in command for word in words):
+                found.append(process)
+        return found
+
+    def kill_processes(self, *words: str) -> None:
+        """Kill -9 whatever comes up with these words in its command line."""
+        for process in wait_until(lambda: self.processes(*words), f"a process with {words}", SEEN_LIMIT_S):
+            process.kill()
+        self.mark()
+
+    def _pid(self, name: str) -> int:
+        """Of the part's process, once it has one."""
+        return wait_until(lambda: self.supervisor.info()[name]["pid"], f"a process of {name}", SEEN_LIMIT_S)
+
+    def await_flink(self, what: str, seen: Callable[[], Any]) -> None:
+        """Wait, looking often, until something is seen in the JobManager."""
+        deadline = time.monotonic() + SEEN_LIMIT_S
+        while time.monotonic() < deadline:
+            try:
+                if seen():
+                    return
+            except FlinkError:
+                pass
+            time.sleep(0.02)
+        raise TimeoutError(f"{what} was not seen within {SEEN_LIMIT_S} s")
+
+    def folder(self, name: str) -> Path:
+        """A folder of the platform's state."""
+        return self.platform.home / name
+
+
+def tolerate_restarts(checkout: Checkout) -> str:
+    """Restarts of a job are what is provoked: they do not make it unhealthy afterwards. Returns the thresholds as JSON."""
+    return checkout.change_variable("health_thresholds", restarts=1_000)

@@ -1,0 +1,124 @@
+"""The engine on a stand-in platform: what it measures, what it undoes, and what it calls not mended."""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager, nullcontext
+from types import SimpleNamespace
+
+import pytest
+
+from chaos import engine as engine_module
+from chaos.catalogue import CATALOGUE
+from chaos.engine import Engine, Fault, NotStruck
+from chaos.judge import Verdict
+from lakehouse.ledger import Ledger
+
+
+class Stage:
+    """A platform of which every look finds ten rows more in Silver, unless it is broken."""
+
+    def __init__(self) -> None:
+        self.struck_at = None
+        self.broken = False
+        self.verbs: list[str] = []
+        self.done: list[str] = []
+        self.checkout = SimpleNamespace(verb=self.verbs.append)
+        self.job = SimpleNamespace(
+            progress=SimpleNamespace(done=self.done.append, waiting=lambda text: None),
+            api=SimpleNamespace(trigger=lambda *_: setattr(self, "broken", False)),
+        )
+        self._silver = 0
+
+    def ledger(self) -> Ledger:
+        if not self.broken:
+            self._silver += 10
+        return Ledger(
+            kafka=self._silver,
+            bronze=self._silver,
+            rejected_events=0,
+            silver=self._silver,
+            rejected_trips=0,
+            duplicates=0,
+        )
+
+    def problem(self) -> str | None:
+        return "a part is down" if self.broken else None
+
+    def at_rest(self, dag_id: str) -> None:
+        pass
+
+
+@pytest.fixture
+def stage(monkeypatch) -> Stage:
+    monkeypatch.setattr(engine_module, "SETTLE_S", 0)
+    monkeypatch.setattr(engine_module, "POLL_S", 0.01)
+    monkeypatch.setattr(engine_module, "RECOVER_LIMIT_S", 0.2)
+    monkeypatch.setattr(Engine, "load", lambda self: nullcontext())
+    return Stage()
+
+
+@pytest.fixture
+def engine(stage: Stage) -> Engine:
+    return Engine(stage, lambda: Verdict(0, 0, 0), seed=1)
+
+
+def breaks(stage: Stage):
+    stage.broken = True
+    return nullcontext()
+
+
+def test_what_is_over_by_itself_is_good(engine, stage):
+    outcome = engine.run("harmless", [Fault("harmless", "", lambda _: nullcontext())])
+    assert outcome.good
+    assert stage.verbs == []
+
+
+def test_recovery_counts_from_the_moment_that_the_fault_marks(engine, stage):
+    def strike(stage: Stage):
+        stage.struck_at = time.monotonic() - 100
+        return nullcontext()
+
+    assert engine.strike([Fault("earlier", "", strike)]) == pytest.approx(100, abs=2)
+
+
+def test_what_the_suite_must_undo_is_undone_after_it_lasted(engine, stage):
+    @contextmanager
+    def strike(stage: Stage):
+        stage.broken = True
+        yield
+        stage.broken = False
+
+    began = time.monotonic()
+    recovery_s = engine.strike([Fault("cut", "", strike, lasts_s=0.3)])
+    assert recovery_s < 0.2
+    assert time.monotonic() - began >= 0.3
+
+
+def test_what_needs_a_hand_is_not_good_and_gets_one(engine, stage):
+    outcome = engine.run("broken", [Fault("broken", "", breaks)])
+    assert outcome.recovery_s is None
+    assert not outcome.good
+    assert stage.verbs == ["up"]
+    assert not stage.broken
+    assert any("a part is down" in line for line in stage.done)
+
+
+def test_a_fault_that_does_not_come_about_is_said(engine):
+    def strike(stage: Stage):
+        raise TimeoutError("no commit")
+
+    with pytest.raises(NotStruck, match="TimeoutError: no commit"):
+        engine.run("never", [Fault("never", "", strike)])
+
+
+def test_lost_rows_are_not_good(stage):
+    outcome = Engine(stage, lambda: Verdict(1, 0, 0), seed=1).run(
+        "loses", [Fault("loses", "", lambda _: nullcontext())]
+    )
+    assert not outcome.good
+
+
+def test_each_fault_has_a_name_of_its_own_and_there_are_enough():
+    names = [fault.name for fault in CATALOGUE]
+    assert len(set(names)) == len(names) > 25

@@ -1,0 +1,90 @@
+"""A copy of the repository for tests that run a platform: a state folder and ports of its own.
+
+A running demo is not disturbed, and what a test breaks on purpose (a model, a setting) is broken in the copy.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from local import airflow, config
+from local.config import ROOT, Platform
+
+PARTS = ("dags", "include", "plugins", "local")
+VERB_LIMIT_S = 300
+COMMAND_LIMIT_S = 240
+
+
+class Checkout:
+    """The copy, which shares the environment and the jars; `environment` is what its verbs are told besides."""
+
+    def __init__(self, folder: Path, **environment: str) -> None:
+        self.folder = folder
+        for part in PARTS:
+            shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("target", "__pycache__"))
+        shutil.copy(ROOT / "airflow_settings.yaml", folder)
+        (folder / "flink").symlink_to(ROOT / "flink")
+        inherited = {name: value for name, value in os.environ.items() if name not in (*config.PORTS, *config.OPTIONS)}
+        self._environment = inherited | {"LAKEHOUSE_HOME": str(self.home)} | environment
+
+    @property
+    def home(self) -> Path:
+        """The platform's state folder."""
+        return self.folder / ".local"
+
+    def verb(self, *arguments: str) -> str:
+        """Run a verb of the platform and return what it prints."""
+        command = [sys.executable, "-m", "local", *arguments]
+        run = subprocess.run(
+            command, cwd=self.folder, env=self._environment, capture_output=True, text=True, timeout=VERB_LIMIT_S
+        )
+        assert run.returncode == 0, f"{arguments}:\n{run.stdout}\n{run.stderr}"
+        return run.stdout
+
+    def shell(self, platform: Platform, *command: str, **changed: str) -> subprocess.CompletedProcess:
+        """Run a command as a person does after `eval "$(make -s env)"`; other values for some variables may be given."""
+        env = self.shell_environment(platform) | changed
+        return subprocess.run(
+            command, cwd=self.folder, env=env, capture_output=True, text=True, timeout=COMMAND_LIMIT_S
+        )
+
+    def shell_environment(self, platform: Platform) -> dict[str, str]:
+        """The environment of a person's shell after `eval "$(make -s env)"`."""
+        # Connections and variables come from Airflow's database there, not from what this process looks them up in.
+        inherited = {
+            name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW_CONN_", "AIRFLOW_VAR_"))
+        }
+        environment = airflow.environment(platform)
+        # `local` was imported from the repository: its folders are those of the copy there.
+        moved = {
+            name: text.replace(str(ROOT), str(self.folder)) for name, text in environment.items() if "FOLDER" in name
+        }
+        return inherited | environment | moved | {"PYTHONPATH": str(self.folder / "plugins")}
+
+    def connect(self, conn_id: str, **fields: Any) -> None:
+        """Give fields of a connection other values in the copy's settings, as somebody does who moves a part."""
+        self._edit("connections", "conn_id", conn_id, {f"conn_{name}": value for name, value in fields.items()})
+
+    def change_variable(self, name: str, **changes: Any) -> str:
+        """Give entries of a variable that is a mapping other values in the copy's settings; returns all of it as JSON."""
+        declared = yaml.safe_load(self._settings.read_text())["airflow"]["variables"]
+        value = next(v["variable_value"] for v in declared if v["variable_name"] == name) | changes
+        self._edit("variables", "variable_name", name, {"variable_value": value})
+        return json.dumps(value)
+
+    def _edit(self, kind: str, key: str, name: str, changes: dict[str, Any]) -> None:
+        settings = yaml.safe_load(self._settings.read_text())
+        next(entry for entry in settings["airflow"][kind] if entry[key] == name).update(changes)
+        self._settings.write_text(yaml.safe_dump(settings))
+
+    @property
+    def _settings(self) -> Path:
+        return self.folder / "airflow_settings.yaml"

@@ -1,0 +1,25 @@
+"""A few faults of the chaos suite in a row: all of them are struck, under its full load, by `make chaos`."""
+
+from __future__ import annotations
+
+import pytest
+from chaos.catalogue import CATALOGUE
+from chaos.engine import Engine
+from chaos.judge import Judge, Verdict
+from chaos.stage import Stage, tolerate_restarts
+
+SEED, RATE = 5, 200
+FAULTS = ("kill -9 flink-taskmanager", "kill -9 kafka", "kill -9 postgres", "commit answer lost")
+
+
+@pytest.mark.timeout(1800)
+def test_each_is_mended_without_a_hand_and_no_row_is_harmed(platform, copy, main_job, proxy, monkeypatch):
+    monkeypatch.setenv("AIRFLOW_VAR_HEALTH_THRESHOLDS", tolerate_restarts(copy))
+    faults = {fault.name: fault for fault in CATALOGUE}
+    engine = Engine(Stage(platform, copy, main_job, proxy), Judge(main_job.topic), SEED, RATE)
+
+    with engine.load():
+        recovery_s = {name: engine.strike([faults[name]]) for name in FAULTS}
+
+    assert engine.drain_and_judge() == Verdict(lost=0, doubled=0, altered=0)
+    assert [name for name, seconds in recovery_s.items() if seconds is None] == []
