@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from confluent_kafka.admin import AdminClient, TopicMetadata
 
 REQUEST_TIMEOUT_S = 20
+# By the broker's clock: that of a producer, wrong by days, would have its events deleted before they are read, or hide lag.
+TOPIC_CONFIG = {"message.timestamp.type": "LogAppendTime"}
 
 
 class TopicHook(KafkaAdminClientHook):
@@ -37,7 +39,9 @@ class TopicHook(KafkaAdminClientHook):
         from confluent_kafka import KafkaError, KafkaException
         from confluent_kafka.admin import NewTopic
 
-        wanted = NewTopic(self.topic, num_partitions=partitions, config={"retention.ms": str(retention_ms)})
+        wanted = NewTopic(
+            self.topic, num_partitions=partitions, config=TOPIC_CONFIG | {"retention.ms": str(retention_ms)}
+        )
         try:
             self.get_conn.create_topics([wanted], request_timeout=REQUEST_TIMEOUT_S)[self.topic].result()
             return f"created topic {self.topic} with {partitions} partitions"
