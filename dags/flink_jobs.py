@@ -6,7 +6,7 @@ Keeps the streaming jobs as `include/sql/` declares them: **Kafka â†’ `bronze` â
 | task | does |
 |---|---|
 | `wait_for_cluster` | waits until the JobManager, a TaskManager and the SQL Gateway answer |
-| `create_topic`, `register_contract`, `create_tables` | what the jobs need, created where it is missing |
+| `create_topic`, `register_contract`, `create_tables` | what the jobs need, created where it is missing; new fields too (`docs/schema-change.md`) |
 | `deploy_bronze`, `deploy_silver` | see below; each returns what it found, decided and did |
 | `check_health` | fails with the reasons when a job runs but rows do not reach its tables |
 
@@ -49,7 +49,7 @@ from lakehouse.assets import FLINK_JOB_GONE
 from lakehouse.dag_policy import Tag, dag_args, default_args
 from lakehouse.jobs.declared import JOBS
 from lakehouse.jobs.job import Action
-from lakehouse.operators.flink import FlinkClusterSensor, FlinkJobOperator, FlinkSqlOperator
+from lakehouse.operators.flink import FlinkClusterSensor, FlinkJobOperator, FlinkTablesOperator
 
 INCLUDE = Path(__file__).parents[1] / "include"
 TOPIC_PARTITIONS = 3
@@ -105,7 +105,7 @@ with DAG(
             raise AirflowException("; ".join(reasons))
         return [job.as_dict() for job in jobs]
 
-    create_tables = FlinkSqlOperator(task_id="create_tables", sql="00-init.sql")
+    create_tables = FlinkTablesOperator(task_id="create_tables", sql="00-init.sql")
     deploy_bronze = FlinkJobOperator(task_id="deploy_bronze", job="bronze", **ASKED)
     deploy_silver = FlinkJobOperator(task_id="deploy_silver", job="silver", **ASKED)
 

@@ -30,8 +30,10 @@ class FlinkClusterSensor(BaseSensorOperator):
         return task_managers > 0
 
 
-class FlinkSqlOperator(BaseOperator):
-    """Runs a Flink SQL script statement by statement in one session of the SQL Gateway.
+class FlinkTablesOperator(BaseOperator):
+    """Runs a Flink SQL script that creates tables, and adds to those that are there the columns that are new in it.
+
+    Returns the names of the added columns by table.
 
     :param sql: the script, or the name of a file on the DAG's template search path (templated)
     """
@@ -44,12 +46,17 @@ class FlinkSqlOperator(BaseOperator):
         super().__init__(**kwargs)
         self.sql = sql
 
-    def execute(self, context: Context) -> None:
+    def execute(self, context: Context) -> dict[str, list[str]]:
         from lakehouse.sql import statements
+        from lakehouse.tables import evolve
 
+        script = statements(self.sql)
         with SqlGatewayHook().session({}) as session:
-            for statement in statements(self.sql):
+            for statement in script:
                 session.execute(statement)
+            added = evolve(session, script)
+        self.log.info("Columns added: %s", added or "none")
+        return added
 
 
 class FlinkJobOperator(BaseOperator):

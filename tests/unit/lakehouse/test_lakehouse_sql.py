@@ -44,7 +44,8 @@ def rendered(load_settings) -> Callable[..., list[str]]:
 
     def render(*files: str) -> list[str]:
         with DAG("rendered", schedule=None, template_searchpath=str(SQL), template_undefined=StrictUndefined):
-            operator = FlinkJobOperator(task_id="job", job="job", sql=[*files])
+            operator = FlinkJobOperator(task_id="job", job="bronze")
+        operator.sql = [*files]
         operator.resolve_template_files()
         variables = {"value": VariableAccessor(deserialize_json=False), "json": VariableAccessor(deserialize_json=True)}
         operator.render_template_fields({"conn": ConnectionAccessor(), "var": variables})
