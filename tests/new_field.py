@@ -11,7 +11,9 @@ TYPE = "DECIMAL(10, 2)"
 
 def add_to_contract(include: Path) -> None:
     """The event may carry it."""
-    change_contract(include, {FIELD: {"type": ["number", "null"], "description": "Congestion relief zone.", "unit": "USD"}})
+    change_contract(
+        include, {FIELD: {"type": ["number", "null"], "description": "Congestion relief zone.", "unit": "USD"}}
+    )
 
 
 def change_contract(include: Path, properties: dict[str, dict]) -> None:
@@ -39,7 +41,9 @@ def add_to_gold(dbt: Path) -> None:
         '      - {name: airport_fee, data_type: "decimal(10,2)", description: Fee for pickups at LaGuardia and JFK.}\n'
     )
     _add(
-        dbt / "models/marts/core/_core.yml", fact, f'      - {{name: {FIELD}, data_type: "decimal(10,2)", {description}}}\n'
+        dbt / "models/marts/core/_core.yml",
+        fact,
+        f'      - {{name: {FIELD}, data_type: "decimal(10,2)", {description}}}\n',
     )
     _add(dbt / "tests/fct_trips_keeps_staged_values.sql", "airport_fee, ", f"{FIELD}, ")
 
