@@ -1,6 +1,5 @@
--- `{{ expected }}` against `{{ held }}`, key by key: what is left are the keys that are not as they should be. One bucket of
--- the keys at a time, because what is grouped must fit into memory.
--- A row is known by a digest of all its values; `alternative` is the digest of the other row that would also be right.
+-- The rows that are wanted against those that are held, key by key: what is left are the keys that are not as they should be.
+-- One bucket of the keys at a time, because what is grouped must fit into memory.
 CREATE OR REPLACE TABLE compared AS
 SELECT
     {{ key }},
@@ -10,11 +9,7 @@ SELECT
     max(alternative) AS alternative,
     min(digest) FILTER (NOT is_wanted) AS lowest,
     max(digest) FILTER (NOT is_wanted) AS highest
-FROM (
-    SELECT {{ key }}, true AS is_wanted, digest, alternative FROM {{ expected }}
-    UNION ALL
-    SELECT {{ key }}, false AS is_wanted, digest, NULL AS alternative FROM {{ held }}
-)
+FROM digests
 WHERE hash({{ key }}) % {{ buckets }} = {{ bucket }}
 GROUP BY {{ key }}
 HAVING

@@ -119,8 +119,9 @@ def _silver(database: AuditDatabase, scope: Scope) -> LayerReport:
 def _compare(database: AuditDatabase, report: LayerReport, key: str) -> None:
     """Note each key whose rows are not those that the layer before it asks for."""
     views = {side: f"{report.layer.lower()}_{side}" for side in ("expected", "held")}
+    database.run("digests.sql", key=key, **views)
     for bucket in _buckets(report.checked):
-        database.run("compare.sql", layer=report.layer, key=key, **views, **bucket)
+        database.run("compare.sql", layer=report.layer, key=key, **bucket)
 
 
 def _buckets(rows: int) -> list[dict[str, int]]:

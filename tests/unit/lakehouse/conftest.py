@@ -119,7 +119,7 @@ def database() -> Iterator[Platform]:
 
 
 @pytest.fixture
-def iceberg(database: Platform, connect: Callable[..., None], tmp_path: Path) -> SqlCatalog:
+def iceberg(database: Platform, connect: Callable[..., None], tmp_path: Path) -> Iterator[SqlCatalog]:
     """An empty Iceberg catalog behind the connection `iceberg_catalog`."""
     connect(
         "iceberg_catalog",
@@ -131,7 +131,8 @@ def iceberg(database: Platform, connect: Callable[..., None], tmp_path: Path) ->
     catalog = IcebergCatalogHook().catalog
     catalog.destroy_tables()
     catalog.create_tables()
-    return catalog
+    yield catalog
+    catalog.close()  # each test has one of its own, and the server has so many connections
 
 
 @pytest.fixture

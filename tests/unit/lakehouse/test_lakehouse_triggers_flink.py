@@ -28,84 +28,17 @@ def listing(job: str, state: str = "RUNNING") -> dict:
 
 
 @pytest.fixture
-def told(runs) -> Callable[[], list[str] | None]:
-    """Jobs that the next event names, None when none comes in half a second of looking without pause."""
+def events(runs, monkeypatch) -> Callable[..., list[list[str]]]:
+    """The jobs that each event of so many looks names, when one is told again after so many seconds."""
 
-    def told() -> list[str] | None:
-        async def first() -> list[str] | None:
-            events = FlinkJobGoneTrigger(["bronze", "silver"], poll_s=0.01).run()
-            try:
-                return (await asyncio.wait_for(anext(events), 0.5)).payload["gone"]
-            except TimeoutError:
-                return None
-
-        return asyncio.run(first())
-
-    return told
-
-
-def test_a_job_that_is_gone_is_told(told):
-    assert told() == ["bronze"]
-
-
-def test_both_are_told_at_once(told, runs):
-    runs.clear()
-    assert told() == ["bronze", "silver"]
-
-
-@pytest.mark.parametrize("state", ["FAILED", "CANCELED", "FINISHED"])
-def test_one_that_ended_is_gone(told, runs, state):
-    runs.append(listing("bronze", state))
-    assert told() == ["bronze"]
-
-
-@pytest.mark.parametrize("state", ["RUNNING", "RESTARTING", "CREATED", "INITIALIZING"])
-def test_one_that_is_there_is_not(told, runs, state):
-    runs.append(listing("bronze", state))
-    assert told() is None
-
-
-def test_one_that_is_gone_for_a_moment_is_not_told(told, runs, http):
-    """Between two runs of an upgrade: every second look finds it."""
-    looks = iter(range(10_000))
-    http["GET /jobs/overview"] = lambda: {"jobs": [*runs, *([listing("bronze")] if next(looks) % 2 else [])]}
-    assert told() is None
-
-
-def test_a_suspended_job_is_not_told(told, tmp_path):
-    records.save(f"file://{tmp_path}/flink", "bronze", JobRecord(suspended=True))
-    assert told() is None
-
-
-def test_a_damaged_record_does_not_silence_it(told, tmp_path):
-    """The run that it starts names the damage."""
-    records.save(f"file://{tmp_path}/flink", "bronze", JobRecord())
-    (tmp_path / "flink/jobs/bronze.json").write_text("{")
-    assert told() == ["bronze"]
-
-
-def test_without_a_taskmanager_nothing_could_be_started(told, http):
-    http["GET /overview"] = {"taskmanagers": 0}
-    assert told() is None
-
-
-def test_without_a_jobmanager_neither(told, connect):
-    connect("flink_rest", port=1)
-    assert told() is None
-
-
-@pytest.fixture
-def events(runs, monkeypatch) -> Callable[[float, int], list[list[str]]]:
-    """The events of that many looks when one is told again after so many seconds."""
-
-    def events(again_s: float, looks: int) -> list[list[str]]:
+    def events(looks: int = 6, again_s: float = 60) -> list[list[str]]:
         monkeypatch.setattr(triggers, "TOLD_AGAIN_S", again_s)
         trigger = FlinkJobGoneTrigger(["bronze", "silver"], poll_s=0)
         found, left, look = [], iter(range(looks)), trigger._gone
 
         def gone() -> set[str]:
             if next(left, None) is None:
-                raise StopAsyncIteration
+                raise InterruptedError
             return look()
 
         async def collect() -> None:
@@ -113,22 +46,72 @@ def events(runs, monkeypatch) -> Callable[[float, int], list[list[str]]]:
                 found.append(event.payload["gone"])
 
         monkeypatch.setattr(trigger, "_gone", gone)
-        with pytest.raises(RuntimeError):
+        with pytest.raises(InterruptedError):
             asyncio.run(collect())
         return found
 
     return events
 
 
+def test_a_job_that_is_gone_is_told(events):
+    assert events() == [["bronze"]]
+
+
+def test_both_are_told_at_once(events, runs):
+    runs.clear()
+    assert events() == [["bronze", "silver"]]
+
+
+@pytest.mark.parametrize("state", ["FAILED", "CANCELED", "FINISHED"])
+def test_one_that_ended_is_gone(events, runs, state):
+    runs.append(listing("bronze", state))
+    assert events() == [["bronze"]]
+
+
+@pytest.mark.parametrize("state", ["RUNNING", "RESTARTING", "CREATED", "INITIALIZING"])
+def test_one_that_is_there_is_not(events, runs, state):
+    runs.append(listing("bronze", state))
+    assert events() == []
+
+
+def test_one_that_is_gone_for_a_moment_is_not_told(events, runs, http):
+    """Between two runs of an upgrade: every second look finds it."""
+    looks = iter(range(10_000))
+    http["GET /jobs/overview"] = lambda: {"jobs": [*runs, *([listing("bronze")] if next(looks) % 2 else [])]}
+    assert events() == []
+
+
+def test_a_suspended_job_is_not_told(events, tmp_path):
+    records.save(f"file://{tmp_path}/flink", "bronze", JobRecord(suspended=True))
+    assert events() == []
+
+
+def test_a_damaged_record_does_not_silence_it(events, tmp_path):
+    """The run that it starts names the damage."""
+    records.save(f"file://{tmp_path}/flink", "bronze", JobRecord())
+    (tmp_path / "flink/jobs/bronze.json").write_text("{")
+    assert events() == [["bronze"]]
+
+
+def test_without_a_taskmanager_nothing_could_be_started(events, http):
+    http["GET /overview"] = {"taskmanagers": 0}
+    assert events() == []
+
+
+def test_without_a_jobmanager_neither(events, connect):
+    connect("flink_rest", port=1)
+    assert events() == []
+
+
 def test_it_is_told_once_a_minute(events):
-    assert events(60, 10) == [["bronze"]]
-    assert events(0, 4) == [["bronze"]] * 3
+    assert events(10) == [["bronze"]]
+    assert events(4, again_s=0) == [["bronze"]] * 3
 
 
 def test_it_is_told_at_once_when_it_was_there_in_between(events, runs, http):
     answers = iter([[], [], [listing("bronze")], [], []])
     http["GET /jobs/overview"] = lambda: {"jobs": [*runs, *next(answers)]}
-    assert events(60, 5) == [["bronze"]] * 2
+    assert events(5) == [["bronze"]] * 2
 
 
 def test_airflow_can_keep_it():
