@@ -2,26 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-import pytest
-
 from lakehouse.gold_file import published_file
 from lakehouse.hooks.flink import FlinkRestHook
 from lakehouse.waiting import wait_until
-from local.main_job import MainJob
 
 LIMIT_S = 120
 DAG = "nyc_taxi_pipeline"
-
-
-@pytest.fixture
-def nobody_mends_it(main_job: MainJob) -> Iterator[None]:
-    """`flink_jobs` brings a job that is gone back by itself, every 5 minutes: not now."""
-    main_job.api.call("PATCH", "dags/flink_jobs", {"is_paused": True})
-    main_job.wait(lambda: main_job.api.active_run("flink_jobs") is None, "flink_jobs to be at rest", LIMIT_S)
-    yield
-    main_job.api.call("PATCH", "dags/flink_jobs", {"is_paused": False})
 
 
 def test_the_pipeline_alerts(main_job, receiver, nobody_mends_it):
