@@ -12,7 +12,7 @@ from chaos import engine as engine_module
 from chaos.catalogue import CATALOGUE
 from chaos.engine import Engine, Fault, NotStruck
 from chaos.judge import Verdict
-from lakehouse.ledger import Ledger
+from lakehouse.ledger import Ledger, PartitionLedger
 
 
 class Stage:
@@ -33,14 +33,7 @@ class Stage:
     def ledger(self) -> Ledger:
         if not self.broken:
             self._silver += 10
-        return Ledger(
-            kafka=self._silver,
-            bronze=self._silver,
-            rejected_events=0,
-            silver=self._silver,
-            rejected_trips=0,
-            duplicates=0,
-        )
+        return Ledger({0: PartitionLedger(self._silver, self._silver, 0)}, self._silver, 0, 0)
 
     def problem(self) -> str | None:
         return "a part is down" if self.broken else None

@@ -146,6 +146,31 @@ def trips_arrive(main_job: MainJob) -> Callable[[int], None]:
     return trips_arrive
 
 
+@pytest.fixture
+def nobody_mends_it(main_job: MainJob) -> Iterator[Callable[[], None]]:
+    """`flink_jobs` brings a job that is gone back by itself, every 5 minutes: not until this is called.
+
+    It is paused between two runs: one under way would never end.
+    """
+    api = main_job.api
+
+    def pause(rest: bool) -> None:
+        api.call("PATCH", "dags/flink_jobs", {"is_paused": rest})
+
+    def paused_at_rest() -> bool:
+        if api.active_run("flink_jobs"):
+            return False
+        pause(True)
+        if api.active_run("flink_jobs") is None:
+            return True
+        pause(False)
+        return False
+
+    main_job.wait(paused_at_rest, "flink_jobs to be at rest", VERB_LIMIT_S)
+    yield lambda: pause(False)
+    pause(False)
+
+
 @pytest.fixture(scope="session")
 def shell_environment(platform: Platform, copy: Checkout) -> dict[str, str]:
     """The environment of a person's shell after `eval "$(make -s env)"`."""

@@ -28,28 +28,6 @@ def at_once(main_job: MainJob) -> Iterator[None]:
 
 
 @pytest.fixture
-def nobody_mends_it(main_job: MainJob) -> Iterator[Callable[[], None]]:
-    """`flink_jobs` rests until this is called. It is paused between two runs: one under way would never end."""
-    api = main_job.api
-
-    def pause(rest: bool) -> None:
-        api.call("PATCH", "dags/flink_jobs", {"is_paused": rest})
-
-    def paused_at_rest() -> bool:
-        if api.active_run("flink_jobs"):
-            return False
-        pause(True)
-        if api.active_run("flink_jobs") is None:
-            return True
-        pause(False)
-        return False
-
-    main_job.wait(paused_at_rest, "flink_jobs to be at rest", LIMIT_S)
-    yield lambda: pause(False)
-    pause(False)
-
-
-@pytest.fixture
 def look(main_job: MainJob) -> Callable[[], list[str]]:
     """One run of `platform_alerts`; which alarms are on."""
 

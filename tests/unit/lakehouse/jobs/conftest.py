@@ -48,7 +48,7 @@ def commit(iceberg, fill) -> Callable[..., None]:
 
     def commit(table: str, job_id: str | None = None, checkpoint_id: int = 0, rows: int = 1) -> None:
         fill(table, 0)
-        data = pa.table({"trip_id": ["trip"] * rows})
+        data = pa.table({"trip_id": ["trip"] * rows, "kafka_partition": pa.array([0] * rows, pa.int32())})
         made_by = {"flink.job-id": job_id, "flink.max-committed-checkpoint-id": str(checkpoint_id)} if job_id else {}
         iceberg.load_table(table).append(data, snapshot_properties=made_by)
 
