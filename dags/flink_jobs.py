@@ -6,7 +6,7 @@ Keeps the streaming jobs as `include/sql/` declares them: **Kafka â†’ `bronze` â
 | task | does |
 |---|---|
 | `wait_for_cluster` | waits until the JobManager, a TaskManager and the SQL Gateway answer |
-| `create_topic`, `register_contract`, `create_tables` | what the jobs need, created where it is missing |
+| `create_topic`, `register_contract`, `create_tables` | what the jobs need, where it is missing; new columns too |
 | `deploy_bronze`, `deploy_silver` | see below; each returns what it found, decided and did |
 | `check_health` | fails with the reasons when a job runs but rows do not reach its tables |
 
@@ -21,6 +21,8 @@ nothing; two at once deploy once; a run that dies in the middle is taken up by t
 | not running | starts from the newest complete state that is not older than what its tables hold |
 | not running, no such state, tables empty | starts fresh |
 | not running, no such state, tables not empty | refused: each row would be written again |
+
+Bronze is upgraded when Silver runs with its own new SQL: no row with a new field passes by a job that does not know it.
 
 **By hand**, with a form:
 
@@ -49,7 +51,7 @@ from lakehouse.assets import FLINK_JOB_GONE
 from lakehouse.dag_policy import Tag, dag_args, default_args
 from lakehouse.jobs.declared import JOBS
 from lakehouse.jobs.job import Action
-from lakehouse.operators.flink import FlinkClusterSensor, FlinkJobOperator, FlinkSqlOperator
+from lakehouse.operators.flink import FlinkClusterSensor, FlinkJobOperator, FlinkTablesOperator
 
 INCLUDE = Path(__file__).parents[1] / "include"
 TOPIC_PARTITIONS = 3
@@ -105,7 +107,7 @@ with DAG(
             raise AirflowException("; ".join(reasons))
         return [job.as_dict() for job in jobs]
 
-    create_tables = FlinkSqlOperator(task_id="create_tables", sql="00-init.sql")
+    create_tables = FlinkTablesOperator(task_id="create_tables", sql="00-init.sql")
     deploy_bronze = FlinkJobOperator(task_id="deploy_bronze", job="bronze", **ASKED)
     deploy_silver = FlinkJobOperator(task_id="deploy_silver", job="silver", **ASKED)
 

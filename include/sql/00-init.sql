@@ -1,5 +1,6 @@
 -- Names that every Flink session needs: the Iceberg catalog, its tables, and the topic as a table.
 -- Safe to run at any moment: all statements are IF NOT EXISTS or live in the session alone.
+{% import 'fields.jinja' as fields -%}
 {% set iceberg = conn.iceberg_catalog %}
 CREATE CATALOG iceberg_catalog WITH (
     'type' = 'iceberg',
@@ -32,29 +33,13 @@ CREATE DATABASE IF NOT EXISTS iceberg_catalog.silver;
 -- Source fields stay text, exactly as they came: a number that does not parse is judged in Silver, with a reason,
 -- instead of turning into NULL on the way in.
 {% set source_fields %}
-    `VendorID` STRING,
-    `tpep_pickup_datetime` STRING,
-    `tpep_dropoff_datetime` STRING,
-    `passenger_count` STRING,
-    `trip_distance` STRING,
-    `RatecodeID` STRING,
-    `store_and_fwd_flag` STRING,
-    `PULocationID` STRING,
-    `DOLocationID` STRING,
-    `payment_type` STRING,
-    `fare_amount` STRING,
-    `extra` STRING,
-    `mta_tax` STRING,
-    `tip_amount` STRING,
-    `tolls_amount` STRING,
-    `improvement_surcharge` STRING,
-    `total_amount` STRING,
-    `congestion_surcharge` STRING,
-    `Airport_fee` STRING
+    {%- for field in fields.source_fields %}
+    `{{ field }}` STRING{{ '' if loop.last else ',' }}
+    {%- endfor %}
 {%- endset -%}
 
 CREATE TABLE IF NOT EXISTS iceberg_catalog.bronze.raw_trips (
-    {{ source_fields }},
+    {{- source_fields }},
     ingested_at TIMESTAMP_LTZ(6),
     kafka_partition INT,
     kafka_offset BIGINT,
@@ -72,25 +57,9 @@ CREATE TABLE IF NOT EXISTS iceberg_catalog.bronze.rejected_events (
 
 CREATE TABLE IF NOT EXISTS iceberg_catalog.silver.cleaned_trips (
     trip_id STRING,
-    vendor_id INT,
-    pickup_datetime TIMESTAMP(6),
-    dropoff_datetime TIMESTAMP(6),
-    passenger_count INT,
-    trip_distance DOUBLE,
-    rate_code_id INT,
-    store_and_fwd_flag STRING,
-    pickup_location_id INT,
-    dropoff_location_id INT,
-    payment_type_id INT,
-    fare_amount DECIMAL(10, 2),
-    extra DECIMAL(10, 2),
-    mta_tax DECIMAL(10, 2),
-    tip_amount DECIMAL(10, 2),
-    tolls_amount DECIMAL(10, 2),
-    improvement_surcharge DECIMAL(10, 2),
-    total_amount DECIMAL(10, 2),
-    congestion_surcharge DECIMAL(10, 2),
-    airport_fee DECIMAL(10, 2),
+    {%- for _, column, type in fields.trip_fields %}
+    {{ column }} {{ type }},
+    {%- endfor %}
     trip_duration_minutes DOUBLE,
     pickup_date DATE,
     pickup_hour INT,
@@ -100,7 +69,7 @@ CREATE TABLE IF NOT EXISTS iceberg_catalog.silver.cleaned_trips (
 ) PARTITIONED BY (pickup_date) WITH ({{ table_options }});
 
 CREATE TABLE IF NOT EXISTS iceberg_catalog.silver.rejected_trips (
-    {{ source_fields }},
+    {{- source_fields }},
     reason STRING,
     kafka_partition INT,
     kafka_offset BIGINT,

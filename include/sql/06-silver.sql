@@ -1,9 +1,5 @@
 -- Silver: every Bronze row becomes one row: a typed trip, a rejected row with its reason, or a duplicate with its position.
-{% set amounts = ['fare_amount', 'extra', 'mta_tax', 'tip_amount', 'tolls_amount', 'improvement_surcharge',
-                  'total_amount', 'congestion_surcharge', 'Airport_fee'] -%}
-{% set codes = ['VendorID', 'passenger_count', 'RatecodeID', 'PULocationID', 'DOLocationID', 'payment_type'] -%}
-{% set source_fields = ['VendorID', 'tpep_pickup_datetime', 'tpep_dropoff_datetime', 'passenger_count', 'trip_distance',
-                        'RatecodeID', 'store_and_fwd_flag', 'PULocationID', 'DOLocationID', 'payment_type'] + amounts -%}
+{% import 'fields.jinja' as fields -%}
 
 {# A cast takes 30 February for 1 March: only what reads back as it was written is a timestamp. It also overlooks a last point. -#}
 {% macro timestamp_or_null(field) -%}
@@ -26,7 +22,7 @@ SELECT
     *,
     {{ timestamp_or_null('tpep_pickup_datetime') }} AS pickup_datetime,
     {{ timestamp_or_null('tpep_dropoff_datetime') }} AS dropoff_datetime
-    {%- for field in codes + ['trip_distance'] + amounts %},
+    {%- for field in fields.codes + ['trip_distance'] + fields.amounts %},
     {{ number_or_null(field) }} AS `{{ field }}_number`
     {%- endfor %}
 FROM iceberg_catalog.bronze.raw_trips
@@ -45,11 +41,11 @@ SELECT
         WHEN NOT (`trip_distance_number` >= 0 AND `trip_distance_number` < 1e9) THEN 'trip_distance is negative or not finite'
         WHEN `fare_amount_number` IS NULL THEN 'fare_amount is missing or not a number'
         WHEN `fare_amount_number` < 0 THEN 'fare_amount is negative'
-        {%- for field in amounts %}
+        {%- for field in fields.amounts %}
         WHEN `{{ field }}` IS NOT NULL AND (`{{ field }}_number` IS NULL OR NOT ABS(`{{ field }}_number`) < 99999999.995)
             THEN '{{ field }} does not fit DECIMAL(10,2)'
         {%- endfor %}
-        {%- for field in codes %}
+        {%- for field in fields.codes %}
         WHEN `{{ field }}` IS NOT NULL AND (
             `{{ field }}_number` IS NULL OR NOT ABS(`{{ field }}_number`) < 2147483648
             OR `{{ field }}_number` <> FLOOR(`{{ field }}_number`)
@@ -58,19 +54,21 @@ SELECT
     END AS reason
 FROM parsed_trips;
 
+{# What has passed its judgement, as Silver types it. -#}
+{% macro typed(field, column, type) -%}
+{% if type == 'INT' %}CAST(`{{ field }}_number` AS INT)
+{%- elif type == 'DOUBLE' %}`{{ field }}_number`
+{%- elif type == 'STRING' %}`{{ field }}`
+{%- elif type == 'TIMESTAMP(6)' %}{{ column }}
+{%- else %}CASE WHEN ABS(`{{ field }}_number`) < 99999999.995 THEN CAST(`{{ field }}_number` AS {{ type }}) END{% endif %}
+{%- endmacro -%}
+
 CREATE TEMPORARY VIEW typed_trips AS
 SELECT
     kafka_partition,
-    kafka_offset,
-    pickup_datetime,
-    dropoff_datetime,
-    `trip_distance_number` AS trip_distance,
-    store_and_fwd_flag
-    {%- for field in codes %},
-    CAST(`{{ field }}_number` AS INT) AS `{{ field }}`
-    {%- endfor %}
-    {%- for field in amounts %},
-    CASE WHEN ABS(`{{ field }}_number`) < 99999999.995 THEN CAST(`{{ field }}_number` AS DECIMAL(10, 2)) END AS `{{ field }}`
+    kafka_offset
+    {%- for field, column, type in fields.trip_fields %},
+    {{ typed(field, column, type) }} AS {{ column }}
     {%- endfor %}
 FROM judged_trips
 WHERE reason IS NULL;
@@ -83,13 +81,13 @@ FROM (
         *,
         PROCTIME() AS arrival,
         MD5(CONCAT_WS('|',
-            COALESCE(CAST(`VendorID` AS STRING), ''),
+            COALESCE(CAST(vendor_id AS STRING), ''),
             DATE_FORMAT(pickup_datetime, 'yyyy-MM-dd HH:mm:ss'),
             DATE_FORMAT(dropoff_datetime, 'yyyy-MM-dd HH:mm:ss'),
-            COALESCE(CAST(`PULocationID` AS STRING), ''),
-            COALESCE(CAST(`DOLocationID` AS STRING), ''),
-            CAST(`fare_amount` AS STRING),
-            COALESCE(CAST(`total_amount` AS STRING), '')
+            COALESCE(CAST(pickup_location_id AS STRING), ''),
+            COALESCE(CAST(dropoff_location_id AS STRING), ''),
+            CAST(fare_amount AS STRING),
+            COALESCE(CAST(total_amount AS STRING), '')
         )) AS trip_id
     FROM typed_trips
 );
@@ -97,22 +95,13 @@ FROM (
 EXECUTE STATEMENT SET
 BEGIN
 
-INSERT INTO iceberg_catalog.silver.cleaned_trips
+INSERT INTO iceberg_catalog.silver.cleaned_trips (
+    trip_id, {{ fields.trip_columns | join(', ') }},
+    trip_duration_minutes, pickup_date, pickup_hour, kafka_partition, kafka_offset, processed_at
+)
 SELECT
     trip_id,
-    `VendorID`,
-    pickup_datetime,
-    dropoff_datetime,
-    `passenger_count`,
-    trip_distance,
-    `RatecodeID`,
-    store_and_fwd_flag,
-    `PULocationID`,
-    `DOLocationID`,
-    `payment_type`,
-    {%- for field in amounts %}
-    `{{ field }}`,
-    {%- endfor %}
+    {{ fields.trip_columns | join(', ') }},
     -- By day and clock fields: TIMESTAMPDIFF is an INT, which the seconds to a stray year would overflow, and the minutes too.
     ROUND(
         TIMESTAMPDIFF(DAY, CAST(pickup_datetime AS DATE), CAST(dropoff_datetime AS DATE)) * CAST(1440 AS BIGINT)
@@ -128,20 +117,16 @@ SELECT
 FROM counted_trips
 WHERE occurrence = 1;
 
-INSERT INTO iceberg_catalog.silver.duplicate_trips
+INSERT INTO iceberg_catalog.silver.duplicate_trips (trip_id, kafka_partition, kafka_offset, processed_at)
 SELECT trip_id, kafka_partition, kafka_offset, CURRENT_TIMESTAMP
 FROM counted_trips
 WHERE occurrence > 1;
 
-INSERT INTO iceberg_catalog.silver.rejected_trips
+INSERT INTO iceberg_catalog.silver.rejected_trips (
+    `{{ fields.source_fields | join('`, `') }}`, reason, kafka_partition, kafka_offset, processed_at
+)
 SELECT
-    {%- for field in source_fields %}
-    `{{ field }}`,
-    {%- endfor %}
-    reason,
-    kafka_partition,
-    kafka_offset,
-    CURRENT_TIMESTAMP
+    `{{ fields.source_fields | join('`, `') }}`, reason, kafka_partition, kafka_offset, CURRENT_TIMESTAMP
 FROM judged_trips
 WHERE reason IS NOT NULL;
 

@@ -24,8 +24,11 @@ from lakehouse.jobs.record import JobRecord, Refused, Start, Version
 from lakehouse.jobs.restore import checked, last_commits, state_to_restore
 from lakehouse.jobs.state import saved_states
 from lakehouse.jobs.table_offsets import next_offsets, startup_options
+from lakehouse.waiting import wait_until
 
 log = logging.getLogger(__name__)
+
+READER_LIMIT_S = 240
 
 
 class JobDeployer:
@@ -82,10 +85,33 @@ class JobDeployer:
             return self._done(job, run, "unchanged", run.job_id)
         if run:
             self.cluster.validate(job)
+            self._await_reader(job)
         state = self._stop(run) if run else state_to_restore(job, self.record)
         job_id = self._start(job, state)
         action = "upgraded" if run else "restored" if state else "started"
         return self._done(job, run, action, job_id, restored_from=state)
+
+    def _await_reader(self, job: FlinkJob) -> None:
+        """Wait until the job that reads the tables runs with its own new SQL: the old one would pass over new columns.
+
+        :raises AirflowException: it does not come to that; the job goes on as it is
+        """
+        if (reader := job.reader) is None:
+            return
+        try:
+            wait_until(
+                lambda: (
+                    (run := self.flink.live_run(reader.name)) is None
+                    or self.cluster.fingerprint(run) == reader.fingerprint
+                ),
+                f"Flink job {reader.name} to run as it is declared",
+                READER_LIMIT_S,
+            )
+        except TimeoutError as error:
+            raise AirflowException(
+                f"Flink job {job.name} goes on with its old SQL until {reader.name}, which reads its tables, runs with the "
+                f"new: see deploy_{reader.name}. {error}"
+            ) from error
 
     def _suspend(self) -> Deployment:
         self._remember(suspended=True)

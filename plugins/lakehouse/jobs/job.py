@@ -32,6 +32,7 @@ class FlinkJob:
     :param options: Flink options of the job
     :param kafka_sources: Flink table over the topic -> Iceberg table that keeps the partition and offset of each of its rows
     :param pending: rows of the source that are in none of the tables yet
+    :param reader: the job that reads the tables, as it should be
     """
 
     name: str
@@ -41,6 +42,7 @@ class FlinkJob:
     options: Mapping[str, str] = field(default_factory=dict)
     kafka_sources: Mapping[str, str] = field(default_factory=dict)
     pending: Callable[[], int] = lambda: 0
+    reader: FlinkJob | None = None
 
     @property
     def fingerprint(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.sdk import BaseOperator, BaseSensorOperator, Variable
@@ -30,8 +31,10 @@ class FlinkClusterSensor(BaseSensorOperator):
         return task_managers > 0
 
 
-class FlinkSqlOperator(BaseOperator):
-    """Runs a Flink SQL script statement by statement in one session of the SQL Gateway.
+class FlinkTablesOperator(BaseOperator):
+    """Runs a Flink SQL script that creates tables, and adds to those that are there the columns that are new in it.
+
+    Returns the names of the added columns by table.
 
     :param sql: the script, or the name of a file on the DAG's template search path (templated)
     """
@@ -44,12 +47,17 @@ class FlinkSqlOperator(BaseOperator):
         super().__init__(**kwargs)
         self.sql = sql
 
-    def execute(self, context: Context) -> None:
+    def execute(self, context: Context) -> dict[str, list[str]]:
         from lakehouse.sql import statements
+        from lakehouse.tables import evolve
 
+        script = statements(self.sql)
         with SqlGatewayHook().session({}) as session:
-            for statement in statements(self.sql):
+            for statement in script:
                 session.execute(statement)
+            added = evolve(session, script)
+        self.log.info("Columns added: %s", added or "none")
+        return added
 
 
 class FlinkJobOperator(BaseOperator):
@@ -60,28 +68,34 @@ class FlinkJobOperator(BaseOperator):
     :param state_path: checkpoint or savepoint to restart from (templated)
     """
 
-    template_fields: Sequence[str] = ("sql", "action", "state_path")
+    template_fields: Sequence[str] = ("sql", "reader_sql", "action", "state_path")
     template_ext: Sequence[str] = (".sql",)
 
     def __init__(self, *, job: str, action: str = Action.RECONCILE, state_path: str = "", **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.job = job
         self.sql = list(JOBS[job].sql)
+        self.reader = JOBS[job].reader
+        self.reader_sql = list(JOBS[self.reader].sql) if self.reader else []
         self.action = action
         self.state_path = state_path
 
     def declared(self) -> FlinkJob:
         """The job as its SQL and the settings declare it."""
+        job = self._declared(self.job, self.sql)
+        return replace(job, reader=self._declared(self.reader, self.reader_sql)) if self.reader else job
+
+    def _declared(self, name: str, sql: list[str]) -> FlinkJob:
         from lakehouse.health import declared_flows
 
-        flow = next(flow for flow in declared_flows() if flow.job == self.job)
+        flow = next(flow for flow in declared_flows() if flow.job == name)
         return FlinkJob(
-            name=self.job,
-            script=";\n".join(self.sql),
-            tables=JOBS[self.job].tables,
+            name=name,
+            script=";\n".join(sql),
+            tables=JOBS[name].tables,
             state_dir=Variable.get("flink_state_dir"),
             options=Variable.get("flink_job_options", deserialize_json=True),
-            kafka_sources=JOBS[self.job].kafka_sources,
+            kafka_sources=JOBS[name].kafka_sources,
             pending=flow.pending,
         )
 

@@ -152,6 +152,10 @@ class Silver:
         catalog.create_namespace("silver")
         self._table = catalog.create_table("silver.cleaned_trips", SCHEMA, partition_spec=BY_PICKUP_DATE)
 
+    def add_amount(self, name: str) -> None:
+        """Give the table one more column, an amount."""
+        self._table.update_schema().add_column(name, DecimalType(10, 2)).commit()
+
     def append(self, trips: pa.Table) -> str:
         """Commit the trips and return the metadata file that the commit made."""
         self._table.append(trips)

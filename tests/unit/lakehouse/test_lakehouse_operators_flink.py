@@ -2,7 +2,7 @@
 
 import pytest
 
-from lakehouse.operators.flink import FlinkClusterSensor, FlinkSqlOperator
+from lakehouse.operators.flink import FlinkClusterSensor, FlinkTablesOperator
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def test_a_script_runs_in_one_session(cluster):
     cluster["GET /v1/sessions/s/operations/o/status"] = {"status": "FINISHED"}
     cluster["GET /v1/sessions/s/operations/o/result/0"] = {"resultType": "EOS"}
     cluster["DELETE /v1/sessions/s"] = {}
-    FlinkSqlOperator(task_id="create_tables", sql="CREATE TABLE a; CREATE TABLE b").execute({})
+    assert FlinkTablesOperator(task_id="create_tables", sql="CREATE TABLE a; CREATE TABLE b").execute({}) == {}
     sent = [body["statement"] for _, path, body in cluster.asked if path.endswith("/statements")]
     assert sent == ["CREATE TABLE a", "CREATE TABLE b"]
     assert [method for method, path, _ in cluster.asked if path.startswith("/v1/sessions") and path.count("/") < 4] == [

@@ -8,7 +8,7 @@ from airflow.sdk import DAG
 from airflow.sdk.execution_time.context import ConnectionAccessor, VariableAccessor
 from jinja2 import StrictUndefined
 
-from lakehouse.operators.flink import FlinkSqlOperator
+from lakehouse.operators.flink import FlinkTablesOperator
 from lakehouse.sql import statements
 
 SQL = Path(__file__).parents[3] / "include" / "sql"
@@ -44,7 +44,7 @@ def rendered(load_settings) -> Callable[..., list[str]]:
 
     def render(*files: str) -> list[str]:
         with DAG("rendered", schedule=None, template_searchpath=str(SQL), template_undefined=StrictUndefined):
-            operator = FlinkSqlOperator(task_id="job", sql=[*files])
+            operator = FlinkTablesOperator(task_id="job", sql=[*files])
         operator.resolve_template_files()
         variables = {"value": VariableAccessor(deserialize_json=False), "json": VariableAccessor(deserialize_json=True)}
         operator.render_template_fields({"conn": ConnectionAccessor(), "var": variables})

@@ -9,7 +9,7 @@ import pytest
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 from lakehouse.hooks.flink import FlinkError, FlinkUnavailable
-from lakehouse.jobs import cluster
+from lakehouse.jobs import cluster, deployer
 from lakehouse.jobs import record as records
 from lakehouse.jobs.deployer import JobDeployer
 from lakehouse.jobs.job import Action, Deployment, FlinkJob
@@ -99,6 +99,36 @@ def test_changed_sql_goes_on_from_a_savepoint(act, flink, running, changed, reme
     assert flink.runs[A]["state"] == "FINISHED"
     assert remembered().proven == Version.of(changed)
     assert flink.session["execution.checkpointing.dir"] == changed.checkpoint_dir
+
+
+class TestReader:
+    """The job that reads the tables learns a new field first, so that it passes over none."""
+
+    B = "b" * 32
+
+    @pytest.fixture
+    def reader(self, job) -> FlinkJob:
+        return replace(job, name="silver", script="INSERT INTO silver_new")
+
+    def test_it_runs_as_declared_or_not_at_all(self, act, flink, running, job, changed, reader):
+        done = act(wanted=replace(changed, reader=reader))
+        assert done.action == "upgraded"
+        flink.runs_as(reader, self.B)
+        assert act(wanted=replace(job, reader=reader)).action == "upgraded"
+
+    def test_until_then_the_job_goes_on_as_it_is(self, act, flink, running, changed, reader, monkeypatch):
+        monkeypatch.setattr(deployer, "READER_LIMIT_S", 0.2)
+        flink.runs_as(replace(reader, script="INSERT INTO silver_old"), self.B)
+        with pytest.raises(
+            AirflowException, match=r"bronze goes on with its old SQL until silver, .* see deploy_silver"
+        ):
+            act(wanted=replace(changed, reader=reader))
+        assert set(flink.live()) == {A, self.B}
+        assert flink.posted == [path for path in flink.posted if "/stop" not in path]
+
+    def test_a_job_that_runs_as_declared_waits_for_nobody(self, act, flink, running, job, reader):
+        flink.runs_as(replace(reader, script="INSERT INTO silver_old"), self.B)
+        assert act(wanted=replace(job, reader=reader)).action == "unchanged"
 
 
 def test_sql_that_does_not_plan_leaves_the_running_job_alone(act, flink, running, changed):

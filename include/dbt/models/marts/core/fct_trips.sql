@@ -1,4 +1,4 @@
-{{ config(materialized="incremental", incremental_strategy="append", on_schema_change="fail") }}
+{{ config(materialized="incremental", incremental_strategy="append", on_schema_change="append_new_columns") }}
 
 -- depends_on: {{ ref("stg_trips") }}
 -- Every trip of Silver, once. The staged trips overlap with those of earlier runs: what is here already is left out. A
