@@ -194,12 +194,3 @@ def deploy(shell: Callable[..., subprocess.CompletedProcess]) -> Callable[..., s
         return said
 
     return deploy
-
-
-@pytest.fixture
-def nobody_mends_it(main_job: MainJob) -> Iterator[None]:
-    """`flink_jobs` brings a job that is gone back by itself, within seconds: not now."""
-    main_job.api.call("PATCH", "dags/flink_jobs", {"is_paused": True})
-    main_job.wait(lambda: main_job.api.active_run("flink_jobs") is None, "flink_jobs to be at rest", VERB_LIMIT_S)
-    yield
-    main_job.api.call("PATCH", "dags/flink_jobs", {"is_paused": False})
