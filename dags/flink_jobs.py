@@ -22,7 +22,7 @@ nothing; two at once deploy once; a run that dies in the middle is taken up by t
 | not running, no such state, tables empty | starts fresh |
 | not running, no such state, tables not empty | refused: each row would be written again |
 
-Bronze is upgraded when Silver runs with its own new SQL: no row with a new field passes by a job that does not know it.
+Bronze is upgraded when Silver's old SQL has stopped: no row with a new field passes by a job that does not know it.
 
 **By hand**, with a form:
 

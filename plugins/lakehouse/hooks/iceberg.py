@@ -118,9 +118,8 @@ def rows_by_partition(table: Table, field: str) -> dict[int, int]:
 
     The cost follows the number of data files, which compaction keeps small.
     """
-    if not row_count(
-        table
-    ):  # a job that finds nothing to write commits nothing, now and then: no manifest has a partition
+    # A job that finds nothing to write commits nothing, now and then: then there is no manifest, and no partition.
+    if not row_count(table):
         return {}
     partitions = table.inspect.partitions().select(["partition", "record_count"]).to_pylist()
     return {row["partition"][field]: row["record_count"] for row in partitions}

@@ -92,11 +92,12 @@ class JobDeployer:
         return self._done(job, run, action, job_id, restored_from=state)
 
     def _await_reader(self, job: FlinkJob) -> None:
-        """Wait until the job that reads the tables runs with its own new SQL: the old one would pass over new columns.
+        """Wait until the job that reads the tables has left its old SQL, which would pass over new columns.
 
         :raises AirflowException: it does not come to that; the job goes on as it is
         """
-        if (reader := job.reader) is None:
+        reader, proven = job.reader, self.record.proven
+        if reader is None or (proven and proven.script == job.script):  # other options hide no column
             return
         try:
             wait_until(
@@ -109,8 +110,8 @@ class JobDeployer:
             )
         except TimeoutError as error:
             raise AirflowException(
-                f"Flink job {job.name} goes on with its old SQL until {reader.name}, which reads its tables, runs with the "
-                f"new: see deploy_{reader.name}. {error}"
+                f"Flink job {job.name} goes on with its old SQL until {reader.name}, which reads its tables, has left its "
+                f"own: see deploy_{reader.name}. {error}"
             ) from error
 
     def _suspend(self) -> Deployment:

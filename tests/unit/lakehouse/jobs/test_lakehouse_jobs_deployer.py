@@ -126,6 +126,10 @@ class TestReader:
         assert set(flink.live()) == {A, self.B}
         assert flink.posted == [path for path in flink.posted if "/stop" not in path]
 
+    def test_for_other_options_nobody_is_waited_for(self, act, flink, running, job, reader):
+        flink.runs_as(replace(reader, script="INSERT INTO silver_old"), self.B)
+        assert act(wanted=replace(job, reader=reader, options={"a": "c"})).action == "upgraded"
+
     def test_a_job_that_runs_as_declared_waits_for_nobody(self, act, flink, running, job, reader):
         flink.runs_as(replace(reader, script="INSERT INTO silver_old"), self.B)
         assert act(wanted=replace(job, reader=reader)).action == "unchanged"
