@@ -11,10 +11,10 @@ from pathlib import Path
 
 import psutil
 import pytest
+from checkout import Checkout
 
 from lakehouse.hooks.flink import FlinkError, FlinkRestHook
 from lakehouse.waiting import wait_until
-from local.main_job import MainJob
 from local.supervision import Supervisor
 
 LIMIT_S = 240
@@ -42,14 +42,14 @@ def kill(process: subprocess.Popen) -> None:
 
 
 @pytest.fixture
-def other_options(main_job: MainJob) -> None:
-    """Options that no run before had: an upgrade is due."""
-    path = "variables/flink_job_options"
-    options = main_job.api.call("GET", path)["value"]
-    pause = f'"execution.checkpointing.min-pause": "{datetime.now(UTC).microsecond % 900 + 100} ms", '
-    main_job.api.call("PATCH", path, {"key": "flink_job_options", "value": "{" + pause + options.lstrip("{")})
+def other_options(copy: Checkout) -> Iterator[None]:
+    """Options that no run before had, where a shell's commands look them up: an upgrade is due."""
+    settings = copy.folder / "airflow_settings.yaml"
+    declared = settings.read_text()
+    pause = f"{datetime.now(UTC).microsecond % 900 + 100} ms"
+    copy.change_variable("flink_job_options", **{"execution.checkpointing.min-pause": pause})
     yield
-    main_job.api.call("PATCH", path, {"key": "flink_job_options", "value": options})
+    settings.write_text(declared)
 
 
 def stopped(flink: FlinkRestHook, old: str) -> bool:
