@@ -62,7 +62,7 @@ def reasons() -> Counter[str]:
 
 
 def test_a_dry_run_says_what_would_happen_and_changes_nothing(main_job, replay, trips_arrive):
-    trips_arrive(seed=901)
+    trips_arrive(seed=941)
     before, ledger = identities("bronze", "silver"), main_job.ledger()
 
     plan = replay(target="bronze_and_silver")
@@ -106,4 +106,4 @@ def test_kafka_is_read_again_from_where_it_is_told(main_job, replay, trips_arriv
     assert not set(identities("bronze", "silver").values()) & set(old.values())
     now = main_job.wait(main_job.ledger_at_rest, "rest", LIMIT_S)
     assert replace(now, fct_trips=None) == replace(ledger, fct_trips=None)
-    trips_arrive(seed=902)
+    trips_arrive(seed=942)
