@@ -13,7 +13,7 @@ import psutil
 import pytest
 from checkout import Checkout
 
-from lakehouse.hooks.flink import FlinkError, FlinkRestHook
+from lakehouse.hooks.flink import FlinkError, FlinkJobRun, FlinkRestHook
 from lakehouse.waiting import wait_until
 from local.supervision import Supervisor
 
@@ -88,7 +88,7 @@ def test_a_cluster_that_forgot_its_jobs_gets_them_back_by_itself(platform, main_
     """Nobody runs `flink_jobs` by hand: that the jobs are gone starts it, or a run that waits for the cluster finds it."""
     flink = FlinkRestHook()
     main_job.wait(lambda: main_job.api.active_run("flink_jobs") is None, "flink_jobs to be at rest", LIMIT_S)
-    old = {job: flink.live_run(job).job_id for job in JOBS}
+    old = {job: flink.live_run(job) for job in JOBS}
     info = Supervisor(platform).info()
 
     for part in parts:
@@ -97,13 +97,13 @@ def test_a_cluster_that_forgot_its_jobs_gets_them_back_by_itself(platform, main_
     main_job.wait(lambda: _run_anew(flink, old), "both jobs to come back", LIMIT_S)
     for job in JOBS:
         restored = flink.checkpoints(flink.live_run(job).job_id)["latest"]["restored"]
-        assert f"/checkpoints/{job}/{old[job]}/chk-" in restored["external_path"]
+        assert f"/checkpoints/{job}/{old[job].job_id}/chk-" in restored["external_path"]
     trips_arrive(seed=330 + len(parts))
 
 
-def _run_anew(flink: FlinkRestHook, old: dict[str, str]) -> bool:
+def _run_anew(flink: FlinkRestHook, old: dict[str, FlinkJobRun]) -> bool:
     try:
         runs = [flink.live_run(job) for job in JOBS]
     except FlinkError:
         return False  # the JobManager is not back yet
-    return all(run and run.state == "RUNNING" and run.job_id != old[run.name] for run in runs)
+    return all(run and run.state == "RUNNING" and run.started_ms > old[run.name].started_ms for run in runs)
