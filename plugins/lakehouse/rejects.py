@@ -18,6 +18,7 @@ from airflow.sdk.exceptions import AirflowException
 
 from lakehouse.generator.events import COLUMNS, INTEGER, NUMBER
 from lakehouse.hooks.iceberg import IcebergCatalogHook
+from lakehouse.jobs.declared import JOBS
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -107,7 +108,7 @@ def rejected_positions() -> Iterator[str]:
 def mended_positions() -> set[str]:
     """Positions ("partition:offset") that events in Bronze say they mend. Files that hold none are not read."""
     found: set[str] = set()
-    for name in ("bronze.raw_trips", "bronze.rejected_events"):
+    for name in JOBS["bronze"].tables:
         scan = IcebergCatalogHook().table(name).scan("mends IS NOT NULL", selected_fields=("mends",))
         for batch in scan.to_arrow_batch_reader():
             found.update(batch.column("mends").to_pylist())

@@ -18,8 +18,9 @@ from typing import Any
 from airflow.sdk import BaseHook, Variable
 from airflow.sdk.exceptions import AirflowException
 
-from lakehouse.hooks.iceberg import IcebergCatalogHook, row_count
+from lakehouse.hooks.iceberg import IcebergCatalogHook
 from lakehouse.hooks.kafka import TopicHook
+from lakehouse.jobs.declared import JOBS
 from lakehouse.rejects import LAYERS, mended_positions, open_rejects, rejected_positions
 from lakehouse.waiting import wait_until
 
@@ -76,8 +77,7 @@ def await_bronze(topic: str) -> None:
     end = sum(TopicHook(topic).end_offsets().values())
 
     def missing() -> int:
-        tables = map(IcebergCatalogHook().table, ("bronze.raw_trips", "bronze.rejected_events"))
-        return end - sum(map(row_count, tables))
+        return end - IcebergCatalogHook().rows(*JOBS["bronze"].tables)
 
     try:
         wait_until(lambda: missing() <= 0, "Bronze to hold what Kafka holds", ARRIVE_LIMIT_S)

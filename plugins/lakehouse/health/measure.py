@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from lakehouse.hooks.flink import FlinkJobRun, FlinkRestHook
-from lakehouse.hooks.iceberg import IcebergCatalogHook, row_count
+from lakehouse.hooks.iceberg import IcebergCatalogHook
 from lakehouse.hooks.kafka import TopicHook
 from lakehouse.jobs.declared import JOBS
 
@@ -108,8 +108,7 @@ class Flow:
 
     def pending(self) -> int:
         """Rows of the source that are in none of the tables yet."""
-        iceberg = IcebergCatalogHook()
-        arrived = sum(row_count(iceberg.table(name)) for name in self.sinks)
+        arrived = IcebergCatalogHook().rows(*self.sinks)
         return max(0, self.source.rows() - arrived)
 
 
@@ -144,9 +143,7 @@ def topic_source(topic: str, consumer_group: str) -> Source:
 def table_source(name: str) -> Source:
     """Rows of an Iceberg table."""
     iceberg = IcebergCatalogHook()
-    return Source(
-        rows=lambda: row_count(iceberg.table(name)), rows_at=lambda epoch_ms: _rows_at(iceberg.table(name), epoch_ms)
-    )
+    return Source(rows=lambda: iceberg.rows(name), rows_at=lambda epoch_ms: _rows_at(iceberg.table(name), epoch_ms))
 
 
 def _rows_at(table: Table, epoch_ms: int) -> int:

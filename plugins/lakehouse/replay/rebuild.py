@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from airflow.sdk.exceptions import AirflowFailException
 
-from lakehouse.hooks.iceberg import IcebergCatalogHook, row_count
+from lakehouse.hooks.iceberg import IcebergCatalogHook
 from lakehouse.hooks.kafka import TopicHook
 from lakehouse.jobs.cluster import JobCluster
 from lakehouse.jobs.declared import JOBS
@@ -61,16 +61,15 @@ def rows_behind(plan: ReplayPlan, topic: TopicHook) -> dict[str, int]:
     """
     cluster, iceberg = JobCluster(), IcebergCatalogHook()
 
-    def rows(*names: str) -> int:
-        return sum(row_count(iceberg.table(plan.table(name))) for name in names)
-
     behind = {}
     for layer in plan.layers:
         if cluster.flink.live_run(plan.job(layer)) is None:
             raise AirflowFailException(
                 f"Flink job {plan.job(layer)} is gone: nothing was switched. Trigger taxi_replay again, it begins anew."
             )
-        arrived = rows(*JOBS[layer].tables)
-        source = sum(topic.end_offsets().values()) if layer == "bronze" else rows("bronze.raw_trips")
-        behind[layer] = source - arrived
+        arrived = iceberg.rows(*map(plan.table, JOBS[layer].tables))
+        at_source = (
+            sum(topic.end_offsets().values()) if layer == "bronze" else iceberg.rows(plan.table("bronze.raw_trips"))
+        )
+        behind[layer] = at_source - arrived
     return behind

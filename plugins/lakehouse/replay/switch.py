@@ -13,7 +13,7 @@ from airflow.sdk import ObjectStoragePath
 from airflow.sdk.exceptions import AirflowException
 
 from lakehouse.hooks.flink import FlinkRestHook
-from lakehouse.hooks.iceberg import IcebergCatalogHook, row_count
+from lakehouse.hooks.iceberg import IcebergCatalogHook
 from lakehouse.hooks.kafka import TopicHook
 from lakehouse.jobs import record as records
 from lakehouse.jobs.cluster import RUNNING_LIMIT_S, SAVEPOINT_LIMIT_S
@@ -59,7 +59,7 @@ class Switch:
                 # What ran before the switch says nothing about the new tables.
                 remembered = records.load(self.state_dir, layer)
                 records.save(self.state_dir, layer, replace(remembered, proven=None, refused=None))
-        return {name: self._rows(name) for layer in self.plan.layers for name in JOBS[layer].tables}
+        return {name: self.iceberg.rows(name) for layer in self.plan.layers for name in JOBS[layer].tables}
 
     def _is_done(self) -> bool:
         """The swap is one transaction: with the tables gone from where they were built, it has happened."""
@@ -74,10 +74,10 @@ class Switch:
         upto = self.topic.end_offsets()
         if self.flink.live_run(self.plan.job("bronze")):
             wait_until(
-                lambda: self._bronze_rows() >= sum(upto.values()),
+                lambda: self._built("bronze") >= sum(upto.values()),
                 f"rows of {self.plan.namespace('bronze')} to reach {sum(upto.values()):,}",
                 CATCH_UP_LIMIT_S,
-                on_timeout=lambda: f"They are {self._bronze_rows():,}",
+                on_timeout=lambda: f"They are {self._built('bronze'):,}",
             )
             wait_until(
                 lambda: not self._unlike(upto),
@@ -91,16 +91,16 @@ class Switch:
 
     def _finish_silver(self) -> None:
         """Wait until each row of Bronze, where nothing is added any more, is in Silver, then end its job."""
-        bronze = self._rows(self.plan.table("bronze.raw_trips"))
+        bronze = self.iceberg.rows(self.plan.table("bronze.raw_trips"))
         if self.flink.live_run(self.plan.job("silver")):
             wait_until(
-                lambda: self._silver_rows() == bronze,
+                lambda: self._built("silver") == bronze,
                 f"rows of {self.plan.namespace('silver')} to be the {bronze:,} of Bronze",
                 CATCH_UP_LIMIT_S,
-                on_timeout=lambda: f"They are {self._silver_rows():,}",
+                on_timeout=lambda: f"They are {self._built('silver'):,}",
             )
             self._stop(self.plan.job("silver"), "silver")
-        if (silver := self._silver_rows()) != bronze:
+        if (silver := self._built("silver")) != bronze:
             raise AirflowException(
                 f"Nothing was switched: Bronze holds {bronze:,} rows, {self.plan.namespace('silver')} {silver:,}"
             )
@@ -177,14 +177,9 @@ class Switch:
             for table in catalog.list_tables(namespace):
                 catalog.purge_table(table)
 
-    def _rows(self, name: str) -> int:
-        return row_count(self.iceberg.table(name))
-
-    def _bronze_rows(self) -> int:
-        return sum(self._rows(self.plan.table(name)) for name in JOBS["bronze"].tables)
-
-    def _silver_rows(self) -> int:
-        return sum(self._rows(self.plan.table(name)) for name in JOBS["silver"].tables)
+    def _built(self, layer: str) -> int:
+        """Rows of the layer's tables as this replay builds them."""
+        return self.iceberg.rows(*map(self.plan.table, JOBS[layer].tables))
 
 
 def aside(layer: str) -> str:
