@@ -66,7 +66,8 @@ def publish(env: dict[str, str]) -> Ledger:
     work = Path(env["LAKEHOUSE_GOLD_PATH"])
     built = count_trips(work) if work.exists() else count_trips(published_file())
     if work.exists():
-        expected = row_count(_silver_table(env["LAKEHOUSE_SILVER_METADATA"]))
+        silver = _silver_table(env["LAKEHOUSE_SILVER_METADATA"])
+        expected = row_count(silver)
         if built != expected:
             raise AirflowException(
                 f"fct_trips holds {built:,} rows, its version of Silver {expected:,}: not published. Clear `prepare`."
@@ -77,7 +78,7 @@ def publish(env: dict[str, str]) -> Ledger:
             f"The ledger is not balanced, Gold is not published: {'; '.join(ledger.errors)}\n{ledger}"
         )
     if work.exists():
-        _sign(work, _silver_table(env["LAKEHOUSE_SILVER_METADATA"]))
+        _sign(work, silver)
         os.replace(work, published_file())
         shutil.rmtree(work.parent)
     return ledger

@@ -113,23 +113,24 @@ class JobCluster:
         )
 
     def stop(self, job: FlinkJob, run: FlinkJobRun) -> str:
-        """Stop the job with a savepoint and return its path.
+        """Stop a run with a savepoint among those of the job, and return its path.
 
+        :param run: of the job, or of one that built tables in its place
         :raises FlinkError, TimeoutError: no savepoint could be taken; the job may go on
         """
-        log.info("Flink job %s (%s, %s): stopping it with a savepoint", job.name, run.job_id, run.state)
+        log.info("Flink job %s (%s, %s): stopping it with a savepoint", run.name, run.job_id, run.state)
         savepoint = self.flink.stop_with_savepoint(run.job_id, job.savepoint_dir, SAVEPOINT_LIMIT_S)
-        self._await_end(job)
+        self._await_end(run.name)
         return savepoint
 
     def cancel(self, job: FlinkJob) -> None:
         """End the job, if it is there, as it is; its retained checkpoints stay."""
         if run := self.flink.live_run(job.name):
             self.flink.cancel(run.job_id)
-            self._await_end(job)
+            self._await_end(run.name)
 
-    def _await_end(self, job: FlinkJob) -> None:
-        wait_until(lambda: self.flink.live_run(job.name) is None, f"end of Flink job {job.name}", RUNNING_LIMIT_S)
+    def _await_end(self, name: str) -> None:
+        wait_until(lambda: self.flink.live_run(name) is None, f"end of Flink job {name}", RUNNING_LIMIT_S)
 
     def _is_running(self, job: FlinkJob, job_id: str) -> bool:
         run = next((run for run in self.flink.runs(job.name) if run.job_id == job_id), None)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
 from airflow.sdk.exceptions import AirflowFailException
 
-from lakehouse.hooks.iceberg import IcebergCatalogHook, row_count
+from lakehouse.hooks.iceberg import IcebergCatalogHook
 from lakehouse.hooks.kafka import TopicHook
 from lakehouse.jobs.declared import JOBS
 
@@ -85,17 +85,20 @@ def make_plan(topic: TopicHook, run_id: str, params: Mapping[str, Any]) -> Repla
             "leave from_timestamp and from_offsets empty, or choose bronze_and_silver"
         )
     iceberg = IcebergCatalogHook()
-    layers = ("silver",) if target is Target.SILVER else ("bronze", "silver")
-    rows_now = {name: row_count(iceberg.table(name)) for layer in layers for name in JOBS[layer].tables}
-    plan_id = hashlib.sha256(run_id.encode()).hexdigest()[:8]
-    if target is Target.SILVER:
-        return ReplayPlan(plan_id, target, {}, row_count(iceberg.table("bronze.raw_trips")), 0, rows_now)
-    start, end = _start(topic, timestamp, offsets), topic.end_offsets()
     plan = ReplayPlan(
-        plan_id, target, {str(p): start[p] for p in sorted(start)}, sum(end[p] - start[p] for p in end), 0, rows_now
+        hashlib.sha256(run_id.encode()).hexdigest()[:8], target, start={}, read_again=0, kept=0, rows_now={}
+    )
+    plan = replace(plan, rows_now={name: iceberg.rows(name) for layer in plan.layers for name in JOBS[layer].tables})
+    if target is Target.SILVER:
+        return replace(plan, read_again=iceberg.rows("bronze.raw_trips"))
+    start, end = _start(topic, timestamp, offsets), topic.end_offsets()
+    plan = replace(
+        plan,
+        start={str(partition): offset for partition, offset in sorted(start.items())},
+        read_again=sum(end[partition] - start[partition] for partition in end),
     )
     kept = sum(iceberg.table(name).scan(plan.before_start).count() for name in JOBS["bronze"].tables)
-    return ReplayPlan(**{**plan.as_dict(), "kept": kept})
+    return replace(plan, kept=kept)
 
 
 def _start(topic: TopicHook, timestamp: str | None, offsets: str | None) -> dict[int, int]:

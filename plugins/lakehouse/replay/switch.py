@@ -12,11 +12,10 @@ from dataclasses import replace
 from airflow.sdk import ObjectStoragePath
 from airflow.sdk.exceptions import AirflowException
 
-from lakehouse.hooks.flink import FlinkRestHook
 from lakehouse.hooks.iceberg import IcebergCatalogHook
 from lakehouse.hooks.kafka import TopicHook
 from lakehouse.jobs import record as records
-from lakehouse.jobs.cluster import RUNNING_LIMIT_S, SAVEPOINT_LIMIT_S
+from lakehouse.jobs.cluster import RUNNING_LIMIT_S, JobCluster
 from lakehouse.jobs.declared import JOBS
 from lakehouse.jobs.job import FlinkJob
 from lakehouse.replay.plan import ReplayPlan
@@ -34,7 +33,8 @@ class Switch:
         self.plan = plan
         self.topic = topic
         self.state_dir = state_dir
-        self.flink = FlinkRestHook()
+        self.cluster = JobCluster()
+        self.flink = self.cluster.flink
         self.iceberg = IcebergCatalogHook()
 
     def run(self) -> dict[str, int]:
@@ -108,10 +108,11 @@ class Switch:
     def _stop(self, job: str, layer: str) -> None:
         """Stop a job with a savepoint among those of the layer's live job."""
         if run := self.flink.live_run(job):
-            target = FlinkJob(layer, "", (), self.state_dir).savepoint_dir
-            savepoint = self.flink.stop_with_savepoint(run.job_id, target, SAVEPOINT_LIMIT_S)
-            log.info("Flink job %s: stopped with savepoint %s", job, savepoint)
-            wait_until(lambda: self.flink.live_run(job) is None, f"end of Flink job {job}", RUNNING_LIMIT_S)
+            log.info("Flink job %s: stopped with savepoint %s", job, self.cluster.stop(self._folders(layer), run))
+
+    def _folders(self, job: str) -> FlinkJob:
+        """A job as far as where its states are."""
+        return FlinkJob(job, "", (), self.state_dir)
 
     def _unlike(self, upto: dict[int, int]) -> list[str]:
         """For each partition whose events below an offset are not in Bronze once each: how many are, in words."""
@@ -155,10 +156,7 @@ class Switch:
     def abandon(self) -> None:
         """End what was being built and remove it; the live tables and the states of their jobs stay as they are."""
         for layer in self.plan.layers:
-            job = self.plan.job(layer)
-            if run := self.flink.live_run(job):
-                self.flink.cancel(run.job_id)
-                wait_until(lambda job=job: self.flink.live_run(job) is None, f"end of Flink job {job}", RUNNING_LIMIT_S)
+            self.cluster.cancel(self._folders(self.plan.job(layer)))
         self.clean_up()
 
     def clean_up(self) -> None:
@@ -167,7 +165,7 @@ class Switch:
             self._drop(self.plan.namespace(layer))
             if self.iceberg.catalog.namespace_exists(self.plan.namespace(layer)):
                 self.iceberg.catalog.drop_namespace(self.plan.namespace(layer))
-            checkpoints = ObjectStoragePath(FlinkJob(self.plan.job(layer), "", (), self.state_dir).checkpoint_dir)
+            checkpoints = ObjectStoragePath(self._folders(self.plan.job(layer)).checkpoint_dir)
             if checkpoints.exists():
                 checkpoints.rmdir(recursive=True)
 
