@@ -9,11 +9,16 @@ from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from itertools import count
 
+from airflow.sdk.exceptions import AirflowException
+from confluent_kafka import KafkaException
+from sqlalchemy.exc import SQLAlchemyError
+
 from chaos.judge import Verdict
 from chaos.load import RATE, Load
 from chaos.stage import Stage
 from lakehouse.ledger import Ledger
 from lakehouse.waiting import wait_until
+from local.config import PlatformError
 
 FLOW_LIMIT_S = 300
 RECOVER_LIMIT_S = 360
@@ -22,6 +27,8 @@ RESCUE_LIMIT_S = 600
 SETTLE_S = 1.0  # a commit that was under way when its process died has landed before rows are counted
 NEXT_AFTER_S = 5  # at most, in a sequence
 POLL_S = 0.5
+#: What is raised while a part that must be asked is away; anything else is a fault of the suite, and is to be seen.
+AWAY = (AirflowException, KafkaException, PlatformError, SQLAlchemyError, OSError)
 
 
 @dataclass(frozen=True)
@@ -178,18 +185,12 @@ class Engine:
 
     def _look(self) -> Ledger | None:
         """The ledger now, None while a part that must be asked is away; keeps the most rows in flight."""
-        ledger = self._answered(self.stage.ledger)
-        if ledger:
-            self._in_flight = max(self._in_flight, ledger.bronze_in_flight + ledger.silver_in_flight)
-        return ledger
-
-    @staticmethod
-    def _answered(question: Callable):
-        """The answer, or None while a part that must be asked is away."""
         try:
-            return question()
-        except Exception:
+            ledger = self.stage.ledger()
+        except AWAY:
             return None
+        self._in_flight = max(self._in_flight, ledger.bronze_in_flight + ledger.silver_in_flight)
+        return ledger
 
 
 def in_silver(ledger: Ledger) -> int:
