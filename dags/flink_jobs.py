@@ -32,8 +32,8 @@ Bronze is upgraded when Silver's old SQL has stopped: no row with a new field pa
 | `action` | suspend (stop with savepoint, until resume), restart, savepoint (the job goes on) or start_after_last_row |
 | `state_path` | the checkpoint or savepoint to restart from |
 
-`restart` also tries again what was rolled back. `start_after_last_row` is for Bronze when its state is lost: it goes on exactly
-where its tables end.
+A suspended job rings no alarm, however many rows wait for it. `restart` also tries again what was rolled back.
+`start_after_last_row` is for Bronze when its state is lost: it goes on exactly where its tables end.
 
 **When it is red**: the failed task's log names the part and the next step. A `deploy_*` task that refuses to start a job
 protects the tables from doubled rows, and lists the ways on. One that was rolled back stays red until the SQL is mended.

@@ -23,6 +23,7 @@ from chaos.load import RATE
 from chaos.proxy import Proxy
 from chaos.report import Report
 from chaos.stage import Stage, tolerate_restarts
+from lakehouse.audit import run_audit
 from local import config
 from local.config import ROOT
 from local.main_job import MainJob
@@ -54,10 +55,13 @@ def main() -> int:
                 except NotStruck as error:
                     report.left_out[name] = str(error)
                     missed = True
+        stage.job.build()
+        report.audit = run_audit(at_rest=True, log=stage.job.progress.done)
     report.show()
     if not arguments.faults:
         report.write_page(ROOT / "docs" / "chaos.md")
-    return 0 if all(outcome.good for outcome in report.outcomes) and not missed else 1
+    good = report.audit.clean and all(outcome.good for outcome in report.outcomes)
+    return 0 if good and not missed else 1
 
 
 def plan(arguments: argparse.Namespace) -> Iterator[tuple[str, list[Fault]]]:

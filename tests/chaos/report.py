@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from chaos.engine import Fault, Outcome
+from lakehouse.audit import AuditReport
 
 COLUMNS = [field.name for field in fields(Outcome)]
 PAGE = """# Chaos: what breaks, and what comes of the rows
@@ -29,6 +30,12 @@ and offset in each layer.
 | {columns} | what is done |
 |---|---:|---:|---:|---:|---:|---|
 {rows}
+
+At the end every event of the suite was read again from Kafka, and compared with each layer up to Gold, by `make audit`:
+
+```
+{audit}
+```
 """
 
 
@@ -42,6 +49,8 @@ class Report:
         self.outcomes: list[Outcome] = []
         #: What was not struck -> why.
         self.left_out: dict[str, str] = {}
+        #: Of the whole suite, at its end.
+        self.audit: AuditReport | None = None
         self._file = file
         self._faults = {fault.name: fault for fault in faults}
         self._made_with = {"seed": seed, "rate": rate, "checkpoint_s": checkpoint_s}
@@ -64,14 +73,20 @@ class Report:
         console.print(table, f"The same as JSON: {self._file}", sep="\n")
         for name, why in self.left_out.items():
             console.print(f"not struck: {name}: {why}")
+        console.print(str(self.audit))
 
     def write_page(self, page: Path) -> None:
         """The page in docs/."""
         page.parent.mkdir(exist_ok=True)
         rows = [self._row(outcome) for outcome in self.outcomes]
         rows += [f"| {name} | not struck | | | | | {why.splitlines()[0]} |" for name, why in self.left_out.items()]
-        columns = " | ".join(COLUMNS)
-        page.write_text(PAGE.format(**self._made_with, machine=self._machine, columns=columns, rows="\n".join(rows)))
+        filled_in = {
+            "machine": self._machine,
+            "columns": " | ".join(COLUMNS),
+            "rows": "\n".join(rows),
+            "audit": self.audit,
+        }
+        page.write_text(PAGE.format(**self._made_with, **filled_in))
 
     def _row(self, outcome: Outcome) -> str:
         name, recovery, *counts = _cells(outcome)

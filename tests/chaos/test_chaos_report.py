@@ -7,6 +7,7 @@ from contextlib import nullcontext
 
 from chaos.engine import Fault, Outcome
 from chaos.report import Report
+from lakehouse.audit import AuditReport
 
 FAULTS = [Fault(name, f"what {name} is", lambda _: nullcontext()) for name in ("quick", "slow", "broken", "absent")]
 
@@ -18,6 +19,7 @@ def test_json_and_page(tmp_path, capsys):
     report.add(Outcome("broken", None, 30_000, 1, 2, 3))
     report.add(Outcome("sequence 1: quick, slow", 50.0, 5, 0, 0, 0))
     report.left_out["absent"] = "mounting takes root\nand more"
+    report.audit = AuditReport(layers=[], seconds=12)
 
     assert json.loads((tmp_path / "state" / "chaos.json").read_text())[2] == {
         "fault": "broken", "recovery_s": None, "rows_in_flight": 30_000, "lost": 1, "doubled": 2, "altered": 3
@@ -34,3 +36,4 @@ def test_json_and_page(tmp_path, capsys):
     assert "| absent | not struck | | | | | mounting takes root |" in page
     assert "SEED=7" in page
     assert "2,000 events/s" in page
+    assert "audit: clean (12 s)" in page

@@ -39,7 +39,7 @@ def check(flow: Flow, limits: Thresholds) -> JobHealth:
 
     :raises FlinkError, AirflowException: Flink, Kafka or the catalog cannot be asked; the message says which
     """
-    seen = measure(flow, limits.overdue_s, limits.restart_window_s)
+    seen = measure(flow, Variable.get("flink_state_dir"), limits.overdue_s, limits.restart_window_s)
     return replace(
         seen, reasons=tuple(words for rule, words in judge(seen, limits).items() if words and rule.unhealthy)
     )

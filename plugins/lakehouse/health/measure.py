@@ -10,19 +10,21 @@ from typing import TYPE_CHECKING, Any
 from lakehouse.hooks.flink import FlinkJobRun, FlinkRestHook
 from lakehouse.hooks.iceberg import IcebergCatalogHook
 from lakehouse.hooks.kafka import TopicHook
+from lakehouse.jobs import record
 from lakehouse.jobs.declared import JOBS
 
 if TYPE_CHECKING:
     from pyiceberg.table import Table
 
 MISSING = "MISSING"
+SUSPENDED = "SUSPENDED"
 
 
 @dataclass(frozen=True)
 class JobHealth:
-    """One job as seen now. What Flink alone knows is None while the job is missing.
+    """One job as seen now. What Flink alone knows is None while the job is not there.
 
-    :param state: a state of Flink's JobStatus, or MISSING
+    :param state: a state of Flink's JobStatus, MISSING, or SUSPENDED: not there because somebody asked for that
     :param lag: rows that the source holds and the job's tables do not yet
     :param overdue: those of them that have waited for longer than the threshold
     :param commit_age_s: seconds since the last commit to one of its tables, None before the first
@@ -61,7 +63,7 @@ class JobHealth:
         rows = [("state", self.state), ("lag", f"{self.lag:,} rows, {self.overdue:,} of them overdue")]
         rows += [("  by partition", _listed(self.partition_lag))] if self.partition_lag else []
         rows += [("last commit", _age(self.commit_age_s)), ("data files", _listed(self.data_files))]
-        if self.state != MISSING:
+        if self.state not in (MISSING, SUSPENDED):
             took = f", took {self.checkpoint_duration_s:.1f} s" if self.checkpoint_duration_s is not None else ""
             pressure = "-" if self.backpressure_percent is None else f"{self.backpressure_percent:.0f} %"
             rows += [
@@ -152,9 +154,10 @@ def _rows_at(table: Table, epoch_ms: int) -> int:
     return int(snapshot.summary["total-records"]) if snapshot and snapshot.summary else 0
 
 
-def measure(flow: Flow, overdue_s: float, restart_window_s: float) -> JobHealth:
+def measure(flow: Flow, state_dir: str, overdue_s: float, restart_window_s: float) -> JobHealth:
     """Look at one job now.
 
+    :param state_dir: URI under which the jobs' records live
     :raises FlinkError, AirflowException: Flink, Kafka or the catalog cannot be asked; the message says which
     """
     now_ms = int(time.time() * 1000)
@@ -175,7 +178,8 @@ def measure(flow: Flow, overdue_s: float, restart_window_s: float) -> JobHealth:
     flink = FlinkRestHook()
     run = flink.live_run(flow.job)
     if run is None:
-        return JobHealth(flow.job, MISSING, **seen)
+        suspended = record.load(state_dir, flow.job).suspended
+        return JobHealth(flow.job, SUSPENDED if suspended else MISSING, **seen)
     return JobHealth(flow.job, run.state, **seen, **_seen_by_flink(flink, run, now_ms, restart_window_s))
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from .measure import MISSING, JobHealth
+from .measure import MISSING, SUSPENDED, JobHealth
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,7 @@ class Rule:
     :param lasts: the threshold that says for how many seconds it must last before it rings; None: it rings at once
     :param unhealthy: it makes the job unhealthy, so that Gold is not built on what it wrote
     :param needs_job: it can only be judged while Flink has the job
+    :param even_suspended: it can be broken while the job is suspended; that rows wait then is what somebody asked for
     """
 
     name: str
@@ -59,6 +60,7 @@ class Rule:
     lasts: str | None = "alarm_for_s"
     unhealthy: bool = True
     needs_job: bool = True
+    even_suspended: bool = False
 
     def lasts_s(self, limits: Thresholds) -> float:
         """Seconds that it must last before it rings."""
@@ -134,7 +136,7 @@ RULES = (
     Rule("commits-stale", _commits_stale, needs_job=False),
     Rule("lag", _lag, lasts="lag_for_s", unhealthy=False, needs_job=False),
     Rule("backpressure", _backpressure, lasts="backpressure_for_s", unhealthy=False),
-    Rule("data-files", _data_files, unhealthy=False, needs_job=False),
+    Rule("data-files", _data_files, unhealthy=False, needs_job=False, even_suspended=True),
     Rule("unreachable"),
     Rule("ledger"),
     Rule("task-failed", lasts=None),
@@ -146,5 +148,7 @@ BY_NAME = {rule.name: rule for rule in RULES}
 
 def judge(job: JobHealth, limits: Thresholds) -> dict[Rule, str | None]:
     """Each rule that can be judged now, with what is wrong in words, or None."""
-    rules = (rule for rule in RULES if rule.judge and not (rule.needs_job and job.state == MISSING))
-    return {rule: rule.judge(job, limits) for rule in rules}
+    rules = [rule for rule in RULES if rule.judge]
+    if job.state == SUSPENDED:
+        return {rule: rule.judge(job, limits) if rule.even_suspended else None for rule in rules}
+    return {rule: rule.judge(job, limits) for rule in rules if not (rule.needs_job and job.state == MISSING)}

@@ -11,6 +11,7 @@ from airflow.sdk import Variable
 from lakehouse.health import Flow, check, declared_flows, nothing_to_judge, thresholds, unhealthy_reasons
 from lakehouse.health.measure import Source
 from lakehouse.hooks.kafka import TopicHook
+from lakehouse.jobs import record
 
 TABLES = ("bronze.raw_trips", "bronze.rejected_events")
 
@@ -88,6 +89,14 @@ def test_a_job_that_is_gone_has_no_figures_of_flink(flink, tables):
     health = check(flow(now=12), thresholds())
     assert health.reasons == ("Flink job bronze is not there; the DAG flink_jobs deploys it",)
     assert (health.lag, health.restarts, health.checkpoint_age_s, health.backpressure_percent) == (2, None, None, None)
+
+
+def test_a_job_that_somebody_suspended_is_not_unhealthy(flink, tables, tmp_path, monkeypatch):
+    monkeypatch.setenv("AIRFLOW_VAR_FLINK_STATE_DIR", f"file://{tmp_path}")
+    record.save(f"file://{tmp_path}", "bronze", record.JobRecord(suspended=True))
+    flink.is_running("FINISHED")
+    health = check(flow(now=20_000, before=15_000), thresholds())
+    assert (health.state, health.reasons) == ("SUSPENDED", ())
 
 
 @pytest.mark.parametrize("ago_s", [1, 9_500])

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from lakehouse.health import JobHealth, judge, thresholds
-from lakehouse.health.measure import MISSING
+from lakehouse.health.measure import MISSING, SUSPENDED
 from lakehouse.health.rules import BY_NAME, RULES
 
 RUNBOOK = Path(__file__).parents[3] / "docs" / "runbook.md"
@@ -48,6 +48,7 @@ def broken(**seen) -> dict[str, str]:
         {"data_files": {"bronze.raw_trips": 1_000}},
         {"commit_age_s": 9_999},
         {"commit_age_s": None},
+        {"state": SUSPENDED, "lag": 20_000, "overdue": 5, "restarts": None, "checkpoint_age_s": None},
     ],
 )
 def test_just_within(seen):
@@ -88,6 +89,11 @@ def test_just_within(seen):
         ),
         (
             {"data_files": {"bronze.raw_trips": 1_001}},
+            "data-files",
+            "bronze.raw_trips has 1,001 data files (limit 1,000)",
+        ),
+        (
+            {"state": SUSPENDED, "data_files": {"bronze.raw_trips": 1_001}},
             "data-files",
             "bronze.raw_trips has 1,001 data files (limit 1,000)",
         ),
