@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from local import supervision
+from local.bench import streams
 from local.config import Platform, PlatformError
 from local.main_job import MainJob, Trips, see_the_platform
 from local.memory import PeakMemory
@@ -49,9 +50,13 @@ class Bench:
             self.note("warm `make up`, s", self.timed(self.up))
         daemon = Supervisor(self.platform).pid()
         with PeakMemory(lambda: supervision.family(daemon)) as memory:
-            self.main_job()
+            job = self.main_job()
         self.note("peak memory of the platform (PSS), MB", memory.pss_mb)
         self.note("the same, shared pages counted for each process (RSS), MB", memory.rss_mb)
+        streams.checks(self, job)
+        streams.upgrades(self, job)
+        streams.burst(self, job)
+        streams.audits(self, job)
         self.report(load)
 
     def burst(self) -> None:
@@ -72,7 +77,7 @@ class Bench:
             self.note("producer, burst with Kafka alone, events/s", sent["rate"])
         self.down()
 
-    def main_job(self) -> None:
+    def main_job(self) -> MainJob:
         """New trips through every layer, to Gold."""
         job = MainJob(self.platform, self.progress)
         self.note("`flink_jobs` that deploys everything, s", self.timed(job.deploy))
@@ -89,6 +94,7 @@ class Bench:
             }.items():
                 self.note(name, outcome.phases_s[phase])
             self.note_tasks(job)
+        return job
 
     def note_tasks(self, job: MainJob) -> None:
         """How long the newest pipeline run took, whole and by task."""

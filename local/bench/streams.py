@@ -1,0 +1,125 @@
+"""Figures of the streaming jobs: an upgrade under load, a million trips in one burst, and what it costs to check them."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from threading import Event, Thread
+from typing import TYPE_CHECKING
+
+import psutil
+
+from local.main_job import MainJob, Trips
+from local.memory import PeakMemory
+
+if TYPE_CHECKING:
+    from local.bench import Bench
+
+UPGRADES, CHECKS, AUDITS = 3, 20, 3
+LOAD_RATE, LOAD_EVENTS = 1_000, 90_000
+BURST_TRIPS = 1_000_000
+OPTIONS = "variables/flink_job_options"
+LOOK_EVERY_S = 0.5
+
+
+class InFlight:
+    """The most events that Kafka held and Bronze did not, while the block runs."""
+
+    def __init__(self, job: MainJob) -> None:
+        self._job = job
+        self._over = Event()
+        self._thread = Thread(target=self._watch, daemon=True)
+        self.most = 0
+
+    def __enter__(self) -> "InFlight":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while not self._over.wait(LOOK_EVERY_S):
+            self.most = max(self.most, self._job.ledger().bronze_in_flight)
+
+
+def checks(bench: "Bench", job: MainJob) -> None:
+    """What the ledger and the health of both jobs cost in a pipeline run."""
+    from lakehouse.health import platform_health
+    from lakehouse.ledger import read_ledger
+
+    for name, check in {"ledger": lambda: read_ledger(job.topic), "health": platform_health}.items():
+        for _ in range(CHECKS):
+            bench.note(f"{name}, ms", 1_000 * bench.timed(check))
+
+
+def upgrades(bench: "Bench", job: MainJob) -> None:
+    """Other options, so that both jobs are upgraded by savepoint while trips arrive at a steady rate."""
+    from airflow.sdk import Variable
+
+    options = Variable.get("flink_job_options", deserialize_json=True)
+    for number in range(1, UPGRADES + 1):
+        trips = {"events": LOAD_EVENTS, "mode": "realtime", "rate": LOAD_RATE, "seed": 1_000 + number}
+        before = job.ledger().bronze
+        load = job.api.trigger("taxi_trip_generator", trips)
+        job.wait(lambda before=before: job.ledger().bronze > before, "trips to reach Bronze", 60)
+        job.wait(lambda: job.api.active_run("flink_jobs") is None, "flink_jobs to be at rest", 120)
+        changed = options | {"execution.checkpointing.min-pause": f"{number} ms"}
+        body = {"key": "flink_job_options", "value": json.dumps(changed)}
+        job.api.call("PATCH", OPTIONS, body)
+        with InFlight(job) as in_flight:
+            run = job.deploy()
+        for name in ("bronze", "silver"):
+            deployed = job.api.returned("flink_jobs", run, f"deploy_{name}")
+            bench.note(f"upgrade of {name}, savepoint triggered -> first commit, s", _pause_s(name, deployed["job_id"]))
+        bench.note(f"the most events that waited for Bronze meanwhile, at {LOAD_RATE:,} events/s", in_flight.most)
+        job.wait(lambda load=load: job.api.state("taxi_trip_generator", load) == "success", "the load to end", 180)
+        job.wait(job.ledger_at_rest, "rows to arrive", 120)
+
+
+def _pause_s(name: str, job_id: str) -> float:
+    """Seconds from the savepoint that ended the run before to the first commit of this one."""
+    from lakehouse.hooks.flink import FlinkRestHook
+    from lakehouse.hooks.iceberg import IcebergCatalogHook
+    from lakehouse.jobs.declared import JOBS
+
+    flink = FlinkRestHook()
+    restored = flink.checkpoints(job_id)["latest"]["restored"]
+    savepoints = [flink.checkpoints(run.job_id)["latest"]["savepoint"] for run in flink.runs(name) if not run.live]
+    stopped_ms = next(
+        s["trigger_timestamp"] for s in savepoints if s and s["external_path"] == restored["external_path"]
+    )
+    iceberg = IcebergCatalogHook()
+    commits = [
+        snapshot.timestamp_ms
+        for table in JOBS[name].tables
+        for snapshot in iceberg.table(table).snapshots()
+        if snapshot.summary and snapshot.summary.additional_properties.get("flink.job-id") == job_id
+    ]
+    return (min(commits) - stopped_ms) / 1_000
+
+
+def burst(bench: "Bench", job: MainJob) -> None:
+    """A million trips at once, through both jobs."""
+    _, phases_s = job.send(Trips(BURST_TRIPS, seed=2_000))
+    for phase in ("produce", "bronze", "silver"):
+        bench.note(f"{BURST_TRIPS:,} trips, first event -> {phase}, s", phases_s[phase])
+
+
+def audits(bench: "Bench", job: MainJob) -> None:
+    """The audit of all that is there, in a process of its own."""
+    job.build()
+    rows = job.ledger().kafka
+    for _ in range(AUDITS):
+        began = time.monotonic()
+        command = [sys.executable, "-m", "lakehouse", "audit"]
+        environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2] / "plugins")}
+        audit = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
+        with PeakMemory(lambda audit=audit: [psutil.Process(audit.pid)]) as memory:
+            if audit.wait():
+                raise RuntimeError("the audit is not clean: no figure counts")
+        bench.note(f"audit of {rows:,} events, events/s", rows / (time.monotonic() - began))
+        bench.note("the same, peak memory (RSS), MB", memory.rss_mb)
