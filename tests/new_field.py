@@ -48,6 +48,15 @@ def add_to_gold(dbt: Path) -> None:
     _add(dbt / "tests/fct_trips_keeps_staged_values.sql", "airport_fee, ", f"{FIELD}, ")
 
 
+def add_to_audit(root: Path) -> None:
+    """The audit looks at it."""
+    _add(root / "plugins/lakehouse/audit/event_fields.py", '    "Airport_fee",\n', f'    "{FIELD}",\n')
+    audit = root / "include" / "sql" / "audit"
+    _add(audit / "silver.sql", "'congestion_surcharge', 'Airport_fee'", f", '{FIELD}'")
+    _add(audit / "silver.sql", "airport_fee, trip_duration_minutes,", f" {FIELD},")
+    _add(audit / "gold.sql", "airport_fee, total_amount,", f" {FIELD},")
+
+
 def _add(file: Path, place: str, what: str) -> None:
     text = file.read_text()
     assert text.count(place) == 1, f"{file} has not got {place!r} once"

@@ -79,7 +79,7 @@ def test_old_trips_are_judged_by_new_rules_and_gold_follows(main_job, replay, an
     replay(target="silver", dry_run=False)
 
     assert not set(identities("silver").values()) & set(old.values())
-    assert reasons()[OUTSIDE] == 0
+    assert reasons()[OUTSIDE] < rejected[OUTSIDE]  # some of the bad events are of years that no window takes
     now = main_job.ledger_at_rest()
     assert now.bronze == ledger.bronze
     assert now.silver + now.rejected_trips + now.duplicates == now.bronze

@@ -1,6 +1,6 @@
 """A new nullable field goes from the contract to Gold while everything runs; what is no such change is refused.
 
-The platform keeps the field: the tests after these run with it.
+The platform keeps the field, so these are the last tests.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from lakehouse.hooks.iceberg import IcebergCatalogHook, row_count
 from lakehouse.hooks.registry import SchemaRegistryHook
 from local.main_job import MainJob, Trips
 from tests.corpus.events import trip
-from tests.new_field import FIELD, add_to_contract, add_to_flink, add_to_gold, change_contract
+from tests.new_field import FIELD, add_to_audit, add_to_contract, add_to_flink, add_to_gold, change_contract
 
 LIMIT_S = 180
 BRONZE, SILVER, REJECTED = "bronze.raw_trips", "silver.cleaned_trips", "silver.rejected_trips"
@@ -80,7 +80,7 @@ def registered(main_job: MainJob) -> dict:
     return json.loads(registry.get_conn().get(url, timeout=30).json()["schema"])
 
 
-def test_a_new_field_goes_through_all_layers(main_job: MainJob, include: Path):
+def test_a_new_field_goes_through_all_layers(main_job: MainJob, checkout: Path, include: Path, shell):
     flink = FlinkRestHook()
     main_job.send(Trips(events=500, seed=951))
     main_job.build()
@@ -91,6 +91,7 @@ def test_a_new_field_goes_through_all_layers(main_job: MainJob, include: Path):
     add_to_contract(include)
     add_to_flink(include)
     add_to_gold(include / "dbt")
+    add_to_audit(checkout)
     main_job.deploy()
 
     assert FIELD in registered(main_job)["properties"]
@@ -117,6 +118,8 @@ def test_a_new_field_goes_through_all_layers(main_job: MainJob, include: Path):
         held = gold.execute(f"SELECT {FIELD}, count(*) FROM fct_trips GROUP BY 1 ORDER BY 1 NULLS LAST").fetchall()
     assert held == [(Decimal("0.75"), 1), (None, now[SILVER] - 1)]
     assert main_job.count()[1]
+    audit = shell("python", "-m", "lakehouse", "audit", "--at-rest")
+    assert audit.returncode == 0, audit.stdout
 
 
 def test_trips_go_on(trips_arrive):
