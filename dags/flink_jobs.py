@@ -79,7 +79,7 @@ with DAG(
     },
     **dag_args(__doc__, Tag.STREAMING),
 ):
-    wait_for_cluster = FlinkClusterSensor(task_id="wait_for_cluster", poke_interval=3, timeout=120)
+    wait_for_cluster = FlinkClusterSensor(task_id="wait_for_cluster", poke_interval=1, timeout=120)
 
     @task
     def create_topic() -> str:

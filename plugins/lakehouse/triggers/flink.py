@@ -18,7 +18,7 @@ TOLD_AGAIN_S = 60
 
 
 class FlinkJobGoneTrigger(BaseEventTrigger):
-    """Fires when the cluster is there but a job that should run is not: its JobManager was restarted, or it failed.
+    """Fires when the JobManager is there but a job that should run is not: it was restarted, or the job failed.
 
     A job has to be gone twice in a row, so that an upgrade between two runs of a job mostly passes unseen. As long as it
     stays gone the event comes again every minute.
@@ -51,8 +51,6 @@ class FlinkJobGoneTrigger(BaseEventTrigger):
     def _gone(self) -> set[str]:
         flink = FlinkRestHook()
         try:
-            if not flink.task_managers():
-                return set()
             live = {run.name for run in flink.all_runs() if run.live}
         except FlinkError:
             return set()  # nothing could be started there now

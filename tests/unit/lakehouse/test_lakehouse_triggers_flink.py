@@ -17,7 +17,6 @@ from lakehouse.triggers.flink import FlinkJobGoneTrigger
 def runs(http, connect) -> list[dict]:
     """What the JobManager lists; Silver runs."""
     connect("flink_rest", port=http.server_port)
-    http["GET /overview"] = {"taskmanagers": 1}
     listed = [listing("silver")]
     http["GET /jobs/overview"] = lambda: {"jobs": listed}
     return listed
@@ -93,12 +92,7 @@ def test_a_damaged_record_does_not_silence_it(events, tmp_path):
     assert events() == [["bronze"]]
 
 
-def test_without_a_taskmanager_nothing_could_be_started(events, http):
-    http["GET /overview"] = {"taskmanagers": 0}
-    assert events() == []
-
-
-def test_without_a_jobmanager_neither(events, connect):
+def test_without_a_jobmanager_nothing_could_be_started(events, connect):
     connect("flink_rest", port=1)
     assert events() == []
 
