@@ -19,7 +19,7 @@ from lakehouse.hooks.flink import FlinkError, FlinkRestHook
 from lakehouse.ledger import Ledger
 from lakehouse.waiting import wait_until
 from local import supervision
-from local.config import Platform
+from local.config import Platform, PlatformError
 from local.main_job import MainJob
 from local.parts import parts
 from local.supervision import Supervisor
@@ -53,6 +53,13 @@ class Stage:
         self.struck_at = time.monotonic()
 
     def ledger(self) -> Ledger:
+        """The ledger now.
+
+        :raises PlatformError: a part that must be asked does not answer: one that hangs would be waited for without end
+        """
+        for name in ("kafka", "postgres"):
+            if problem := self.parts[name].probe():
+                raise PlatformError(f"{name}: {problem}")
         return self.job.ledger()
 
     def problem(self) -> str | None:
