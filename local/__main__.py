@@ -103,16 +103,14 @@ def down(_: argparse.Namespace) -> None:
     platform = config.load()
     supervisor = Supervisor(platform)
     with _alone(platform.home):
-        processes = supervision.members(platform)
+        left = []
         if supervisor.running():
-            daemon = supervisor.pid()
-            processes = list({*processes, *supervision.family(daemon)})
+            processes = supervision.family(supervisor.pid())
             print(f"Stopping the platform in {platform.home} ({len(processes)} processes)", flush=True)
             supervisor.call("shutdown")
-            processes = supervision.await_end(processes, STOP_LIMIT_S)
-        supervision.stop(processes, STOP_LIMIT_S)
-        if left := supervision.members(platform):
-            supervision.stop(left, STOP_LIMIT_S)
+            left = supervision.await_end(processes, STOP_LIMIT_S)
+        supervision.stop([*{*left, *supervision.members(platform)}], STOP_LIMIT_S)
+        supervision.stop(supervision.members(platform), STOP_LIMIT_S)  # what began meanwhile
     print("The platform is down; its data is kept.")
 
 

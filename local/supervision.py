@@ -101,9 +101,13 @@ def family(pid: int) -> list[psutil.Process]:
 
 
 def stop(processes: list[psutil.Process], limit_s: float) -> None:
-    """End processes: asked first, forced after the limit."""
+    """End processes: asked first, forced after the limit.
+
+    A worker of Airflow's executor whose scheduler was killed does not listen. It has nothing to lose: a task is a process
+    of its own.
+    """
     for process in processes:
-        _signal(process.terminate)
+        _signal(process.kill if _is_executor_worker(process) else process.terminate)
     left = await_end(processes, limit_s)
     for process in left:
         _signal(process.kill)
@@ -158,6 +162,13 @@ def _alive(process: psutil.Process) -> bool:
     try:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
+        return False
+
+
+def _is_executor_worker(process: psutil.Process) -> bool:
+    try:
+        return " ".join(process.cmdline()).startswith("airflow worker -- LocalExecutor")
+    except psutil.Error:
         return False
 
 

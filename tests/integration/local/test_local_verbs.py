@@ -1,5 +1,6 @@
 """The verbs as a person calls them: what they do, refuse, and advise."""
 
+import dataclasses
 import fcntl
 import os
 import pty
@@ -12,12 +13,16 @@ import psutil
 import pytest
 
 from lakehouse.waiting import wait_until
-from local import config
+from local import airflow, config
 from local.config import ROOT
 from local.start import start
 from local.supervision import await_end, members
 
 STUBBORN = "import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\nready()\nwhile True: signal.pause()\n"
+
+EXECUTOR_WORKER = STUBBORN.replace(
+    "ready()", "from setproctitle import setproctitle\nsetproctitle('airflow worker -- LocalExecutor: <idle>')\nready()"
+)
 
 
 def _local(*arguments: str, answer: str | None = None) -> subprocess.CompletedProcess:
@@ -113,6 +118,19 @@ def test_down_ends_what_a_killed_supervisor_left_behind(platform, supervisor, fa
     daemon.kill()
     wait_until(lambda: not supervisor.running(), "the supervisor to be gone", 10)
     assert len(members(platform)) == 1
+    assert _local("down").returncode == 0
+    assert members(platform) == []
+
+
+def test_down_does_not_wait_for_workers_of_a_scheduler_that_was_killed(tmp_path, platform, supervisor, fake):
+    """They do not listen, and `down` would take its whole limit."""
+    command = [sys.executable, str(tmp_path / "worker.py")]
+    worker = fake("worker", EXECUTOR_WORKER, environment=airflow.environment(platform))
+    parts = [dataclasses.replace(worker, command=lambda: command)]
+    supervisor.launch(parts)
+    start(platform, supervisor, parts)
+    psutil.Process(supervisor.pid()).kill()
+    wait_until(lambda: not supervisor.running(), "the supervisor to be gone", 10)
     assert _local("down").returncode == 0
     assert members(platform) == []
 
