@@ -1,0 +1,112 @@
+package lakehouse.catalog;
+
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.Set;
+import java.util.TreeMap;
+import java.util.function.Function;
+import lakehouse.procedure.RewriteDataFiles;
+import org.apache.flink.table.api.ValidationException;
+import org.apache.flink.table.catalog.ObjectPath;
+import org.apache.flink.table.catalog.exceptions.DatabaseNotExistException;
+import org.apache.flink.table.catalog.exceptions.ProcedureNotExistException;
+import org.apache.flink.table.procedures.Procedure;
+import org.apache.iceberg.Table;
+import org.apache.iceberg.catalog.Namespace;
+import org.apache.iceberg.catalog.TableIdentifier;
+import org.apache.iceberg.exceptions.NoSuchNamespaceException;
+import org.apache.iceberg.exceptions.NoSuchTableException;
+import org.apache.iceberg.flink.CatalogLoader;
+import org.apache.iceberg.flink.FlinkCatalog;
+
+/** Iceberg's catalog for Flink SQL, with maintenance as procedures in the database {@code system}, and time travel. */
+public class LakehouseCatalog extends FlinkCatalog {
+    /** Where the checkpoints and savepoints of all jobs lie. */
+    public static final String STATE_DIR = "maintenance.state-dir";
+
+    /** The name that Spark's users know must be quoted in Flink SQL, where SYSTEM is a reserved word; the other need not. */
+    private static final Set<String> SYSTEM = Set.of("system", "sys");
+
+    private static final Map<String, Function<LakehouseCatalog, Procedure>> PROCEDURES =
+            new TreeMap<>(Map.of("rewrite_data_files", RewriteDataFiles::new));
+
+    private final Namespace baseNamespace;
+    private final Map<String, String> options;
+
+    LakehouseCatalog(
+            String name,
+            String defaultDatabase,
+            Namespace baseNamespace,
+            CatalogLoader loader,
+            Map<String, String> options,
+            boolean cacheEnabled,
+            long cacheExpiresMs) {
+        super(name, defaultDatabase, baseNamespace, loader, options, cacheEnabled, cacheExpiresMs);
+        this.baseNamespace = baseNamespace;
+        this.options = options;
+    }
+
+    public Optional<String> option(String key) {
+        return Optional.ofNullable(options.get(key));
+    }
+
+    @Override
+    public List<String> listProcedures(String database) throws DatabaseNotExistException {
+        if (!SYSTEM.contains(database)) {
+            throw new DatabaseNotExistException(getName(), database);
+        }
+        return new ArrayList<>(PROCEDURES.keySet());
+    }
+
+    @Override
+    public Procedure getProcedure(ObjectPath path) throws ProcedureNotExistException {
+        Function<LakehouseCatalog, Procedure> procedure =
+                SYSTEM.contains(path.getDatabaseName()) ? PROCEDURES.get(path.getObjectName()) : null;
+        if (procedure == null) {
+            throw new ProcedureNotExistException(getName(), path);
+        }
+        return procedure.apply(this);
+    }
+
+    /** The identifier of {@code database.table}, which may have this catalog's name before it. */
+    public TableIdentifier identifier(String table) {
+        List<String> parts = new ArrayList<>(Arrays.asList(table.replace("`", "").split("\\.")));
+        if (parts.size() == 3 && parts.get(0).equals(getName())) {
+            parts.remove(0);
+        }
+        if (parts.size() != 2) {
+            throw new ValidationException("table => '" + table + "' is not of the form database.table");
+        }
+        return identifier(new ObjectPath(parts.get(0), parts.get(1)));
+    }
+
+    private TableIdentifier identifier(ObjectPath path) {
+        List<String> levels = new ArrayList<>(Arrays.asList(baseNamespace.levels()));
+        levels.add(path.getDatabaseName());
+        return TableIdentifier.of(Namespace.of(levels.toArray(String[]::new)), path.getObjectName());
+    }
+
+    /** The table as it is now; a line that names the tables there are when there is none of this name. */
+    public Table load(String name) {
+        TableIdentifier identifier = identifier(name);
+        try {
+            Table table = catalog().loadTable(identifier);
+            table.refresh();
+            return table;
+        } catch (NoSuchTableException error) {
+            throw new ValidationException(
+                    "There is no table " + name + " in catalog " + getName() + "; " + choices(identifier.namespace()), error);
+        }
+    }
+
+    private String choices(Namespace namespace) {
+        try {
+            return "database " + namespace + " holds " + catalog().listTables(namespace).stream().map(TableIdentifier::name).toList();
+        } catch (NoSuchNamespaceException error) {
+            return "the databases are " + listDatabases();
+        }
+    }
+}

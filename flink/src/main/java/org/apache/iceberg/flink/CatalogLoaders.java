@@ -1,0 +1,13 @@
+package org.apache.iceberg.flink;
+
+import java.util.Map;
+import org.apache.hadoop.conf.Configuration;
+
+/** Iceberg's own reading of a catalog's options, which it keeps to its package. */
+public final class CatalogLoaders {
+    private CatalogLoaders() {}
+
+    public static CatalogLoader of(String name, Map<String, String> options, Configuration hadoop) {
+        return FlinkCatalogFactory.createCatalogLoader(name, options, hadoop);
+    }
+}
