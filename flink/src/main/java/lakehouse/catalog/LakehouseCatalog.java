@@ -8,7 +8,12 @@ import java.util.Optional;
 import java.util.Set;
 import java.util.TreeMap;
 import java.util.function.Function;
+import java.util.stream.Stream;
+import lakehouse.procedure.ExpireSnapshots;
+import lakehouse.procedure.ProtectedSnapshots;
 import lakehouse.procedure.RewriteDataFiles;
+import lakehouse.protection.Protection;
+import org.apache.flink.configuration.Configuration;
 import org.apache.flink.table.api.ValidationException;
 import org.apache.flink.table.catalog.ObjectPath;
 import org.apache.flink.table.catalog.exceptions.DatabaseNotExistException;
@@ -31,7 +36,11 @@ public class LakehouseCatalog extends FlinkCatalog {
     private static final Set<String> SYSTEM = Set.of("system", "sys");
 
     private static final Map<String, Function<LakehouseCatalog, Procedure>> PROCEDURES =
-            new TreeMap<>(Map.of("rewrite_data_files", RewriteDataFiles::new));
+            new TreeMap<>(
+                    Map.of(
+                            "rewrite_data_files", RewriteDataFiles::new,
+                            "expire_snapshots", ExpireSnapshots::new,
+                            "protected_snapshots", ProtectedSnapshots::new));
 
     private final Namespace baseNamespace;
     private final Map<String, String> options;
@@ -47,10 +56,6 @@ public class LakehouseCatalog extends FlinkCatalog {
         super(name, defaultDatabase, baseNamespace, loader, options, cacheEnabled, cacheExpiresMs);
         this.baseNamespace = baseNamespace;
         this.options = options;
-    }
-
-    public Optional<String> option(String key) {
-        return Optional.ofNullable(options.get(key));
     }
 
     @Override
@@ -100,6 +105,25 @@ public class LakehouseCatalog extends FlinkCatalog {
             throw new ValidationException(
                     "There is no table " + name + " in catalog " + getName() + "; " + choices(identifier.namespace()), error);
         }
+    }
+
+    /** What of the table must be kept, and for whom. */
+    public Protection protection(String table, Configuration session) {
+        TableIdentifier identifier = identifier(table);
+        return Protection.of(
+                load(table),
+                identifier,
+                Optional.ofNullable(options.get(STATE_DIR)),
+                session,
+                snapshot -> namesakes(identifier).anyMatch(namesake -> namesake.snapshot(snapshot) != null));
+    }
+
+    /** The tables of the same name in other databases. */
+    private Stream<Table> namesakes(TableIdentifier identifier) {
+        return listDatabases().stream()
+                .map(database -> identifier(new ObjectPath(database, identifier.name())))
+                .filter(other -> !other.equals(identifier) && catalog().tableExists(other))
+                .map(catalog()::loadTable);
     }
 
     private String choices(Namespace namespace) {

@@ -1,5 +1,6 @@
 package lakehouse.procedure;
 
+import lakehouse.protection.Protection;
 import org.apache.flink.table.api.ValidationException;
 
 /** Checks of what procedures are given; each refusal names the argument and the value. */
@@ -15,6 +16,14 @@ final class Arguments {
             throw new ValidationException(name + " => '...' is needed");
         }
         return value;
+    }
+
+    static void knownOrIgnored(Protection protection, Boolean ignore) {
+        if (!or(ignore, false) && !protection.unknown().isEmpty()) {
+            throw new ValidationException(
+                    "What must be kept is not known: " + String.join("; ", protection.unknown())
+                            + ". To go on without it: ignore_unknown_positions => true");
+        }
     }
 
     static void positive(String name, Number value) {

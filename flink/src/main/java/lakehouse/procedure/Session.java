@@ -1,5 +1,8 @@
 package lakehouse.procedure;
 
+import java.time.Instant;
+import java.time.LocalDateTime;
+import java.time.ZoneId;
 import org.apache.flink.api.common.RuntimeExecutionMode;
 import org.apache.flink.configuration.CheckpointingOptions;
 import org.apache.flink.configuration.Configuration;
@@ -12,6 +15,7 @@ import org.apache.flink.configuration.RestartStrategyOptions;
 import org.apache.flink.configuration.StateRecoveryOptions;
 import org.apache.flink.streaming.api.environment.LocalStreamEnvironment;
 import org.apache.flink.streaming.api.environment.StreamExecutionEnvironment;
+import org.apache.flink.table.api.config.TableConfigOptions;
 import org.apache.flink.table.procedure.ProcedureContext;
 
 /** The session that calls a procedure: its configuration, and its cluster. */
@@ -27,6 +31,13 @@ public final class Session {
             configuration.set(DeploymentOptions.TARGET, "remote");
         }
         return configuration;
+    }
+
+    /** A time that was written without a zone: Flink hands over no zone with an argument, so that the session's holds. */
+    public static Instant instant(ProcedureContext context, LocalDateTime time) {
+        String zone = configuration(context).get(TableConfigOptions.LOCAL_TIME_ZONE);
+        boolean unset = zone.equals(TableConfigOptions.LOCAL_TIME_ZONE.defaultValue());
+        return time == null ? null : time.atZone(unset ? ZoneId.systemDefault() : ZoneId.of(zone)).toInstant();
     }
 
     /** Where bounded jobs run: on the session's cluster, without what is meant for its streaming jobs. */

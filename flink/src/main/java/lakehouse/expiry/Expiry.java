@@ -1,0 +1,155 @@
+package lakehouse.expiry;
+
+import java.io.IOException;
+import java.time.Instant;
+import java.util.ArrayList;
+import java.util.HashSet;
+import java.util.List;
+import java.util.Set;
+import java.util.stream.Collectors;
+import lakehouse.protection.Protection;
+import org.apache.flink.table.api.ValidationException;
+import org.apache.iceberg.ExpireSnapshots;
+import org.apache.iceberg.ManifestFile;
+import org.apache.iceberg.ManifestFiles;
+import org.apache.iceberg.Snapshot;
+import org.apache.iceberg.SnapshotRef;
+import org.apache.iceberg.Table;
+import org.apache.iceberg.TableProperties;
+import org.apache.iceberg.io.CloseableIterable;
+import org.apache.iceberg.util.PropertyUtil;
+import org.apache.iceberg.util.SnapshotUtil;
+
+/** Removes the oldest snapshots of a table that are neither young nor needed, and the files that only they hold. */
+public class Expiry {
+    /** How many went, or would go. */
+    public record Result(
+            long dataFiles, long manifests, long manifestLists, long statistics, long expired, long kept) {}
+
+    private final Table table;
+    private final Protection protection;
+    private final Long olderThan;
+    private final Integer retainLast;
+    private final long now = System.currentTimeMillis();
+    private final Set<Long> kept = new HashSet<>();
+    private final List<Snapshot> expired = new ArrayList<>();
+
+    /** @param olderThan null for the age that the table says, like {@code retainLast} for its count */
+    public Expiry(Table table, Protection protection, Instant olderThan, Integer retainLast) {
+        this.table = table;
+        this.protection = protection;
+        this.olderThan = olderThan == null ? null : olderThan.toEpochMilli();
+        this.retainLast = retainLast;
+        plan();
+    }
+
+    private void plan() {
+        Set<Long> inBranches = new HashSet<>();
+        for (SnapshotRef ref : table.refs().values()) {
+            kept.add(ref.snapshotId());
+            if (ref.isBranch()) {
+                List<Snapshot> branch = new ArrayList<>();
+                SnapshotUtil.ancestorsOf(ref.snapshotId(), table::snapshot).forEach(branch::add);
+                branch.forEach(snapshot -> inBranches.add(snapshot.snapshotId()));
+                int keep = count(ref);
+                // What is kept for its age has no holes, whatever the clocks of those who committed.
+                for (int i = 0; i < branch.size(); i++) {
+                    if (branch.get(i).timestampMillis() >= age(ref.maxSnapshotAgeMs())) {
+                        keep = Math.max(keep, i + 1);
+                    }
+                }
+                branch.stream().limit(keep).forEach(snapshot -> kept.add(snapshot.snapshotId()));
+            }
+        }
+        for (Snapshot snapshot : table.snapshots()) {
+            long id = snapshot.snapshotId();
+            boolean young = !inBranches.contains(id) && snapshot.timestampMillis() >= age(null);
+            if (young || protection.isProtected(id)) {
+                kept.add(id);
+            }
+            if (!kept.contains(id)) {
+                expired.add(snapshot);
+            }
+        }
+    }
+
+    private long age(Long ofBranch) {
+        if (ofBranch != null) {
+            return now - ofBranch;
+        }
+        return olderThan != null
+                ? olderThan
+                : now
+                        - PropertyUtil.propertyAsLong(
+                                table.properties(),
+                                TableProperties.MAX_SNAPSHOT_AGE_MS,
+                                TableProperties.MAX_SNAPSHOT_AGE_MS_DEFAULT);
+    }
+
+    private int count(SnapshotRef branch) {
+        if (branch.minSnapshotsToKeep() != null) {
+            return branch.minSnapshotsToKeep();
+        }
+        return retainLast != null
+                ? retainLast
+                : PropertyUtil.propertyAsInt(
+                        table.properties(),
+                        TableProperties.MIN_SNAPSHOTS_TO_KEEP,
+                        TableProperties.MIN_SNAPSHOTS_TO_KEEP_DEFAULT);
+    }
+
+    public Result run() {
+        if (expired.isEmpty()) {
+            return new Result(0, 0, 0, 0, 0, kept.size());
+        }
+        ExpiredFiles files = new ExpiredFiles(table, expired);
+        try (files) {
+            // By id, with an age that nothing has: left alone, Iceberg takes everything of five days with them.
+            ExpireSnapshots expiry = table.expireSnapshots().expireOlderThan(0).deleteWith(files);
+            expired.forEach(snapshot -> expiry.expireSnapshotId(snapshot.snapshotId()));
+            refuseMore(expiry.apply());
+            expiry.commit();
+        }
+        return new Result(
+                files.dataFiles(), files.manifests(), files.manifestLists(), files.statistics(), expired.size(), kept.size());
+    }
+
+    /** A branch with a maximum age of its own makes Iceberg take snapshots that nobody named. */
+    private void refuseMore(List<Snapshot> all) {
+        List<Long> more = all.stream().map(Snapshot::snapshotId).filter(kept::contains).toList();
+        if (!more.isEmpty()) {
+            throw new ValidationException(
+                    "Expiry of table " + table.name() + " would take snapshots " + more
+                            + ", which must be kept, because a branch has a max-snapshot-age-ms of its own; raise it");
+        }
+    }
+
+    /** Counts what {@link #run} would delete. */
+    public Result dryRun() {
+        Set<Long> ids = expired.stream().map(Snapshot::snapshotId).collect(Collectors.toSet());
+        Set<ManifestFile> manifests = new HashSet<>();
+        Set<ManifestFile> live = new HashSet<>();
+        for (Snapshot snapshot : table.snapshots()) {
+            (ids.contains(snapshot.snapshotId()) ? manifests : live).addAll(snapshot.allManifests(table.io()));
+        }
+        manifests.removeAll(live);
+        Set<String> files = new HashSet<>();
+        manifests.forEach(manifest -> paths(manifest).forEach(files::add));
+        if (!files.isEmpty()) {
+            live.forEach(manifest -> paths(manifest).forEach(files::remove));
+        }
+        long statistics =
+                ExpiredFiles.statistics(table).entrySet().stream().filter(file -> ids.contains(file.getValue())).count();
+        return new Result(files.size(), manifests.size(), expired.size(), statistics, expired.size(), kept.size());
+    }
+
+    private List<String> paths(ManifestFile manifest) {
+        try (CloseableIterable<String> paths = ManifestFiles.readPaths(manifest, table.io(), table.specs())) {
+            List<String> all = new ArrayList<>();
+            paths.forEach(all::add);
+            return all;
+        } catch (IOException error) {
+            throw new IllegalStateException("Manifest " + manifest.path() + " cannot be read: " + error.getMessage(), error);
+        }
+    }
+}
