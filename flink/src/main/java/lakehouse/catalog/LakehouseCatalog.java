@@ -1,7 +1,9 @@
 package lakehouse.catalog;
 
+import java.time.Instant;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -11,14 +13,21 @@ import java.util.function.Function;
 import java.util.stream.Stream;
 import lakehouse.procedure.ExpireSnapshots;
 import lakehouse.procedure.ProtectedSnapshots;
+import lakehouse.procedure.RemoveOrphanFiles;
 import lakehouse.procedure.RewriteDataFiles;
+import lakehouse.procedure.RewriteManifests;
 import lakehouse.protection.Protection;
 import org.apache.flink.configuration.Configuration;
+import org.apache.flink.table.api.Schema;
 import org.apache.flink.table.api.ValidationException;
+import org.apache.flink.table.catalog.CatalogTable;
 import org.apache.flink.table.catalog.ObjectPath;
+import org.apache.flink.table.catalog.exceptions.CatalogException;
 import org.apache.flink.table.catalog.exceptions.DatabaseNotExistException;
 import org.apache.flink.table.catalog.exceptions.ProcedureNotExistException;
+import org.apache.flink.table.catalog.exceptions.TableNotExistException;
 import org.apache.flink.table.procedures.Procedure;
+import org.apache.iceberg.CatalogProperties;
 import org.apache.iceberg.Table;
 import org.apache.iceberg.catalog.Namespace;
 import org.apache.iceberg.catalog.TableIdentifier;
@@ -26,6 +35,9 @@ import org.apache.iceberg.exceptions.NoSuchNamespaceException;
 import org.apache.iceberg.exceptions.NoSuchTableException;
 import org.apache.iceberg.flink.CatalogLoader;
 import org.apache.iceberg.flink.FlinkCatalog;
+import org.apache.iceberg.flink.FlinkReadOptions;
+import org.apache.iceberg.flink.FlinkSchemaUtil;
+import org.apache.iceberg.util.SnapshotUtil;
 
 /** Iceberg's catalog for Flink SQL, with maintenance as procedures in the database {@code system}, and time travel. */
 public class LakehouseCatalog extends FlinkCatalog {
@@ -39,8 +51,10 @@ public class LakehouseCatalog extends FlinkCatalog {
             new TreeMap<>(
                     Map.of(
                             "rewrite_data_files", RewriteDataFiles::new,
+                            "rewrite_manifests", RewriteManifests::new,
                             "expire_snapshots", ExpireSnapshots::new,
-                            "protected_snapshots", ProtectedSnapshots::new));
+                            "protected_snapshots", ProtectedSnapshots::new,
+                            "remove_orphan_files", RemoveOrphanFiles::new));
 
     private final Namespace baseNamespace;
     private final Map<String, String> options;
@@ -105,6 +119,57 @@ public class LakehouseCatalog extends FlinkCatalog {
             throw new ValidationException(
                     "There is no table " + name + " in catalog " + getName() + "; " + choices(identifier.namespace()), error);
         }
+    }
+
+    /** The table's rows as they were, in the columns of then that are there today. */
+    @Override
+    public CatalogTable getTable(ObjectPath path, long timestamp) throws TableNotExistException {
+        CatalogTable today = getTable(path);
+        if (path.getObjectName().contains("$")) {
+            throw new CatalogException("FOR SYSTEM_TIME AS OF is for tables; " + path + " is metadata");
+        }
+        Table table = load(path.getFullName());
+        Instant time = Instant.ofEpochMilli(timestamp);
+        Long snapshot = SnapshotUtil.nullableSnapshotIdAsOfTime(table, timestamp);
+        if (snapshot == null) {
+            String first =
+                    table.history().isEmpty()
+                            ? "it has none at all"
+                            : "its first one is from " + Instant.ofEpochMilli(table.history().get(0).timestampMillis());
+            throw new CatalogException("Table " + path + " has no snapshot of " + time + " or before; " + first);
+        }
+        org.apache.iceberg.Schema then = SnapshotUtil.schemaFor(table, snapshot);
+        org.apache.iceberg.Schema columns =
+                new org.apache.iceberg.Schema(
+                        table.schema().columns().stream().filter(column -> then.findField(column.fieldId()) != null).toList());
+        Map<String, String> with = new HashMap<>(today.getOptions());
+        with.put(FlinkReadOptions.SNAPSHOT_ID.key(), String.valueOf(snapshot));
+        return CatalogTable.newBuilder()
+                .schema(Schema.newBuilder().fromResolvedSchema(FlinkSchemaUtil.toResolvedSchema(columns)).build())
+                .options(with)
+                .snapshot(timestamp)
+                .build();
+    }
+
+    /** The folder of all tables. */
+    public String warehouse() {
+        String warehouse = options.get(CatalogProperties.WAREHOUSE_LOCATION);
+        if (warehouse == null) {
+            throw new ValidationException(
+                    "Catalog " + getName() + " has no option 'warehouse', where the quarantine of orphan files lies; add it");
+        }
+        return warehouse;
+    }
+
+    /** All tables but this one. */
+    public List<Table> others(String table) {
+        TableIdentifier identifier = identifier(table);
+        return listDatabases().stream()
+                .map(database -> identifier(new ObjectPath(database, identifier.name())).namespace())
+                .flatMap(namespace -> catalog().listTables(namespace).stream())
+                .filter(other -> !other.equals(identifier))
+                .map(catalog()::loadTable)
+                .toList();
     }
 
     /** What of the table must be kept, and for whom. */

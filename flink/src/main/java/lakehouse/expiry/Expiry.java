@@ -1,22 +1,21 @@
 package lakehouse.expiry;
 
-import java.io.IOException;
 import java.time.Instant;
 import java.util.ArrayList;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Set;
+import java.util.concurrent.ConcurrentHashMap;
 import java.util.stream.Collectors;
 import lakehouse.protection.Protection;
+import lakehouse.table.Manifests;
 import org.apache.flink.table.api.ValidationException;
 import org.apache.iceberg.ExpireSnapshots;
 import org.apache.iceberg.ManifestFile;
-import org.apache.iceberg.ManifestFiles;
 import org.apache.iceberg.Snapshot;
 import org.apache.iceberg.SnapshotRef;
 import org.apache.iceberg.Table;
 import org.apache.iceberg.TableProperties;
-import org.apache.iceberg.io.CloseableIterable;
 import org.apache.iceberg.util.PropertyUtil;
 import org.apache.iceberg.util.SnapshotUtil;
 
@@ -127,29 +126,19 @@ public class Expiry {
     /** Counts what {@link #run} would delete. */
     public Result dryRun() {
         Set<Long> ids = expired.stream().map(Snapshot::snapshotId).collect(Collectors.toSet());
-        Set<ManifestFile> manifests = new HashSet<>();
-        Set<ManifestFile> live = new HashSet<>();
-        for (Snapshot snapshot : table.snapshots()) {
-            (ids.contains(snapshot.snapshotId()) ? manifests : live).addAll(snapshot.allManifests(table.io()));
-        }
+        List<Snapshot> rest = new ArrayList<>();
+        table.snapshots().forEach(rest::add);
+        rest.removeAll(expired);
+        Set<ManifestFile> manifests = Manifests.of(table, expired);
+        Set<ManifestFile> live = Manifests.of(table, rest);
         manifests.removeAll(live);
-        Set<String> files = new HashSet<>();
-        manifests.forEach(manifest -> paths(manifest).forEach(files::add));
+        Set<String> files = ConcurrentHashMap.newKeySet();
+        Manifests.livePaths(table, manifests, files::add);
         if (!files.isEmpty()) {
-            live.forEach(manifest -> paths(manifest).forEach(files::remove));
+            Manifests.livePaths(table, live, files::remove);
         }
         long statistics =
                 ExpiredFiles.statistics(table).entrySet().stream().filter(file -> ids.contains(file.getValue())).count();
         return new Result(files.size(), manifests.size(), expired.size(), statistics, expired.size(), kept.size());
-    }
-
-    private List<String> paths(ManifestFile manifest) {
-        try (CloseableIterable<String> paths = ManifestFiles.readPaths(manifest, table.io(), table.specs())) {
-            List<String> all = new ArrayList<>();
-            paths.forEach(all::add);
-            return all;
-        } catch (IOException error) {
-            throw new IllegalStateException("Manifest " + manifest.path() + " cannot be read: " + error.getMessage(), error);
-        }
     }
 }
