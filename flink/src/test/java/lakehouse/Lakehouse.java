@@ -11,6 +11,7 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.stream.Collectors;
+import java.util.stream.IntStream;
 import java.util.stream.Stream;
 import org.apache.flink.configuration.Configuration;
 import org.apache.flink.table.api.EnvironmentSettings;
@@ -206,7 +207,14 @@ final class Lakehouse implements AutoCloseable {
         table.refresh();
         try (CloseableIterable<Record> records = IcebergGenerics.read(table).build()) {
             List<String> rows = new ArrayList<>();
-            records.forEach(record -> rows.add(record.toString()));
+            // Where deletes are applied, records have fields beyond the table's.
+            int width = table.schema().columns().size();
+            records.forEach(
+                    record ->
+                            rows.add(
+                                    IntStream.range(0, width)
+                                            .mapToObj(i -> String.valueOf(record.get(i)))
+                                            .collect(Collectors.joining(", ", "(", ")"))));
             return rows.stream().sorted().toList();
         }
     }
