@@ -14,6 +14,7 @@ import java.nio.ByteBuffer;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.Collections;
 import java.util.List;
 import java.util.Map;
@@ -363,10 +364,12 @@ class RewriteDataFilesTest {
     @Test
     void rowsAreSortedByWhateverIsAsked() throws Exception {
         Random random = new Random(2);
+        String prefix = "a beginning that is longer than the key ";
+        List<String> zones = Arrays.asList(null, "", "a", "ab", "b", prefix, prefix + "1", prefix + "2");
         for (int i = 0; i < 6; i++) {
             RowData[] rows = new RowData[20];
             for (int j = 0; j < rows.length; j++) {
-                String zone = random.nextInt(5) == 0 ? null : "a shared beginning of more than the key holds " + random.nextInt(5);
+                String zone = zones.get(random.nextInt(zones.size()));
                 rows[j] = trip(i * 20L + j, JAN_5, random.nextInt(9) == 0 ? null : random.nextInt(4) - 2, zone);
             }
             append(trips, JAN_5, rows);
