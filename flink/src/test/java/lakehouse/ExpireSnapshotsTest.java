@@ -314,6 +314,49 @@ class ExpireSnapshotsTest {
     }
 
     @Test
+    void aRewriteKeepsWhatItBeganWith() throws Exception {
+        append(trips, JAN_5, trip(1, JAN_5, 1, "a"));
+        append(trips, JAN_5, trip(2, JAN_5, 1, "a"));
+        JobClient job = read("rewrite_data_files silver.trips", false);
+        assertThatThrownBy(() -> expire(ALL)).hasMessageContaining("Flink job " + job.getJobID() + " rewrites table silver.trips");
+        assertThat(snapshots()).hasSize(2);
+    }
+
+    @Test
+    void aCommitOfUnknownOutcomeDeletesNoFile() throws Exception {
+        lake.options.put("catalog-impl", FaultyCatalog.class.getName());
+        append(trips, JAN_5, trip(1, JAN_5, 1, "a"));
+        append(trips, JAN_5, trip(2, JAN_5, 1, "a"));
+        List<Path> disk = onDisk(trips.location());
+        FaultyCatalog.NEXT.set(
+                (table, base, metadata) -> {
+                    throw new org.apache.iceberg.exceptions.CommitStateUnknownException(new RuntimeException("timeout"));
+                });
+        assertThatThrownBy(() -> expire(ALL)).hasMessageContaining("is unknown").hasMessageContaining("No file was deleted");
+        assertThat(onDisk(trips.location())).isEqualTo(disk);
+        assertThat(expire(ALL)).containsEntry("expired_snapshots_count", 1L);
+    }
+
+    @Test
+    void filesOfDeletesGoLikeOthers() throws Exception {
+        append(trips, JAN_5, trip(1, JAN_5, 1, "a"));
+        append(trips, JAN_5, trip(2, JAN_5, 1, "a"));
+        var deletes =
+                Lakehouse.writers(trips)
+                        .newEqualityDeleteWriter(Lakehouse.newFile(trips, JAN_5), trips.spec(), Lakehouse.partition(trips, JAN_5));
+        try (deletes) {
+            deletes.write(org.apache.flink.table.data.GenericRowData.of(1L));
+        }
+        trips.newRowDelta().addDeletes(deletes.toDeleteFile()).commit();
+        trips.newDelete().deleteFromRowFilter(org.apache.iceberg.expressions.Expressions.alwaysTrue()).commit();
+        append(trips, JAN_5, trip(3, JAN_5, 1, "a"));
+        Map<String, Object> planned = expire(ALL + ", dry_run => true");
+        Map<String, Object> done = expire(ALL);
+        assertThat(done).containsEntry("deleted_data_files_count", planned.get("deleted_data_files_count"));
+        assertThat(rows(trips)).hasSize(1);
+    }
+
+    @Test
     void anUnreadableNewestStateIsUnknown() throws Exception {
         append(trips, JAN_5, trip(1, JAN_5, 1, "a"));
         append(trips, JAN_5, trip(2, JAN_5, 1, "a"));

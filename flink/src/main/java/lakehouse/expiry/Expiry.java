@@ -16,6 +16,7 @@ import org.apache.iceberg.Snapshot;
 import org.apache.iceberg.SnapshotRef;
 import org.apache.iceberg.Table;
 import org.apache.iceberg.TableProperties;
+import org.apache.iceberg.exceptions.CommitStateUnknownException;
 import org.apache.iceberg.util.PropertyUtil;
 import org.apache.iceberg.util.SnapshotUtil;
 
@@ -108,6 +109,11 @@ public class Expiry {
             expired.forEach(snapshot -> expiry.expireSnapshotId(snapshot.snapshotId()));
             refuseMore(expiry.apply());
             expiry.commit();
+        } catch (CommitStateUnknownException error) {
+            throw new IllegalStateException(
+                    "Whether the expiry of table " + table.name() + " was committed is unknown (" + error.getMessage()
+                            + "). No file was deleted. Call again; if it was, remove_orphan_files takes what is left",
+                    error);
         }
         return new Result(
                 files.dataFiles(), files.manifests(), files.manifestLists(), files.statistics(), expired.size(), kept.size());

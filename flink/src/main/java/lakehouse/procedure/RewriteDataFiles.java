@@ -73,6 +73,7 @@ public class RewriteDataFiles implements Procedure {
         boolean dry = Arguments.or(dryRun, false);
         RewriteRequest request =
                 new RewriteRequest(
+                        catalog.identifier(table).toString(),
                         how.equals("sort"),
                         sortOrder,
                         where,

@@ -12,6 +12,7 @@ import java.util.Optional;
 import java.util.Set;
 import java.util.function.LongPredicate;
 import java.util.regex.Pattern;
+import lakehouse.rewrite.Rewrite;
 import org.apache.flink.configuration.Configuration;
 import org.apache.iceberg.DataFile;
 import org.apache.iceberg.DataOperations;
@@ -221,8 +222,10 @@ public class Protection {
                 return;
             }
             for (RunningJobs.Job job : running.get().list()) {
-                if (job.name().equals("rewrite_data_files " + table.name())) {
-                    unknown.add("Flink job " + job.id() + " rewrites the table and needs the snapshot that it began with; wait for its end");
+                if (job.name().equals(Rewrite.JOB + identifier)) {
+                    unknown.add(
+                            "Flink job " + job.id() + " rewrites table " + identifier
+                                    + " and needs the snapshot that it began with; wait for its end");
                 }
                 boolean ours = job.operators().stream().anyMatch(operator -> name.matcher(operator).find());
                 if (job.streaming() && ours && states.stream().noneMatch(state -> state.isOf(job.id()))) {

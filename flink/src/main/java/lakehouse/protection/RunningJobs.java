@@ -40,10 +40,12 @@ class RunningJobs {
 
     List<Job> list() throws IOException {
         List<Job> jobs = new ArrayList<>();
-        for (JsonNode job : get("/jobs/overview").get("jobs")) {
-            if (!ENDED.contains(job.get("state").asText())) {
-                String id = job.get("jid").asText();
-                JsonNode details = get("/jobs/" + id);
+        for (JsonNode job : get("/jobs/overview").orElseThrow().get("jobs")) {
+            String id = job.get("jid").asText();
+            Optional<JsonNode> found =
+                    ENDED.contains(job.get("state").asText()) ? Optional.empty() : get("/jobs/" + id);
+            if (found.isPresent()) {
+                JsonNode details = found.get();
                 List<String> operators = new ArrayList<>();
                 details.get("vertices").forEach(vertex -> operators.add(vertex.get("name").asText()));
                 boolean streaming = !"BATCH".equals(details.path("job-type").asText());
@@ -53,14 +55,18 @@ class RunningJobs {
         return jobs;
     }
 
-    private JsonNode get(String path) throws IOException {
+    /** Nothing when there is no such thing (any more). */
+    private Optional<JsonNode> get(String path) throws IOException {
         try {
             HttpRequest request = HttpRequest.newBuilder(rest.resolve(path)).timeout(PATIENCE).build();
             HttpResponse<String> answer = http.send(request, HttpResponse.BodyHandlers.ofString());
+            if (answer.statusCode() == 404) {
+                return Optional.empty();
+            }
             if (answer.statusCode() != 200) {
                 throw new IOException("status " + answer.statusCode() + ": " + answer.body());
             }
-            return new ObjectMapper().readTree(answer.body());
+            return Optional.of(new ObjectMapper().readTree(answer.body()));
         } catch (IOException error) {
             throw new IOException("Flink's REST at " + rest + path + " does not answer (" + error + ")", error);
         } catch (InterruptedException error) {

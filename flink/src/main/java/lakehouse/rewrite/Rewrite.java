@@ -48,6 +48,9 @@ public class Rewrite {
 
     private static final int SORT_MEMORY_MIB = 64;
 
+    /** Jobs are named by this and the table, so that others can tell who works on it. */
+    public static final String JOB = "rewrite_data_files ";
+
     private static final String RUN = "maintenance.run";
     private static final String GROUP = "maintenance.group";
 
@@ -191,7 +194,7 @@ public class Rewrite {
                         .getTransformation()
                         .declareManagedMemoryUseCaseAtOperatorScope(ManagedMemoryUseCase.OPERATOR, SORT_MEMORY_MIB);
             }
-            return rewritten.executeAndCollect("rewrite_data_files " + table.name());
+            return rewritten.executeAndCollect(JOB + request.table());
         }
 
         private void took(Progress progress) {
