@@ -1,6 +1,5 @@
 package lakehouse;
 
-import java.net.URI;
 import org.apache.flink.configuration.Configuration;
 import org.apache.flink.configuration.CoreOptions;
 import org.apache.flink.configuration.DeploymentOptions;
@@ -10,7 +9,12 @@ import org.apache.flink.configuration.TaskManagerOptions;
 import org.apache.flink.runtime.minicluster.MiniCluster;
 import org.apache.flink.runtime.minicluster.MiniClusterConfiguration;
 
-/** One small Flink cluster for all tests, reached by its REST address as a real one is; it ends with the JVM. */
+import java.net.URI;
+
+/**
+ * One small Flink cluster for all tests, reached by its REST address as a real one is; it ends with
+ * the JVM.
+ */
 final class Cluster {
     private static Cluster running;
 

@@ -6,24 +6,40 @@ import static lakehouse.Lakehouse.commit;
 import static lakehouse.Lakehouse.onDisk;
 import static lakehouse.Lakehouse.rows;
 import static lakehouse.Lakehouse.trip;
+
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
-import java.nio.file.Files;
-import java.nio.file.Path;
-import java.time.Duration;
-import java.util.ArrayList;
-import java.util.List;
-import java.util.Map;
-import java.util.stream.StreamSupport;
 import org.apache.flink.core.execution.JobClient;
+import org.apache.flink.table.data.GenericRowData;
+import org.apache.iceberg.BaseCombinedScanTask;
+import org.apache.iceberg.BlobMetadata;
 import org.apache.iceberg.GenericStatisticsFile;
 import org.apache.iceberg.Snapshot;
 import org.apache.iceberg.Table;
+import org.apache.iceberg.catalog.Namespace;
+import org.apache.iceberg.catalog.SupportsNamespaces;
+import org.apache.iceberg.exceptions.CommitStateUnknownException;
+import org.apache.iceberg.expressions.Expressions;
+import org.apache.iceberg.flink.source.split.IcebergSourceSplit;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+
+import java.net.URI;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.attribute.FileTime;
+import java.time.Duration;
+import java.time.LocalDateTime;
+import java.time.ZoneId;
+import java.time.format.DateTimeFormatter;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.stream.StreamSupport;
 
 class ExpireSnapshotsTest {
     private static final String ALL = "older_than => TIMESTAMP '2100-01-01 00:00:00'";
@@ -55,11 +71,13 @@ class ExpireSnapshotsTest {
 
     private List<Long> snapshots() {
         trips.refresh();
-        return StreamSupport.stream(trips.snapshots().spliterator(), false).map(Snapshot::snapshotId).toList();
+        return StreamSupport.stream(trips.snapshots().spliterator(), false)
+                .map(Snapshot::snapshotId)
+                .toList();
     }
 
     private Map<Object, Object> protectedBy() {
-        Map<Object, Object> all = new java.util.HashMap<>();
+        Map<Object, Object> all = new HashMap<>();
         lake.query("CALL lake.sys.protected_snapshots('silver.trips')")
                 .forEach(row -> all.put(row.get("snapshot_id"), row.get("protected_by")));
         return all;
@@ -73,13 +91,15 @@ class ExpireSnapshotsTest {
         append(trips, JAN_5, trip(3, JAN_5, 1, "a"));
         List<String> before = rows(trips);
         List<Path> disk = onDisk(trips.location());
-        
+
         Map<String, Object> planned = expire(ALL + ", retain_last => 2, dry_run => true");
         assertThat(onDisk(trips.location())).isEqualTo(disk);
         assertThat(snapshots()).hasSize(4);
         Map<String, Object> done = expire(ALL + ", retain_last => 2");
 
-        assertThat(done).containsEntry("expired_snapshots_count", 2L).containsEntry("deleted_data_files_count", 1L);
+        assertThat(done)
+                .containsEntry("expired_snapshots_count", 2L)
+                .containsEntry("deleted_data_files_count", 1L);
         for (String count : done.keySet()) {
             if (count.endsWith("_count")) {
                 assertThat(planned).as(count).containsEntry(count, done.get(count));
@@ -95,7 +115,8 @@ class ExpireSnapshotsTest {
     void nothingYoungerThanFiveDaysGoesByDefault() throws Exception {
         append(trips, JAN_5, trip(1, JAN_5, 1, "a"));
         append(trips, JAN_5, trip(2, JAN_5, 1, "a"));
-        assertThat(lake.call("expire_snapshots('silver.trips')")).containsEntry("expired_snapshots_count", 0L);
+        assertThat(lake.call("expire_snapshots('silver.trips')"))
+                .containsEntry("expired_snapshots_count", 0L);
         assertThat(snapshots()).hasSize(2);
     }
 
@@ -103,14 +124,20 @@ class ExpireSnapshotsTest {
     void theAgeIsInTheSessionsTimeZone() throws Exception {
         append(trips, JAN_5, trip(1, JAN_5, 1, "a"));
         append(trips, JAN_5, trip(2, JAN_5, 1, "a"));
-        java.time.ZoneId zone = java.time.ZoneId.of("Pacific/Kiritimati"); // 14 hours before UTC
+        ZoneId zone = ZoneId.of("Pacific/Kiritimati"); // 14 hours before UTC
         lake.sql().getConfig().setLocalTimeZone(zone);
-        var format = java.time.format.DateTimeFormatter.ofPattern("yyyy-MM-dd HH:mm:ss");
-        String hourAgo = java.time.LocalDateTime.now(zone).minusHours(1).format(format);
-        assertThat(expire("older_than => TIMESTAMP '" + hourAgo + "'")).containsEntry("expired_snapshots_count", 0L);
-        String inAnHour = java.time.LocalDateTime.now(zone).plusHours(1).format(format);
-        assertThat(expire("older_than => CAST(CURRENT_TIMESTAMP AS TIMESTAMP(3)) - INTERVAL '1' HOUR")).containsEntry("expired_snapshots_count", 0L);
-        assertThat(expire("older_than => TIMESTAMP '" + inAnHour + "'")).containsEntry("expired_snapshots_count", 1L);
+        var format = DateTimeFormatter.ofPattern("yyyy-MM-dd HH:mm:ss");
+        String hourAgo = LocalDateTime.now(zone).minusHours(1).format(format);
+        assertThat(expire("older_than => TIMESTAMP '" + hourAgo + "'"))
+                .containsEntry("expired_snapshots_count", 0L);
+        String inAnHour = LocalDateTime.now(zone).plusHours(1).format(format);
+        assertThat(
+                        expire(
+                                "older_than => CAST(CURRENT_TIMESTAMP AS TIMESTAMP(3)) - INTERVAL"
+                                        + " '1' HOUR"))
+                .containsEntry("expired_snapshots_count", 0L);
+        assertThat(expire("older_than => TIMESTAMP '" + inAnHour + "'"))
+                .containsEntry("expired_snapshots_count", 1L);
     }
 
     @Test
@@ -125,7 +152,9 @@ class ExpireSnapshotsTest {
         Map<String, Object> done = expire(ALL);
         assertThat(done).containsEntry("expired_snapshots_count", 2L);
         assertThat(snapshots()).hasSize(3).contains(marker);
-        assertThat(protectedBy().get(marker)).asString().contains("writer op of Flink job " + JOB_A + ": its last commit, checkpoint 8");
+        assertThat(protectedBy().get(marker))
+                .asString()
+                .contains("writer op of Flink job " + JOB_A + ": its last commit, checkpoint 8");
     }
 
     @Test
@@ -150,7 +179,10 @@ class ExpireSnapshotsTest {
         append(trips, JAN_5, trip(3, JAN_5, 1, "a"));
         long branched = trips.currentSnapshot().snapshotId();
         append(trips, JAN_5, trip(4, JAN_5, 1, "a"));
-        trips.manageSnapshots().createTag("audited", tagged).createBranch("trial", branched).commit();
+        trips.manageSnapshots()
+                .createTag("audited", tagged)
+                .createBranch("trial", branched)
+                .commit();
         assertThat(expire(ALL)).containsEntry("expired_snapshots_count", 1L);
         assertThat(snapshots()).hasSize(3).contains(tagged, branched);
         assertThat(protectedBy().get(tagged)).isEqualTo("tag audited");
@@ -176,15 +208,18 @@ class ExpireSnapshotsTest {
         append(trips, JAN_5, trip(2, JAN_5, 1, "a"));
         String current = statistics("current");
         assertThat(expire(ALL)).containsEntry("deleted_statistics_files_count", 1L);
-        assertThat(Path.of(java.net.URI.create(old))).doesNotExist();
-        assertThat(Path.of(java.net.URI.create(current))).exists();
+        assertThat(Path.of(URI.create(old))).doesNotExist();
+        assertThat(Path.of(URI.create(current))).exists();
     }
 
     private String statistics(String name) throws Exception {
         String path = trips.location() + "/metadata/" + name + ".stats";
-        Files.writeString(Path.of(java.net.URI.create(path)), name);
+        Files.writeString(Path.of(URI.create(path)), name);
         long snapshot = trips.currentSnapshot().snapshotId();
-        trips.updateStatistics().setStatistics(new GenericStatisticsFile(snapshot, path, 3, 3, List.<org.apache.iceberg.BlobMetadata>of())).commit();
+        trips.updateStatistics()
+                .setStatistics(
+                        new GenericStatisticsFile(snapshot, path, 3, 3, List.<BlobMetadata>of()))
+                .commit();
         return path;
     }
 
@@ -201,7 +236,10 @@ class ExpireSnapshotsTest {
         append(trips, JAN_5, trip(4, JAN_5, 1, "a"));
         Map<String, Object> done = expire(ALL);
         assertThat(done).containsEntry("expired_snapshots_count", 1L);
-        assertThat(done.get("protected_by")).asString().contains("of job reader, as of " + "file:" + state).contains(": its position");
+        assertThat(done.get("protected_by"))
+                .asString()
+                .contains("of job reader, as of " + "file:" + state)
+                .contains(": its position");
         assertThat(snapshots()).hasSize(3).contains(position);
 
         trips.manageSnapshots().createTag("keep", trips.currentSnapshot().snapshotId()).commit();
@@ -211,7 +249,8 @@ class ExpireSnapshotsTest {
                 .hasMessageContaining("no longer in the history of table silver.trips")
                 .hasMessageContaining("ignore_unknown_positions => true");
         assertThat(snapshots()).hasSize(2);
-        assertThat(expire(ALL + ", ignore_unknown_positions => true")).containsEntry("expired_snapshots_count", 1L);
+        assertThat(expire(ALL + ", ignore_unknown_positions => true"))
+                .containsEntry("expired_snapshots_count", 1L);
     }
 
     @Test
@@ -220,29 +259,38 @@ class ExpireSnapshotsTest {
         var known = append(trips, JAN_5, trip(1, JAN_5, 1, "a"));
         var splits = splits();
         long holder = trips.currentSnapshot().snapshotId();
-        trips.newRewrite().deleteFile(known).addFile(Lakehouse.write(trips, JAN_5, trip(1, JAN_5, 1, "a"))).commit();
+        trips.newRewrite()
+                .deleteFile(known)
+                .addFile(Lakehouse.write(trips, JAN_5, trip(1, JAN_5, 1, "a")))
+                .commit();
         append(trips, JAN_5, trip(2, JAN_5, 1, "a"));
         long position = trips.currentSnapshot().snapshotId();
         append(trips, JAN_5, trip(3, JAN_5, 1, "a"));
         for (boolean assigned : new boolean[] {false, true}) {
             States.write(
                     folder.resolve("state/checkpoints/reader/" + JOB_A + "/chk-1"),
-                    States.reader("Source: trips[1]", position, assigned ? List.of() : splits, assigned ? splits : List.of()));
+                    States.reader(
+                            "Source: trips[1]",
+                            position,
+                            assigned ? List.of() : splits,
+                            assigned ? splits : List.of()));
             assertThat(protectedBy()).hasSize(4);
-            assertThat(protectedBy().get(holder)).asString().contains("holds files that it has yet to read");
+            assertThat(protectedBy().get(holder))
+                    .asString()
+                    .contains("holds files that it has yet to read");
         }
         assertThat(expire(ALL)).containsEntry("expired_snapshots_count", 1L);
         assertThat(Path.of(known.location().replaceFirst("^file:/*", "/"))).exists();
     }
 
-    private List<org.apache.iceberg.flink.source.split.IcebergSourceSplit> splits() throws Exception {
+    private List<IcebergSourceSplit> splits() throws Exception {
         try (var tasks = trips.newScan().planFiles()) {
-            List<org.apache.iceberg.flink.source.split.IcebergSourceSplit> splits = new ArrayList<>();
+            List<IcebergSourceSplit> splits = new ArrayList<>();
             tasks.forEach(
                     task ->
                             splits.add(
-                                    org.apache.iceberg.flink.source.split.IcebergSourceSplit.fromCombinedScanTask(
-                                            new org.apache.iceberg.BaseCombinedScanTask(task))));
+                                    IcebergSourceSplit.fromCombinedScanTask(
+                                            new BaseCombinedScanTask(task))));
             return splits;
         }
     }
@@ -252,9 +300,15 @@ class ExpireSnapshotsTest {
         append(trips, JAN_5, trip(0, JAN_5, 1, "a"));
         append(trips, JAN_5, trip(1, JAN_5, 1, "a"));
         Path state = folder.resolve("state/savepoints/reader/savepoint-aaaaaa-123456");
-        States.write(state, States.reader("Source: IcebergSource-lake.silver.trips", null, List.of(), List.of()));
+        States.write(
+                state,
+                States.reader(
+                        "Source: IcebergSource-lake.silver.trips", null, List.of(), List.of()));
         assertThat(expire(ALL)).containsEntry("expired_snapshots_count", 0L);
-        States.write(state, States.reader("Source: IcebergSource-lake.bronze.trips", null, List.of(), List.of()));
+        States.write(
+                state,
+                States.reader(
+                        "Source: IcebergSource-lake.bronze.trips", null, List.of(), List.of()));
         assertThat(expire(ALL)).containsEntry("expired_snapshots_count", 1L);
     }
 
@@ -266,11 +320,16 @@ class ExpireSnapshotsTest {
         long newer = trips.currentSnapshot().snapshotId();
         append(trips, JAN_5, trip(2, JAN_5, 1, "a"));
         Path run = folder.resolve("state/checkpoints/reader/" + JOB_A);
-        States.write(run.resolve("chk-9"), States.reader("Source: trips[1]", older, List.of(), List.of()));
-        States.write(run.resolve("chk-10"), States.reader("Source: trips[1]", newer, List.of(), List.of()));
+        States.write(
+                run.resolve("chk-9"),
+                States.reader("Source: trips[1]", older, List.of(), List.of()));
+        States.write(
+                run.resolve("chk-10"),
+                States.reader("Source: trips[1]", newer, List.of(), List.of()));
         Files.createDirectories(run.resolve("chk-11")); // begun, and not complete
         for (String name : List.of("chk-9", "chk-10")) {
-            Files.setLastModifiedTime(run.resolve(name + "/_metadata"), java.nio.file.attribute.FileTime.fromMillis(1_000_000));
+            Files.setLastModifiedTime(
+                    run.resolve(name + "/_metadata"), FileTime.fromMillis(1_000_000));
         }
         assertThat(expire(ALL)).containsEntry("expired_snapshots_count", 1L);
         assertThat(snapshots()).hasSize(2).contains(newer);
@@ -280,10 +339,17 @@ class ExpireSnapshotsTest {
     void theStateOfAnotherKindOfSourceIsNoPosition() throws Exception {
         append(trips, JAN_5, trip(0, JAN_5, 1, "a"));
         append(trips, JAN_5, trip(1, JAN_5, 1, "a"));
-        byte[] kafka = {0, 0, 0, 3, 0, 5, 't', 'r', 'i', 'p', 's', 0, 0, 0, 1, 127, 127, 127, 127, 1};
+        byte[] kafka = {
+            0, 0, 0, 3, 0, 5, 't', 'r', 'i', 'p', 's', 0, 0, 0, 1, 127, 127, 127, 127, 1
+        };
         Path state = folder.resolve("state/checkpoints/writer/" + JOB_A + "/chk-9");
-        States.write(state, States.other("Source: trips[1]", new byte[] {1, 127, 127, 127, 127, 127, 127, 127, 127}));
-        assertThatThrownBy(() -> expire(ALL)).hasMessageContaining("has a state that is not understood");
+        States.write(
+                state,
+                States.other(
+                        "Source: trips[1]",
+                        new byte[] {1, 127, 127, 127, 127, 127, 127, 127, 127}));
+        assertThatThrownBy(() -> expire(ALL))
+                .hasMessageContaining("has a state that is not understood");
         States.write(state, States.other("Source: trip_events[1]", kafka));
         assertThat(expire(ALL)).containsEntry("expired_snapshots_count", 1L);
     }
@@ -291,7 +357,7 @@ class ExpireSnapshotsTest {
     @Test
     void aPositionIsTheTablesThatHasItsSnapshot() throws Exception {
         // The same name in another database: Flink SQL names the operator by the table alone.
-        ((org.apache.iceberg.catalog.SupportsNamespaces) lake.catalog).createNamespace(org.apache.iceberg.catalog.Namespace.of("bronze"));
+        ((SupportsNamespaces) lake.catalog).createNamespace(Namespace.of("bronze"));
         Table other = lake.table("bronze.trips", Lakehouse.BY_DAY, Map.of());
         append(other, JAN_5, trip(1, JAN_5, 1, "a"));
         append(trips, JAN_5, trip(1, JAN_5, 1, "a"));
@@ -301,7 +367,8 @@ class ExpireSnapshotsTest {
         job.cancel().get();
         jobs.clear();
         append(other, JAN_5, trip(2, JAN_5, 1, "a"));
-        assertThat(lake.call("expire_snapshots(`table` => 'bronze.trips', " + ALL + ")")).containsEntry("expired_snapshots_count", 1L);
+        assertThat(lake.call("expire_snapshots(`table` => 'bronze.trips', " + ALL + ")"))
+                .containsEntry("expired_snapshots_count", 1L);
     }
 
     @Test
@@ -309,7 +376,9 @@ class ExpireSnapshotsTest {
         append(trips, JAN_5, trip(1, JAN_5, 1, "a"));
         append(trips, JAN_5, trip(2, JAN_5, 1, "a"));
         JobClient job = read("reader", false);
-        assertThatThrownBy(() -> expire(ALL)).hasMessageContaining(job.getJobID().toString()).hasMessageContaining("no complete checkpoint yet");
+        assertThatThrownBy(() -> expire(ALL))
+                .hasMessageContaining(job.getJobID().toString())
+                .hasMessageContaining("no complete checkpoint yet");
         assertThat(snapshots()).hasSize(2);
     }
 
@@ -318,7 +387,9 @@ class ExpireSnapshotsTest {
         append(trips, JAN_5, trip(1, JAN_5, 1, "a"));
         append(trips, JAN_5, trip(2, JAN_5, 1, "a"));
         JobClient job = read("rewrite_data_files silver.trips", false);
-        assertThatThrownBy(() -> expire(ALL)).hasMessageContaining("Flink job " + job.getJobID() + " rewrites table silver.trips");
+        assertThatThrownBy(() -> expire(ALL))
+                .hasMessageContaining(
+                        "Flink job " + job.getJobID() + " rewrites table silver.trips");
         assertThat(snapshots()).hasSize(2);
     }
 
@@ -330,9 +401,11 @@ class ExpireSnapshotsTest {
         List<Path> disk = onDisk(trips.location());
         FaultyCatalog.NEXT.set(
                 (table, base, metadata) -> {
-                    throw new org.apache.iceberg.exceptions.CommitStateUnknownException(new RuntimeException("timeout"));
+                    throw new CommitStateUnknownException(new RuntimeException("timeout"));
                 });
-        assertThatThrownBy(() -> expire(ALL)).hasMessageContaining("is unknown").hasMessageContaining("No file was deleted");
+        assertThatThrownBy(() -> expire(ALL))
+                .hasMessageContaining("is unknown")
+                .hasMessageContaining("No file was deleted");
         assertThat(onDisk(trips.location())).isEqualTo(disk);
         assertThat(expire(ALL)).containsEntry("expired_snapshots_count", 1L);
     }
@@ -343,16 +416,20 @@ class ExpireSnapshotsTest {
         append(trips, JAN_5, trip(2, JAN_5, 1, "a"));
         var deletes =
                 Lakehouse.writers(trips)
-                        .newEqualityDeleteWriter(Lakehouse.newFile(trips, JAN_5), trips.spec(), Lakehouse.partition(trips, JAN_5));
+                        .newEqualityDeleteWriter(
+                                Lakehouse.newFile(trips, JAN_5),
+                                trips.spec(),
+                                Lakehouse.partition(trips, JAN_5));
         try (deletes) {
-            deletes.write(org.apache.flink.table.data.GenericRowData.of(1L));
+            deletes.write(GenericRowData.of(1L));
         }
         trips.newRowDelta().addDeletes(deletes.toDeleteFile()).commit();
-        trips.newDelete().deleteFromRowFilter(org.apache.iceberg.expressions.Expressions.alwaysTrue()).commit();
+        trips.newDelete().deleteFromRowFilter(Expressions.alwaysTrue()).commit();
         append(trips, JAN_5, trip(3, JAN_5, 1, "a"));
         Map<String, Object> planned = expire(ALL + ", dry_run => true");
         Map<String, Object> done = expire(ALL);
-        assertThat(done).containsEntry("deleted_data_files_count", planned.get("deleted_data_files_count"));
+        assertThat(done)
+                .containsEntry("deleted_data_files_count", planned.get("deleted_data_files_count"));
         assertThat(rows(trips)).hasSize(1);
     }
 
@@ -360,7 +437,9 @@ class ExpireSnapshotsTest {
     void anUnreadableNewestStateIsUnknown() throws Exception {
         append(trips, JAN_5, trip(1, JAN_5, 1, "a"));
         append(trips, JAN_5, trip(2, JAN_5, 1, "a"));
-        Path state = Files.createDirectories(folder.resolve("state/checkpoints/reader/" + JOB_A + "/chk-4"));
+        Path state =
+                Files.createDirectories(
+                        folder.resolve("state/checkpoints/reader/" + JOB_A + "/chk-4"));
         Files.writeString(state.resolve("_metadata"), "broken");
         assertThatThrownBy(() -> expire(ALL)).hasMessageContaining("chk-4, cannot be read");
         assertThat(snapshots()).hasSize(2);
@@ -372,24 +451,33 @@ class ExpireSnapshotsTest {
         append(trips, JAN_5, trip(1, JAN_5, 1, "a"));
         append(trips, JAN_5, trip(2, JAN_5, 1, "a"));
         assertThatThrownBy(() -> expire(ALL)).hasMessageContaining("maintenance.state-dir");
-        assertThat(expire(ALL + ", ignore_unknown_positions => true")).containsEntry("expired_snapshots_count", 1L);
+        assertThat(expire(ALL + ", ignore_unknown_positions => true"))
+                .containsEntry("expired_snapshots_count", 1L);
     }
 
     /** A streaming job over the table, as the SQL Gateway submits it. */
     private JobClient read(String name, boolean checkpoints) throws Exception {
         var sql = lake.sql();
-        sql.executeSql("CREATE TEMPORARY TABLE nowhere (id BIGINT) WITH ('connector' = 'blackhole')");
+        sql.executeSql(
+                "CREATE TEMPORARY TABLE nowhere (id BIGINT) WITH ('connector' = 'blackhole')");
         sql.getConfig().set("pipeline.name", name);
         if (checkpoints) {
             sql.getConfig().set("execution.checkpointing.interval", "300 ms");
             sql.getConfig().set("execution.checkpointing.storage", "filesystem");
-            sql.getConfig().set("execution.checkpointing.dir", "file://" + folder.resolve("state/checkpoints/" + name));
-            sql.getConfig().set("execution.checkpointing.externalized-checkpoint-retention", "RETAIN_ON_CANCELLATION");
+            sql.getConfig()
+                    .set(
+                            "execution.checkpointing.dir",
+                            "file://" + folder.resolve("state/checkpoints/" + name));
+            sql.getConfig()
+                    .set(
+                            "execution.checkpointing.externalized-checkpoint-retention",
+                            "RETAIN_ON_CANCELLATION");
         }
         JobClient job =
                 sql.executeSql(
-                                "INSERT INTO nowhere SELECT id FROM lake.silver.trips"
-                                        + " /*+ OPTIONS('streaming' = 'true', 'monitor-interval' = '200 ms') */")
+                                "INSERT INTO nowhere SELECT id FROM lake.silver.trips /*+"
+                                        + " OPTIONS('streaming' = 'true', 'monitor-interval' = '200"
+                                        + " ms') */")
                         .getJobClient()
                         .orElseThrow();
         jobs.add(job);
@@ -403,7 +491,9 @@ class ExpireSnapshotsTest {
             try {
                 Object by = protectedBy().get(snapshot);
                 if (by != null && by.toString().contains(": its position")) {
-                    return by.toString().replaceFirst("(?s).*as of file:(\\S+): its position.*", "$1").replaceFirst("chk-.*", "");
+                    return by.toString()
+                            .replaceFirst("(?s).*as of file:(\\S+): its position.*", "$1")
+                            .replaceFirst("chk-.*", "");
                 }
             } catch (RuntimeException notYet) {
                 continue;

@@ -1,6 +1,5 @@
 package lakehouse;
 
-import java.util.concurrent.atomic.AtomicReference;
 import org.apache.iceberg.TableMetadata;
 import org.apache.iceberg.TableOperations;
 import org.apache.iceberg.catalog.TableIdentifier;
@@ -9,11 +8,14 @@ import org.apache.iceberg.io.FileIO;
 import org.apache.iceberg.io.LocationProvider;
 import org.apache.iceberg.jdbc.JdbcCatalog;
 
+import java.util.concurrent.atomic.AtomicReference;
+
 /** A catalog in which something happens while a table is committed to. */
 public class FaultyCatalog extends JdbcCatalog {
     interface Fault {
         /** In place of a commit. */
-        void commit(TableOperations table, TableMetadata base, TableMetadata metadata) throws Exception;
+        void commit(TableOperations table, TableMetadata base, TableMetadata metadata)
+                throws Exception;
     }
 
     /** Happens to the next commit, and to no other. */

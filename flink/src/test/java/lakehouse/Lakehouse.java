@@ -1,18 +1,5 @@
 package lakehouse;
 
-import java.io.IOException;
-import java.math.BigDecimal;
-import java.nio.file.Files;
-import java.nio.file.Path;
-import java.time.LocalDate;
-import java.util.ArrayList;
-import java.util.Arrays;
-import java.util.HashMap;
-import java.util.List;
-import java.util.Map;
-import java.util.stream.Collectors;
-import java.util.stream.IntStream;
-import java.util.stream.Stream;
 import org.apache.flink.configuration.Configuration;
 import org.apache.flink.table.api.EnvironmentSettings;
 import org.apache.flink.table.api.TableEnvironment;
@@ -44,6 +31,20 @@ import org.apache.iceberg.io.CloseableIterable;
 import org.apache.iceberg.io.DataWriter;
 import org.apache.iceberg.io.OutputFileFactory;
 import org.apache.iceberg.types.Types;
+
+import java.io.IOException;
+import java.math.BigDecimal;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.LocalDate;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.stream.Collectors;
+import java.util.stream.IntStream;
+import java.util.stream.Stream;
 
 /** A warehouse in a folder, its catalog for Iceberg's own code, and a SQL session on it. */
 final class Lakehouse implements AutoCloseable {
@@ -80,16 +81,29 @@ final class Lakehouse implements AutoCloseable {
         Files.createDirectories(folder.resolve("state"));
         Map<String, String> own = new HashMap<>(options);
         own.put("catalog-impl", "org.apache.iceberg.jdbc.JdbcCatalog");
-        catalog = CatalogUtil.buildIcebergCatalog("lake", own, new org.apache.hadoop.conf.Configuration());
+        catalog =
+                CatalogUtil.buildIcebergCatalog(
+                        "lake", own, new org.apache.hadoop.conf.Configuration());
         ((SupportsNamespaces) catalog).createNamespace(Namespace.of("silver"));
     }
 
     TableEnvironment sql() {
         if (sql == null) {
-            sql = TableEnvironment.create(EnvironmentSettings.newInstance().inStreamingMode().withConfiguration(session).build());
+            sql =
+                    TableEnvironment.create(
+                            EnvironmentSettings.newInstance()
+                                    .inStreamingMode()
+                                    .withConfiguration(session)
+                                    .build());
             String with =
                     options.entrySet().stream()
-                            .map(option -> "'" + option.getKey() + "' = '" + option.getValue() + "'")
+                            .map(
+                                    option ->
+                                            "'"
+                                                    + option.getKey()
+                                                    + "' = '"
+                                                    + option.getValue()
+                                                    + "'")
                             .collect(Collectors.joining(", "));
             sql.executeSql("CREATE CATALOG lake WITH ('type' = 'lakehouse', " + with + ")");
         }
@@ -145,7 +159,8 @@ final class Lakehouse implements AutoCloseable {
                 hour,
                 StringData.fromString(zone),
                 DecimalData.fromBigDecimal(BigDecimal.valueOf(id, 2), 10, 2),
-                TimestampData.fromEpochMillis(1_704_400_000_000L + id * 1000, (int) (id % 1000) * 1000));
+                TimestampData.fromEpochMillis(
+                        1_704_400_000_000L + id * 1000, (int) (id % 1000) * 1000));
     }
 
     /** One snapshot with one file of one day. */
@@ -156,7 +171,13 @@ final class Lakehouse implements AutoCloseable {
     }
 
     /** As Flink's sink commits. */
-    static long commit(Table table, String job, String operator, long checkpoint, LocalDate day, RowData... rows)
+    static long commit(
+            Table table,
+            String job,
+            String operator,
+            long checkpoint,
+            LocalDate day,
+            RowData... rows)
             throws IOException {
         var append = table.newFastAppend().appendFile(write(table, day, rows));
         append.set("flink.job-id", job);
@@ -168,7 +189,8 @@ final class Lakehouse implements AutoCloseable {
 
     static DataFile write(Table table, LocalDate day, RowData... rows) throws IOException {
         EncryptedOutputFile file = newFile(table, day);
-        DataWriter<RowData> writer = writers(table).newDataWriter(file, table.spec(), partition(table, day));
+        DataWriter<RowData> writer =
+                writers(table).newDataWriter(file, table.spec(), partition(table, day));
         try (writer) {
             Arrays.stream(rows).forEach(writer::write);
         }
@@ -188,9 +210,14 @@ final class Lakehouse implements AutoCloseable {
     }
 
     static EncryptedOutputFile newFile(Table table, LocalDate day) {
-        OutputFileFactory files = OutputFileFactory.builderFor(table, 0, System.nanoTime()).format(FileFormat.PARQUET).build();
+        OutputFileFactory files =
+                OutputFileFactory.builderFor(table, 0, System.nanoTime())
+                        .format(FileFormat.PARQUET)
+                        .build();
         StructLike partition = partition(table, day);
-        return partition == null ? files.newOutputFile() : files.newOutputFile(table.spec(), partition);
+        return partition == null
+                ? files.newOutputFile()
+                : files.newOutputFile(table.spec(), partition);
     }
 
     static StructLike partition(Table table, LocalDate day) {
@@ -236,7 +263,10 @@ final class Lakehouse implements AutoCloseable {
             return List.of();
         }
         try (Stream<Path> paths = Files.walk(root)) {
-            return paths.filter(Files::isRegularFile).filter(p -> !p.getFileName().toString().startsWith(".")).sorted().toList();
+            return paths.filter(Files::isRegularFile)
+                    .filter(p -> !p.getFileName().toString().startsWith("."))
+                    .sorted()
+                    .toList();
         }
     }
 

@@ -5,8 +5,22 @@ import static lakehouse.Lakehouse.append;
 import static lakehouse.Lakehouse.onDisk;
 import static lakehouse.Lakehouse.rows;
 import static lakehouse.Lakehouse.trip;
+
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import org.apache.flink.table.data.GenericRowData;
+import org.apache.iceberg.DataFile;
+import org.apache.iceberg.DataFiles;
+import org.apache.iceberg.GenericStatisticsFile;
+import org.apache.iceberg.ImmutableGenericPartitionStatisticsFile;
+import org.apache.iceberg.Table;
+import org.apache.iceberg.catalog.TableIdentifier;
+import org.apache.iceberg.types.Types;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
 
 import java.io.IOException;
 import java.nio.file.Files;
@@ -17,15 +31,6 @@ import java.time.Instant;
 import java.util.List;
 import java.util.Map;
 import java.util.stream.Stream;
-import org.apache.iceberg.DataFile;
-import org.apache.iceberg.DataFiles;
-import org.apache.iceberg.GenericStatisticsFile;
-import org.apache.iceberg.Table;
-import org.apache.iceberg.types.Types;
-import org.junit.jupiter.api.AfterEach;
-import org.junit.jupiter.api.BeforeEach;
-import org.junit.jupiter.api.Test;
-import org.junit.jupiter.api.io.TempDir;
 
 class RemoveOrphanFilesTest {
     @TempDir Path folder;
@@ -76,23 +81,31 @@ class RemoveOrphanFilesTest {
         trips.newDelete().deleteFile(deleted).commit();
         var deletes =
                 Lakehouse.writers(trips)
-                        .newEqualityDeleteWriter(Lakehouse.newFile(trips, JAN_5), trips.spec(), Lakehouse.partition(trips, JAN_5));
+                        .newEqualityDeleteWriter(
+                                Lakehouse.newFile(trips, JAN_5),
+                                trips.spec(),
+                                Lakehouse.partition(trips, JAN_5));
         try (deletes) {
-            deletes.write(org.apache.flink.table.data.GenericRowData.of(3L));
+            deletes.write(GenericRowData.of(3L));
         }
         trips.newRowDelta().addDeletes(deletes.toDeleteFile()).commit();
         trips.manageSnapshots().createBranch("trial").commit();
-        trips.newFastAppend().appendFile(Lakehouse.write(trips, JAN_5, trip(4, JAN_5, 1, "a"))).toBranch("trial").commit();
+        trips.newFastAppend()
+                .appendFile(Lakehouse.write(trips, JAN_5, trip(4, JAN_5, 1, "a")))
+                .toBranch("trial")
+                .commit();
         trips.updateSchema().addColumn("later", Types.StringType.get()).commit();
         String statistics = trips.location() + "/metadata/some.stats";
         Files.writeString(path(statistics), "123");
         long snapshot = trips.currentSnapshot().snapshotId();
-        trips.updateStatistics().setStatistics(new GenericStatisticsFile(snapshot, statistics, 3, 3, List.of())).commit();
+        trips.updateStatistics()
+                .setStatistics(new GenericStatisticsFile(snapshot, statistics, 3, 3, List.of()))
+                .commit();
         String partitions = trips.location() + "/metadata/partitions.parquet";
         Files.writeString(path(partitions), "1234");
         trips.updatePartitionStatistics()
                 .setPartitionStatistics(
-                        org.apache.iceberg.ImmutableGenericPartitionStatisticsFile.builder()
+                        ImmutableGenericPartitionStatisticsFile.builder()
                                 .snapshotId(snapshot)
                                 .path(partitions)
                                 .fileSizeInBytes(4)
@@ -111,7 +124,10 @@ class RemoveOrphanFilesTest {
         age();
 
         Map<String, Object> planned = remove(", dry_run => true");
-        assertThat(planned).containsEntry("orphan_files_count", 3L).containsEntry("orphan_bytes_count", 24L).containsEntry("quarantine", null);
+        assertThat(planned)
+                .containsEntry("orphan_files_count", 3L)
+                .containsEntry("orphan_bytes_count", 24L)
+                .containsEntry("quarantine", null);
         assertThat(onDisk(trips.location())).hasSize(known.size() + 3);
 
         Map<String, Object> done = remove("");
@@ -119,12 +135,15 @@ class RemoveOrphanFilesTest {
         assertThat((String[]) done.get("first_orphan_files")).hasSize(3);
         assertThat(onDisk(trips.location())).isEqualTo(known);
         String quarantine = (String) done.get("quarantine");
-        assertThat(quarantine).matches("file://" + folder + "/warehouse/_quarantine/\\d{8}T\\d{6}Z");
+        assertThat(quarantine)
+                .matches("file://" + folder + "/warehouse/_quarantine/\\d{8}T\\d{6}Z");
         for (Path file : List.of(data, metadata, deep)) {
             assertThat(Path.of(path(quarantine) + "/file/-" + file)).hasContent("nobody's");
         }
         assertThat(rows(trips)).isEqualTo(before);
-        assertThat(remove("")).containsEntry("orphan_files_count", 0L).containsEntry("listed_files_count", (long) known.size());
+        assertThat(remove(""))
+                .containsEntry("orphan_files_count", 0L)
+                .containsEntry("listed_files_count", (long) known.size());
     }
 
     @Test
@@ -143,7 +162,10 @@ class RemoveOrphanFilesTest {
         for (String prefix : List.of("file:/", "file:///", "/")) {
             DataFile file = Lakehouse.write(trips, JAN_5, trip(++i, JAN_5, 1, "a"));
             String spelled = prefix + path(file.location()).toString().substring(1);
-            trips.newFastAppend().appendFile(DataFiles.builder(trips.spec()).copy(file).withPath(spelled).build()).commit();
+            trips.newFastAppend()
+                    .appendFile(
+                            DataFiles.builder(trips.spec()).copy(file).withPath(spelled).build())
+                    .commit();
         }
         age();
         assertThat(remove(", max_orphan_share => 1.0")).containsEntry("orphan_files_count", 0L);
@@ -163,7 +185,8 @@ class RemoveOrphanFilesTest {
         assertThat(rows(trips)).hasSize(2);
 
         plant("data/left.parquet");
-        assertThat(remove(", older_than => TIMESTAMP '2100-01-01 00:00:00', allow_recent => true")).containsEntry("orphan_files_count", 1L);
+        assertThat(remove(", older_than => TIMESTAMP '2100-01-01 00:00:00', allow_recent => true"))
+                .containsEntry("orphan_files_count", 1L);
         assertThat(rows(trips)).hasSize(2);
     }
 
@@ -173,7 +196,9 @@ class RemoveOrphanFilesTest {
             plant("data/left-" + i);
         }
         age();
-        assertThatThrownBy(() -> remove("")).hasMessageContaining("5 of 6 files").hasMessageContaining("max_orphan_share");
+        assertThatThrownBy(() -> remove(""))
+                .hasMessageContaining("5 of 6 files")
+                .hasMessageContaining("max_orphan_share");
         assertThat(onDisk(trips.location())).hasSize(6);
         assertThat(remove(", max_orphan_share => 0.9")).containsEntry("orphan_files_count", 5L);
     }
@@ -183,15 +208,18 @@ class RemoveOrphanFilesTest {
         append(trips, JAN_5, trip(1, JAN_5, 1, "a"));
         Table inner =
                 lake.catalog.createTable(
-                        org.apache.iceberg.catalog.TableIdentifier.parse("silver.inner"),
+                        TableIdentifier.parse("silver.inner"),
                         Lakehouse.TRIPS,
                         Lakehouse.BY_DAY,
                         "file:" + path(trips.location()) + "/inner",
                         Map.of("format-version", "2"));
         append(inner, JAN_5, trip(1, JAN_5, 1, "a"));
         age();
-        assertThatThrownBy(() -> remove(", max_orphan_share => 1.0")).hasMessageContaining("silver.inner").hasMessageContaining("/inner");
-        assertThat(remove(", location => '" + trips.location() + "/data'")).containsEntry("orphan_files_count", 0L);
+        assertThatThrownBy(() -> remove(", max_orphan_share => 1.0"))
+                .hasMessageContaining("silver.inner")
+                .hasMessageContaining("/inner");
+        assertThat(remove(", location => '" + trips.location() + "/data'"))
+                .containsEntry("orphan_files_count", 0L);
         assertThat(rows(inner)).hasSize(1);
     }
 
@@ -237,8 +265,11 @@ class RemoveOrphanFilesTest {
         assertThatThrownBy(() -> lake.call("remove_orphan_files('silver.nothing')"))
                 .hasMessageContaining("There is no table silver.nothing in catalog lake")
                 .hasMessageContaining("[trips]");
-        assertThatThrownBy(() -> lake.call("remove_orphan_files('gold.trips')")).hasMessageContaining("the databases are [silver]");
-        assertThatThrownBy(() -> lake.call("remove_orphan_files('trips')")).hasMessageContaining("database.table");
-        assertThatThrownBy(() -> remove(", location => 's3://elsewhere/trips'")).hasMessageContaining("another store");
+        assertThatThrownBy(() -> lake.call("remove_orphan_files('gold.trips')"))
+                .hasMessageContaining("the databases are [silver]");
+        assertThatThrownBy(() -> lake.call("remove_orphan_files('trips')"))
+                .hasMessageContaining("database.table");
+        assertThatThrownBy(() -> remove(", location => 's3://elsewhere/trips'"))
+                .hasMessageContaining("another store");
     }
 }

@@ -7,19 +7,10 @@ import static lakehouse.Lakehouse.files;
 import static lakehouse.Lakehouse.onDisk;
 import static lakehouse.Lakehouse.rows;
 import static lakehouse.Lakehouse.trip;
+
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
-import java.nio.ByteBuffer;
-import java.nio.file.Files;
-import java.nio.file.Path;
-import java.util.ArrayList;
-import java.util.Arrays;
-import java.util.Collections;
-import java.util.List;
-import java.util.Map;
-import java.util.Random;
-import java.util.stream.IntStream;
 import org.apache.flink.configuration.CoreOptions;
 import org.apache.flink.table.data.GenericRowData;
 import org.apache.flink.table.data.RowData;
@@ -38,6 +29,17 @@ import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+
+import java.nio.ByteBuffer;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.Collections;
+import java.util.List;
+import java.util.Map;
+import java.util.Random;
+import java.util.stream.IntStream;
 
 class RewriteDataFilesTest {
     @TempDir Path folder;
@@ -72,8 +74,14 @@ class RewriteDataFilesTest {
     }
 
     private static void assertOnly(Table table, List<DataFile> live) throws Exception {
-        List<String> names = live.stream().map(file -> file.location().replaceFirst("^file:/*", "/")).sorted().toList();
-        assertThat(names).isSubsetOf(onDisk(table.location() + "/data").stream().map(Path::toString).toList());
+        List<String> names =
+                live.stream()
+                        .map(file -> file.location().replaceFirst("^file:/*", "/"))
+                        .sorted()
+                        .toList();
+        assertThat(names)
+                .isSubsetOf(
+                        onDisk(table.location() + "/data").stream().map(Path::toString).toList());
     }
 
     @Test
@@ -97,7 +105,8 @@ class RewriteDataFilesTest {
     @Test
     void argumentsComeInOrderToo() throws Exception {
         List<String> before = twelveFiles();
-        assertThat(lake.query("CALL lake.sys.rewrite_data_files('lake.silver.trips', 'binpack')")).hasSize(1);
+        assertThat(lake.query("CALL lake.sys.rewrite_data_files('lake.silver.trips', 'binpack')"))
+                .hasSize(1);
         assertThat(rows(trips)).isEqualTo(before);
         assertThat(files(trips)).hasSize(2);
     }
@@ -125,33 +134,56 @@ class RewriteDataFilesTest {
     @Test
     void onlyWhatIsAskedFor() throws Exception {
         twelveFiles();
-        assertThat(rewrite(", `where` => '`day` = DATE ''2024-01-06'' AND `hour` > 3', min_input_files => 2"))
+        assertThat(
+                        rewrite(
+                                ", `where` => '`day` = DATE ''2024-01-06'' AND `hour` > 3',"
+                                        + " min_input_files => 2"))
                 .containsEntry("rewritten_files_count", 2L);
-        assertThat(rewrite(", `where` => '`day` IN (DATE ''2024-01-05'', DATE ''2023-01-01'')', min_input_files => 7"))
+        assertThat(
+                        rewrite(
+                                ", `where` => '`day` IN (DATE ''2024-01-05'', DATE"
+                                        + " ''2023-01-01'')', min_input_files => 7"))
                 .containsEntry("rewritten_files_count", 0L);
-        assertThat(rewrite(", `where` => 'zone IS NULL OR `at` > TIMESTAMP ''2030-01-01 00:00:00''', dry_run => true"))
+        assertThat(
+                        rewrite(
+                                ", `where` => 'zone IS NULL OR `at` > TIMESTAMP ''2030-01-01"
+                                        + " 00:00:00''', dry_run => true"))
                 .containsEntry("rewritten_files_count", 5L);
         long size = files(trips).get(0).fileSizeInBytes();
         assertThat(rewrite(", max_rewrite_bytes => " + 4 * size + ", min_input_files => 2"))
-                .hasEntrySatisfying("rewritten_bytes_count", bytes -> assertThat((Long) bytes).isBetween(1L, 4 * size));
-        assertThat(rewrite(", rewrite_all => true")).hasEntrySatisfying("groups", n -> assertThat((Integer) n).isEqualTo(2));
+                .hasEntrySatisfying(
+                        "rewritten_bytes_count",
+                        bytes -> assertThat((Long) bytes).isBetween(1L, 4 * size));
+        assertThat(rewrite(", rewrite_all => true"))
+                .hasEntrySatisfying("groups", n -> assertThat((Integer) n).isEqualTo(2));
     }
 
     @Test
     void refusalsNameTheValueAndTheChoices() throws Exception {
         twelveFiles();
-        assertThatThrownBy(() -> rewrite(", strategy => 'zorder'")).hasMessageContaining("'zorder'").hasMessageContaining("[binpack, sort]");
-        assertThatThrownBy(() -> rewrite(", strategy => 'sort'")).hasMessageContaining("sort_order => 'column, ...'");
-        assertThatThrownBy(() -> rewrite(", sort_order => 'hour'")).hasMessageContaining("strategy => 'sort'");
+        assertThatThrownBy(() -> rewrite(", strategy => 'zorder'"))
+                .hasMessageContaining("'zorder'")
+                .hasMessageContaining("[binpack, sort]");
+        assertThatThrownBy(() -> rewrite(", strategy => 'sort'"))
+                .hasMessageContaining("sort_order => 'column, ...'");
+        assertThatThrownBy(() -> rewrite(", sort_order => 'hour'"))
+                .hasMessageContaining("strategy => 'sort'");
         assertThatThrownBy(() -> rewrite(", strategy => 'sort', sort_order => 'minute'"))
                 .hasMessageContaining("no column minute")
                 .hasMessageContaining("[id, day, hour, zone, fare, at]");
-        assertThatThrownBy(() -> rewrite(", strategy => 'sort', sort_order => 'hour UPWARD'")).hasMessageContaining("'hour UPWARD'");
-        assertThatThrownBy(() -> rewrite(", `where` => 'minute = 3'")).hasMessageContaining("'minute = 3'").hasMessageContaining("minute");
-        assertThatThrownBy(() -> rewrite(", `where` => '`hour` + 1 = 3'")).hasMessageContaining("files cannot be chosen by");
-        assertThatThrownBy(() -> rewrite(", `where` => '`hour` = 1 AND MOD(id, 2) = 0'")).hasMessageContaining("files cannot be chosen by");
-        assertThatThrownBy(() -> rewrite(", target_file_size_bytes => -1")).hasMessageContaining("-1 is not above 0");
-        assertThatThrownBy(() -> rewrite(", min_input_files => 'many'")).hasStackTraceContaining("min_input_files");
+        assertThatThrownBy(() -> rewrite(", strategy => 'sort', sort_order => 'hour UPWARD'"))
+                .hasMessageContaining("'hour UPWARD'");
+        assertThatThrownBy(() -> rewrite(", `where` => 'minute = 3'"))
+                .hasMessageContaining("'minute = 3'")
+                .hasMessageContaining("minute");
+        assertThatThrownBy(() -> rewrite(", `where` => '`hour` + 1 = 3'"))
+                .hasMessageContaining("files cannot be chosen by");
+        assertThatThrownBy(() -> rewrite(", `where` => '`hour` = 1 AND MOD(id, 2) = 0'"))
+                .hasMessageContaining("files cannot be chosen by");
+        assertThatThrownBy(() -> rewrite(", target_file_size_bytes => -1"))
+                .hasMessageContaining("-1 is not above 0");
+        assertThatThrownBy(() -> rewrite(", min_input_files => 'many'"))
+                .hasStackTraceContaining("min_input_files");
         assertThat(files(trips)).hasSize(12);
     }
 
@@ -171,7 +203,14 @@ class RewriteDataFilesTest {
     @Test
     void aDeleteInTheMiddleCostsItsGroupOnly() throws Exception {
         List<String> before = twelveFiles();
-        DataFile victim = files(trips).stream().filter(file -> file.partition().get(0, Integer.class) == JAN_5.toEpochDay()).findFirst().orElseThrow();
+        DataFile victim =
+                files(trips).stream()
+                        .filter(
+                                file ->
+                                        file.partition().get(0, Integer.class)
+                                                == JAN_5.toEpochDay())
+                        .findFirst()
+                        .orElseThrow();
         FaultyCatalog.NEXT.set(
                 (table, base, metadata) -> {
                     lake.load("silver.trips").newDelete().deleteFile(victim).commit();
@@ -181,10 +220,16 @@ class RewriteDataFilesTest {
                 .containsEntry("groups", 1)
                 .containsEntry("failed_groups", 1)
                 .containsEntry("conflicts", 1)
-                .hasEntrySatisfying("reasons", reasons -> assertThat((String) reasons).contains("Missing required files to delete"));
+                .hasEntrySatisfying(
+                        "reasons",
+                        reasons ->
+                                assertThat((String) reasons)
+                                        .contains("Missing required files to delete"));
         assertThat(rows(trips)).hasSize(11).isSubsetOf(before);
         assertThat(files(trips)).hasSize(6);
-        assertThat(onDisk(trips.location() + "/data")).as("12 written, 1 new, none left over").hasSize(13);
+        assertThat(onDisk(trips.location() + "/data"))
+                .as("12 written, 1 new, none left over")
+                .hasSize(13);
         assertThat(rewrite("")).containsEntry("failed_groups", 0);
         assertThat(rows(trips)).hasSize(11);
     }
@@ -213,24 +258,43 @@ class RewriteDataFilesTest {
                 .containsEntry("groups", 1)
                 .containsEntry("failed_groups", 1)
                 .containsEntry("conflicts", 0)
-                .hasEntrySatisfying("reasons", reasons -> assertThat((String) reasons).contains("outcome of a commit is unknown"));
+                .hasEntrySatisfying(
+                        "reasons",
+                        reasons ->
+                                assertThat((String) reasons)
+                                        .contains("outcome of a commit is unknown"));
         assertThat(rows(trips)).isEqualTo(before);
-        assertThat(onDisk(trips.location() + "/data")).as("12 old, 2 new, of which the table holds one").hasSize(14);
+        assertThat(onDisk(trips.location() + "/data"))
+                .as("12 old, 2 new, of which the table holds one")
+                .hasSize(14);
     }
 
     @Test
     void aGroupThatCannotBeReadCostsItselfOnly() throws Exception {
         twelveFiles();
-        DataFile victim = files(trips).stream().filter(file -> file.partition().get(0, Integer.class) == JAN_5.toEpochDay()).findFirst().orElseThrow();
+        DataFile victim =
+                files(trips).stream()
+                        .filter(
+                                file ->
+                                        file.partition().get(0, Integer.class)
+                                                == JAN_5.toEpochDay())
+                        .findFirst()
+                        .orElseThrow();
         Path path = Path.of(victim.location().replaceFirst("^file:/*", "/"));
         Files.delete(path);
         assertThat(rewrite(""))
                 .containsEntry("groups", 1)
                 .containsEntry("failed_groups", 1)
-                .hasEntrySatisfying("reasons", reasons -> assertThat((String) reasons).contains(path.getFileName().toString()));
+                .hasEntrySatisfying(
+                        "reasons",
+                        reasons ->
+                                assertThat((String) reasons)
+                                        .contains(path.getFileName().toString()));
         assertThat(files(trips)).hasSize(7);
         assertThat(onDisk(trips.location() + "/data")).as("11 old and 1 new").hasSize(12);
-        assertThatThrownBy(() -> rewrite("")).hasMessageContaining("could be rewritten").hasMessageContaining(path.getFileName().toString());
+        assertThatThrownBy(() -> rewrite(""))
+                .hasMessageContaining("could be rewritten")
+                .hasMessageContaining(path.getFileName().toString());
     }
 
     @Test
@@ -238,7 +302,9 @@ class RewriteDataFilesTest {
         List<String> before = twelveFiles();
         SwappingFileIO.other = files(trips).get(0).location();
         long snapshot = trips.currentSnapshot().snapshotId();
-        assertThatThrownBy(() -> rewrite("")).hasMessageContaining("changed on the way").hasMessageContaining("Nothing of this group was committed");
+        assertThatThrownBy(() -> rewrite(""))
+                .hasMessageContaining("changed on the way")
+                .hasMessageContaining("Nothing of this group was committed");
         SwappingFileIO.other = null;
         trips.refresh();
         assertThat(trips.currentSnapshot().snapshotId()).isEqualTo(snapshot);
@@ -257,17 +323,36 @@ class RewriteDataFilesTest {
     void deletesAreApplied() throws Exception {
         List<DataFile> written = new ArrayList<>();
         for (int i = 0; i < 6; i++) {
-            written.add(append(trips, JAN_5, trip(2 * i, JAN_5, i, "a"), trip(2 * i + 1, JAN_5, i, "b")));
+            written.add(
+                    append(
+                            trips,
+                            JAN_5,
+                            trip(2 * i, JAN_5, i, "a"),
+                            trip(2 * i + 1, JAN_5, i, "b")));
         }
-        var positions = Lakehouse.writers(trips).newPositionDeleteWriter(Lakehouse.newFile(trips, JAN_5), trips.spec(), Lakehouse.partition(trips, JAN_5));
+        var positions =
+                Lakehouse.writers(trips)
+                        .newPositionDeleteWriter(
+                                Lakehouse.newFile(trips, JAN_5),
+                                trips.spec(),
+                                Lakehouse.partition(trips, JAN_5));
         try (positions) {
-            positions.write(PositionDelete.<RowData>create().set(written.get(0).location(), 1, null));
+            positions.write(
+                    PositionDelete.<RowData>create().set(written.get(0).location(), 1, null));
         }
-        var equals = Lakehouse.writers(trips).newEqualityDeleteWriter(Lakehouse.newFile(trips, JAN_5), trips.spec(), Lakehouse.partition(trips, JAN_5));
+        var equals =
+                Lakehouse.writers(trips)
+                        .newEqualityDeleteWriter(
+                                Lakehouse.newFile(trips, JAN_5),
+                                trips.spec(),
+                                Lakehouse.partition(trips, JAN_5));
         try (equals) {
             equals.write(GenericRowData.of(4L));
         }
-        trips.newRowDelta().addDeletes(positions.toDeleteFile()).addDeletes(equals.toDeleteFile()).commit();
+        trips.newRowDelta()
+                .addDeletes(positions.toDeleteFile())
+                .addDeletes(equals.toDeleteFile())
+                .commit();
         List<String> before = rows(trips);
         assertThat(before).hasSize(10);
         assertThat(rewrite("")).containsEntry("rewritten_rows", 10L);
@@ -283,7 +368,12 @@ class RewriteDataFilesTest {
         FaultyCatalog.NEXT.set(
                 (table, base, metadata) -> {
                     Table other = lake.load("silver.trips");
-                    var equals = Lakehouse.writers(other).newEqualityDeleteWriter(Lakehouse.newFile(other, JAN_5), other.spec(), Lakehouse.partition(other, JAN_5));
+                    var equals =
+                            Lakehouse.writers(other)
+                                    .newEqualityDeleteWriter(
+                                            Lakehouse.newFile(other, JAN_5),
+                                            other.spec(),
+                                            Lakehouse.partition(other, JAN_5));
                     try (equals) {
                         equals.write(GenericRowData.of(3L));
                     }
@@ -299,22 +389,37 @@ class RewriteDataFilesTest {
         for (int i = 0; i < 6; i++) {
             append(trips, JAN_5, trip(i, JAN_5, i, "a"));
         }
-        var equals = Lakehouse.writers(trips).newEqualityDeleteWriter(Lakehouse.newFile(trips, JAN_5), trips.spec(), Lakehouse.partition(trips, JAN_5));
+        var equals =
+                Lakehouse.writers(trips)
+                        .newEqualityDeleteWriter(
+                                Lakehouse.newFile(trips, JAN_5),
+                                trips.spec(),
+                                Lakehouse.partition(trips, JAN_5));
         try (equals) {
             for (long i = 0; i < 6; i++) {
                 equals.write(GenericRowData.of(i));
             }
         }
         trips.newRowDelta().addDeletes(equals.toDeleteFile()).commit();
-        assertThat(rewrite("")).containsEntry("rewritten_files_count", 6L).containsEntry("added_files_count", 0L);
+        assertThat(rewrite(""))
+                .containsEntry("rewritten_files_count", 6L)
+                .containsEntry("added_files_count", 0L);
         assertThat(files(trips)).isEmpty();
     }
 
     @Test
     void theSchemaMayHaveChangedSinceTheFilesWereWritten() throws Exception {
         twelveFiles();
-        trips.updateSchema().addColumn("tip", Types.DoubleType.get()).renameColumn("zone", "area").deleteColumn("fare").commit();
-        append(trips, JAN_5, GenericRowData.of(9L, (int) JAN_5.toEpochDay(), 1, StringData.fromString("n"), null, 2.5));
+        trips.updateSchema()
+                .addColumn("tip", Types.DoubleType.get())
+                .renameColumn("zone", "area")
+                .deleteColumn("fare")
+                .commit();
+        append(
+                trips,
+                JAN_5,
+                GenericRowData.of(
+                        9L, (int) JAN_5.toEpochDay(), 1, StringData.fromString("n"), null, 2.5));
         List<String> before = rows(trips);
         assertThat(rewrite("")).containsEntry("rewritten_files_count", 13L);
         assertThat(rows(trips)).isEqualTo(before);
@@ -328,16 +433,19 @@ class RewriteDataFilesTest {
         }
         flat.updateSpec().addField("day").commit();
         List<String> before = rows(flat);
-        assertThat(lake.call("rewrite_data_files('silver.flat')")).containsEntry("added_files_count", 2L);
+        assertThat(lake.call("rewrite_data_files('silver.flat')"))
+                .containsEntry("added_files_count", 2L);
         assertThat(rows(flat)).isEqualTo(before);
         assertThat(files(flat)).hasSize(2).allMatch(file -> file.specId() == flat.spec().specId());
     }
 
     @Test
     void rowIdsAreNotLost() throws Exception {
-        Table lineage = lake.table("silver.lineage", Lakehouse.BY_DAY, Map.of("format-version", "3"));
+        Table lineage =
+                lake.table("silver.lineage", Lakehouse.BY_DAY, Map.of("format-version", "3"));
         append(lineage, JAN_5, trip(1, JAN_5, 1, "a"));
-        assertThatThrownBy(() -> lake.call("rewrite_data_files('silver.lineage')")).hasMessageContaining("format version 3");
+        assertThatThrownBy(() -> lake.call("rewrite_data_files('silver.lineage')"))
+                .hasMessageContaining("format version 3");
     }
 
     @Test
@@ -351,12 +459,22 @@ class RewriteDataFilesTest {
         List<Long> ids = new ArrayList<>(IntStream.range(0, 60).mapToObj(i -> (long) i).toList());
         Collections.shuffle(ids, new Random(1));
         for (int i = 0; i < 6; i++) {
-            append(trips, JAN_5, ids.subList(i * 10, i * 10 + 10).stream().map(id -> trip(id, JAN_5, (int) (id % 7), "z" + id)).toArray(RowData[]::new));
+            append(
+                    trips,
+                    JAN_5,
+                    ids.subList(i * 10, i * 10 + 10).stream()
+                            .map(id -> trip(id, JAN_5, (int) (id % 7), "z" + id))
+                            .toArray(RowData[]::new));
         }
         List<String> before = rows(trips);
         assertThat(rewrite(", strategy => 'sort'")).containsEntry("rewritten_rows", 60L);
         assertThat(rows(trips)).isEqualTo(before);
-        assertThat(files(trips)).singleElement().satisfies(file -> assertThat(file.sortOrderId()).isEqualTo(trips.sortOrder().orderId()));
+        assertThat(files(trips))
+                .singleElement()
+                .satisfies(
+                        file ->
+                                assertThat(file.sortOrderId())
+                                        .isEqualTo(trips.sortOrder().orderId()));
         List<List<Object>> keys = keys(trips, "hour", "id");
         assertThat(keys).isSortedAccordingTo((a, b) -> compare(a, b));
     }
@@ -365,25 +483,40 @@ class RewriteDataFilesTest {
     void rowsAreSortedByWhateverIsAsked() throws Exception {
         Random random = new Random(2);
         String prefix = "a beginning that is longer than the key ";
-        List<String> zones = Arrays.asList(null, "", "a", "ab", "b", prefix, prefix + "1", prefix + "2");
+        List<String> zones =
+                Arrays.asList(null, "", "a", "ab", "b", prefix, prefix + "1", prefix + "2");
         for (int i = 0; i < 6; i++) {
             RowData[] rows = new RowData[20];
             for (int j = 0; j < rows.length; j++) {
                 String zone = zones.get(random.nextInt(zones.size()));
-                rows[j] = trip(i * 20L + j, JAN_5, random.nextInt(9) == 0 ? null : random.nextInt(4) - 2, zone);
+                rows[j] =
+                        trip(
+                                i * 20L + j,
+                                JAN_5,
+                                random.nextInt(9) == 0 ? null : random.nextInt(4) - 2,
+                                zone);
             }
             append(trips, JAN_5, rows);
         }
         List<String> before = rows(trips);
-        assertThat(rewrite(", strategy => 'sort', sort_order => 'zone DESC NULLS LAST, hour, fare desc'")).containsEntry("rewritten_rows", 120L);
+        assertThat(
+                        rewrite(
+                                ", strategy => 'sort', sort_order => 'zone DESC NULLS LAST, hour,"
+                                        + " fare desc'"))
+                .containsEntry("rewritten_rows", 120L);
         assertThat(rows(trips)).isEqualTo(before);
         List<List<Object>> keys = keys(trips, "zone", "hour", "fare");
-        assertThat(keys).isSortedAccordingTo(
-                (a, b) -> {
-                    int zone = compareOne(a.get(0), b.get(0), true, false);
-                    int hour = compareOne(a.get(1), b.get(1), false, true);
-                    return zone != 0 ? zone : hour != 0 ? hour : compareOne(a.get(2), b.get(2), true, false);
-                });
+        assertThat(keys)
+                .isSortedAccordingTo(
+                        (a, b) -> {
+                            int zone = compareOne(a.get(0), b.get(0), true, false);
+                            int hour = compareOne(a.get(1), b.get(1), false, true);
+                            return zone != 0
+                                    ? zone
+                                    : hour != 0
+                                            ? hour
+                                            : compareOne(a.get(2), b.get(2), true, false);
+                        });
         assertThat(files(trips).get(0).sortOrderId()).isIn(0, (Integer) null);
     }
 
@@ -394,15 +527,35 @@ class RewriteDataFilesTest {
         Table wide = lake.table("silver.wide", PartitionSpec.unpartitioned(), Map.of());
         for (int file = 0; file < 6; file++) {
             int part = file;
-            append(wide, null, IntStream.range(0, count / 6)
-                    .mapToObj(i -> trip((i * 6L + part) * 7919 % count, JAN_5, i % 24, "zone " + i + " of the city that never sleeps"))
-                    .toArray(RowData[]::new));
+            append(
+                    wide,
+                    null,
+                    IntStream.range(0, count / 6)
+                            .mapToObj(
+                                    i ->
+                                            trip(
+                                                    (i * 6L + part) * 7919 % count,
+                                                    JAN_5,
+                                                    i % 24,
+                                                    "zone " + i + " of the city that never sleeps"))
+                            .toArray(RowData[]::new));
         }
-        assertThat(lake.call("rewrite_data_files(`table` => 'silver.wide', strategy => 'sort', sort_order => 'id', target_file_size_bytes => 1000000)"))
+        assertThat(
+                        lake.call(
+                                "rewrite_data_files(`table` => 'silver.wide', strategy => 'sort',"
+                                    + " sort_order => 'id', target_file_size_bytes => 1000000)"))
                 .containsEntry("rewritten_rows", (long) count);
         List<DataFile> files = files(wide);
         assertThat(files).hasSizeGreaterThan(2);
-        List<long[]> ranges = files.stream().map(file -> new long[] {bound(file.lowerBounds()), bound(file.upperBounds())}).sorted((a, b) -> Long.compare(a[0], b[0])).toList();
+        List<long[]> ranges =
+                files.stream()
+                        .map(
+                                file ->
+                                        new long[] {
+                                            bound(file.lowerBounds()), bound(file.upperBounds())
+                                        })
+                        .sorted((a, b) -> Long.compare(a[0], b[0]))
+                        .toList();
         for (int i = 1; i < ranges.size(); i++) {
             assertThat(ranges.get(i)[0]).isGreaterThan(ranges.get(i - 1)[1]);
         }

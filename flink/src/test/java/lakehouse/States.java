@@ -1,12 +1,5 @@
 package lakehouse;
 
-import java.io.ByteArrayOutputStream;
-import java.io.DataOutputStream;
-import java.io.IOException;
-import java.nio.file.Files;
-import java.nio.file.Path;
-import java.util.List;
-import java.util.Map;
 import org.apache.flink.core.io.SimpleVersionedSerialization;
 import org.apache.flink.runtime.checkpoint.Checkpoints;
 import org.apache.flink.runtime.checkpoint.OperatorState;
@@ -20,20 +13,33 @@ import org.apache.iceberg.flink.source.enumerator.Positions;
 import org.apache.iceberg.flink.source.split.IcebergSourceSplit;
 import org.apache.iceberg.flink.source.split.IcebergSourceSplitSerializer;
 
+import java.io.ByteArrayOutputStream;
+import java.io.DataOutputStream;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Map;
+
 /** Writes checkpoints and savepoints such as Flink's. */
 final class States {
     private States() {}
 
     static void write(Path folder, OperatorState... operators) throws IOException {
         Files.createDirectories(folder);
-        try (DataOutputStream out = new DataOutputStream(Files.newOutputStream(folder.resolve("_metadata")))) {
-            Checkpoints.storeCheckpointMetadata(new CheckpointMetadata(3, List.of(operators), List.of()), out);
+        try (DataOutputStream out =
+                new DataOutputStream(Files.newOutputStream(folder.resolve("_metadata")))) {
+            Checkpoints.storeCheckpointMetadata(
+                    new CheckpointMetadata(3, List.of(operators), List.of()), out);
         }
     }
 
     /** A source of Iceberg; {@code assigned} is what its task has not read to the end. */
     static OperatorState reader(
-            String name, Long snapshotId, List<IcebergSourceSplit> pending, List<IcebergSourceSplit> assigned)
+            String name,
+            Long snapshotId,
+            List<IcebergSourceSplit> pending,
+            List<IcebergSourceSplit> assigned)
             throws IOException {
         OperatorState operator = new OperatorState(name, null, new OperatorID(), 1, 128);
         operator.setCoordinatorState(coordinator(2, Positions.write(snapshotId, pending)));
@@ -53,9 +59,11 @@ final class States {
                     new OperatorStreamStateHandle(
                             Map.of(
                                     "SourceReaderState",
-                                    new OperatorStateHandle.StateMetaInfo(offsets, OperatorStateHandle.Mode.SPLIT_DISTRIBUTE)),
+                                    new OperatorStateHandle.StateMetaInfo(
+                                            offsets, OperatorStateHandle.Mode.SPLIT_DISTRIBUTE)),
                             new ByteStreamStateHandle("assigned", bytes.toByteArray()));
-            operator.putState(0, OperatorSubtaskState.builder().setManagedOperatorState(handle).build());
+            operator.putState(
+                    0, OperatorSubtaskState.builder().setManagedOperatorState(handle).build());
         }
         return operator;
     }

@@ -1,22 +1,12 @@
 package lakehouse.catalog;
 
-import java.time.Instant;
-import java.util.ArrayList;
-import java.util.Arrays;
-import java.util.HashMap;
-import java.util.List;
-import java.util.Map;
-import java.util.Optional;
-import java.util.Set;
-import java.util.TreeMap;
-import java.util.function.Function;
-import java.util.stream.Stream;
 import lakehouse.procedure.ExpireSnapshots;
 import lakehouse.procedure.ProtectedSnapshots;
 import lakehouse.procedure.RemoveOrphanFiles;
 import lakehouse.procedure.RewriteDataFiles;
 import lakehouse.procedure.RewriteManifests;
 import lakehouse.protection.Protection;
+
 import org.apache.flink.configuration.Configuration;
 import org.apache.flink.table.api.Schema;
 import org.apache.flink.table.api.ValidationException;
@@ -39,12 +29,30 @@ import org.apache.iceberg.flink.FlinkReadOptions;
 import org.apache.iceberg.flink.FlinkSchemaUtil;
 import org.apache.iceberg.util.SnapshotUtil;
 
-/** Iceberg's catalog for Flink SQL, with maintenance as procedures in the database {@code system}, and time travel. */
+import java.time.Instant;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.Set;
+import java.util.TreeMap;
+import java.util.function.Function;
+import java.util.stream.Stream;
+
+/**
+ * Iceberg's catalog for Flink SQL, with maintenance as procedures in the database {@code system},
+ * and time travel.
+ */
 public class LakehouseCatalog extends FlinkCatalog {
     /** Where the checkpoints and savepoints of all jobs lie. */
     public static final String STATE_DIR = "maintenance.state-dir";
 
-    /** The name that Spark's users know must be quoted in Flink SQL, where SYSTEM is a reserved word; the other need not. */
+    /**
+     * The name that Spark's users know must be quoted in Flink SQL, where SYSTEM is a reserved
+     * word; the other need not.
+     */
     private static final Set<String> SYSTEM = Set.of("system", "sys");
 
     private static final Map<String, Function<LakehouseCatalog, Procedure>> PROCEDURES =
@@ -83,7 +91,9 @@ public class LakehouseCatalog extends FlinkCatalog {
     @Override
     public Procedure getProcedure(ObjectPath path) throws ProcedureNotExistException {
         Function<LakehouseCatalog, Procedure> procedure =
-                SYSTEM.contains(path.getDatabaseName()) ? PROCEDURES.get(path.getObjectName()) : null;
+                SYSTEM.contains(path.getDatabaseName())
+                        ? PROCEDURES.get(path.getObjectName())
+                        : null;
         if (procedure == null) {
             throw new ProcedureNotExistException(getName(), path);
         }
@@ -97,7 +107,8 @@ public class LakehouseCatalog extends FlinkCatalog {
             parts.remove(0);
         }
         if (parts.size() != 2) {
-            throw new ValidationException("table => '" + table + "' is not of the form database.table");
+            throw new ValidationException(
+                    "table => '" + table + "' is not of the form database.table");
         }
         return identifier(new ObjectPath(parts.get(0), parts.get(1)));
     }
@@ -105,10 +116,14 @@ public class LakehouseCatalog extends FlinkCatalog {
     private TableIdentifier identifier(ObjectPath path) {
         List<String> levels = new ArrayList<>(Arrays.asList(baseNamespace.levels()));
         levels.add(path.getDatabaseName());
-        return TableIdentifier.of(Namespace.of(levels.toArray(String[]::new)), path.getObjectName());
+        return TableIdentifier.of(
+                Namespace.of(levels.toArray(String[]::new)), path.getObjectName());
     }
 
-    /** The table as it is now; a line that names the tables there are when there is none of this name. */
+    /**
+     * The table as it is now; a line that names the tables there are when there is none of this
+     * name.
+     */
     public Table load(String name) {
         TableIdentifier identifier = identifier(name);
         try {
@@ -117,7 +132,13 @@ public class LakehouseCatalog extends FlinkCatalog {
             return table;
         } catch (NoSuchTableException error) {
             throw new ValidationException(
-                    "There is no table " + name + " in catalog " + getName() + "; " + choices(identifier.namespace()), error);
+                    "There is no table "
+                            + name
+                            + " in catalog "
+                            + getName()
+                            + "; "
+                            + choices(identifier.namespace()),
+                    error);
         }
     }
 
@@ -126,7 +147,8 @@ public class LakehouseCatalog extends FlinkCatalog {
     public CatalogTable getTable(ObjectPath path, long timestamp) throws TableNotExistException {
         CatalogTable today = getTable(path);
         if (path.getObjectName().contains("$")) {
-            throw new CatalogException("FOR SYSTEM_TIME AS OF is for tables; " + path + " is metadata");
+            throw new CatalogException(
+                    "FOR SYSTEM_TIME AS OF is for tables; " + path + " is metadata");
         }
         Table table = load(path.getFullName());
         Instant time = Instant.ofEpochMilli(timestamp);
@@ -135,17 +157,25 @@ public class LakehouseCatalog extends FlinkCatalog {
             String first =
                     table.history().isEmpty()
                             ? "it has none at all"
-                            : "its first one is from " + Instant.ofEpochMilli(table.history().get(0).timestampMillis());
-            throw new CatalogException("Table " + path + " has no snapshot of " + time + " or before; " + first);
+                            : "its first one is from "
+                                    + Instant.ofEpochMilli(
+                                            table.history().get(0).timestampMillis());
+            throw new CatalogException(
+                    "Table " + path + " has no snapshot of " + time + " or before; " + first);
         }
         org.apache.iceberg.Schema then = SnapshotUtil.schemaFor(table, snapshot);
         org.apache.iceberg.Schema columns =
                 new org.apache.iceberg.Schema(
-                        table.schema().columns().stream().filter(column -> then.findField(column.fieldId()) != null).toList());
+                        table.schema().columns().stream()
+                                .filter(column -> then.findField(column.fieldId()) != null)
+                                .toList());
         Map<String, String> with = new HashMap<>(today.getOptions());
         with.put(FlinkReadOptions.SNAPSHOT_ID.key(), String.valueOf(snapshot));
         return CatalogTable.newBuilder()
-                .schema(Schema.newBuilder().fromResolvedSchema(FlinkSchemaUtil.toResolvedSchema(columns)).build())
+                .schema(
+                        Schema.newBuilder()
+                                .fromResolvedSchema(FlinkSchemaUtil.toResolvedSchema(columns))
+                                .build())
                 .options(with)
                 .snapshot(timestamp)
                 .build();
@@ -156,7 +186,10 @@ public class LakehouseCatalog extends FlinkCatalog {
         String warehouse = options.get(CatalogProperties.WAREHOUSE_LOCATION);
         if (warehouse == null) {
             throw new ValidationException(
-                    "Catalog " + getName() + " has no option 'warehouse', where the quarantine of orphan files lies; add it");
+                    "Catalog "
+                            + getName()
+                            + " has no option 'warehouse', where the quarantine of orphan files"
+                            + " lies; add it");
         }
         return warehouse;
     }
@@ -165,7 +198,9 @@ public class LakehouseCatalog extends FlinkCatalog {
     public List<Table> others(String table) {
         TableIdentifier identifier = identifier(table);
         return listDatabases().stream()
-                .map(database -> identifier(new ObjectPath(database, identifier.name())).namespace())
+                .map(
+                        database ->
+                                identifier(new ObjectPath(database, identifier.name())).namespace())
                 .flatMap(namespace -> catalog().listTables(namespace).stream())
                 .filter(other -> !other.equals(identifier))
                 .map(catalog()::loadTable)
@@ -180,7 +215,9 @@ public class LakehouseCatalog extends FlinkCatalog {
                 identifier,
                 Optional.ofNullable(options.get(STATE_DIR)),
                 session,
-                snapshot -> namesakes(identifier).anyMatch(namesake -> namesake.snapshot(snapshot) != null));
+                snapshot ->
+                        namesakes(identifier)
+                                .anyMatch(namesake -> namesake.snapshot(snapshot) != null));
     }
 
     /** The tables of the same name in other databases. */
@@ -193,7 +230,10 @@ public class LakehouseCatalog extends FlinkCatalog {
 
     private String choices(Namespace namespace) {
         try {
-            return "database " + namespace + " holds " + catalog().listTables(namespace).stream().map(TableIdentifier::name).toList();
+            return "database "
+                    + namespace
+                    + " holds "
+                    + catalog().listTables(namespace).stream().map(TableIdentifier::name).toList();
         } catch (NoSuchNamespaceException error) {
             return "the databases are " + listDatabases();
         }

@@ -1,6 +1,5 @@
 package lakehouse.catalog;
 
-import java.util.Map;
 import org.apache.flink.table.catalog.Catalog;
 import org.apache.hadoop.conf.Configuration;
 import org.apache.iceberg.CatalogProperties;
@@ -9,8 +8,11 @@ import org.apache.iceberg.flink.CatalogLoaders;
 import org.apache.iceberg.flink.FlinkCatalogFactory;
 import org.apache.iceberg.util.PropertyUtil;
 
+import java.util.Map;
+
 /**
- * {@code 'type' = 'lakehouse'}: Iceberg's catalog with the same options, and with procedures and time travel.
+ * {@code 'type' = 'lakehouse'}: Iceberg's catalog with the same options, and with procedures and
+ * time travel.
  *
  * <p>Options of its own are in {@link LakehouseCatalog}.
  */
@@ -21,7 +23,8 @@ public class LakehouseCatalogFactory extends FlinkCatalogFactory {
     }
 
     @Override
-    protected Catalog createCatalog(String name, Map<String, String> options, Configuration hadoop) {
+    protected Catalog createCatalog(
+            String name, Map<String, String> options, Configuration hadoop) {
         String namespace = options.get(BASE_NAMESPACE);
         long cacheExpires =
                 PropertyUtil.propertyAsLong(
@@ -29,7 +32,8 @@ public class LakehouseCatalogFactory extends FlinkCatalogFactory {
                         CatalogProperties.CACHE_EXPIRATION_INTERVAL_MS,
                         CatalogProperties.CACHE_EXPIRATION_INTERVAL_MS_OFF);
         if (cacheExpires == 0) {
-            throw new IllegalArgumentException(CatalogProperties.CACHE_EXPIRATION_INTERVAL_MS + " is not allowed to be 0.");
+            throw new IllegalArgumentException(
+                    CatalogProperties.CACHE_EXPIRATION_INTERVAL_MS + " is not allowed to be 0.");
         }
         return new LakehouseCatalog(
                 name,
@@ -38,7 +42,9 @@ public class LakehouseCatalogFactory extends FlinkCatalogFactory {
                 CatalogLoaders.of(name, options, hadoop),
                 options,
                 PropertyUtil.propertyAsBoolean(
-                        options, CatalogProperties.CACHE_ENABLED, CatalogProperties.CACHE_ENABLED_DEFAULT),
+                        options,
+                        CatalogProperties.CACHE_ENABLED,
+                        CatalogProperties.CACHE_ENABLED_DEFAULT),
                 cacheExpires);
     }
 }

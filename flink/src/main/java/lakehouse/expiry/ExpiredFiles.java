@@ -1,5 +1,11 @@
 package lakehouse.expiry;
 
+import org.apache.iceberg.CatalogUtil;
+import org.apache.iceberg.PartitionStatisticsFile;
+import org.apache.iceberg.Snapshot;
+import org.apache.iceberg.StatisticsFile;
+import org.apache.iceberg.Table;
+
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
@@ -7,11 +13,6 @@ import java.util.Map;
 import java.util.Set;
 import java.util.function.Consumer;
 import java.util.stream.Collectors;
-import org.apache.iceberg.CatalogUtil;
-import org.apache.iceberg.PartitionStatisticsFile;
-import org.apache.iceberg.Snapshot;
-import org.apache.iceberg.StatisticsFile;
-import org.apache.iceberg.Table;
 
 /** Deletes what Iceberg hands it file by file, many at once, and counts what kind it was. */
 class ExpiredFiles implements Consumer<String>, AutoCloseable {
@@ -28,7 +29,8 @@ class ExpiredFiles implements Consumer<String>, AutoCloseable {
 
     ExpiredFiles(Table table, List<Snapshot> expired) {
         this.table = table;
-        manifestListsOfExpired = expired.stream().map(Snapshot::manifestListLocation).collect(Collectors.toSet());
+        manifestListsOfExpired =
+                expired.stream().map(Snapshot::manifestListLocation).collect(Collectors.toSet());
         statisticsOfTable = statistics(table).keySet();
     }
 

@@ -1,14 +1,8 @@
 package lakehouse.expiry;
 
-import java.time.Instant;
-import java.util.ArrayList;
-import java.util.HashSet;
-import java.util.List;
-import java.util.Set;
-import java.util.concurrent.ConcurrentHashMap;
-import java.util.stream.Collectors;
 import lakehouse.protection.Protection;
 import lakehouse.table.Manifests;
+
 import org.apache.flink.table.api.ValidationException;
 import org.apache.iceberg.ExpireSnapshots;
 import org.apache.iceberg.ManifestFile;
@@ -20,11 +14,27 @@ import org.apache.iceberg.exceptions.CommitStateUnknownException;
 import org.apache.iceberg.util.PropertyUtil;
 import org.apache.iceberg.util.SnapshotUtil;
 
-/** Removes the oldest snapshots of a table that are neither young nor needed, and the files that only they hold. */
+import java.time.Instant;
+import java.util.ArrayList;
+import java.util.HashSet;
+import java.util.List;
+import java.util.Set;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.stream.Collectors;
+
+/**
+ * Removes the oldest snapshots of a table that are neither young nor needed, and the files that
+ * only they hold.
+ */
 public class Expiry {
     /** How many went, or would go. */
     public record Result(
-            long dataFiles, long manifests, long manifestLists, long statistics, long expired, long kept) {}
+            long dataFiles,
+            long manifests,
+            long manifestLists,
+            long statistics,
+            long expired,
+            long kept) {}
 
     private final Table table;
     private final Protection protection;
@@ -34,7 +44,9 @@ public class Expiry {
     private final Set<Long> kept = new HashSet<>();
     private final List<Snapshot> expired = new ArrayList<>();
 
-    /** @param olderThan null for the age that the table says, like {@code retainLast} for its count */
+    /**
+     * @param olderThan null for the age that the table says, like {@code retainLast} for its count
+     */
     public Expiry(Table table, Protection protection, Instant olderThan, Integer retainLast) {
         this.table = table;
         this.protection = protection;
@@ -52,7 +64,8 @@ public class Expiry {
                 SnapshotUtil.ancestorsOf(ref.snapshotId(), table::snapshot).forEach(branch::add);
                 branch.forEach(snapshot -> inBranches.add(snapshot.snapshotId()));
                 int keep = count(ref);
-                // What is kept for its age has no holes, whatever the clocks of those who committed.
+                // What is kept for its age has no holes, whatever the clocks of those who
+                // committed.
                 for (int i = 0; i < branch.size(); i++) {
                     if (branch.get(i).timestampMillis() >= age(ref.maxSnapshotAgeMs())) {
                         keep = Math.max(keep, i + 1);
@@ -104,19 +117,29 @@ public class Expiry {
         }
         ExpiredFiles files = new ExpiredFiles(table, expired);
         try (files) {
-            // By id, with an age that nothing has: left alone, Iceberg takes everything of five days with them.
+            // By id, with an age that nothing has: left alone, Iceberg takes everything of five
+            // days with them.
             ExpireSnapshots expiry = table.expireSnapshots().expireOlderThan(0).deleteWith(files);
             expired.forEach(snapshot -> expiry.expireSnapshotId(snapshot.snapshotId()));
             refuseMore(expiry.apply());
             expiry.commit();
         } catch (CommitStateUnknownException error) {
             throw new IllegalStateException(
-                    "Whether the expiry of table " + table.name() + " was committed is unknown (" + error.getMessage()
-                            + "). No file was deleted. Call again; if it was, remove_orphan_files takes what is left",
+                    "Whether the expiry of table "
+                            + table.name()
+                            + " was committed is unknown ("
+                            + error.getMessage()
+                            + "). No file was deleted. Call again; if it was, remove_orphan_files"
+                            + " takes what is left",
                     error);
         }
         return new Result(
-                files.dataFiles(), files.manifests(), files.manifestLists(), files.statistics(), expired.size(), kept.size());
+                files.dataFiles(),
+                files.manifests(),
+                files.manifestLists(),
+                files.statistics(),
+                expired.size(),
+                kept.size());
     }
 
     /** A branch with a maximum age of its own makes Iceberg take snapshots that nobody named. */
@@ -124,8 +147,12 @@ public class Expiry {
         List<Long> more = all.stream().map(Snapshot::snapshotId).filter(kept::contains).toList();
         if (!more.isEmpty()) {
             throw new ValidationException(
-                    "Expiry of table " + table.name() + " would take snapshots " + more
-                            + ", which must be kept, because a branch has a max-snapshot-age-ms of its own; raise it");
+                    "Expiry of table "
+                            + table.name()
+                            + " would take snapshots "
+                            + more
+                            + ", which must be kept, because a branch has a max-snapshot-age-ms of"
+                            + " its own; raise it");
         }
     }
 
@@ -144,7 +171,15 @@ public class Expiry {
             Manifests.livePaths(table, live, files::remove);
         }
         long statistics =
-                ExpiredFiles.statistics(table).entrySet().stream().filter(file -> ids.contains(file.getValue())).count();
-        return new Result(files.size(), manifests.size(), expired.size(), statistics, expired.size(), kept.size());
+                ExpiredFiles.statistics(table).entrySet().stream()
+                        .filter(file -> ids.contains(file.getValue()))
+                        .count();
+        return new Result(
+                files.size(),
+                manifests.size(),
+                expired.size(),
+                statistics,
+                expired.size(),
+                kept.size());
     }
 }

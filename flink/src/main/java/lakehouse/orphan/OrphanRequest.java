@@ -9,4 +9,5 @@ import java.time.Instant;
  * @param warehouse where the quarantine lies
  * @param maxShare how big a part of all files may go
  */
-public record OrphanRequest(Instant olderThan, String location, String warehouse, double maxShare, boolean dryRun) {}
+public record OrphanRequest(
+        Instant olderThan, String location, String warehouse, double maxShare, boolean dryRun) {}

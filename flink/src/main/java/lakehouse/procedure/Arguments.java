@@ -1,6 +1,7 @@
 package lakehouse.procedure;
 
 import lakehouse.protection.Protection;
+
 import org.apache.flink.table.api.ValidationException;
 
 /** Checks of what procedures are given; each refusal names the argument and the value. */
@@ -21,7 +22,8 @@ final class Arguments {
     static void knownOrIgnored(Protection protection, Boolean ignore) {
         if (!or(ignore, false) && !protection.unknown().isEmpty()) {
             throw new ValidationException(
-                    "What must be kept is not known: " + String.join("; ", protection.unknown())
+                    "What must be kept is not known: "
+                            + String.join("; ", protection.unknown())
                             + ". To go on without it: ignore_unknown_positions => true");
         }
     }

@@ -1,10 +1,9 @@
 package lakehouse.procedure;
 
-import java.time.Duration;
-import java.time.LocalDateTime;
 import lakehouse.catalog.LakehouseCatalog;
 import lakehouse.expiry.Expiry;
 import lakehouse.protection.Protection;
+
 import org.apache.flink.table.annotation.ArgumentHint;
 import org.apache.flink.table.annotation.DataTypeHint;
 import org.apache.flink.table.annotation.ProcedureHint;
@@ -13,7 +12,13 @@ import org.apache.flink.table.procedures.Procedure;
 import org.apache.flink.types.Row;
 import org.apache.iceberg.Table;
 
-/** {@code CALL system.expire_snapshots(...)}: old snapshots that nobody needs, and the files that only they hold. */
+import java.time.Duration;
+import java.time.LocalDateTime;
+
+/**
+ * {@code CALL system.expire_snapshots(...)}: old snapshots that nobody needs, and the files that
+ * only they hold.
+ */
 public class ExpireSnapshots implements Procedure {
     private final LakehouseCatalog catalog;
 
@@ -24,17 +29,24 @@ public class ExpireSnapshots implements Procedure {
     @ProcedureHint(
             arguments = {
                 @ArgumentHint(name = "table", type = @DataTypeHint("STRING")),
-                @ArgumentHint(name = "older_than", type = @DataTypeHint("TIMESTAMP(6)"), isOptional = true),
+                @ArgumentHint(
+                        name = "older_than",
+                        type = @DataTypeHint("TIMESTAMP(6)"),
+                        isOptional = true),
                 @ArgumentHint(name = "retain_last", type = @DataTypeHint("INT"), isOptional = true),
-                @ArgumentHint(name = "ignore_unknown_positions", type = @DataTypeHint("BOOLEAN"), isOptional = true),
+                @ArgumentHint(
+                        name = "ignore_unknown_positions",
+                        type = @DataTypeHint("BOOLEAN"),
+                        isOptional = true),
                 @ArgumentHint(name = "dry_run", type = @DataTypeHint("BOOLEAN"), isOptional = true)
             },
             output =
                     @DataTypeHint(
-                            "ROW<deleted_data_files_count BIGINT, deleted_manifest_files_count BIGINT, "
-                                    + "deleted_manifest_lists_count BIGINT, deleted_statistics_files_count BIGINT, "
-                                    + "expired_snapshots_count BIGINT, kept_snapshots_count BIGINT, "
-                                    + "protected_snapshots_count BIGINT, protected_by STRING, dry_run BOOLEAN, seconds DOUBLE>"))
+                            "ROW<deleted_data_files_count BIGINT, deleted_manifest_files_count"
+                                + " BIGINT, deleted_manifest_lists_count BIGINT,"
+                                + " deleted_statistics_files_count BIGINT, expired_snapshots_count"
+                                + " BIGINT, kept_snapshots_count BIGINT, protected_snapshots_count"
+                                + " BIGINT, protected_by STRING, dry_run BOOLEAN, seconds DOUBLE>"))
     public Row[] call(
             ProcedureContext context,
             String table,
@@ -48,7 +60,8 @@ public class ExpireSnapshots implements Procedure {
         Protection protection = catalog.protection(table, Session.configuration(context));
         Arguments.knownOrIgnored(protection, ignoreUnknownPositions);
         boolean dry = Arguments.or(dryRun, false);
-        Expiry expiry = new Expiry(loaded, protection, Session.instant(context, olderThan), retainLast);
+        Expiry expiry =
+                new Expiry(loaded, protection, Session.instant(context, olderThan), retainLast);
         Expiry.Result done = dry ? expiry.dryRun() : expiry.run();
         return new Row[] {
             Row.of(

@@ -1,8 +1,8 @@
 package lakehouse.procedure;
 
-import java.time.Instant;
 import lakehouse.catalog.LakehouseCatalog;
 import lakehouse.protection.Protection;
+
 import org.apache.flink.table.annotation.ArgumentHint;
 import org.apache.flink.table.annotation.DataTypeHint;
 import org.apache.flink.table.annotation.ProcedureHint;
@@ -10,7 +10,12 @@ import org.apache.flink.table.procedure.ProcedureContext;
 import org.apache.flink.table.procedures.Procedure;
 import org.apache.flink.types.Row;
 
-/** {@code CALL system.protected_snapshots(table)}: what expiry must keep, newest first, and for whom. */
+import java.time.Instant;
+
+/**
+ * {@code CALL system.protected_snapshots(table)}: what expiry must keep, newest first, and for
+ * whom.
+ */
 public class ProtectedSnapshots implements Procedure {
     private final LakehouseCatalog catalog;
 
@@ -21,9 +26,15 @@ public class ProtectedSnapshots implements Procedure {
     @ProcedureHint(
             arguments = {
                 @ArgumentHint(name = "table", type = @DataTypeHint("STRING")),
-                @ArgumentHint(name = "ignore_unknown_positions", type = @DataTypeHint("BOOLEAN"), isOptional = true)
+                @ArgumentHint(
+                        name = "ignore_unknown_positions",
+                        type = @DataTypeHint("BOOLEAN"),
+                        isOptional = true)
             },
-            output = @DataTypeHint("ROW<snapshot_id BIGINT, committed_at TIMESTAMP_LTZ(3), protected_by STRING>"))
+            output =
+                    @DataTypeHint(
+                            "ROW<snapshot_id BIGINT, committed_at TIMESTAMP_LTZ(3), protected_by"
+                                    + " STRING>"))
     public Row[] call(ProcedureContext context, String table, Boolean ignoreUnknownPositions) {
         Protection protection =
                 catalog.protection(Arguments.given("table", table), Session.configuration(context));

@@ -1,11 +1,9 @@
 package lakehouse.procedure;
 
-import java.time.Duration;
-import java.time.Instant;
-import java.time.LocalDateTime;
 import lakehouse.catalog.LakehouseCatalog;
 import lakehouse.orphan.OrphanRequest;
 import lakehouse.orphan.Orphans;
+
 import org.apache.flink.table.annotation.ArgumentHint;
 import org.apache.flink.table.annotation.DataTypeHint;
 import org.apache.flink.table.annotation.ProcedureHint;
@@ -16,7 +14,14 @@ import org.apache.flink.types.Row;
 import org.apache.iceberg.Table;
 import org.apache.iceberg.io.FileInfo;
 
-/** {@code CALL system.remove_orphan_files(...)}: files that the table does not know go to quarantine. */
+import java.time.Duration;
+import java.time.Instant;
+import java.time.LocalDateTime;
+
+/**
+ * {@code CALL system.remove_orphan_files(...)}: files that the table does not know go to
+ * quarantine.
+ */
 public class RemoveOrphanFiles implements Procedure {
     private static final Duration DEFAULT_AGE = Duration.ofDays(3);
 
@@ -35,16 +40,27 @@ public class RemoveOrphanFiles implements Procedure {
     @ProcedureHint(
             arguments = {
                 @ArgumentHint(name = "table", type = @DataTypeHint("STRING")),
-                @ArgumentHint(name = "older_than", type = @DataTypeHint("TIMESTAMP(6)"), isOptional = true),
+                @ArgumentHint(
+                        name = "older_than",
+                        type = @DataTypeHint("TIMESTAMP(6)"),
+                        isOptional = true),
                 @ArgumentHint(name = "location", type = @DataTypeHint("STRING"), isOptional = true),
                 @ArgumentHint(name = "dry_run", type = @DataTypeHint("BOOLEAN"), isOptional = true),
-                @ArgumentHint(name = "allow_recent", type = @DataTypeHint("BOOLEAN"), isOptional = true),
-                @ArgumentHint(name = "max_orphan_share", type = @DataTypeHint("DOUBLE"), isOptional = true)
+                @ArgumentHint(
+                        name = "allow_recent",
+                        type = @DataTypeHint("BOOLEAN"),
+                        isOptional = true),
+                @ArgumentHint(
+                        name = "max_orphan_share",
+                        type = @DataTypeHint("DOUBLE"),
+                        isOptional = true)
             },
             output =
                     @DataTypeHint(
-                            "ROW<orphan_files_count BIGINT, orphan_bytes_count BIGINT, listed_files_count BIGINT, "
-                                    + "quarantine STRING, first_orphan_files ARRAY<STRING>, dry_run BOOLEAN, seconds DOUBLE>"))
+                            "ROW<orphan_files_count BIGINT, orphan_bytes_count BIGINT,"
+                                    + " listed_files_count BIGINT, quarantine STRING,"
+                                    + " first_orphan_files ARRAY<STRING>, dry_run BOOLEAN, seconds"
+                                    + " DOUBLE>"))
     public Row[] call(
             ProcedureContext context,
             String table,
@@ -59,12 +75,17 @@ public class RemoveOrphanFiles implements Procedure {
         Instant age = Arguments.or(Session.instant(context, olderThan), now.minus(DEFAULT_AGE));
         if (age.isAfter(now.minus(LEAST_AGE)) && !Arguments.or(allowRecent, false)) {
             throw new ValidationException(
-                    "older_than => " + age + " is not " + LEAST_AGE.toHours()
-                            + " hours ago: files that a running job has not committed yet would go. Where no job writes: allow_recent => true");
+                    "older_than => "
+                            + age
+                            + " is not "
+                            + LEAST_AGE.toHours()
+                            + " hours ago: files that a running job has not committed yet would go."
+                            + " Where no job writes: allow_recent => true");
         }
         double share = Arguments.or(maxOrphanShare, DEFAULT_SHARE);
         if (!(share > 0 && share <= 1)) {
-            throw new ValidationException("max_orphan_share => " + share + " is not above 0 and up to 1");
+            throw new ValidationException(
+                    "max_orphan_share => " + share + " is not above 0 and up to 1");
         }
         boolean dry = Arguments.or(dryRun, false);
         OrphanRequest request = new OrphanRequest(age, location, catalog.warehouse(), share, dry);
@@ -75,7 +96,10 @@ public class RemoveOrphanFiles implements Procedure {
                     done.bytes(),
                     done.listed(),
                     done.quarantine(),
-                    done.orphans().stream().limit(SHOWN).map(FileInfo::location).toArray(String[]::new),
+                    done.orphans().stream()
+                            .limit(SHOWN)
+                            .map(FileInfo::location)
+                            .toArray(String[]::new),
                     dry,
                     Duration.ofNanos(System.nanoTime() - started).toMillis() / 1000.0)
         };

@@ -1,8 +1,8 @@
 package lakehouse.procedure;
 
-import java.time.Duration;
 import lakehouse.catalog.LakehouseCatalog;
 import lakehouse.table.ManifestClusters;
+
 import org.apache.flink.table.annotation.ArgumentHint;
 import org.apache.flink.table.annotation.DataTypeHint;
 import org.apache.flink.table.annotation.ProcedureHint;
@@ -13,9 +13,11 @@ import org.apache.iceberg.Snapshot;
 import org.apache.iceberg.SnapshotSummary;
 import org.apache.iceberg.Table;
 
+import java.time.Duration;
+
 /**
- * {@code CALL system.rewrite_manifests(table)}: the files of a partition listed side by side, so that a query of few
- * partitions reads few manifests.
+ * {@code CALL system.rewrite_manifests(table)}: the files of a partition listed side by side, so
+ * that a query of few partitions reads few manifests.
  */
 public class RewriteManifests implements Procedure {
     private final LakehouseCatalog catalog;
@@ -28,13 +30,15 @@ public class RewriteManifests implements Procedure {
             arguments = @ArgumentHint(name = "table", type = @DataTypeHint("STRING")),
             output =
                     @DataTypeHint(
-                            "ROW<rewritten_manifests_count BIGINT, added_manifests_count BIGINT, seconds DOUBLE>"))
+                            "ROW<rewritten_manifests_count BIGINT, added_manifests_count BIGINT,"
+                                    + " seconds DOUBLE>"))
     public Row[] call(ProcedureContext context, String table) {
         long started = System.nanoTime();
         Table loaded = catalog.load(Arguments.given("table", table));
         long rewritten = 0;
         long added = 0;
-        if (loaded.currentSnapshot() != null && loaded.currentSnapshot().dataManifests(loaded.io()).size() > 1) {
+        if (loaded.currentSnapshot() != null
+                && loaded.currentSnapshot().dataManifests(loaded.io()).size() > 1) {
             loaded.rewriteManifests().clusterBy(new ManifestClusters(loaded)).commit();
             loaded.refresh();
             Snapshot snapshot = loaded.currentSnapshot();
@@ -42,7 +46,10 @@ public class RewriteManifests implements Procedure {
             added = count(snapshot, SnapshotSummary.CREATED_MANIFESTS_COUNT);
         }
         return new Row[] {
-            Row.of(rewritten, added, Duration.ofNanos(System.nanoTime() - started).toMillis() / 1000.0)
+            Row.of(
+                    rewritten,
+                    added,
+                    Duration.ofNanos(System.nanoTime() - started).toMillis() / 1000.0)
         };
     }
 

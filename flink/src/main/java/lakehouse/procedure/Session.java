@@ -1,8 +1,5 @@
 package lakehouse.procedure;
 
-import java.time.Instant;
-import java.time.LocalDateTime;
-import java.time.ZoneId;
 import org.apache.flink.api.common.RuntimeExecutionMode;
 import org.apache.flink.configuration.CheckpointingOptions;
 import org.apache.flink.configuration.Configuration;
@@ -18,6 +15,10 @@ import org.apache.flink.streaming.api.environment.StreamExecutionEnvironment;
 import org.apache.flink.table.api.config.TableConfigOptions;
 import org.apache.flink.table.procedure.ProcedureContext;
 
+import java.time.Instant;
+import java.time.LocalDateTime;
+import java.time.ZoneId;
+
 /** The session that calls a procedure: its configuration, and its cluster. */
 public final class Session {
     private Session() {}
@@ -25,22 +26,32 @@ public final class Session {
     public static Configuration configuration(ProcedureContext context) {
         StreamExecutionEnvironment environment = context.getExecutionEnvironment();
         Configuration configuration = Configuration.fromMap(environment.getConfiguration().toMap());
-        // Flink gives a procedure an environment that runs jobs in the caller's own process, even where the session has a
+        // Flink gives a procedure an environment that runs jobs in the caller's own process, even
+        // where the session has a
         // cluster: the SQL Gateway would do all the work itself.
-        if (environment instanceof LocalStreamEnvironment && configuration.contains(RestOptions.ADDRESS)) {
+        if (environment instanceof LocalStreamEnvironment
+                && configuration.contains(RestOptions.ADDRESS)) {
             configuration.set(DeploymentOptions.TARGET, "remote");
         }
         return configuration;
     }
 
-    /** A time that was written without a zone: Flink hands over no zone with an argument, so that the session's holds. */
+    /**
+     * A time that was written without a zone: Flink hands over no zone with an argument, so that
+     * the session's holds.
+     */
     public static Instant instant(ProcedureContext context, LocalDateTime time) {
         String zone = configuration(context).get(TableConfigOptions.LOCAL_TIME_ZONE);
         boolean unset = zone.equals(TableConfigOptions.LOCAL_TIME_ZONE.defaultValue());
-        return time == null ? null : time.atZone(unset ? ZoneId.systemDefault() : ZoneId.of(zone)).toInstant();
+        return time == null
+                ? null
+                : time.atZone(unset ? ZoneId.systemDefault() : ZoneId.of(zone)).toInstant();
     }
 
-    /** Where bounded jobs run: on the session's cluster, without what is meant for its streaming jobs. */
+    /**
+     * Where bounded jobs run: on the session's cluster, without what is meant for its streaming
+     * jobs.
+     */
     public static StreamExecutionEnvironment batch(ProcedureContext context) {
         Configuration configuration = configuration(context);
         configuration.set(ExecutionOptions.RUNTIME_MODE, RuntimeExecutionMode.BATCH);

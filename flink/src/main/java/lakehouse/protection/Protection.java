@@ -1,5 +1,16 @@
 package lakehouse.protection;
 
+import lakehouse.rewrite.Rewrite;
+
+import org.apache.flink.configuration.Configuration;
+import org.apache.iceberg.DataFile;
+import org.apache.iceberg.DataOperations;
+import org.apache.iceberg.Snapshot;
+import org.apache.iceberg.SnapshotRef;
+import org.apache.iceberg.Table;
+import org.apache.iceberg.catalog.TableIdentifier;
+import org.apache.iceberg.util.SnapshotUtil;
+
 import java.io.IOException;
 import java.util.ArrayList;
 import java.util.HashMap;
@@ -12,23 +23,15 @@ import java.util.Optional;
 import java.util.Set;
 import java.util.function.LongPredicate;
 import java.util.regex.Pattern;
-import lakehouse.rewrite.Rewrite;
-import org.apache.flink.configuration.Configuration;
-import org.apache.iceberg.DataFile;
-import org.apache.iceberg.DataOperations;
-import org.apache.iceberg.Snapshot;
-import org.apache.iceberg.SnapshotRef;
-import org.apache.iceberg.Table;
-import org.apache.iceberg.catalog.TableIdentifier;
-import org.apache.iceberg.util.SnapshotUtil;
 
 /**
  * Which snapshots of a table somebody still needs, and who.
  *
  * <ul>
- *   <li>A writer that is restored walks from the newest snapshot down to its last commit: that one and all above it.
- *   <li>A streaming reader goes on from its position: that one and all above it, and whatever holds files that it knows
- *       already and has not read yet.
+ *   <li>A writer that is restored walks from the newest snapshot down to its last commit: that one
+ *       and all above it.
+ *   <li>A streaming reader goes on from its position: that one and all above it, and whatever holds
+ *       files that it knows already and has not read yet.
  *   <li>Branches and tags.
  * </ul>
  */
@@ -49,10 +52,19 @@ public class Protection {
         this.table = table;
         this.identifier = identifier;
         this.elsewhere = elsewhere;
-        String database = Pattern.quote(identifier.namespace().level(identifier.namespace().length() - 1));
+        String database =
+                Pattern.quote(identifier.namespace().level(identifier.namespace().length() - 1));
         String object = Pattern.quote(identifier.name());
         // Flink SQL names an operator by the table alone, Iceberg's own builder by its full name.
-        name = Pattern.compile("(?<![\\w.])" + object + "(?!\\w)|(?<!\\w)" + database + "\\." + object + "(?!\\w)");
+        name =
+                Pattern.compile(
+                        "(?<![\\w.])"
+                                + object
+                                + "(?!\\w)|(?<!\\w)"
+                                + database
+                                + "\\."
+                                + object
+                                + "(?!\\w)");
     }
 
     /**
@@ -114,7 +126,8 @@ public class Protection {
     private List<SavedState> states(Optional<String> stateDir) {
         if (stateDir.isEmpty()) {
             unknown.add(
-                    "the catalog does not say where Flink's jobs keep their states; add the option 'maintenance.state-dir'");
+                    "the catalog does not say where Flink's jobs keep their states; add the option"
+                            + " 'maintenance.state-dir'");
             return List.of();
         }
         SavedStates states;
@@ -122,7 +135,10 @@ public class Protection {
             states = new SavedStates(stateDir.get());
         } catch (IOException error) {
             unknown.add(
-                    "the states below " + stateDir.get() + " cannot be listed (" + error.getMessage()
+                    "the states below "
+                            + stateDir.get()
+                            + " cannot be listed ("
+                            + error.getMessage()
                             + "); put the catalog's option 'maintenance.state-dir' right");
             return List.of();
         }
@@ -133,38 +149,66 @@ public class Protection {
                 }
             } catch (IOException | RuntimeException error) {
                 unknown.add(
-                        "the newest state of job " + state.jobName() + ", " + state.path() + ", cannot be read ("
-                                + error.getMessage() + "); wait for its next checkpoint, or remove the state if it is broken");
+                        "the newest state of job "
+                                + state.jobName()
+                                + ", "
+                                + state.path()
+                                + ", cannot be read ("
+                                + error.getMessage()
+                                + "); wait for its next checkpoint, or remove the state if it is"
+                                + " broken");
             }
         }
         return states.all();
     }
 
     private void reader(SavedState state, ReaderState reader) {
-        String who = "reader '" + reader.operator() + "' of job " + state.jobName() + ", as of " + state.path();
+        String who =
+                "reader '"
+                        + reader.operator()
+                        + "' of job "
+                        + state.jobName()
+                        + ", as of "
+                        + state.path();
         Long position = reader.snapshotId();
         boolean ours = reader.operator().isEmpty() || name.matcher(reader.operator()).find();
         if (!reader.readable()) {
             // One of Kafka, say, unless it goes by our name.
             if (ours) {
-                unknown.add(who + " has a state that is not understood; if it reads something else, give it another name");
+                unknown.add(
+                        who
+                                + " has a state that is not understood; if it reads something else,"
+                                + " give it another name");
             }
         } else if (position == null) {
             if (ours) {
                 reasons.add(who + ": it has read nothing yet");
-                table.snapshots().forEach(snapshot -> protect(snapshot.snapshotId(), who + ": it has read nothing yet"));
+                table.snapshots()
+                        .forEach(
+                                snapshot ->
+                                        protect(
+                                                snapshot.snapshotId(),
+                                                who + ": it has read nothing yet"));
             }
         } else if (table.snapshot(position) != null) {
             Set<Long> needed = new LinkedHashSet<>(Set.of(position));
             needed.addAll(holdersOf(reader.files(), position));
             for (long snapshot : needed) {
-                String why = snapshot == position ? ": its position" : ": holds files that it has yet to read";
+                String why =
+                        snapshot == position
+                                ? ": its position"
+                                : ": holds files that it has yet to read";
                 fromUpward(snapshot, who + why, who);
             }
         } else if (ours && !elsewhere.test(position)) {
             unknown.add(
-                    who + " stands at snapshot " + position + ", which is no longer in the history of table " + identifier
-                            + "; let the job take another checkpoint, or remove the state if nobody will restore from it");
+                    who
+                            + " stands at snapshot "
+                            + position
+                            + ", which is no longer in the history of table "
+                            + identifier
+                            + "; let the job take another checkpoint, or remove the state if nobody"
+                            + " will restore from it");
         }
     }
 
@@ -176,7 +220,8 @@ public class Protection {
             if (open.isEmpty()) {
                 break;
             }
-            if (!DataOperations.APPEND.equals(snapshot.operation()) && snapshot.parentId() != null) {
+            if (!DataOperations.APPEND.equals(snapshot.operation())
+                    && snapshot.parentId() != null) {
                 for (DataFile file : snapshot.removedDataFiles(table.io())) {
                     if (open.remove(file.location())) {
                         holders.add(snapshot.parentId());
@@ -205,11 +250,14 @@ public class Protection {
                 continue;
             }
             boolean newest = operators.add(operator);
-            boolean restorable = runs.add(job + operator) && states.stream().anyMatch(state -> state.isOf(job));
+            boolean restorable =
+                    runs.add(job + operator) && states.stream().anyMatch(state -> state.isOf(job));
             if (newest || restorable) {
                 String who = "writer " + operator + " of Flink job " + job;
                 fromUpward(
-                        snapshot.snapshotId(), who + ": its last commit, checkpoint " + snapshot.summary().get(CHECKPOINT), who);
+                        snapshot.snapshotId(),
+                        who + ": its last commit, checkpoint " + snapshot.summary().get(CHECKPOINT),
+                        who);
             }
         }
     }
@@ -224,14 +272,28 @@ public class Protection {
             for (RunningJobs.Job job : running.get().list()) {
                 if (job.name().equals(Rewrite.JOB + identifier)) {
                     unknown.add(
-                            "Flink job " + job.id() + " rewrites table " + identifier
-                                    + " and needs the snapshot that it began with; wait for its end");
+                            "Flink job "
+                                    + job.id()
+                                    + " rewrites table "
+                                    + identifier
+                                    + " and needs the snapshot that it began with; wait for its"
+                                    + " end");
                 }
-                boolean ours = job.operators().stream().anyMatch(operator -> name.matcher(operator).find());
-                if (job.streaming() && ours && states.stream().noneMatch(state -> state.isOf(job.id()))) {
+                boolean ours =
+                        job.operators().stream()
+                                .anyMatch(operator -> name.matcher(operator).find());
+                if (job.streaming()
+                        && ours
+                        && states.stream().noneMatch(state -> state.isOf(job.id()))) {
                     unknown.add(
-                            "Flink job " + job.name() + " (" + job.id() + ") works on table " + identifier
-                                    + " and has no complete checkpoint yet; wait for its first one");
+                            "Flink job "
+                                    + job.name()
+                                    + " ("
+                                    + job.id()
+                                    + ") works on table "
+                                    + identifier
+                                    + " and has no complete checkpoint yet; wait for its first"
+                                    + " one");
                 }
             }
         } catch (IOException | RuntimeException error) {
@@ -245,7 +307,8 @@ public class Protection {
         protect(snapshotId, why);
         for (SnapshotRef ref : table.refs().values()) {
             if (ref.isBranch() && SnapshotUtil.isAncestorOf(table, ref.snapshotId(), snapshotId)) {
-                for (Snapshot snapshot : SnapshotUtil.ancestorsOf(ref.snapshotId(), table::snapshot)) {
+                for (Snapshot snapshot :
+                        SnapshotUtil.ancestorsOf(ref.snapshotId(), table::snapshot)) {
                     if (snapshot.snapshotId() == snapshotId) {
                         break;
                     }

@@ -1,13 +1,5 @@
 package lakehouse.protection;
 
-import java.io.ByteArrayInputStream;
-import java.io.DataInputStream;
-import java.io.IOException;
-import java.util.ArrayList;
-import java.util.HashSet;
-import java.util.List;
-import java.util.Optional;
-import java.util.Set;
 import org.apache.flink.api.common.typeutils.base.array.BytePrimitiveArraySerializer;
 import org.apache.flink.core.fs.FSDataInputStream;
 import org.apache.flink.core.io.SimpleVersionedSerialization;
@@ -18,6 +10,15 @@ import org.apache.flink.runtime.state.OperatorStateHandle;
 import org.apache.iceberg.FileScanTask;
 import org.apache.iceberg.flink.source.split.IcebergSourceSplit;
 import org.apache.iceberg.flink.source.split.IcebergSourceSplitSerializer;
+
+import java.io.ByteArrayInputStream;
+import java.io.DataInputStream;
+import java.io.IOException;
+import java.util.ArrayList;
+import java.util.HashSet;
+import java.util.List;
+import java.util.Optional;
+import java.util.Set;
 
 /**
  * How far a streaming reader of an Iceberg table has come, as a checkpoint holds it.
@@ -31,7 +32,8 @@ record ReaderState(String operator, boolean readable, Long snapshotId, Set<Strin
     /** Name of the state in which a source's tasks keep what was assigned to them. */
     private static final String ASSIGNED = "SourceReaderState";
 
-    private static final IcebergSourceSplitSerializer SPLITS = new IcebergSourceSplitSerializer(true);
+    private static final IcebergSourceSplitSerializer SPLITS =
+            new IcebergSourceSplitSerializer(true);
 
     /** The state of an operator, or nothing when it is no source. */
     static Optional<ReaderState> of(OperatorState operator) throws IOException {
@@ -79,15 +81,19 @@ record ReaderState(String operator, boolean readable, Long snapshotId, Set<Strin
         return position.flag() ? position.readLong() : null;
     }
 
-    private static void addAssigned(Set<String> files, OperatorStateHandle handle) throws IOException {
-        OperatorStateHandle.StateMetaInfo assigned = handle.getStateNameToPartitionOffsets().get(ASSIGNED);
+    private static void addAssigned(Set<String> files, OperatorStateHandle handle)
+            throws IOException {
+        OperatorStateHandle.StateMetaInfo assigned =
+                handle.getStateNameToPartitionOffsets().get(ASSIGNED);
         if (assigned == null) {
             return;
         }
         try (FSDataInputStream in = handle.openInputStream()) {
             for (long offset : assigned.getOffsets()) {
                 in.seek(offset);
-                byte[] split = BytePrimitiveArraySerializer.INSTANCE.deserialize(new DataInputViewStreamWrapper(in));
+                byte[] split =
+                        BytePrimitiveArraySerializer.INSTANCE.deserialize(
+                                new DataInputViewStreamWrapper(in));
                 add(files, SimpleVersionedSerialization.readVersionAndDeSerialize(SPLITS, split));
             }
         }

@@ -1,12 +1,13 @@
 package lakehouse.protection;
 
+import org.apache.flink.core.fs.Path;
+import org.apache.flink.runtime.checkpoint.Checkpoints;
+import org.apache.flink.runtime.checkpoint.OperatorState;
+
 import java.io.DataInputStream;
 import java.io.IOException;
 import java.util.ArrayList;
 import java.util.List;
-import org.apache.flink.core.fs.Path;
-import org.apache.flink.runtime.checkpoint.Checkpoints;
-import org.apache.flink.runtime.checkpoint.OperatorState;
 
 /**
  * A complete checkpoint or savepoint.
@@ -28,7 +29,9 @@ record SavedState(Path path, String jobName, String jobId, long number, long wri
         List<ReaderState> readers = new ArrayList<>();
         try (DataInputStream in = new DataInputStream(metadata.getFileSystem().open(metadata))) {
             for (OperatorState operator :
-                    Checkpoints.loadCheckpointMetadata(in, getClass().getClassLoader(), path.toString()).getOperatorStates()) {
+                    Checkpoints.loadCheckpointMetadata(
+                                    in, getClass().getClassLoader(), path.toString())
+                            .getOperatorStates()) {
                 ReaderState.of(operator).ifPresent(readers::add);
             }
         }

@@ -1,5 +1,9 @@
 package lakehouse.protection;
 
+import org.apache.flink.core.fs.FileStatus;
+import org.apache.flink.core.fs.FileSystem;
+import org.apache.flink.core.fs.Path;
+
 import java.io.FileNotFoundException;
 import java.io.IOException;
 import java.util.ArrayList;
@@ -7,13 +11,10 @@ import java.util.Collection;
 import java.util.Comparator;
 import java.util.List;
 import java.util.stream.Collectors;
-import org.apache.flink.core.fs.FileStatus;
-import org.apache.flink.core.fs.FileSystem;
-import org.apache.flink.core.fs.Path;
 
 /**
- * The states that lie below a folder: {@code checkpoints/<job>/<job id>/chk-<n>} and
- * {@code savepoints/<job>/savepoint-<six digits of the job id>-<random>}.
+ * The states that lie below a folder: {@code checkpoints/<job>/<job id>/chk-<n>} and {@code
+ * savepoints/<job>/savepoint-<six digits of the job id>-<random>}.
  */
 class SavedStates {
     private static final Comparator<SavedState> AGE =
@@ -32,7 +33,12 @@ class SavedStates {
                 for (FileStatus checkpoint : folders(files, run.getPath())) {
                     String name = checkpoint.getPath().getName();
                     if (name.matches("chk-\\d+")) {
-                        add(files, checkpoint.getPath(), job, run.getPath().getName(), Long.parseLong(name.substring(4)));
+                        add(
+                                files,
+                                checkpoint.getPath(),
+                                job,
+                                run.getPath().getName(),
+                                Long.parseLong(name.substring(4)));
                     }
                 }
             }
@@ -55,14 +61,20 @@ class SavedStates {
     /** The newest of each job. */
     Collection<SavedState> newest() {
         return states.stream()
-                .collect(Collectors.toMap(SavedState::jobName, state -> state, (a, b) -> AGE.compare(a, b) < 0 ? b : a))
+                .collect(
+                        Collectors.toMap(
+                                SavedState::jobName,
+                                state -> state,
+                                (a, b) -> AGE.compare(a, b) < 0 ? b : a))
                 .values();
     }
 
     /** Flink writes the metadata last: without it a state is incomplete. */
-    private void add(FileSystem files, Path path, FileStatus job, String jobId, long number) throws IOException {
+    private void add(FileSystem files, Path path, FileStatus job, String jobId, long number)
+            throws IOException {
         try {
-            long writtenAt = files.getFileStatus(new Path(path, SavedState.METADATA)).getModificationTime();
+            long writtenAt =
+                    files.getFileStatus(new Path(path, SavedState.METADATA)).getModificationTime();
             states.add(new SavedState(path, job.getPath().getName(), jobId, number, writtenAt));
         } catch (FileNotFoundException incomplete) {
             return;
@@ -72,7 +84,9 @@ class SavedStates {
     private static List<FileStatus> folders(FileSystem files, Path path) throws IOException {
         try {
             FileStatus[] found = files.listStatus(path);
-            return found == null ? List.of() : List.of(found).stream().filter(FileStatus::isDir).toList();
+            return found == null
+                    ? List.of()
+                    : List.of(found).stream().filter(FileStatus::isDir).toList();
         } catch (FileNotFoundException gone) {
             return List.of();
         }

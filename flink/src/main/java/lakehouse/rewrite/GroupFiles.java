@@ -1,10 +1,5 @@
 package lakehouse.rewrite;
 
-import java.io.IOException;
-import java.io.Serializable;
-import java.util.Collections;
-import java.util.List;
-import java.util.function.Consumer;
 import org.apache.flink.table.data.RowData;
 import org.apache.flink.table.types.logical.RowType;
 import org.apache.iceberg.BaseCombinedScanTask;
@@ -29,6 +24,12 @@ import org.apache.iceberg.flink.source.DataIterator;
 import org.apache.iceberg.flink.source.RowDataFileScanTaskReader;
 import org.apache.iceberg.io.FanoutDataWriter;
 import org.apache.iceberg.io.OutputFileFactory;
+
+import java.io.IOException;
+import java.io.Serializable;
+import java.util.Collections;
+import java.util.List;
+import java.util.function.Consumer;
 
 /** Reads and writes the rows of a group, all in the table's current schema. */
 class GroupFiles implements Serializable {
@@ -64,7 +65,11 @@ class GroupFiles implements Serializable {
                         Collections.emptyList());
         for (FileScanTask task : tasks) {
             try (DataIterator<RowData> rows =
-                    new DataIterator<>(reader, new BaseCombinedScanTask(task), table.io(), table.encryption())) {
+                    new DataIterator<>(
+                            reader,
+                            new BaseCombinedScanTask(task),
+                            table.io(),
+                            table.encryption())) {
                 while (rows.hasNext()) {
                     consumer.accept(rows.next());
                 }
@@ -106,7 +111,8 @@ class GroupFiles implements Serializable {
                         .defaultSpec(table.spec())
                         .operationId(runId)
                         .build();
-        FanoutDataWriter<RowData> writer = new FanoutDataWriter<>(writers, files, table.io(), group.maxFileSize());
+        FanoutDataWriter<RowData> writer =
+                new FanoutDataWriter<>(writers, files, table.io(), group.maxFileSize());
         try (writer) {
             Partitioner partitioner = partitioner(group);
             source.forEach(row -> writer.write(row, table.spec(), partitioner.of(row)));

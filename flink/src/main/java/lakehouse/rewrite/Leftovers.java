@@ -1,8 +1,5 @@
 package lakehouse.rewrite;
 
-import java.util.HashSet;
-import java.util.Set;
-import java.util.function.IntPredicate;
 import org.apache.iceberg.FileScanTask;
 import org.apache.iceberg.Table;
 import org.apache.iceberg.TableProperties;
@@ -12,15 +9,23 @@ import org.apache.iceberg.io.SupportsPrefixOperations;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
-/** Files of a run that no commit took. They are looked for by name: a task that was killed told nobody of its files. */
+import java.io.IOException;
+import java.util.HashSet;
+import java.util.Set;
+import java.util.function.IntPredicate;
+
+/**
+ * Files of a run that no commit took. They are looked for by name: a task that was killed told
+ * nobody of its files.
+ */
 final class Leftovers {
     private static final Logger LOG = LoggerFactory.getLogger(Leftovers.class);
 
     private Leftovers() {}
 
     /**
-     * Deletes the files of these groups that the table does not hold. What cannot be deleted is left to
-     * remove_orphan_files.
+     * Deletes the files of these groups that the table does not hold. What cannot be deleted is
+     * left to remove_orphan_files.
      */
     static void delete(Table table, String runId, IntPredicate groups) {
         try {
@@ -38,12 +43,19 @@ final class Leftovers {
                 }
             }
         } catch (Exception error) {
-            LOG.warn("Leftover files of run {} in table {} were not deleted", runId, table.name(), error);
+            LOG.warn(
+                    "Leftover files of run {} in table {} were not deleted",
+                    runId,
+                    table.name(),
+                    error);
         }
     }
 
-    /** Names of the run's files that the table holds: each has the run's id in it, and no two are the same. */
-    private static Set<String> live(Table table, String runId) throws java.io.IOException {
+    /**
+     * Names of the run's files that the table holds: each has the run's id in it, and no two are
+     * the same.
+     */
+    private static Set<String> live(Table table, String runId) throws IOException {
         Set<String> names = new HashSet<>();
         try (CloseableIterable<FileScanTask> tasks = table.newScan().planFiles()) {
             for (FileScanTask task : tasks) {

@@ -1,11 +1,15 @@
 package lakehouse.rewrite;
 
-import java.io.IOException;
-import java.io.Serializable;
 import org.apache.flink.util.InstantiationUtil;
 import org.apache.iceberg.DataFile;
 
-/** What the tasks tell the procedure about a group, as bytes so that no serializer has to know Iceberg's classes. */
+import java.io.IOException;
+import java.io.Serializable;
+
+/**
+ * What the tasks tell the procedure about a group, as bytes so that no serializer has to know
+ * Iceberg's classes.
+ */
 sealed interface Progress extends Serializable {
     int group();
 

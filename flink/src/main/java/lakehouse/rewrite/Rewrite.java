@@ -1,13 +1,5 @@
 package lakehouse.rewrite;
 
-import java.util.ArrayList;
-import java.util.HashMap;
-import java.util.HashSet;
-import java.util.List;
-import java.util.Map;
-import java.util.Set;
-import java.util.UUID;
-import java.util.function.Supplier;
 import org.apache.flink.api.common.typeinfo.PrimitiveArrayTypeInfo;
 import org.apache.flink.configuration.Configuration;
 import org.apache.flink.core.memory.ManagedMemoryUseCase;
@@ -31,14 +23,26 @@ import org.apache.iceberg.util.DataFileSet;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.HashSet;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.UUID;
+import java.util.function.Supplier;
+
 /**
- * One rewrite of a table's data files: plans groups of files, has Flink write each anew, and replaces each by a commit of
- * its own, so that a conflict costs a group and not the run.
+ * One rewrite of a table's data files: plans groups of files, has Flink write each anew, and
+ * replaces each by a commit of its own, so that a conflict costs a group and not the run.
  */
 public class Rewrite {
     private static final Logger LOG = LoggerFactory.getLogger(Rewrite.class);
 
-    /** A group is one task's work and one commit. To sort, the bigger it is, the less its files overlap with others. */
+    /**
+     * A group is one task's work and one commit. To sort, the bigger it is, the less its files
+     * overlap with others.
+     */
     private static final long GROUP_BYTES = 2L << 30;
 
     private static final long SORTED_GROUP_BYTES = 16L << 30;
@@ -62,19 +66,32 @@ public class Rewrite {
     private final String runId = UUID.randomUUID().toString();
     private final RewriteResult result = new RewriteResult();
 
-    /** @param cluster gives an environment for each job */
+    /**
+     * @param cluster gives an environment for each job
+     */
     public Rewrite(
-            Table table, RewriteRequest request, Configuration session, Supplier<StreamExecutionEnvironment> cluster) {
+            Table table,
+            RewriteRequest request,
+            Configuration session,
+            Supplier<StreamExecutionEnvironment> cluster) {
         if (TableUtil.formatVersion(table) >= 3) {
             throw new ValidationException(
-                    "Table " + table.name() + " is of format version " + TableUtil.formatVersion(table)
-                            + ": the ids of its rows would be lost; rewrite_data_files works on versions 1 and 2");
+                    "Table "
+                            + table.name()
+                            + " is of format version "
+                            + TableUtil.formatVersion(table)
+                            + ": the ids of its rows would be lost; rewrite_data_files works on"
+                            + " versions 1 and 2");
         }
         this.table = table;
         this.request = request;
         this.cluster = cluster;
-        this.order = request.sort() ? SortOrders.of(table, request.sortOrder()) : SortOrder.unsorted();
-        this.filter = request.where() == null ? Expressions.alwaysTrue() : WhereClause.parse(table, request.where(), session);
+        this.order =
+                request.sort() ? SortOrders.of(table, request.sortOrder()) : SortOrder.unsorted();
+        this.filter =
+                request.where() == null
+                        ? Expressions.alwaysTrue()
+                        : WhereClause.parse(table, request.where(), session);
     }
 
     public RewriteResult run() {
@@ -97,9 +114,14 @@ public class Rewrite {
             }
             new Job(start, groups.subList(first, next), first).run();
         }
-        if (result.failedGroups > 0 && result.groups == 0 && result.conflicts < result.failedGroups) {
+        if (result.failedGroups > 0
+                && result.groups == 0
+                && result.conflicts < result.failedGroups) {
             throw new IllegalStateException(
-                    "No file of table " + table.name() + " could be rewritten: " + String.join("; ", result.reasons)
+                    "No file of table "
+                            + table.name()
+                            + " could be rewritten: "
+                            + String.join("; ", result.reasons)
                             + ". Nothing was changed; the log of Flink's TaskManager says more");
         }
         return result;
@@ -109,12 +131,21 @@ public class Rewrite {
         long most = request.sort() ? SORTED_GROUP_BYTES : GROUP_BYTES;
         long limit = request.maxRewriteBytes() == null ? Long.MAX_VALUE : request.maxRewriteBytes();
         Map<String, String> options = new HashMap<>();
-        options.put(BinPackRewriteFilePlanner.MAX_FILE_GROUP_SIZE_BYTES, String.valueOf(Math.min(most, limit)));
+        options.put(
+                BinPackRewriteFilePlanner.MAX_FILE_GROUP_SIZE_BYTES,
+                String.valueOf(Math.min(most, limit)));
         options.put(BinPackRewriteFilePlanner.REWRITE_ALL, String.valueOf(request.rewriteAll()));
-        put(options, BinPackRewriteFilePlanner.TARGET_FILE_SIZE_BYTES, request.targetFileSizeBytes());
+        put(
+                options,
+                BinPackRewriteFilePlanner.TARGET_FILE_SIZE_BYTES,
+                request.targetFileSizeBytes());
         put(options, BinPackRewriteFilePlanner.MIN_INPUT_FILES, request.minInputFiles());
-        put(options, BinPackRewriteFilePlanner.DELETE_FILE_THRESHOLD, request.deleteFileThreshold());
-        BinPackRewriteFilePlanner planner = new BinPackRewriteFilePlanner(table, filter, start.snapshotId(), true);
+        put(
+                options,
+                BinPackRewriteFilePlanner.DELETE_FILE_THRESHOLD,
+                request.deleteFileThreshold());
+        BinPackRewriteFilePlanner planner =
+                new BinPackRewriteFilePlanner(table, filter, start.snapshotId(), true);
         planner.init(options);
         List<RewriteFileGroup> groups = new ArrayList<>();
         long bytes = 0;
@@ -179,7 +210,10 @@ public class Rewrite {
             int parallelism = Math.min(environment.getParallelism(), tasks.size());
             Table copy = SerializableTable.copyOf(table);
             GroupFiles files = new GroupFiles(copy, SortOrders.known(table, order), runId);
-            RowOrder rowOrder = order.isUnsorted() ? null : new RowOrder(order, table.schema(), files.rowType());
+            RowOrder rowOrder =
+                    order.isUnsorted()
+                            ? null
+                            : new RowOrder(order, table.schema(), files.rowType());
             SingleOutputStreamOperator<byte[]> rewritten =
                     environment
                             .fromSequence(0, tasks.size() - 1)
@@ -192,7 +226,8 @@ public class Rewrite {
             if (rowOrder != null) {
                 rewritten
                         .getTransformation()
-                        .declareManagedMemoryUseCaseAtOperatorScope(ManagedMemoryUseCase.OPERATOR, SORT_MEMORY_MIB);
+                        .declareManagedMemoryUseCaseAtOperatorScope(
+                                ManagedMemoryUseCase.OPERATOR, SORT_MEMORY_MIB);
             }
             return rewritten.executeAndCollect(JOB + request.table());
         }
@@ -207,9 +242,16 @@ public class Rewrite {
             } else if (progress instanceof Progress.Done done) {
                 if (!done.before().equals(done.after())) {
                     throw new MismatchException(
-                            "Table " + table.name() + ": the rows of partition " + open.get(index).info().partition()
-                                    + " changed on the way (" + done.before() + " before, " + done.after()
-                                    + " after). Nothing of this group was committed; the files that were read and written need a look");
+                            "Table "
+                                    + table.name()
+                                    + ": the rows of partition "
+                                    + open.get(index).info().partition()
+                                    + " changed on the way ("
+                                    + done.before()
+                                    + " before, "
+                                    + done.after()
+                                    + " after). Nothing of this group was committed; the files that"
+                                    + " were read and written need a look");
                 }
                 commit(index, done.before().rows());
             }
@@ -220,7 +262,8 @@ public class Rewrite {
             group.setOutputFiles(written.get(index));
             Map<String, String> summary = Map.of(RUN, runId, GROUP, String.valueOf(index));
             try {
-                new RewriteDataFilesCommitManager(table, start.snapshotId(), true, summary).commitFileGroups(Set.of(group));
+                new RewriteDataFilesCommitManager(table, start.snapshotId(), true, summary)
+                        .commitFileGroups(Set.of(group));
                 result.replaced(group, rows);
             } catch (RuntimeException error) {
                 LOG.warn("Group {} of table {} could not be committed", index, table.name(), error);
@@ -234,8 +277,10 @@ public class Rewrite {
                 } else {
                     unknown.add(index);
                     result.failed(
-                            "the outcome of a commit is unknown (" + error.getMessage()
-                                    + "); its files were kept, and remove_orphan_files takes them if it never landed");
+                            "the outcome of a commit is unknown ("
+                                    + error.getMessage()
+                                    + "); its files were kept, and remove_orphan_files takes them"
+                                    + " if it never landed");
                 }
             }
         }
@@ -245,7 +290,8 @@ public class Rewrite {
             table.refresh();
             for (Snapshot snapshot : table.snapshots()) {
                 Map<String, String> summary = snapshot.summary();
-                if (runId.equals(summary.get(RUN)) && String.valueOf(index).equals(summary.get(GROUP))) {
+                if (runId.equals(summary.get(RUN))
+                        && String.valueOf(index).equals(summary.get(GROUP))) {
                     return true;
                 }
             }
@@ -253,7 +299,13 @@ public class Rewrite {
         }
 
         private void cleanUp() {
-            Leftovers.delete(table, runId, index -> index >= first && index < first + tasks.size() && !unknown.contains(index));
+            Leftovers.delete(
+                    table,
+                    runId,
+                    index ->
+                            index >= first
+                                    && index < first + tasks.size()
+                                    && !unknown.contains(index));
         }
     }
 

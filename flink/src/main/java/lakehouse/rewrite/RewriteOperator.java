@@ -1,8 +1,5 @@
 package lakehouse.rewrite;
 
-import java.io.IOException;
-import java.util.List;
-import java.util.function.Consumer;
 import org.apache.flink.core.memory.ManagedMemoryUseCase;
 import org.apache.flink.runtime.execution.Environment;
 import org.apache.flink.streaming.api.operators.AbstractStreamOperator;
@@ -17,12 +14,17 @@ import org.apache.flink.util.ExceptionUtils;
 import org.apache.flink.util.MutableObjectIterator;
 import org.apache.iceberg.DataFile;
 
+import java.io.IOException;
+import java.util.List;
+import java.util.function.Consumer;
+
 /**
  * Takes the index of a group, writes its rows into new files, and reads those again.
  *
  * <p>All in one operator: rows never cross the network, and the job fits one slot.
  */
-class RewriteOperator extends AbstractStreamOperator<byte[]> implements OneInputStreamOperator<Long, byte[]> {
+class RewriteOperator extends AbstractStreamOperator<byte[]>
+        implements OneInputStreamOperator<Long, byte[]> {
     private static final long serialVersionUID = 1L;
 
     private static final int SORT_MERGE_WAYS = 16;
@@ -33,7 +35,9 @@ class RewriteOperator extends AbstractStreamOperator<byte[]> implements OneInput
     private final RowOrder order;
     private final boolean verify;
 
-    /** @param order null to keep the rows as they come */
+    /**
+     * @param order null to keep the rows as they come
+     */
     RewriteOperator(List<FileGroup> groups, GroupFiles files, RowOrder order, boolean verify) {
         this.groups = groups;
         this.files = files;
@@ -48,7 +52,9 @@ class RewriteOperator extends AbstractStreamOperator<byte[]> implements OneInput
             rewrite(group);
         } catch (Exception error) {
             ExceptionUtils.rethrowIfFatalErrorOrOOM(error);
-            if (getContainingTask().isCanceled() || ExceptionUtils.findThrowable(error, InterruptedException.class).isPresent()) {
+            if (getContainingTask().isCanceled()
+                    || ExceptionUtils.findThrowable(error, InterruptedException.class)
+                            .isPresent()) {
                 throw error;
             }
             LOG.warn("Group {} of {} cannot be rewritten", group.index(), group.partition(), error);
@@ -82,7 +88,8 @@ class RewriteOperator extends AbstractStreamOperator<byte[]> implements OneInput
         emit(new Progress.Done(group.index(), before.value(), after));
     }
 
-    private void sorted(FileGroup group, RowDigest before, Consumer<RowData> rows) throws IOException {
+    private void sorted(FileGroup group, RowDigest before, Consumer<RowData> rows)
+            throws IOException {
         RowDataSerializer serializer = new RowDataSerializer(files.rowType());
         Environment environment = getContainingTask().getEnvironment();
         BinaryExternalSorter sorter =

@@ -1,9 +1,10 @@
 package lakehouse.rewrite;
 
-import java.util.ArrayList;
-import java.util.List;
 import org.apache.iceberg.DataFile;
 import org.apache.iceberg.actions.RewriteFileGroup;
+
+import java.util.ArrayList;
+import java.util.List;
 
 /** Counts of a rewrite, or of one that would be done. */
 public class RewriteResult {

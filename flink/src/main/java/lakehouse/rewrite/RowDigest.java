@@ -1,7 +1,5 @@
 package lakehouse.rewrite;
 
-import java.io.Serializable;
-import java.nio.ByteBuffer;
 import org.apache.flink.table.data.RowData;
 import org.apache.flink.table.data.binary.BinaryRowData;
 import org.apache.flink.table.runtime.typeutils.RowDataSerializer;
@@ -9,9 +7,15 @@ import org.apache.flink.table.types.logical.RowType;
 import org.apache.iceberg.relocated.com.google.common.hash.HashFunction;
 import org.apache.iceberg.relocated.com.google.common.hash.Hashing;
 
+import java.io.Serializable;
+import java.nio.ByteBuffer;
+
 /** How many rows, and a sum of their hashes: equal for the same rows in any order. */
 class RowDigest {
-    /** Rows and both halves of the sum. A sum, and not an exclusive or, so that a row that came twice counts twice. */
+    /**
+     * Rows and both halves of the sum. A sum, and not an exclusive or, so that a row that came
+     * twice counts twice.
+     */
     record Value(long rows, long high, long low) implements Serializable {}
 
     private static final HashFunction HASH = Hashing.murmur3_128();
@@ -29,7 +33,9 @@ class RowDigest {
         BinaryRowData binary = serializer.toBinaryRow(row);
         byte[] bytes = binary.getSegments()[0].getArray();
         ByteBuffer hash =
-                ByteBuffer.wrap(HASH.hashBytes(bytes, binary.getOffset(), binary.getSizeInBytes()).asBytes());
+                ByteBuffer.wrap(
+                        HASH.hashBytes(bytes, binary.getOffset(), binary.getSizeInBytes())
+                                .asBytes());
         rows++;
         high += hash.getLong();
         low += hash.getLong();

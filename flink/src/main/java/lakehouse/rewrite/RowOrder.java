@@ -1,7 +1,5 @@
 package lakehouse.rewrite;
 
-import java.util.Arrays;
-import java.util.List;
 import org.apache.flink.table.data.RowData;
 import org.apache.flink.table.runtime.generated.RecordComparator;
 import org.apache.flink.table.types.logical.LogicalType;
@@ -11,13 +9,25 @@ import org.apache.iceberg.Schema;
 import org.apache.iceberg.SortDirection;
 import org.apache.iceberg.SortOrder;
 
-/** Compares rows as a sort order of Iceberg says: strings and bytes by their bytes, NaN above all numbers. */
+import java.io.Serializable;
+import java.util.Arrays;
+import java.util.List;
+
+/**
+ * Compares rows as a sort order of Iceberg says: strings and bytes by their bytes, NaN above all
+ * numbers.
+ */
 class RowOrder implements RecordComparator {
     private static final long serialVersionUID = 1L;
 
     /** A column to compare by. */
-    record Column(int position, LogicalType type, boolean descending, boolean nullsFirst, RowData.FieldGetter getter)
-            implements java.io.Serializable {
+    record Column(
+            int position,
+            LogicalType type,
+            boolean descending,
+            boolean nullsFirst,
+            RowData.FieldGetter getter)
+            implements Serializable {
         int compare(RowData left, RowData right) {
             Object first = getter.getFieldOrNull(left);
             Object second = getter.getFieldOrNull(right);
@@ -43,7 +53,11 @@ class RowOrder implements RecordComparator {
                 order.fields().stream()
                         .map(
                                 field -> {
-                                    int position = type.getFieldNames().indexOf(schema.findColumnName(field.sourceId()));
+                                    int position =
+                                            type.getFieldNames()
+                                                    .indexOf(
+                                                            schema.findColumnName(
+                                                                    field.sourceId()));
                                     LogicalType column = type.getTypeAt(position);
                                     return new Column(
                                             position,

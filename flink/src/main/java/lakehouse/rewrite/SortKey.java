@@ -1,16 +1,17 @@
 package lakehouse.rewrite;
 
-import java.nio.ByteBuffer;
-import java.util.Arrays;
 import org.apache.flink.core.memory.MemorySegment;
 import org.apache.flink.table.data.RowData;
 import org.apache.flink.table.data.TimestampData;
 import org.apache.flink.table.runtime.generated.NormalizedKeyComputer;
 import org.apache.flink.table.types.logical.utils.LogicalTypeChecks;
 
+import java.nio.ByteBuffer;
+import java.util.Arrays;
+
 /**
- * The first bytes of what rows are sorted by, in an encoding whose bytes compare as the values do: most comparisons then
- * need no look at the rows. Where it leaves a tie, {@link RowOrder} decides.
+ * The first bytes of what rows are sorted by, in an encoding whose bytes compare as the values do:
+ * most comparisons then need no look at the rows. Where it leaves a tie, {@link RowOrder} decides.
  */
 class SortKey implements NormalizedKeyComputer {
     private static final int LENGTH = 24;
@@ -33,7 +34,8 @@ class SortKey implements NormalizedKeyComputer {
             }
             boolean isNull = row.isNullAt(column.position());
             key.put((byte) (!isNull ? 1 : column.nullsFirst() ? 0 : 2));
-            // Columns may follow only where all rows without a NULL here have the same number of bytes before them.
+            // Columns may follow only where all rows without a NULL here have the same number of
+            // bytes before them.
             if (!isNull) {
                 int start = key.position();
                 boolean whole = put(row, column, key);
@@ -71,8 +73,10 @@ class SortKey implements NormalizedKeyComputer {
                 return put(key, twice ^ (twice < 0 ? -1 : Long.MIN_VALUE), 8);
             case TIMESTAMP_WITHOUT_TIME_ZONE:
             case TIMESTAMP_WITH_LOCAL_TIME_ZONE:
-                TimestampData time = row.getTimestamp(position, LogicalTypeChecks.getPrecision(column.type()));
-                return put(key, time.getMillisecond() ^ Long.MIN_VALUE, 8) && put(key, time.getNanoOfMillisecond(), 4);
+                TimestampData time =
+                        row.getTimestamp(position, LogicalTypeChecks.getPrecision(column.type()));
+                return put(key, time.getMillisecond() ^ Long.MIN_VALUE, 8)
+                        && put(key, time.getNanoOfMillisecond(), 4);
             case CHAR:
             case VARCHAR:
                 byte[] text = row.getString(position).toBytes();
@@ -96,7 +100,8 @@ class SortKey implements NormalizedKeyComputer {
     }
 
     @Override
-    public int compareKey(MemorySegment left, int leftOffset, MemorySegment right, int rightOffset) {
+    public int compareKey(
+            MemorySegment left, int leftOffset, MemorySegment right, int rightOffset) {
         return left.compare(right, leftOffset, rightOffset, LENGTH);
     }
 

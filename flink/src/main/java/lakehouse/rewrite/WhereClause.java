@@ -1,13 +1,10 @@
 package lakehouse.rewrite;
 
-import java.util.ArrayList;
-import java.util.List;
-import java.util.Optional;
-import java.util.Set;
 import org.apache.flink.api.common.io.GenericInputFormat;
 import org.apache.flink.configuration.ConfigOption;
 import org.apache.flink.configuration.Configuration;
 import org.apache.flink.table.api.EnvironmentSettings;
+import org.apache.flink.table.api.Schema;
 import org.apache.flink.table.api.TableEnvironment;
 import org.apache.flink.table.api.ValidationException;
 import org.apache.flink.table.catalog.CatalogTable;
@@ -29,9 +26,14 @@ import org.apache.iceberg.expressions.Expressions;
 import org.apache.iceberg.flink.FlinkFilters;
 import org.apache.iceberg.flink.FlinkSchemaUtil;
 
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Optional;
+import java.util.Set;
+
 /**
- * Turns a condition in Flink SQL into Iceberg's expression, by asking Flink's own planner: it is given a table with the
- * same columns and says what it would push down into its source.
+ * Turns a condition in Flink SQL into Iceberg's expression, by asking Flink's own planner: it is
+ * given a table with the same columns and says what it would push down into its source.
  */
 final class WhereClause {
     private WhereClause() {}
@@ -40,29 +42,43 @@ final class WhereClause {
         Source source = new Source();
         String plan;
         try {
-            GenericInMemoryCatalog catalog = new GenericInMemoryCatalog("conditions") {
-                @Override
-                public Optional<Factory> getFactory() {
-                    return Optional.of(source);
-                }
-            };
+            GenericInMemoryCatalog catalog =
+                    new GenericInMemoryCatalog("conditions") {
+                        @Override
+                        public Optional<Factory> getFactory() {
+                            return Optional.of(source);
+                        }
+                    };
             TableEnvironment environment =
                     TableEnvironment.create(
-                            EnvironmentSettings.newInstance().inBatchMode().withConfiguration(session).build());
+                            EnvironmentSettings.newInstance()
+                                    .inBatchMode()
+                                    .withConfiguration(session)
+                                    .build());
             environment.registerCatalog("conditions", catalog);
             catalog.createTable(
                     new ObjectPath("default", "t"),
                     CatalogTable.newBuilder()
                             .schema(
-                                    org.apache.flink.table.api.Schema.newBuilder()
-                                            .fromResolvedSchema(FlinkSchemaUtil.toResolvedSchema(table.schema()))
+                                    Schema.newBuilder()
+                                            .fromResolvedSchema(
+                                                    FlinkSchemaUtil.toResolvedSchema(
+                                                            table.schema()))
                                             .build())
                             .build(),
                     false);
-            plan = environment.explainSql("SELECT * FROM conditions.`default`.t WHERE (" + where + "\n)");
+            plan =
+                    environment.explainSql(
+                            "SELECT * FROM conditions.`default`.t WHERE (" + where + "\n)");
         } catch (Exception error) {
             throw new ValidationException(
-                    "where => '" + where + "' is no condition on the columns of table " + table.name() + ": " + Errors.root(error), error);
+                    "where => '"
+                            + where
+                            + "' is no condition on the columns of table "
+                            + table.name()
+                            + ": "
+                            + Errors.root(error),
+                    error);
         }
         List<Expression> parts = new ArrayList<>();
         for (ResolvedExpression filter : source.filters) {
@@ -78,8 +94,12 @@ final class WhereClause {
 
     private static ValidationException unsupported(String where, String part) {
         return new ValidationException(
-                "where => '" + where + "': files cannot be chosen by " + part
-                        + "; compare columns with literals by =, <>, <, <=, >, >=, IN, BETWEEN, IS NULL or LIKE 'x%', with AND, OR and NOT");
+                "where => '"
+                        + where
+                        + "': files cannot be chosen by "
+                        + part
+                        + "; compare columns with literals by =, <>, <, <=, >, >=, IN, BETWEEN, IS"
+                        + " NULL or LIKE 'x%', with AND, OR and NOT");
     }
 
     /** No rows. */
@@ -98,7 +118,8 @@ final class WhereClause {
     }
 
     /** Notes down the filters that it is given, and is never read. */
-    private static class Source implements DynamicTableSourceFactory, ScanTableSource, SupportsFilterPushDown {
+    private static class Source
+            implements DynamicTableSourceFactory, ScanTableSource, SupportsFilterPushDown {
         private List<ResolvedExpression> filters = List.of();
 
         @Override

@@ -1,12 +1,5 @@
 package lakehouse.table;
 
-import java.io.IOException;
-import java.io.UncheckedIOException;
-import java.util.Comparator;
-import java.util.HashMap;
-import java.util.List;
-import java.util.Map;
-import java.util.function.Function;
 import org.apache.iceberg.DataFile;
 import org.apache.iceberg.FileScanTask;
 import org.apache.iceberg.ManifestFile;
@@ -19,7 +12,18 @@ import org.apache.iceberg.types.Comparators;
 import org.apache.iceberg.util.PropertyUtil;
 import org.apache.iceberg.util.StructLikeMap;
 
-/** Neighbouring partitions together, as many as fill a manifest: one of each partition would be many small manifests. */
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.util.Comparator;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.function.Function;
+
+/**
+ * Neighbouring partitions together, as many as fill a manifest: one of each partition would be many
+ * small manifests.
+ */
 public class ManifestClusters implements Function<DataFile, Object> {
     private final Map<Integer, StructLikeMap<Integer>> clusters = new HashMap<>();
 
@@ -29,24 +33,32 @@ public class ManifestClusters implements Function<DataFile, Object> {
         try (CloseableIterable<FileScanTask> tasks = table.newScan().planFiles()) {
             for (FileScanTask task : tasks) {
                 PartitionSpec spec = task.spec();
-                counts.computeIfAbsent(spec.specId(), id -> StructLikeMap.create(spec.partitionType()))
+                counts.computeIfAbsent(
+                                spec.specId(), id -> StructLikeMap.create(spec.partitionType()))
                         .merge(task.file().partition(), 1L, Long::sum);
                 files++;
             }
         } catch (IOException error) {
             throw new UncheckedIOException(error);
         }
-        long bytes = table.currentSnapshot().dataManifests(table.io()).stream().mapToLong(ManifestFile::length).sum();
+        long bytes =
+                table.currentSnapshot().dataManifests(table.io()).stream()
+                        .mapToLong(ManifestFile::length)
+                        .sum();
         long target =
                 PropertyUtil.propertyAsLong(
                         table.properties(),
                         TableProperties.MANIFEST_TARGET_SIZE_BYTES,
                         TableProperties.MANIFEST_TARGET_SIZE_BYTES_DEFAULT);
         double filesInOne = Math.max(1, files * (double) target / Math.max(1, bytes));
-        counts.forEach((spec, partitions) -> clusters.put(spec, cluster(table.specs().get(spec), partitions, filesInOne)));
+        counts.forEach(
+                (spec, partitions) ->
+                        clusters.put(
+                                spec, cluster(table.specs().get(spec), partitions, filesInOne)));
     }
 
-    private static StructLikeMap<Integer> cluster(PartitionSpec spec, StructLikeMap<Long> counts, double filesInOne) {
+    private static StructLikeMap<Integer> cluster(
+            PartitionSpec spec, StructLikeMap<Long> counts, double filesInOne) {
         Comparator<StructLike> order = Comparators.forType(spec.partitionType());
         List<StructLike> partitions = counts.keySet().stream().sorted(order).toList();
         StructLikeMap<Integer> clusters = StructLikeMap.create(spec.partitionType());

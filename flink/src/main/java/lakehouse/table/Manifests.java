@@ -1,12 +1,5 @@
 package lakehouse.table;
 
-import java.io.IOException;
-import java.io.UncheckedIOException;
-import java.util.Collection;
-import java.util.HashSet;
-import java.util.Set;
-import java.util.concurrent.ConcurrentHashMap;
-import java.util.function.Consumer;
 import org.apache.iceberg.FileFormat;
 import org.apache.iceberg.GenericManifestFile;
 import org.apache.iceberg.InternalData;
@@ -20,11 +13,22 @@ import org.apache.iceberg.types.TypeUtil;
 import org.apache.iceberg.util.Tasks;
 import org.apache.iceberg.util.ThreadPools;
 
-/** What snapshots hold, read side by side. A file that cannot be read is an error: what it names must not seem unused. */
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.util.Collection;
+import java.util.HashSet;
+import java.util.Set;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.function.Consumer;
+
+/**
+ * What snapshots hold, read side by side. A file that cannot be read is an error: what it names
+ * must not seem unused.
+ */
 public final class Manifests {
     /**
-     * No more than is needed to read the paths of a manifest's files: thousands of snapshots are asked. Without its kind, a
-     * manifest of delete files is read like one of data files.
+     * No more than is needed to read the paths of a manifest's files: thousands of snapshots are
+     * asked. Without its kind, a manifest of delete files is read like one of data files.
      */
     private static final Schema PROJECTION =
             TypeUtil.select(
@@ -63,7 +67,8 @@ public final class Manifests {
         if (snapshot.manifestListLocation() == null) {
             return CloseableIterable.withNoopClose(snapshot.allManifests(table.io()));
         }
-        return InternalData.read(FileFormat.AVRO, table.io().newInputFile(snapshot.manifestListLocation()))
+        return InternalData.read(
+                        FileFormat.AVRO, table.io().newInputFile(snapshot.manifestListLocation()))
                 .setRootType(GenericManifestFile.class)
                 .project(PROJECTION)
                 .reuseContainers()
@@ -71,7 +76,8 @@ public final class Manifests {
     }
 
     /** Hands the path of each live file on, from several threads. */
-    public static void livePaths(Table table, Collection<ManifestFile> manifests, Consumer<String> consumer) {
+    public static void livePaths(
+            Table table, Collection<ManifestFile> manifests, Consumer<String> consumer) {
         Tasks.foreach(manifests)
                 .stopOnFailure()
                 .throwFailureWhenFinished()

@@ -1,7 +1,8 @@
 package org.apache.iceberg.flink;
 
-import java.util.Map;
 import org.apache.hadoop.conf.Configuration;
+
+import java.util.Map;
 
 /** Iceberg's own reading of a catalog's options, which it keeps to its package. */
 public final class CatalogLoaders {
