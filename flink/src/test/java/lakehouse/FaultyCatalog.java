@@ -8,6 +8,9 @@ import org.apache.iceberg.io.FileIO;
 import org.apache.iceberg.io.LocationProvider;
 import org.apache.iceberg.jdbc.JdbcCatalog;
 
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.AtomicReference;
 
 /** A catalog in which something happens while a table is committed to. */
@@ -21,6 +24,9 @@ public class FaultyCatalog extends JdbcCatalog {
     /** Happens to the next commit, and to no other. */
     static final AtomicReference<Fault> NEXT = new AtomicReference<>();
 
+    /** How many times the table cannot be looked at. */
+    static final AtomicInteger BLIND = new AtomicInteger();
+
     @Override
     protected TableOperations newTableOps(TableIdentifier identifier) {
         TableOperations table = super.newTableOps(identifier);
@@ -32,6 +38,9 @@ public class FaultyCatalog extends JdbcCatalog {
 
             @Override
             public TableMetadata refresh() {
+                if (BLIND.getAndUpdate(left -> Math.max(0, left - 1)) > 0) {
+                    throw new UncheckedIOException(new IOException("no connection"));
+                }
                 return table.refresh();
             }
 

@@ -49,7 +49,9 @@ class RewriteDataFilesTest {
     @BeforeEach
     void open() throws Exception {
         FaultyCatalog.NEXT.set(null);
+        FaultyCatalog.BLIND.set(0);
         SwappingFileIO.other = null;
+        SwappingFileIO.dies = false;
         lake = new Lakehouse(folder, FaultyCatalog.class.getName());
         lake.options.put("io-impl", SwappingFileIO.class.getName());
         trips = lake.trips();
@@ -73,7 +75,7 @@ class RewriteDataFilesTest {
         return rows(trips);
     }
 
-    private static void assertOnly(Table table, List<DataFile> live) throws Exception {
+    private static void assertAllThere(Table table, List<DataFile> live) throws Exception {
         List<String> names =
                 live.stream()
                         .map(file -> file.location().replaceFirst("^file:/*", "/"))
@@ -244,7 +246,7 @@ class RewriteDataFilesTest {
                 });
         assertThat(rewrite("")).containsEntry("groups", 2).containsEntry("failed_groups", 0);
         assertThat(rows(trips)).isEqualTo(before);
-        assertOnly(trips, files(trips));
+        assertAllThere(trips, files(trips));
     }
 
     @Test
@@ -267,6 +269,33 @@ class RewriteDataFilesTest {
         assertThat(onDisk(trips.location() + "/data"))
                 .as("12 old, 2 new, of which the table holds one")
                 .hasSize(14);
+    }
+
+    /** The connection breaks, the commit landed, and nobody can be asked at once. */
+    @Test
+    void aCommitOfUnknownOutcomeThatCannotBeLookedUpLeavesItsFiles() throws Exception {
+        List<String> before = twelveFiles();
+        FaultyCatalog.NEXT.set(
+                (table, base, metadata) -> {
+                    table.commit(base, metadata);
+                    FaultyCatalog.BLIND.set(1);
+                    throw new CommitStateUnknownException(new RuntimeException("timeout"));
+                });
+        assertThat(rewrite("")).containsEntry("failed_groups", 1).containsEntry("conflicts", 0);
+        assertThat(rows(trips)).isEqualTo(before);
+        assertAllThere(trips, files(trips));
+    }
+
+    /** A task that dies tells nobody of its files. */
+    @Test
+    void aJobThatFailsLeavesNoFiles() throws Exception {
+        List<String> before = twelveFiles();
+        SwappingFileIO.dies = true;
+        assertThatThrownBy(() -> rewrite("")).hasMessageContaining("could be rewritten");
+        assertThat(rows(trips)).isEqualTo(before);
+        assertThat(onDisk(trips.location() + "/data")).hasSize(12);
+        SwappingFileIO.dies = false;
+        assertThat(rewrite("")).containsEntry("groups", 2);
     }
 
     @Test

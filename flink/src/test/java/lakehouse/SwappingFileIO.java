@@ -15,8 +15,14 @@ public class SwappingFileIO extends HadoopFileIO {
     /** What is read instead of each data file written from now on; null ends it. */
     static volatile String other;
 
+    /** Reading a data file back ends the task with an error that nobody catches. */
+    static volatile boolean dies;
+
     @Override
     public OutputFile newOutputFile(String path) {
+        if (dies && path.endsWith(".parquet")) {
+            WRITTEN.add(name(path));
+        }
         if (other != null && path.endsWith(".parquet")) {
             WRITTEN.add(name(path));
         }
@@ -25,15 +31,18 @@ public class SwappingFileIO extends HadoopFileIO {
 
     @Override
     public InputFile newInputFile(String path) {
-        return WRITTEN.contains(name(path)) ? swapped(path) : super.newInputFile(path);
+        return isSwapped(path) ? swapped(path) : super.newInputFile(path);
     }
 
     @Override
     public InputFile newInputFile(String path, long length) {
-        return WRITTEN.contains(name(path)) ? swapped(path) : super.newInputFile(path, length);
+        return isSwapped(path) ? swapped(path) : super.newInputFile(path, length);
     }
 
     private InputFile swapped(String path) {
+        if (dies) {
+            throw new NoClassDefFoundError("gone");
+        }
         InputFile file = super.newInputFile(other);
         return new InputFile() {
             @Override
@@ -56,6 +65,10 @@ public class SwappingFileIO extends HadoopFileIO {
                 return true;
             }
         };
+    }
+
+    private static boolean isSwapped(String path) {
+        return (dies || other != null) && WRITTEN.contains(name(path));
     }
 
     /** The rest of a path is spelled in several ways. */

@@ -167,17 +167,17 @@ public class Rewrite {
     /** One Flink job over some of the groups, and their commits. */
     private class Job {
         private final Snapshot start;
-        private final int first;
         private final Map<Integer, RewriteFileGroup> open = new HashMap<>();
         private final Map<Integer, Set<DataFile>> written = new HashMap<>();
         private final List<FileGroup> tasks = new ArrayList<>();
 
-        /** Groups whose files must stay, because a commit that nobody knows of may have landed. */
-        private final Set<Integer> unknown = new HashSet<>();
+        /**
+         * Groups whose files must stay: those committed, and those whose commit may have landed.
+         */
+        private final Set<Integer> kept = new HashSet<>();
 
         Job(Snapshot start, List<RewriteFileGroup> groups, int first) {
             this.start = start;
-            this.first = first;
             for (RewriteFileGroup group : groups) {
                 int index = first + tasks.size();
                 open.put(index, group);
@@ -196,7 +196,7 @@ public class Rewrite {
                 cleanUp();
                 throw error;
             } catch (Exception error) {
-                LOG.error("The job that rewrites {} failed", table.name(), error);
+                LOG.warn("The job that rewrites {} failed", table.name(), error);
                 String reason = Errors.root(error);
                 open.values().forEach(group -> result.failed(reason));
             }
@@ -261,6 +261,7 @@ public class Rewrite {
             RewriteFileGroup group = open.remove(index);
             group.setOutputFiles(written.get(index));
             Map<String, String> summary = Map.of(RUN, runId, GROUP, String.valueOf(index));
+            kept.add(index);
             try {
                 new RewriteDataFilesCommitManager(table, start.snapshotId(), true, summary)
                         .commitFileGroups(Set.of(group));
@@ -268,6 +269,7 @@ public class Rewrite {
             } catch (RuntimeException error) {
                 LOG.warn("Group {} of table {} could not be committed", index, table.name(), error);
                 if (error instanceof CleanableFailure) {
+                    kept.remove(index);
                     if (error instanceof org.apache.iceberg.exceptions.ValidationException) {
                         result.conflicts++;
                     }
@@ -275,7 +277,6 @@ public class Rewrite {
                 } else if (landed(index)) {
                     result.replaced(group, rows);
                 } else {
-                    unknown.add(index);
                     result.failed(
                             "the outcome of a commit is unknown ("
                                     + error.getMessage()
@@ -287,7 +288,12 @@ public class Rewrite {
 
         /** Whether the commit of a group is in the table, whatever its caller was told. */
         private boolean landed(int index) {
-            table.refresh();
+            try {
+                table.refresh();
+            } catch (RuntimeException error) {
+                LOG.warn("Table {} cannot be looked at after a commit", table.name(), error);
+                return false;
+            }
             for (Snapshot snapshot : table.snapshots()) {
                 Map<String, String> summary = snapshot.summary();
                 if (runId.equals(summary.get(RUN))
@@ -299,13 +305,9 @@ public class Rewrite {
         }
 
         private void cleanUp() {
-            Leftovers.delete(
-                    table,
-                    runId,
-                    index ->
-                            index >= first
-                                    && index < first + tasks.size()
-                                    && !unknown.contains(index));
+            Set<Integer> indexes = new HashSet<>(written.keySet());
+            indexes.removeAll(kept);
+            Leftovers.delete(table, runId, indexes);
         }
     }
 
