@@ -1,14 +1,12 @@
 package lakehouse.rewrite;
 
+import org.apache.flink.core.memory.MemorySegment;
 import org.apache.flink.table.data.RowData;
 import org.apache.flink.table.data.binary.BinaryRowData;
 import org.apache.flink.table.runtime.typeutils.RowDataSerializer;
 import org.apache.flink.table.types.logical.RowType;
-import org.apache.iceberg.relocated.com.google.common.hash.HashFunction;
-import org.apache.iceberg.relocated.com.google.common.hash.Hashing;
 
 import java.io.Serializable;
-import java.nio.ByteBuffer;
 
 /** How many rows, and a sum of their hashes: equal for the same rows in any order. */
 class RowDigest {
@@ -17,8 +15,6 @@ class RowDigest {
      * twice counts twice.
      */
     record Value(long rows, long high, long low) implements Serializable {}
-
-    private static final HashFunction HASH = Hashing.murmur3_128();
 
     private final RowDataSerializer serializer;
     private long rows;
@@ -29,16 +25,29 @@ class RowDigest {
         serializer = new RowDataSerializer(type);
     }
 
+    /** Equal rows have equal bytes in this form, which is made of whole words. */
     void add(RowData row) {
         BinaryRowData binary = serializer.toBinaryRow(row);
-        byte[] bytes = binary.getSegments()[0].getArray();
-        ByteBuffer hash =
-                ByteBuffer.wrap(
-                        HASH.hashBytes(bytes, binary.getOffset(), binary.getSizeInBytes())
-                                .asBytes());
+        MemorySegment bytes = binary.getSegments()[0];
+        int end = binary.getOffset() + binary.getSizeInBytes();
+        long first = binary.getSizeInBytes();
+        long second = ~first;
+        for (int offset = binary.getOffset(); offset < end; offset += Long.BYTES) {
+            long word = bytes.getLong(offset);
+            first = Long.rotateLeft((first ^ word) * 0x9E3779B97F4A7C15L, 29);
+            second = (second + Long.rotateLeft(word, 32)) * 0xD6E8FEB86659FD93L;
+            second ^= second >>> 32;
+        }
         rows++;
-        high += hash.getLong();
-        low += hash.getLong();
+        high += mixed(first);
+        low += mixed(second);
+    }
+
+    /** Each bit of the result depends on all bits, as MurmurHash3 ends. */
+    private static long mixed(long hash) {
+        long mixed = (hash ^ (hash >>> 33)) * 0xFF51AFD7ED558CCDL;
+        mixed = (mixed ^ (mixed >>> 33)) * 0xC4CEB9FE1A85EC53L;
+        return mixed ^ (mixed >>> 33);
     }
 
     Value value() {
