@@ -46,11 +46,11 @@ $(ENVIRONMENT): requirements.lock
 	@$(VENV)/uv pip sync --python $(VENV)/python --require-hashes requirements.lock
 	@touch $@
 
-$(JARS): flink/pom.xml $(wildcard flink/src/main/java/*/*.java) | $(ENVIRONMENT)
+$(JARS): flink/pom.xml $(shell find flink/src/main -type f) | $(ENVIRONMENT)
 	@$(PYTHON) local/preflight.py
 	@echo "Jars: Flink's, Kafka's and the registry's by Maven (a minute or two)"
 	@rm -rf flink/target
-	@mvn --batch-mode --quiet --file flink/pom.xml package
+	@mvn --batch-mode --quiet --file flink/pom.xml package -DskipTests
 	@touch $@
 
 ##@ The platform

@@ -1,0 +1,241 @@
+package lakehouse.catalog;
+
+import lakehouse.procedure.ExpireSnapshots;
+import lakehouse.procedure.ProtectedSnapshots;
+import lakehouse.procedure.RemoveOrphanFiles;
+import lakehouse.procedure.RewriteDataFiles;
+import lakehouse.procedure.RewriteManifests;
+import lakehouse.protection.Protection;
+
+import org.apache.flink.configuration.Configuration;
+import org.apache.flink.table.api.Schema;
+import org.apache.flink.table.api.ValidationException;
+import org.apache.flink.table.catalog.CatalogTable;
+import org.apache.flink.table.catalog.ObjectPath;
+import org.apache.flink.table.catalog.exceptions.CatalogException;
+import org.apache.flink.table.catalog.exceptions.DatabaseNotExistException;
+import org.apache.flink.table.catalog.exceptions.ProcedureNotExistException;
+import org.apache.flink.table.catalog.exceptions.TableNotExistException;
+import org.apache.flink.table.procedures.Procedure;
+import org.apache.iceberg.CatalogProperties;
+import org.apache.iceberg.Table;
+import org.apache.iceberg.catalog.Namespace;
+import org.apache.iceberg.catalog.TableIdentifier;
+import org.apache.iceberg.exceptions.NoSuchNamespaceException;
+import org.apache.iceberg.exceptions.NoSuchTableException;
+import org.apache.iceberg.flink.CatalogLoader;
+import org.apache.iceberg.flink.FlinkCatalog;
+import org.apache.iceberg.flink.FlinkReadOptions;
+import org.apache.iceberg.flink.FlinkSchemaUtil;
+import org.apache.iceberg.util.SnapshotUtil;
+
+import java.time.Instant;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.Set;
+import java.util.TreeMap;
+import java.util.function.Function;
+import java.util.stream.Stream;
+
+/**
+ * Iceberg's catalog for Flink SQL, with maintenance as procedures in the database {@code system},
+ * and time travel.
+ */
+public class LakehouseCatalog extends FlinkCatalog {
+    /** Where the checkpoints and savepoints of all jobs lie. */
+    public static final String STATE_DIR = "maintenance.state-dir";
+
+    /**
+     * The name that Spark's users know must be quoted in Flink SQL, where SYSTEM is a reserved
+     * word; the other need not.
+     */
+    private static final Set<String> SYSTEM = Set.of("system", "sys");
+
+    private static final Map<String, Function<LakehouseCatalog, Procedure>> PROCEDURES =
+            new TreeMap<>(
+                    Map.of(
+                            "rewrite_data_files", RewriteDataFiles::new,
+                            "rewrite_manifests", RewriteManifests::new,
+                            "expire_snapshots", ExpireSnapshots::new,
+                            "protected_snapshots", ProtectedSnapshots::new,
+                            "remove_orphan_files", RemoveOrphanFiles::new));
+
+    private final Namespace baseNamespace;
+    private final Map<String, String> options;
+
+    LakehouseCatalog(
+            String name,
+            String defaultDatabase,
+            Namespace baseNamespace,
+            CatalogLoader loader,
+            Map<String, String> options,
+            boolean cacheEnabled,
+            long cacheExpiresMs) {
+        super(name, defaultDatabase, baseNamespace, loader, options, cacheEnabled, cacheExpiresMs);
+        this.baseNamespace = baseNamespace;
+        this.options = options;
+    }
+
+    @Override
+    public List<String> listProcedures(String database) throws DatabaseNotExistException {
+        if (!SYSTEM.contains(database)) {
+            throw new DatabaseNotExistException(getName(), database);
+        }
+        return new ArrayList<>(PROCEDURES.keySet());
+    }
+
+    @Override
+    public Procedure getProcedure(ObjectPath path) throws ProcedureNotExistException {
+        Function<LakehouseCatalog, Procedure> procedure =
+                SYSTEM.contains(path.getDatabaseName())
+                        ? PROCEDURES.get(path.getObjectName())
+                        : null;
+        if (procedure == null) {
+            throw new ProcedureNotExistException(getName(), path);
+        }
+        return procedure.apply(this);
+    }
+
+    /** The identifier of {@code database.table}, which may have this catalog's name before it. */
+    public TableIdentifier identifier(String table) {
+        List<String> parts = new ArrayList<>(Arrays.asList(table.replace("`", "").split("\\.")));
+        if (parts.size() == 3 && parts.get(0).equals(getName())) {
+            parts.remove(0);
+        }
+        if (parts.size() != 2) {
+            throw new ValidationException(
+                    "table => '" + table + "' is not of the form database.table");
+        }
+        return identifier(new ObjectPath(parts.get(0), parts.get(1)));
+    }
+
+    private TableIdentifier identifier(ObjectPath path) {
+        List<String> levels = new ArrayList<>(Arrays.asList(baseNamespace.levels()));
+        levels.add(path.getDatabaseName());
+        return TableIdentifier.of(
+                Namespace.of(levels.toArray(String[]::new)), path.getObjectName());
+    }
+
+    /**
+     * The table as it is now; a line that names the tables there are when there is none of this
+     * name.
+     */
+    public Table load(String name) {
+        TableIdentifier identifier = identifier(name);
+        try {
+            Table table = catalog().loadTable(identifier);
+            table.refresh();
+            return table;
+        } catch (NoSuchTableException error) {
+            throw new ValidationException(
+                    "There is no table "
+                            + name
+                            + " in catalog "
+                            + getName()
+                            + "; "
+                            + choices(identifier.namespace()),
+                    error);
+        }
+    }
+
+    /** The table's rows as they were, in the columns of then that are there today. */
+    @Override
+    public CatalogTable getTable(ObjectPath path, long timestamp) throws TableNotExistException {
+        CatalogTable today = getTable(path);
+        if (path.getObjectName().contains("$")) {
+            throw new CatalogException(
+                    "FOR SYSTEM_TIME AS OF is for tables; " + path + " is metadata");
+        }
+        Table table = load(path.getFullName());
+        Instant time = Instant.ofEpochMilli(timestamp);
+        Long snapshot = SnapshotUtil.nullableSnapshotIdAsOfTime(table, timestamp);
+        if (snapshot == null) {
+            String first =
+                    table.history().isEmpty()
+                            ? "it has none at all"
+                            : "its first one is from "
+                                    + Instant.ofEpochMilli(
+                                            table.history().get(0).timestampMillis());
+            throw new CatalogException(
+                    "Table " + path + " has no snapshot of " + time + " or before; " + first);
+        }
+        org.apache.iceberg.Schema then = SnapshotUtil.schemaFor(table, snapshot);
+        org.apache.iceberg.Schema columns =
+                new org.apache.iceberg.Schema(
+                        table.schema().columns().stream()
+                                .filter(column -> then.findField(column.fieldId()) != null)
+                                .toList());
+        Map<String, String> with = new HashMap<>(today.getOptions());
+        with.put(FlinkReadOptions.SNAPSHOT_ID.key(), String.valueOf(snapshot));
+        return CatalogTable.newBuilder()
+                .schema(
+                        Schema.newBuilder()
+                                .fromResolvedSchema(FlinkSchemaUtil.toResolvedSchema(columns))
+                                .build())
+                .options(with)
+                .snapshot(timestamp)
+                .build();
+    }
+
+    /** The folder of all tables. */
+    public String warehouse() {
+        String warehouse = options.get(CatalogProperties.WAREHOUSE_LOCATION);
+        if (warehouse == null) {
+            throw new ValidationException(
+                    "Catalog "
+                            + getName()
+                            + " has no option 'warehouse', where the quarantine of orphan files"
+                            + " lies; add it");
+        }
+        return warehouse;
+    }
+
+    /** All tables but this one. */
+    public List<Table> others(String table) {
+        TableIdentifier identifier = identifier(table);
+        return listDatabases().stream()
+                .map(
+                        database ->
+                                identifier(new ObjectPath(database, identifier.name())).namespace())
+                .flatMap(namespace -> catalog().listTables(namespace).stream())
+                .filter(other -> !other.equals(identifier))
+                .map(catalog()::loadTable)
+                .toList();
+    }
+
+    /** What of the table must be kept, and for whom. */
+    public Protection protection(String table, Configuration session) {
+        TableIdentifier identifier = identifier(table);
+        return Protection.of(
+                load(table),
+                identifier,
+                Optional.ofNullable(options.get(STATE_DIR)),
+                session,
+                snapshot ->
+                        namesakes(identifier)
+                                .anyMatch(namesake -> namesake.snapshot(snapshot) != null));
+    }
+
+    /** The tables of the same name in other databases. */
+    private Stream<Table> namesakes(TableIdentifier identifier) {
+        return listDatabases().stream()
+                .map(database -> identifier(new ObjectPath(database, identifier.name())))
+                .filter(other -> !other.equals(identifier) && catalog().tableExists(other))
+                .map(catalog()::loadTable);
+    }
+
+    private String choices(Namespace namespace) {
+        try {
+            return "database "
+                    + namespace
+                    + " holds "
+                    + catalog().listTables(namespace).stream().map(TableIdentifier::name).toList();
+        } catch (NoSuchNamespaceException error) {
+            return "the databases are " + listDatabases();
+        }
+    }
+}

@@ -1,0 +1,48 @@
+package lakehouse.orphan;
+
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+
+/**
+ * A path, however it was spelled: one table holds {@code file:/x} and {@code file:///x}, written by
+ * Java and by Python, and {@code s3a} beside {@code s3}. Escapes are left alone, because both sides
+ * have them as they are in the store.
+ *
+ * @param authority the bucket or host; empty for local files
+ * @param path begins with a slash
+ */
+record FilePath(String scheme, String authority, String path) {
+    private static final Pattern URI =
+            Pattern.compile("([A-Za-z][A-Za-z0-9+.-]*):(//([^/]*))?(.*)", Pattern.DOTALL);
+
+    static FilePath of(String location) {
+        Matcher uri = URI.matcher(location);
+        if (!uri.matches() || uri.group(1).equals("file")) {
+            String path = uri.matches() ? uri.group(4) : location;
+            return new FilePath(
+                    "file", "", "/" + path.replaceAll("/+", "/").replaceFirst("^/", ""));
+        }
+        String scheme = uri.group(1).matches("s3[an]") ? "s3" : uri.group(1);
+        String authority = uri.group(3) == null ? "" : uri.group(3);
+        return new FilePath(scheme, authority, "/" + uri.group(4).replaceFirst("^/", ""));
+    }
+
+    boolean sameStore(FilePath other) {
+        return scheme.equals(other.scheme) && authority.equals(other.authority);
+    }
+
+    /** Whether this is the folder or lies in it. */
+    boolean isIn(FilePath folder) {
+        return sameStore(folder)
+                && (path + "/").startsWith(folder.path.replaceFirst("/+$", "") + "/");
+    }
+
+    String name() {
+        return path.substring(path.lastIndexOf('/') + 1);
+    }
+
+    /** Where a file that is taken away keeps its path. */
+    String below(String folder) {
+        return folder + "/" + scheme + "/" + (authority.isEmpty() ? "-" : authority) + path;
+    }
+}

@@ -1,0 +1,13 @@
+package lakehouse.orphan;
+
+import java.time.Instant;
+
+/**
+ * What is asked for.
+ *
+ * @param location null for the table's own
+ * @param warehouse where the quarantine lies
+ * @param maxShare how big a part of all files may go
+ */
+public record OrphanRequest(
+        Instant olderThan, String location, String warehouse, double maxShare, boolean dryRun) {}

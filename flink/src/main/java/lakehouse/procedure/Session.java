@@ -1,0 +1,68 @@
+package lakehouse.procedure;
+
+import org.apache.flink.api.common.RuntimeExecutionMode;
+import org.apache.flink.configuration.CheckpointingOptions;
+import org.apache.flink.configuration.Configuration;
+import org.apache.flink.configuration.DeploymentOptions;
+import org.apache.flink.configuration.ExecutionOptions;
+import org.apache.flink.configuration.PipelineOptions;
+import org.apache.flink.configuration.PipelineOptionsInternal;
+import org.apache.flink.configuration.RestOptions;
+import org.apache.flink.configuration.RestartStrategyOptions;
+import org.apache.flink.configuration.StateRecoveryOptions;
+import org.apache.flink.streaming.api.environment.LocalStreamEnvironment;
+import org.apache.flink.streaming.api.environment.StreamExecutionEnvironment;
+import org.apache.flink.table.api.config.TableConfigOptions;
+import org.apache.flink.table.procedure.ProcedureContext;
+
+import java.time.Instant;
+import java.time.LocalDateTime;
+import java.time.ZoneId;
+
+/** The session that calls a procedure: its configuration, and its cluster. */
+public final class Session {
+    private Session() {}
+
+    public static Configuration configuration(ProcedureContext context) {
+        StreamExecutionEnvironment environment = context.getExecutionEnvironment();
+        Configuration configuration = Configuration.fromMap(environment.getConfiguration().toMap());
+        // Flink gives a procedure an environment that runs jobs in the caller's own process, even
+        // where the session has a
+        // cluster: the SQL Gateway would do all the work itself.
+        if (environment instanceof LocalStreamEnvironment
+                && configuration.contains(RestOptions.ADDRESS)) {
+            configuration.set(DeploymentOptions.TARGET, "remote");
+        }
+        return configuration;
+    }
+
+    /**
+     * A time that was written without a zone: Flink hands over no zone with an argument, so that
+     * the session's holds.
+     */
+    public static Instant instant(ProcedureContext context, LocalDateTime time) {
+        String zone = configuration(context).get(TableConfigOptions.LOCAL_TIME_ZONE);
+        boolean unset = zone.equals(TableConfigOptions.LOCAL_TIME_ZONE.defaultValue());
+        return time == null
+                ? null
+                : time.atZone(unset ? ZoneId.systemDefault() : ZoneId.of(zone)).toInstant();
+    }
+
+    /**
+     * Where bounded jobs run: on the session's cluster, without what is meant for its streaming
+     * jobs.
+     */
+    public static StreamExecutionEnvironment batch(ProcedureContext context) {
+        Configuration configuration = configuration(context);
+        configuration.set(ExecutionOptions.RUNTIME_MODE, RuntimeExecutionMode.BATCH);
+        configuration.set(RestartStrategyOptions.RESTART_STRATEGY, "disable");
+        configuration.removeConfig(CheckpointingOptions.CHECKPOINTING_INTERVAL);
+        configuration.removeConfig(StateRecoveryOptions.SAVEPOINT_PATH);
+        configuration.removeConfig(PipelineOptions.NAME);
+        configuration.removeConfig(PipelineOptionsInternal.PIPELINE_FIXED_JOB_ID);
+        if ("remote".equals(configuration.get(DeploymentOptions.TARGET))) {
+            return new StreamExecutionEnvironment(configuration);
+        }
+        return StreamExecutionEnvironment.getExecutionEnvironment(configuration);
+    }
+}

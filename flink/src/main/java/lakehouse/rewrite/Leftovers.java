@@ -1,0 +1,46 @@
+package lakehouse.rewrite;
+
+import org.apache.iceberg.Table;
+import org.apache.iceberg.TableProperties;
+import org.apache.iceberg.io.FileInfo;
+import org.apache.iceberg.io.SupportsPrefixOperations;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+import java.util.Set;
+
+/**
+ * Files of groups that were never committed. They are looked for by name: a task that was killed
+ * told nobody of its files.
+ */
+final class Leftovers {
+    private static final Logger LOG = LoggerFactory.getLogger(Leftovers.class);
+
+    private Leftovers() {}
+
+    /** What cannot be deleted is left to remove_orphan_files. */
+    static void delete(Table table, String runId, Set<Integer> groups) {
+        try {
+            if (table.io() instanceof SupportsPrefixOperations io) {
+                for (FileInfo file : io.listPrefix(dataLocation(table))) {
+                    String name = file.location().substring(file.location().lastIndexOf('/') + 1);
+                    if (name.contains("-" + runId + "-") && groups.contains(group(name))) {
+                        table.io().deleteFile(file.location());
+                    }
+                }
+            }
+        } catch (Exception error) {
+            LOG.warn("Files of run {} in table {} were not deleted", runId, table.name(), error);
+        }
+    }
+
+    /** The number of the group, which begins the name of each of its files. */
+    private static int group(String name) {
+        return Integer.parseInt(name.substring(0, name.indexOf('-')));
+    }
+
+    private static String dataLocation(Table table) {
+        String configured = table.properties().get(TableProperties.WRITE_DATA_LOCATION);
+        return (configured != null ? configured : table.location() + "/data") + "/";
+    }
+}

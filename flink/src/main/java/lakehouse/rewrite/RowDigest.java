@@ -1,0 +1,56 @@
+package lakehouse.rewrite;
+
+import org.apache.flink.core.memory.MemorySegment;
+import org.apache.flink.table.data.RowData;
+import org.apache.flink.table.data.binary.BinaryRowData;
+import org.apache.flink.table.runtime.typeutils.RowDataSerializer;
+import org.apache.flink.table.types.logical.RowType;
+
+import java.io.Serializable;
+
+/** How many rows, and a sum of their hashes: equal for the same rows in any order. */
+class RowDigest {
+    /**
+     * Rows and both halves of the sum. A sum, and not an exclusive or, so that a row that came
+     * twice counts twice.
+     */
+    record Value(long rows, long high, long low) implements Serializable {}
+
+    private final RowDataSerializer serializer;
+    private long rows;
+    private long high;
+    private long low;
+
+    RowDigest(RowType type) {
+        serializer = new RowDataSerializer(type);
+    }
+
+    /** Equal rows have equal bytes in this form, which is made of whole words. */
+    void add(RowData row) {
+        BinaryRowData binary = serializer.toBinaryRow(row);
+        MemorySegment bytes = binary.getSegments()[0];
+        int end = binary.getOffset() + binary.getSizeInBytes();
+        long first = binary.getSizeInBytes();
+        long second = ~first;
+        for (int offset = binary.getOffset(); offset < end; offset += Long.BYTES) {
+            long word = bytes.getLong(offset);
+            first = Long.rotateLeft((first ^ word) * 0x9E3779B97F4A7C15L, 29);
+            second = (second + Long.rotateLeft(word, 32)) * 0xD6E8FEB86659FD93L;
+            second ^= second >>> 32;
+        }
+        rows++;
+        high += mixed(first);
+        low += mixed(second);
+    }
+
+    /** Each bit of the result depends on all bits, as MurmurHash3 ends. */
+    private static long mixed(long hash) {
+        long mixed = (hash ^ (hash >>> 33)) * 0xFF51AFD7ED558CCDL;
+        mixed = (mixed ^ (mixed >>> 33)) * 0xC4CEB9FE1A85EC53L;
+        return mixed ^ (mixed >>> 33);
+    }
+
+    Value value() {
+        return new Value(rows, high, low);
+    }
+}

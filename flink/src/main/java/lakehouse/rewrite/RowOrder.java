@@ -1,0 +1,86 @@
+package lakehouse.rewrite;
+
+import org.apache.flink.table.data.RowData;
+import org.apache.flink.table.runtime.generated.RecordComparator;
+import org.apache.flink.table.types.logical.LogicalType;
+import org.apache.flink.table.types.logical.RowType;
+import org.apache.iceberg.NullOrder;
+import org.apache.iceberg.Schema;
+import org.apache.iceberg.SortDirection;
+import org.apache.iceberg.SortOrder;
+
+import java.io.Serializable;
+import java.util.Arrays;
+import java.util.List;
+
+/**
+ * Compares rows as a sort order of Iceberg says: strings and bytes by their bytes, NaN above all
+ * numbers.
+ */
+class RowOrder implements RecordComparator {
+    private static final long serialVersionUID = 1L;
+
+    /** A column to compare by. */
+    record Column(
+            int position,
+            LogicalType type,
+            boolean descending,
+            boolean nullsFirst,
+            RowData.FieldGetter getter)
+            implements Serializable {
+        int compare(RowData left, RowData right) {
+            Object first = getter.getFieldOrNull(left);
+            Object second = getter.getFieldOrNull(right);
+            if (first == null || second == null) {
+                int order = Boolean.compare(second == null, first == null);
+                return nullsFirst ? order : -order;
+            }
+            return descending ? compareValues(second, first) : compareValues(first, second);
+        }
+
+        @SuppressWarnings("unchecked")
+        private static int compareValues(Object first, Object second) {
+            return first instanceof byte[] bytes
+                    ? Arrays.compareUnsigned(bytes, (byte[]) second)
+                    : ((Comparable<Object>) first).compareTo(second);
+        }
+    }
+
+    private final List<Column> columns;
+
+    RowOrder(SortOrder order, Schema schema, RowType type) {
+        columns =
+                order.fields().stream()
+                        .map(
+                                field -> {
+                                    int position =
+                                            type.getFieldNames()
+                                                    .indexOf(
+                                                            schema.findColumnName(
+                                                                    field.sourceId()));
+                                    LogicalType column = type.getTypeAt(position);
+                                    return new Column(
+                                            position,
+                                            column,
+                                            field.direction() == SortDirection.DESC,
+                                            field.nullOrder() == NullOrder.NULLS_FIRST,
+                                            RowData.createFieldGetter(column.copy(true), position));
+                                })
+                        .toList();
+    }
+
+    List<Column> columns() {
+        return columns;
+    }
+
+    @Override
+    public int compare(RowData left, RowData right) {
+        for (Column column : columns) {
+            int order = column.compare(left, right);
+            if (order != 0) {
+                return order;
+            }
+        }
+        return 0;
+    }
+}

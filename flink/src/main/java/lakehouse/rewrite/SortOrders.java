@@ -1,0 +1,117 @@
+package lakehouse.rewrite;
+
+import org.apache.flink.table.api.ValidationException;
+import org.apache.iceberg.NullOrder;
+import org.apache.iceberg.Schema;
+import org.apache.iceberg.SortOrder;
+import org.apache.iceberg.Table;
+import org.apache.iceberg.types.Types;
+
+import java.util.List;
+import java.util.Locale;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+
+/** Reads {@code sort_order => 'a, b DESC NULLS LAST'}. */
+final class SortOrders {
+    private static final Pattern COLUMN =
+            Pattern.compile(
+                    "`?(\\w+)`?(?:\\s+(ASC|DESC))?(?:\\s+NULLS\\s+(FIRST|LAST))?",
+                    Pattern.CASE_INSENSITIVE);
+
+    private SortOrders() {}
+
+    /** The order that the text names, or else the table's own. */
+    static SortOrder of(Table table, String text) {
+        if (text != null) {
+            return parse(table.schema(), text);
+        }
+        SortOrder order = table.sortOrder();
+        if (order.isUnsorted()) {
+            throw new ValidationException(
+                    "strategy => 'sort' needs sort_order => 'column, ...', because table "
+                            + table.name()
+                            + " has no order of its own");
+        }
+        order.fields().stream()
+                .filter(field -> !field.transform().isIdentity())
+                .findFirst()
+                .ifPresent(
+                        field -> {
+                            throw new ValidationException(
+                                    "The order of table "
+                                            + table.name()
+                                            + " has the transform "
+                                            + field.transform()
+                                            + ", which cannot be sorted by; name columns with"
+                                            + " sort_order");
+                        });
+        order.fields()
+                .forEach(
+                        field ->
+                                sortable(
+                                        table.schema(),
+                                        table.schema().findColumnName(field.sourceId())));
+        return order;
+    }
+
+    private static SortOrder parse(Schema schema, String text) {
+        SortOrder.Builder builder = SortOrder.builderFor(schema);
+        for (String part : text.split(",", -1)) {
+            Matcher column = COLUMN.matcher(part.strip());
+            if (!column.matches()) {
+                throw new ValidationException(
+                        "sort_order => '"
+                                + text
+                                + "': '"
+                                + part.strip()
+                                + "' is not of the form column [ASC|DESC] [NULLS FIRST|LAST]");
+            }
+            String name = sortable(schema, column.group(1));
+            boolean descending = "DESC".equalsIgnoreCase(column.group(2));
+            String nulls = column.group(3);
+            boolean nullsFirst =
+                    nulls == null ? !descending : nulls.toUpperCase(Locale.ROOT).equals("FIRST");
+            NullOrder nullOrder = nullsFirst ? NullOrder.NULLS_FIRST : NullOrder.NULLS_LAST;
+            if (descending) {
+                builder.desc(name, nullOrder);
+            } else {
+                builder.asc(name, nullOrder);
+            }
+        }
+        return builder.build();
+    }
+
+    private static String sortable(Schema schema, String name) {
+        List<Types.NestedField> columns = schema.columns();
+        Types.NestedField column =
+                columns.stream()
+                        .filter(c -> c.name().equals(name))
+                        .findFirst()
+                        .orElseThrow(
+                                () ->
+                                        new ValidationException(
+                                                "sort_order: there is no column "
+                                                        + name
+                                                        + "; the columns are "
+                                                        + columns.stream()
+                                                                .map(Types.NestedField::name)
+                                                                .toList()));
+        if (!column.type().isPrimitiveType()) {
+            throw new ValidationException(
+                    "sort_order: column " + name + " of type " + column.type() + " has no order");
+        }
+        return name;
+    }
+
+    /**
+     * The table's own order that is the same, whose id files carry; or none, when the table never
+     * heard of it.
+     */
+    static SortOrder known(Table table, SortOrder order) {
+        return table.sortOrders().values().stream()
+                .filter(order::sameOrder)
+                .findFirst()
+                .orElse(SortOrder.unsorted());
+    }
+}

@@ -1,0 +1,95 @@
+package lakehouse.table;
+
+import org.apache.iceberg.FileFormat;
+import org.apache.iceberg.GenericManifestFile;
+import org.apache.iceberg.InternalData;
+import org.apache.iceberg.ManifestFile;
+import org.apache.iceberg.ManifestFiles;
+import org.apache.iceberg.Schema;
+import org.apache.iceberg.Snapshot;
+import org.apache.iceberg.Table;
+import org.apache.iceberg.io.CloseableIterable;
+import org.apache.iceberg.types.TypeUtil;
+import org.apache.iceberg.util.Tasks;
+import org.apache.iceberg.util.ThreadPools;
+
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.util.Collection;
+import java.util.HashSet;
+import java.util.Set;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.function.Consumer;
+
+/**
+ * What snapshots hold, read side by side. A file that cannot be read is an error: what it names
+ * must not seem unused.
+ */
+public final class Manifests {
+    /**
+     * No more than is needed to read the paths of a manifest's files: thousands of snapshots are
+     * asked. Without its kind, a manifest of delete files is read like one of data files.
+     */
+    private static final Schema PROJECTION =
+            TypeUtil.select(
+                    ManifestFile.schema(),
+                    Set.of(
+                            ManifestFile.PATH.fieldId(),
+                            ManifestFile.LENGTH.fieldId(),
+                            ManifestFile.SPEC_ID.fieldId(),
+                            ManifestFile.SNAPSHOT_ID.fieldId()));
+
+    private Manifests() {}
+
+    /** The manifests of all these snapshots, each once. */
+    public static Set<ManifestFile> of(Table table, Collection<Snapshot> snapshots) {
+        Set<ManifestFile> manifests = ConcurrentHashMap.newKeySet();
+        Tasks.foreach(snapshots)
+                .stopOnFailure()
+                .throwFailureWhenFinished()
+                .executeWith(ThreadPools.getWorkerPool())
+                .run(
+                        snapshot -> {
+                            try (CloseableIterable<ManifestFile> read = list(table, snapshot)) {
+                                for (ManifestFile manifest : read) {
+                                    if (!manifests.contains(manifest)) {
+                                        manifests.add(manifest.copy());
+                                    }
+                                }
+                            } catch (IOException error) {
+                                throw new UncheckedIOException(error);
+                            }
+                        });
+        return new HashSet<>(manifests);
+    }
+
+    private static CloseableIterable<ManifestFile> list(Table table, Snapshot snapshot) {
+        if (snapshot.manifestListLocation() == null) {
+            return CloseableIterable.withNoopClose(snapshot.allManifests(table.io()));
+        }
+        return InternalData.read(
+                        FileFormat.AVRO, table.io().newInputFile(snapshot.manifestListLocation()))
+                .setRootType(GenericManifestFile.class)
+                .project(PROJECTION)
+                .reuseContainers()
+                .build();
+    }
+
+    /** Hands the path of each live file on, from several threads. */
+    public static void livePaths(
+            Table table, Collection<ManifestFile> manifests, Consumer<String> consumer) {
+        Tasks.foreach(manifests)
+                .stopOnFailure()
+                .throwFailureWhenFinished()
+                .executeWith(ThreadPools.getWorkerPool())
+                .run(
+                        manifest -> {
+                            try (CloseableIterable<String> paths =
+                                    ManifestFiles.readPaths(manifest, table.io(), table.specs())) {
+                                paths.forEach(consumer);
+                            } catch (IOException error) {
+                                throw new UncheckedIOException(error);
+                            }
+                        });
+    }
+}

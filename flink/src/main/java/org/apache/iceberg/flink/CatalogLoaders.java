@@ -1,0 +1,14 @@
+package org.apache.iceberg.flink;
+
+import org.apache.hadoop.conf.Configuration;
+
+import java.util.Map;
+
+/** Iceberg's own reading of a catalog's options, which it keeps to its package. */
+public final class CatalogLoaders {
+    private CatalogLoaders() {}
+
+    public static CatalogLoader of(String name, Map<String, String> options, Configuration hadoop) {
+        return FlinkCatalogFactory.createCatalogLoader(name, options, hadoop);
+    }
+}

@@ -1,0 +1,275 @@
+package lakehouse;
+
+import static lakehouse.Lakehouse.JAN_5;
+import static lakehouse.Lakehouse.append;
+import static lakehouse.Lakehouse.onDisk;
+import static lakehouse.Lakehouse.rows;
+import static lakehouse.Lakehouse.trip;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import org.apache.flink.table.data.GenericRowData;
+import org.apache.iceberg.DataFile;
+import org.apache.iceberg.DataFiles;
+import org.apache.iceberg.GenericStatisticsFile;
+import org.apache.iceberg.ImmutableGenericPartitionStatisticsFile;
+import org.apache.iceberg.Table;
+import org.apache.iceberg.catalog.TableIdentifier;
+import org.apache.iceberg.types.Types;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.attribute.FileTime;
+import java.time.Duration;
+import java.time.Instant;
+import java.util.List;
+import java.util.Map;
+import java.util.stream.Stream;
+
+class RemoveOrphanFilesTest {
+    @TempDir Path folder;
+    private Lakehouse lake;
+    private Table trips;
+
+    @BeforeEach
+    void open() throws Exception {
+        lake = new Lakehouse(folder);
+        trips = lake.trips();
+    }
+
+    @AfterEach
+    void close() throws Exception {
+        lake.close();
+    }
+
+    private Map<String, Object> remove(String arguments) {
+        return lake.call("remove_orphan_files(`table` => 'silver.trips'" + arguments + ")");
+    }
+
+    private static Path path(String location) {
+        return Path.of(location.replaceFirst("^file:/*", "/"));
+    }
+
+    /** A file that the table does not know, in one of its folders. */
+    private Path plant(String name) throws IOException {
+        Path file = path(trips.location()).resolve(name);
+        Files.createDirectories(file.getParent());
+        return Files.writeString(file, "nobody's");
+    }
+
+    /** All files seem to be four days old. */
+    private void age() throws IOException {
+        FileTime then = FileTime.from(Instant.now().minus(Duration.ofDays(4)));
+        try (Stream<Path> files = Files.walk(path(trips.location()))) {
+            for (Path file : files.toList()) {
+                Files.setLastModifiedTime(file, then);
+            }
+        }
+    }
+
+    /** Everything that a table can refer to. */
+    private void fullLife() throws Exception {
+        DataFile deleted = append(trips, JAN_5, trip(1, JAN_5, 1, "a"));
+        append(trips, JAN_5, trip(2, JAN_5, 1, "a"), trip(3, JAN_5, 1, "b"));
+        trips.manageSnapshots().createTag("first", trips.currentSnapshot().snapshotId()).commit();
+        trips.newDelete().deleteFile(deleted).commit();
+        var deletes =
+                Lakehouse.writers(trips)
+                        .newEqualityDeleteWriter(
+                                Lakehouse.newFile(trips, JAN_5),
+                                trips.spec(),
+                                Lakehouse.partition(trips, JAN_5));
+        try (deletes) {
+            deletes.write(GenericRowData.of(3L));
+        }
+        trips.newRowDelta().addDeletes(deletes.toDeleteFile()).commit();
+        trips.manageSnapshots().createBranch("trial").commit();
+        trips.newFastAppend()
+                .appendFile(Lakehouse.write(trips, JAN_5, trip(4, JAN_5, 1, "a")))
+                .toBranch("trial")
+                .commit();
+        trips.updateSchema().addColumn("later", Types.StringType.get()).commit();
+        String statistics = trips.location() + "/metadata/some.stats";
+        Files.writeString(path(statistics), "123");
+        long snapshot = trips.currentSnapshot().snapshotId();
+        trips.updateStatistics()
+                .setStatistics(new GenericStatisticsFile(snapshot, statistics, 3, 3, List.of()))
+                .commit();
+        String partitions = trips.location() + "/metadata/partitions.parquet";
+        Files.writeString(path(partitions), "1234");
+        trips.updatePartitionStatistics()
+                .setPartitionStatistics(
+                        ImmutableGenericPartitionStatisticsFile.builder()
+                                .snapshotId(snapshot)
+                                .path(partitions)
+                                .fileSizeInBytes(4)
+                                .build())
+                .commit();
+    }
+
+    @Test
+    void exactlyWhatNobodyKnowsGoesToQuarantine() throws Exception {
+        fullLife();
+        List<String> before = rows(trips);
+        List<Path> known = onDisk(trips.location());
+        Path data = plant("data/day=2024-01-05/left.parquet");
+        Path metadata = plant("metadata/left.avro");
+        Path deep = plant("elsewhere/a%20b=c/left");
+        age();
+
+        Map<String, Object> planned = remove(", dry_run => true");
+        assertThat(planned)
+                .containsEntry("orphan_files_count", 3L)
+                .containsEntry("orphan_bytes_count", 24L)
+                .containsEntry("quarantine", null);
+        assertThat(onDisk(trips.location())).hasSize(known.size() + 3);
+
+        Map<String, Object> done = remove("");
+        assertThat(done).containsEntry("orphan_files_count", 3L);
+        assertThat((String[]) done.get("first_orphan_files")).hasSize(3);
+        assertThat(onDisk(trips.location())).isEqualTo(known);
+        String quarantine = (String) done.get("quarantine");
+        assertThat(quarantine)
+                .matches("file://" + folder + "/warehouse/_quarantine/\\d{8}T\\d{6}Z");
+        for (Path file : List.of(data, metadata, deep)) {
+            assertThat(Path.of(path(quarantine) + "/file/-" + file)).hasContent("nobody's");
+        }
+        assertThat(rows(trips)).isEqualTo(before);
+        assertThat(remove(""))
+                .containsEntry("orphan_files_count", 0L)
+                .containsEntry("listed_files_count", (long) known.size());
+    }
+
+    @Test
+    void aTableWithoutASnapshotKeepsItsMetadata() throws Exception {
+        Path left = plant("data/left.parquet");
+        age();
+        assertThat(remove("")).containsEntry("orphan_files_count", 1L);
+        assertThat(left).doesNotExist();
+        assertThat(lake.load("silver.trips").schema().columns()).hasSize(6);
+        assertThat(onDisk(trips.location() + "/metadata")).hasSize(1);
+    }
+
+    @Test
+    void aFileIsKnownHoweverItsPathIsSpelled() throws Exception {
+        int i = 0;
+        for (String prefix : List.of("file:/", "file:///", "/")) {
+            DataFile file = Lakehouse.write(trips, JAN_5, trip(++i, JAN_5, 1, "a"));
+            String spelled = prefix + path(file.location()).toString().substring(1);
+            trips.newFastAppend()
+                    .appendFile(
+                            DataFiles.builder(trips.spec()).copy(file).withPath(spelled).build())
+                    .commit();
+        }
+        age();
+        assertThat(remove(", max_orphan_share => 1.0")).containsEntry("orphan_files_count", 0L);
+        assertThat(rows(trips)).hasSize(3);
+    }
+
+    @Test
+    void filesInFlightStay() throws Exception {
+        append(trips, JAN_5, trip(1, JAN_5, 1, "a"));
+        age();
+        DataFile written = Lakehouse.write(trips, JAN_5, trip(2, JAN_5, 1, "a"));
+        assertThat(remove("")).containsEntry("orphan_files_count", 0L);
+        assertThatThrownBy(() -> remove(", older_than => TIMESTAMP '2100-01-01 00:00:00'"))
+                .hasMessageContaining("allow_recent => true")
+                .hasMessageContaining("2100-01-01");
+        trips.newFastAppend().appendFile(written).commit();
+        assertThat(rows(trips)).hasSize(2);
+
+        plant("data/left.parquet");
+        assertThat(remove(", older_than => TIMESTAMP '2100-01-01 00:00:00', allow_recent => true"))
+                .containsEntry("orphan_files_count", 1L);
+        assertThat(rows(trips)).hasSize(2);
+    }
+
+    @Test
+    void moreThanHalfIsRefused() throws Exception {
+        for (int i = 0; i < 5; i++) {
+            plant("data/left-" + i);
+        }
+        age();
+        assertThatThrownBy(() -> remove(""))
+                .hasMessageContaining("5 of 6 files")
+                .hasMessageContaining("max_orphan_share");
+        assertThat(onDisk(trips.location())).hasSize(6);
+        assertThat(remove(", max_orphan_share => 0.9")).containsEntry("orphan_files_count", 5L);
+    }
+
+    @Test
+    void aTableInsideOfAnotherIsSafe() throws Exception {
+        append(trips, JAN_5, trip(1, JAN_5, 1, "a"));
+        Table inner =
+                lake.catalog.createTable(
+                        TableIdentifier.parse("silver.inner"),
+                        Lakehouse.TRIPS,
+                        Lakehouse.BY_DAY,
+                        "file:" + path(trips.location()) + "/inner",
+                        Map.of("format-version", "2"));
+        append(inner, JAN_5, trip(1, JAN_5, 1, "a"));
+        age();
+        assertThatThrownBy(() -> remove(", max_orphan_share => 1.0"))
+                .hasMessageContaining("silver.inner")
+                .hasMessageContaining("/inner");
+        assertThat(remove(", location => '" + trips.location() + "/data'"))
+                .containsEntry("orphan_files_count", 0L);
+        assertThat(rows(inner)).hasSize(1);
+    }
+
+    @Test
+    void aFolderWhoseNameBeginsTheSameIsAnothers() throws Exception {
+        append(trips, JAN_5, trip(1, JAN_5, 1, "a"));
+        Table other = lake.table("silver.trips_2", Lakehouse.BY_DAY, Map.of());
+        append(other, JAN_5, trip(1, JAN_5, 1, "a"));
+        age();
+        assertThat(remove("")).containsEntry("orphan_files_count", 0L);
+        assertThat(rows(other)).hasSize(1);
+    }
+
+    @Test
+    void aManifestThatCannotBeReadStopsItAll() throws Exception {
+        append(trips, JAN_5, trip(1, JAN_5, 1, "a"));
+        append(trips, JAN_5, trip(2, JAN_5, 1, "a"));
+        Path left = plant("data/left.parquet");
+        String manifest = trips.currentSnapshot().allManifests(trips.io()).get(0).path();
+        Files.writeString(path(manifest), "broken");
+        Files.delete(path(manifest).resolveSibling("." + path(manifest).getFileName() + ".crc"));
+        age();
+        assertThatThrownBy(() -> remove(""));
+        assertThat(left).exists();
+    }
+
+    @Test
+    void aChecksumGoesWithItsFileAndOtherHiddenFilesStay() throws Exception {
+        append(trips, JAN_5, trip(1, JAN_5, 1, "a"));
+        Path left = path(Lakehouse.write(trips, JAN_5, trip(2, JAN_5, 1, "a")).location());
+        Path checksum = left.resolveSibling("." + left.getFileName() + ".crc");
+        Path hidden = plant("data/_in_work");
+        assertThat(checksum).exists();
+        age();
+        assertThat(remove("")).containsEntry("orphan_files_count", 1L);
+        assertThat(left).doesNotExist();
+        assertThat(checksum).doesNotExist();
+        assertThat(hidden).exists();
+    }
+
+    @Test
+    void whatIsNotThereIsSaid() {
+        assertThatThrownBy(() -> lake.call("remove_orphan_files('silver.nothing')"))
+                .hasMessageContaining("There is no table silver.nothing in catalog lake")
+                .hasMessageContaining("[trips]");
+        assertThatThrownBy(() -> lake.call("remove_orphan_files('gold.trips')"))
+                .hasMessageContaining("the databases are [silver]");
+        assertThatThrownBy(() -> lake.call("remove_orphan_files('trips')"))
+                .hasMessageContaining("database.table");
+        assertThatThrownBy(() -> remove(", location => 's3://elsewhere/trips'"))
+                .hasMessageContaining("another store");
+    }
+}

@@ -1,0 +1,33 @@
+package org.apache.iceberg.flink.source.enumerator;
+
+import org.apache.iceberg.flink.source.split.IcebergSourceSplit;
+import org.apache.iceberg.flink.source.split.IcebergSourceSplitState;
+import org.apache.iceberg.flink.source.split.IcebergSourceSplitStatus;
+
+import java.io.IOException;
+import java.util.List;
+
+/** States of Iceberg's source, written by its own code, which it keeps to its package. */
+public final class Positions {
+    private Positions() {}
+
+    /**
+     * @param snapshotId null before the first snapshot
+     */
+    public static byte[] write(Long snapshotId, List<IcebergSourceSplit> pending)
+            throws IOException {
+        IcebergEnumeratorPosition position =
+                snapshotId == null
+                        ? IcebergEnumeratorPosition.empty()
+                        : IcebergEnumeratorPosition.of(snapshotId, 0L);
+        List<IcebergSourceSplitState> splits =
+                pending.stream()
+                        .map(
+                                split ->
+                                        new IcebergSourceSplitState(
+                                                split, IcebergSourceSplitStatus.UNASSIGNED))
+                        .toList();
+        return new IcebergEnumeratorStateSerializer(true)
+                .serialize(new IcebergEnumeratorState(position, splits));
+    }
+}
