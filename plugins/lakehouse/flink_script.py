@@ -12,6 +12,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from lakehouse.sql import statements
 
 SQL = Path(__file__).parents[2] / "include" / "sql"
+#: Options of a session for a statement that ends; timestamps in it are UTC.
+BATCH = {"execution.runtime-mode": "batch", "table.local-time-zone": "UTC"}
 
 
 def render(script: str, **values: Any) -> str:

@@ -180,9 +180,6 @@ def _renew(held: Lease, stop: Event) -> None:
 
 
 def _make_table() -> None:
-    from sqlalchemy import inspect
-
     hook = IcebergCatalogHook()
-    if not inspect(hook.catalog.engine).has_table(_rows().name):
-        with hook.lock("maintenance-leases"):
-            _rows().create(hook.catalog.engine, checkfirst=True)
+    with hook.lock("maintenance-leases"):
+        _rows().create(hook.catalog.engine, checkfirst=True)

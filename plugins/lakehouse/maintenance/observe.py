@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from lakehouse.hooks.iceberg import row_count
+
 if TYPE_CHECKING:
     from pyiceberg.manifest import DataFile, ManifestFile
     from pyiceberg.table import Table
@@ -52,6 +54,7 @@ class TableState:
 class TableSize:
     """The figures of a table that the log keeps from before and after an action; all None when it cannot be read."""
 
+    rows: int | None = None
     files: int | None = None
     bytes: int | None = None
     snapshots: int | None = None
@@ -74,14 +77,14 @@ def ancestry(metadata: TableMetadata) -> list[Snapshot]:
 
 
 def measure(table: Table) -> TableSize:
-    """Files and bytes from the current snapshot's summary, snapshots from the metadata, manifests from the manifest list."""
+    """The figures of a table from its metadata, the current snapshot's summary, and its manifest list."""
     snapshot = table.current_snapshot()
     if snapshot is None:
-        return TableSize(0, 0, len(table.metadata.snapshots), 0)
+        return TableSize(0, 0, 0, len(table.metadata.snapshots), 0)
     summary = snapshot.summary.additional_properties if snapshot.summary else {}
     files = int(summary.get("total-data-files", 0)) + int(summary.get("total-delete-files", 0))
     size = int(summary.get("total-files-size", 0))
-    return TableSize(files, size, len(table.metadata.snapshots), len(snapshot.manifests(table.io)))
+    return TableSize(row_count(table), files, size, len(table.metadata.snapshots), len(snapshot.manifests(table.io)))
 
 
 def observe(table: Table, small_below: float) -> TableState:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from lakehouse.flink_script import catalog_statement, render
+from lakehouse.flink_script import BATCH, catalog_statement, render
 from lakehouse.hooks.flink import FlinkError, FlinkRestHook, FlinkSqlError, FlinkUnavailable, SqlGatewayHook
 from lakehouse.waiting import wait_until
 
@@ -43,7 +43,7 @@ def call(name: str, on_session: Callable[[str], None] = lambda handle: None, **a
     """
     statement = render(f"maintenance/{name}.sql", **arguments)
     try:
-        with SqlGatewayHook().session({"execution.runtime-mode": "batch"}) as session:
+        with SqlGatewayHook().session(BATCH) as session:
             on_session(session.handle)
             session.execute(catalog_statement())
             rows = session.query(statement, CALL_LIMIT_S)
