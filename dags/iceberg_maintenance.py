@@ -38,7 +38,6 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from airflow.sdk import DAG, CronTriggerTimetable, Param, TriggerRule, get_current_context, task, task_group
-from airflow.sdk.exceptions import AirflowSkipException
 
 from lakehouse.dag_policy import Tag, dag_args, default_args
 from lakehouse.maintenance.settings import Operation
@@ -69,41 +68,30 @@ with DAG(
     @task
     def tables() -> list[str]:
         """The tables that the form names, or all of them."""
-        from lakehouse.maintenance.run import maintained_tables
+        from lakehouse.maintenance import tasks
 
-        return get_current_context()["params"]["tables"] or maintained_tables()
+        return tasks.tables(get_current_context())
 
-    @task(pool=POOL, trigger_rule=TriggerRule.ALL_DONE)
+    @task(pool=POOL, trigger_rule=TriggerRule.ALL_DONE, map_index_template="{{ task.op_kwargs['table'] }}")
     def operate(table: str, operation: str) -> str:
-        """Do one operation to one table, if it needs it; returns why it was done."""
-        from lakehouse.maintenance.run import maintain
-        from lakehouse.maintenance.tasks import asked, holder
+        """Do one operation to one table, if it needs it; returns why."""
+        from lakehouse.maintenance import tasks
 
-        context = get_current_context()
-        if operation not in (context["params"]["operations"] or Operation):
-            raise AirflowSkipException("Not asked for")
-        outcome = maintain(table, Operation(operation), asked(context), holder(context))
-        if outcome.entry is None:
-            raise AirflowSkipException(f"Nothing to do: {outcome.decision.reason}")
-        return outcome.decision.reason
+        return tasks.operate(get_current_context(), table, Operation(operation))
 
     @task(pool=POOL, trigger_rule=TriggerRule.ALL_DONE)
     def purge_quarantine() -> int:
         """Delete what has been in quarantine for long enough; returns how many files."""
-        from lakehouse.maintenance.run import purge
-        from lakehouse.maintenance.tasks import asked
+        from lakehouse.maintenance import tasks
 
-        entry = purge(asked(get_current_context()))
-        return entry.deleted_files if entry else 0
+        return tasks.purge_quarantine(get_current_context())
 
     @task(trigger_rule=TriggerRule.NONE_FAILED)
     def report() -> str:
         """What this run did, table by table."""
-        from lakehouse.maintenance import log
-        from lakehouse.maintenance.run import overview
+        from lakehouse.maintenance import tasks
 
-        done = overview(log.of_run(get_current_context()["run_id"]))
-        print(done)
+        print(done := tasks.report(get_current_context()))
         return done
 
     reported, purged = report(), purge_quarantine()
@@ -113,7 +101,7 @@ with DAG(
         """All operations on one table, one after the other."""
         before = None
         for operation in Operation:
-            done = operate.override(task_id=operation.value)(table, operation.value)
+            done = operate.override(task_id=operation.value)(table=table, operation=operation.value)
             done >> reported
             before = before >> done if before else done
         done >> purged

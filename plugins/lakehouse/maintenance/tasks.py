@@ -1,17 +1,50 @@
-"""What a task of `iceberg_maintenance` passes on from its context."""
+"""What the tasks of `iceberg_maintenance` do, with their run's form and their names."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lakehouse.maintenance.run import Asked
+from airflow.sdk.exceptions import AirflowSkipException
+
+from lakehouse.maintenance import log
+from lakehouse.maintenance.run import Asked, maintain, maintained_tables, overview, purge
+from lakehouse.maintenance.settings import Operation
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
 
-def asked(context: Context) -> Asked:
-    """What the run's form asks for."""
+def tables(context: Context) -> list[str]:
+    """The tables that the form names, or all."""
+    return context["params"]["tables"] or maintained_tables()
+
+
+def operate(context: Context, table: str, operation: Operation) -> str:
+    """Do one operation to one table; return why.
+
+    :raises AirflowSkipException: the form asks for others, or the table does not need it
+    """
+    operations = context["params"]["operations"]
+    if operations and operation.value not in operations:
+        raise AirflowSkipException(f"{operation} was not asked for")
+    outcome = maintain(table, operation, _asked(context), _holder(context))
+    if outcome.entry is None:
+        raise AirflowSkipException(f"Nothing to do. {outcome.decision.reason}")
+    return outcome.decision.reason
+
+
+def purge_quarantine(context: Context) -> int:
+    """Delete what has been in quarantine for long enough; return how many files."""
+    entry = purge(_asked(context))
+    return entry.deleted_files if entry else 0
+
+
+def report(context: Context) -> str:
+    """What the run did, from the log."""
+    return overview(log.of_run(context["run_id"]))
+
+
+def _asked(context: Context) -> Asked:
     params = context["params"]
     return Asked(
         by=context["run_id"],
@@ -22,7 +55,7 @@ def asked(context: Context) -> Asked:
     )
 
 
-def holder(context: Context) -> str:
+def _holder(context: Context) -> str:
     """The same for each try of a task, so that a retry has its lease at once."""
     task = context["ti"]
     return f"{task.dag_id}.{task.task_id}[{task.map_index}] of {task.run_id}"
