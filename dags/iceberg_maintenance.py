@@ -30,7 +30,7 @@ run and `taxi_replay`, never meet on a table.
 | `ignore_unknown_positions` | expire even where it is unknown how far a reader is; the reader may then not find its place again |
 
 **When it is red**: the failed task's log says what was refused or what failed, and the next step; see the
-[runbook](docs/runbook.md#iceberg-maintenance). A table is as it was or as it should be, never in between: trigger it again.
+[runbook](docs/runbook.md#maintenance-failed). A table is as it was or as it should be, never in between: trigger it again.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ from airflow.sdk import DAG, CronTriggerTimetable, Param, TriggerRule, get_curre
 
 from lakehouse.dag_policy import Tag, dag_args, default_args
 from lakehouse.maintenance.settings import Operation
+from lakehouse.notifiers.alert import AlertNotifier
 
 POOL = "maintenance"
 
@@ -48,7 +49,10 @@ with DAG(
     "iceberg_maintenance",
     schedule=CronTriggerTimetable("0 2 * * *", timezone="UTC"),
     start_date=datetime(2024, 1, 1),
-    default_args=default_args(execution_timeout=timedelta(hours=4)),
+    default_args=default_args(
+        execution_timeout=timedelta(hours=4),
+        on_failure_callback=AlertNotifier("failure", rule="maintenance-failed", until="report"),
+    ),
     params={
         "tables": Param(None, type=["null", "array"], description="Only these (namespace.table), one a line"),
         "operations": Param(
