@@ -145,7 +145,7 @@ query-at: ## Ask a table as it was (TABLE= AT=2026-01-01T00:00:00Z|snapshot SQL=
 maintenance: ## What each table needs; or do it now (TABLE= OPERATION=expire_snapshots|... DRY_RUN=1 THRESHOLDS='{...}' BATCH=)
 	@$(INSIDE) python -m lakehouse maintenance $(if $(TABLE),--table '$(TABLE)') $(if $(OPERATION),--operation $(OPERATION)) \
 		$(if $(filter 1 y yes,$(DRY_RUN)),--dry-run) $(if $(THRESHOLDS),--thresholds '$(THRESHOLDS)') \
-		$(if $(BATCH),--batch '$(BATCH)')
+		$(if $(BATCH),--batch '$(BATCH)') $(if $(filter 1 y yes,$(IGNORE_UNKNOWN_POSITIONS)),--ignore-unknown-positions)
 
 ##@ Development
 lint: setup ## Check the style of Python and SQL

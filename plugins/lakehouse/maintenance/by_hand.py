@@ -9,8 +9,12 @@ import argparse
 import getpass
 import json
 import socket
+import sys
 from dataclasses import asdict
 
+from airflow.sdk.exceptions import AirflowException
+
+from lakehouse.hooks.flink import FlinkError
 from lakehouse.maintenance.log import Entry
 from lakehouse.maintenance.run import Asked, look, maintain, maintained_tables, purge, restore
 from lakehouse.maintenance.settings import Operation
@@ -42,20 +46,28 @@ def main(*arguments: str) -> int:
     elif options.operation == "purge":
         _show(purge(asked))
     else:
-        for table in [options.table] if options.table else maintained_tables():
-            for operation in [Operation(options.operation)] if options.operation else Operation:
-                _do(table, operation, asked)
+        tables = [options.table] if options.table else maintained_tables()
+        operations = [Operation(options.operation)] if options.operation else [*Operation]
+        # What one table lacks is no reason to leave the others alone.
+        done = [_do(table, operation, asked) for table in tables for operation in operations]
+        return 0 if all(done) else 1
     return 0
 
 
-def _do(table: str, operation: Operation, asked: Asked) -> None:
-    if asked.at_once:
-        outcome = maintain(table, operation, asked)
-        print(outcome.decision.reason)
-        _show(outcome.entry)
-    else:
-        decision = look(table, operation, asked)
-        print(f"{'DUE ' if decision.due else '-   '}{operation:20} {decision.score:10.2f}  {decision.reason}")
+def _do(table: str, operation: Operation, asked: Asked) -> bool:
+    """Do it, or look whether it is due; whether that succeeded."""
+    try:
+        if asked.at_once:
+            outcome = maintain(table, operation, asked)
+            print(outcome.decision.reason)
+            _show(outcome.entry)
+        else:
+            decision = look(table, operation, asked)
+            print(f"{'DUE ' if decision.due else '-   '}{operation:20} {decision.score:10.2f}  {decision.reason}")
+    except (AirflowException, FlinkError, TimeoutError) as error:
+        print(f"error: {operation} of {table}: {error}", file=sys.stderr)
+        return False
+    return True
 
 
 def _show(entry: Entry | None) -> None:

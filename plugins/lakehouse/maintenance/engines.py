@@ -50,11 +50,13 @@ class Result:
     deleted_bytes: int = 0
 
 
-def _flink(operation: Operation) -> Callable[[Request], Result]:
-    def run(request: Request) -> Result:
-        return Result(request.call(operation))
+def _rewrite_data_files(request: Request) -> Result:
+    return Result(request.call(Operation.REWRITE_DATA_FILES))
 
-    return run
+
+def _rewrite_manifests(request: Request) -> Result:
+    """The procedure has no dry run: what the policy found is all that can be said before."""
+    return Result(None if request.dry_run else request.call(Operation.REWRITE_MANIFESTS))
 
 
 def _flink_expire(request: Request) -> Result:
@@ -90,8 +92,8 @@ def _pyiceberg_orphans(request: Request) -> Result:
 
 
 DO: Mapping[tuple[Operation, Engine], Callable[[Request], Result]] = {
-    (Operation.REWRITE_DATA_FILES, Engine.FLINK): _flink(Operation.REWRITE_DATA_FILES),
-    (Operation.REWRITE_MANIFESTS, Engine.FLINK): _flink(Operation.REWRITE_MANIFESTS),
+    (Operation.REWRITE_DATA_FILES, Engine.FLINK): _rewrite_data_files,
+    (Operation.REWRITE_MANIFESTS, Engine.FLINK): _rewrite_manifests,
     (Operation.EXPIRE_SNAPSHOTS, Engine.FLINK): _flink_expire,
     (Operation.EXPIRE_SNAPSHOTS, Engine.PYICEBERG): _pyiceberg_expire,
     (Operation.REMOVE_ORPHAN_FILES, Engine.FLINK): _flink_orphans,

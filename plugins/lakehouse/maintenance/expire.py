@@ -56,7 +56,7 @@ def plan(metadata: TableMetadata, older_than_ms: int, retain_last: int, protecte
     """
     line = ancestry(metadata)
     place = {snapshot.snapshot_id: number for number, snapshot in enumerate(line)}
-    keep = max(retain_last, 1)
+    keep = retain_last
     for number, snapshot in enumerate(line):
         if snapshot.timestamp_ms >= older_than_ms:
             keep = max(keep, number + 1)

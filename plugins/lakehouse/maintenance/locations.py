@@ -122,9 +122,14 @@ def exists(io: FileIO, file: Location) -> bool:
 def move(io: FileIO, source: Location, target: Location) -> None:
     """Move a file within a store, never over another.
 
+    :raises AirflowException: the target is in another kind of store
     :raises FileExistsError: there is a file at the target
     :raises FileNotFoundError: there is none at the source
     """
+    if source.scheme != target.scheme:
+        raise AirflowException(
+            f"{source.uri} cannot be moved to {target.uri}, which is in another store: nothing was moved."
+        )
     if exists(io, target):
         raise FileExistsError(f"{target.uri} is there already")
     fs, path = source.store(io)

@@ -70,6 +70,7 @@ class Flink:
         self.http = http
         self.statements: list[str] = []
         self.procedures: dict[str, Callable[[str], Any] | list[dict[str, Any]]] = {}
+        self.answered: dict[str, Any] = {}
         self.jobs: list[dict[str, Any]] = []
         http.otherwise = self.answer
 
@@ -103,11 +104,9 @@ class Flink:
         """What the statement gives; a text is an error. Asked for again, it is the same."""
         statement = self.statements[int(number)]
         for name, rows in self.procedures.items():
-            if f".system.{name}(" in statement:
-                if callable(rows):
-                    self.procedures[name] = rows(statement)
-                return self.procedures[name]
-        return []
+            if f".system.{name}(" in statement and number not in self.answered:
+                self.answered[number] = rows(statement) if callable(rows) else rows
+        return self.answered.get(number, [])
 
     def called(self, name: str) -> list[str]:
         """The CALLs of that procedure."""

@@ -61,6 +61,8 @@ def test_files_are_listed_moved_and_deleted_by_their_very_names(tmp_path):
     assert (tmp_path / "data/x").read_text() == "x"
     with pytest.raises(FileExistsError):
         move(io, folder / "data/x", folder / "a/b/x#1")
+    with pytest.raises(AirflowException, match="in another store: nothing was moved"):
+        move(io, folder / "data/x", Location("s3", "b", "x"))
     assert (delete(io, folder / "data/x?2"), delete(io, folder / "data/x?2")) == (True, False)
     assert (tmp_path / "data/x").exists()
     assert list(list_files(io, folder / "nowhere")) == []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pyarrow as pa
-from pyiceberg.transforms import DayTransform
+from pyiceberg.transforms import DayTransform, TruncateTransform
 from streamed import DAYS, NAME, append, rewrite
 
 from lakehouse.maintenance.observe import PartitionState, _where, measure, observe
@@ -66,6 +66,10 @@ def test_a_transform_hides_its_values(iceberg):
         draft.update_spec().add_field("at", DayTransform()).commit()
     table = iceberg.load_table("silver.by_day")
     assert _where(table, table.spec().spec_id, (19_000,)) is None
+    with iceberg.create_table_transaction("silver.by_letter", pa.schema([("name", pa.string())])) as draft:
+        draft.update_spec().add_field("name", TruncateTransform(1)).commit()
+    table = iceberg.load_table("silver.by_letter")
+    assert _where(table, table.spec().spec_id, ("a",)) is None
 
 
 def test_the_spec_may_change(trips):

@@ -6,7 +6,7 @@ import json
 from types import SimpleNamespace
 
 import pytest
-from airflow.sdk.exceptions import AirflowException, AirflowSkipException
+from airflow.sdk.exceptions import AirflowSkipException
 from streamed import NAME, append, protect, reload
 
 from lakehouse.maintenance import by_hand, log, tasks
@@ -28,6 +28,7 @@ def three(trips, flink):
     for _ in range(3):
         append(trips)
     flink.procedures["protected_snapshots"] = protect()
+    return flink
 
 
 def test_the_form():
@@ -85,7 +86,10 @@ def test_an_operation_from_the_shell(three, capsys):
     assert reason.startswith(f"{NAME}: 1 snapshot may expire, asked for")
     assert (json.loads(entry)["verdict"], json.loads(entry)["dry_run"]) == ("done", True)
     by_hand.main("--operation", "purge")
+    by_hand.main("--table", NAME, "--operation", Operation.REWRITE_MANIFESTS, "--dry-run")
+    assert three.called("rewrite_manifests") == []
     by_hand.main("--table", NAME, "--operation", Operation.REWRITE_MANIFESTS)
+    assert len(three.called("rewrite_manifests")) == 1
     assert len(reload().snapshots()) == 3
 
 
@@ -99,6 +103,19 @@ def test_restore_from_the_shell(trips, flink, plant, capsys):
         by_hand.main("--operation", "restore", "--dry-run")
 
 
-def test_a_table_that_is_not_there(iceberg, flink):
-    with pytest.raises(AirflowException, match=r"Iceberg table silver\.none does not exist"):
-        by_hand.main("--table", "silver.none", "--operation", EXPIRE)
+def test_a_table_that_is_not_there(iceberg, flink, capsys):
+    assert by_hand.main("--table", "silver.none", "--operation", EXPIRE) == 1
+    assert "error: expire_snapshots of silver.none: Iceberg table silver.none does not" in capsys.readouterr().err
+
+
+def test_one_table_that_fails_is_no_reason_to_leave_the_others(three, fill, capsys):
+    fill("silver.rejected_trips", 1)
+    fill("silver.rejected_trips", 1)
+    three.procedures["protected_snapshots"] = lambda call: (
+        "java.lang.IllegalStateException: position is unknown" if NAME in call else protect()
+    )
+    limits = json.dumps({"snapshot_age_s": 0, "retain_last": 1})
+    assert by_hand.main("--operation", EXPIRE, "--thresholds", limits) == 1
+    printed = capsys.readouterr()
+    assert "position is unknown" in printed.err
+    assert "silver.rejected_trips: 1 snapshot may expire" in printed.out
