@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -64,12 +64,13 @@ def refuse_unsafe(table: Table) -> None:
             )
 
 
-def every_table() -> Iterable[Table]:
-    """Every table of the catalog, whichever namespace."""
+def every_table(below: tuple[str, ...] = ()) -> Iterator[Table]:
+    """Every table of the catalog, in whichever namespace, however deep."""
     catalog = IcebergCatalogHook().catalog
-    for namespace in catalog.list_namespaces():
+    for namespace in catalog.list_namespaces(below):
         for identifier in catalog.list_tables(namespace):
             yield catalog.load_table(identifier)
+        yield from every_table(namespace)
 
 
 def find(table: Table, older_than_ms: int, most_percent: float) -> Orphans:

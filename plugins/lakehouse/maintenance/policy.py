@@ -163,7 +163,7 @@ def _expire(table: TableState, limits: Thresholds, now_ms: int, last_ms: int | N
     }
     worst = max(scores, key=scores.get)
     reason = f"{table.name}: {_many(old, 'snapshot')} may expire, {'asked for' if at_once else worst}; {kept}"
-    call = {"older_than": older_than_ms, "retain_last": limits.retain_last}
+    call = {"older_than": older_than_ms, "retain_last": int(limits.retain_last)}
     return Decision(Operation.EXPIRE_SNAPSHOTS, max(scores[worst], at_once), reason, (call,))
 
 

@@ -63,7 +63,7 @@ def protected_snapshots(
     """
     rows = call("protected_snapshots", on_session, table=table, ignore_unknown_positions=ignore_unknown_positions)
     return [
-        Protected(int(row["snapshot_id"]), row["protected_by"], row["protected_by"].split()[0] in ("branch", "tag"))
+        Protected(int(row["snapshot_id"]), row["protected_by"], row["protected_by"].startswith(("branch ", "tag ")))
         for row in rows
     ]
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
+from lakehouse.hooks.flink import FlinkSqlError
 from lakehouse.hooks.iceberg import IcebergCatalogHook
 from lakehouse.jobs.declared import JOBS
 from lakehouse.maintenance import log
@@ -109,12 +110,18 @@ def maintain(name: str, operation: Operation, asked: Asked, holder: str | None =
         since = table.metadata.current_snapshot_id
 
         def act() -> Result:
-            done = DO[operation, engine](request)
+            done = failed = None
+            try:
+                done = DO[operation, engine](request)
+            except (FlinkSqlError, TimeoutError) as error:
+                failed = error  # what it had committed until then counts all the same
             if operation in REWRITES and (wrong := lost_rows(table.refresh().metadata, since)):
                 raise AirflowFailException(
                     f"{operation} of {name} did not keep its rows: {'; '.join(wrong)}. Next: do not let anything expire; look "
                     "with make audit, and go back with the snapshot before it."
-                )
+                ) from failed
+            if failed:
+                raise failed
             return done
 
         return Outcome(decision, recorded(begun, act, after=lambda: measure(table.refresh())))

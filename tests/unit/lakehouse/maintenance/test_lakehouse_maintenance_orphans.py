@@ -207,6 +207,14 @@ def test_tables_in_each_other_are_refused(iceberg, trips, below):
             found(iceberg.load_table(name))
 
 
+def test_every_table_is_seen_however_deep(iceberg, trips):
+    for namespace in ("a", "a.b", "a.b.c"):
+        iceberg.create_namespace(namespace)
+    for name in ("a.b.c.deep", "a.flat"):
+        iceberg.create_table(name, SCHEMA)
+    assert sorted(".".join(table.name()) for table in every_table()) == ["a.b.c.deep", "a.flat", NAME]
+
+
 def test_a_table_whose_name_begins_alike_is_no_hindrance(iceberg, trips):
     iceberg.create_table("silver.other", SCHEMA, location=trips.location() + "_before_replay")
     assert found(trips) == set()

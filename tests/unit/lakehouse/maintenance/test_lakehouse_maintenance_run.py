@@ -112,6 +112,20 @@ def test_a_rewrite_that_loses_rows_fails_and_is_written_down(trips, flink):
     assert row["files_after"] is None
 
 
+def test_nor_when_the_call_failed_after_it_had_lost_some(trips, flink):
+    append(trips, 5)
+    append(trips, 5)
+
+    def answer(_: str) -> str:
+        rewrite(reload(), lose=1)
+        return "java.lang.IllegalStateException: the second group"
+
+    flink.procedures["rewrite_data_files"] = answer
+    with pytest.raises(AirflowFailException, match="did not keep its rows") as error:
+        maintain(NAME, REWRITE, NOW)
+    assert "the second group" in str(error.value.__cause__)
+
+
 def test_rows_that_a_writer_adds_meanwhile_are_no_loss(trips, flink):
     append(trips, 5)
     append(trips, 5)
