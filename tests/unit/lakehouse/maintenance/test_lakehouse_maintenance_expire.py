@@ -15,7 +15,7 @@ from streamed import append, commit_as_flink, files_of, reload, rewrite
 from lakehouse.jobs.state import last_commit
 from lakehouse.maintenance import expire as expiry
 from lakehouse.maintenance.expire import expire, look, plan
-from lakehouse.maintenance.locations import Location
+from lakehouse.maintenance.locations import Location, delete
 from lakehouse.maintenance.orphans import find
 from lakehouse.maintenance.procedures import Protected
 
@@ -205,3 +205,17 @@ def test_the_job_finds_its_last_commit_again(trips):
     expire(trips, FUTURE, 1, [Protected(place, "writer sink", alone=False)], nothing)
     assert last_commit("t", reload()) == marker
     assert len(reload().snapshots()) == 2  # the marker, and the rewrite above it
+
+
+def test_what_cannot_be_deleted_is_counted_and_left_to_orphan_removal(trips, history, monkeypatch):
+    first = Location.parse(trips.metadata.snapshots[0].manifest_list)
+
+    def refuse(io, file):
+        if file == first:
+            raise OSError("AWS Error ACCESS_DENIED")
+        return delete(io, file)
+
+    monkeypatch.setattr(expiry, "delete", refuse)
+    done = expire(trips, FUTURE, 1, [], nothing)
+    assert (len(done.snapshots), len(done.files), done.undeleted) == (5, 5, 1)
+    assert [orphan.location for orphan in find(reload(), FUTURE, 100).files] == [first]

@@ -69,9 +69,9 @@ def test_the_retry_of_the_same_task_has_it_at_once(killed, flink):
         assert [method for method, *_ in flink.http.asked] == ["GET"]  # what was left is known to be ended
 
 
-def test_without_flink_what_was_left_there_cannot_be_ended(killed, connect):
-    connect("flink_rest", port=1)
-    connect("flink_sql_gateway", port=1)
+@pytest.mark.parametrize("part", ["flink_rest", "flink_sql_gateway"])
+def test_without_flink_what_was_left_there_cannot_be_ended(killed, connect, part):
+    connect(part, port=1)
     for _ in range(2):  # it is not forgotten
         with pytest.raises(FlinkError, match="cannot be reached"), lease(NAME, "a rewrite", "task 1", wait_s=0.3):
             pass

@@ -249,8 +249,8 @@ def test_what_could_not_be_restored_is_an_error_and_a_row(trips, flink, plant):
     assert "is there again" in rows()[-1]["verdict"]
 
 
-def test_quarantine_needs_no_flink(trips, connect):
-    connect("flink_rest", port=1)
+def test_quarantine_needs_no_flink(trips, http, connect):
+    connect("flink_rest", port=http.server_port)  # which answers that it has no such path
     batch = Quarantine().new_batch()
     Quarantine().put(batch, Location.parse(trips.metadata_location))
     assert restore(Asked("by hand"), batch=batch.name).deleted_files == 1
