@@ -13,5 +13,6 @@ CALL iceberg_catalog.system.rewrite_data_files(
 {% endif %}
     target_file_size_bytes => CAST({{ target_file_size_bytes }} AS BIGINT),
     min_input_files => {{ min_input_files }},
+    delete_file_threshold => {{ delete_file_threshold }},
     dry_run => {{ dry_run | upper }}
 )

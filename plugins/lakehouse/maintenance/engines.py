@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from lakehouse.maintenance import expire, orphans
 from lakehouse.maintenance.lease import Lease
 from lakehouse.maintenance.observe import table_name
-from lakehouse.maintenance.procedures import Protected, call, protected_snapshots, totals
-from lakehouse.maintenance.settings import Engine, Operation, Thresholds
+from lakehouse.maintenance.procedures import Protected, call, deleted_files, failed_groups, protected_snapshots
+from lakehouse.maintenance.settings import LEAST_ORPHAN_AGE_S, Engine, Operation, Thresholds
 
 if TYPE_CHECKING:
     from pyiceberg.table import Table
@@ -42,16 +42,21 @@ class Request:
 
 @dataclass(frozen=True)
 class Result:
-    """What came of it. Parameters as in `lakehouse.maintenance.log.Entry`."""
+    """What came of it. Other parameters as in `lakehouse.maintenance.log.Entry`.
+
+    :param problem: what of it could not be done, in words
+    """
 
     result: Any
     protected: list[Protected] = field(default_factory=list)
     deleted_files: int = 0
     deleted_bytes: int = 0
+    problem: str = ""
 
 
 def _rewrite_data_files(request: Request) -> Result:
-    return Result(request.call(Operation.REWRITE_DATA_FILES))
+    rows = request.call(Operation.REWRITE_DATA_FILES)
+    return Result(rows, problem=failed_groups(rows))
 
 
 def _rewrite_manifests(request: Request) -> Result:
@@ -62,12 +67,17 @@ def _rewrite_manifests(request: Request) -> Result:
 def _flink_expire(request: Request) -> Result:
     protected = request.protected()
     rows = request.call(Operation.EXPIRE_SNAPSHOTS, ignore_unknown_positions=request.ignore_unknown_positions)
-    return Result(rows, protected, **totals(rows, "deleted_files", "deleted_bytes"))
+    return Result(rows, protected, deleted_files(rows))
 
 
 def _flink_orphans(request: Request) -> Result:
-    rows = request.call(Operation.REMOVE_ORPHAN_FILES)
-    return Result(rows, **totals(rows, "deleted_files", "deleted_bytes"))
+    rows = request.call(
+        Operation.REMOVE_ORPHAN_FILES,
+        max_orphan_share=request.limits.orphan_percent / 100,
+        allow_recent=request.limits.orphan_age_s < LEAST_ORPHAN_AGE_S,
+    )
+    files, size = (sum(row[f"orphan_{what}_count"] for row in rows) for what in ("files", "bytes"))
+    return Result(rows, deleted_files=files, deleted_bytes=size)
 
 
 def _pyiceberg_expire(request: Request) -> Result:

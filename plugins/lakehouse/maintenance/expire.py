@@ -52,7 +52,7 @@ class Expiry:
 def plan(metadata: TableMetadata, older_than_ms: int, retain_last: int, protected: list[Protected]) -> list[Snapshot]:
     """The snapshots to expire, newest first: the oldest of main's history, without a gap but for branches and tags.
 
-    :raises AirflowException: what is protected is not in main's history, or a writer's last commit is not protected
+    :raises AirflowException: what is protected is not there any more, or a writer's last commit is not protected
     """
     line = ancestry(metadata)
     place = {snapshot.snapshot_id: number for number, snapshot in enumerate(line)}
@@ -61,14 +61,13 @@ def plan(metadata: TableMetadata, older_than_ms: int, retain_last: int, protecte
         if snapshot.timestamp_ms >= older_than_ms:
             keep = max(keep, number + 1)
     for found in protected:
-        if found.alone:
-            continue
-        if found.snapshot_id not in place:
+        if metadata.snapshot_by_id(found.snapshot_id) is None:
             raise AirflowException(
-                f"Snapshot {found.snapshot_id}, which {found.by} needs, is not in the history of main: nothing was expired. "
-                "Next: see whether the table was rolled back or replaced since, and restart that job."
+                f"Snapshot {found.snapshot_id}, which {found.by} needs, is gone: nothing was expired. Next: see in "
+                "ops.maintenance_log and make history who expired it, and restart that job."
             )
-        keep = max(keep, place[found.snapshot_id] + 1)
+        if not found.alone and found.snapshot_id in place:  # what is on another branch alone is not up for expiry
+            keep = max(keep, place[found.snapshot_id] + 1)
     heads = {ref.snapshot_id for ref in metadata.refs.values()} | {p.snapshot_id for p in protected if p.alone}
     going = line[keep:]
     _refuse_last_marker(line, going)

@@ -114,7 +114,7 @@ def _nothing_to_rewrite(table: TableState, limits: Thresholds, must_save: int) -
 def _fully(table: TableState, limits: Thresholds) -> dict[str, Any]:
     order = SORT_ORDERS.get(table.name)
     how = {"strategy": "sort", "sort_order": order} if order else {"strategy": "binpack"}
-    return {**how, "target_file_size_bytes": limits.target_file_bytes, "min_input_files": 2}
+    return {**how, "target_file_size_bytes": limits.target_file_bytes, "min_input_files": 2, "delete_file_threshold": 1}
 
 
 def _lightly(limits: Thresholds, must_save: int) -> dict[str, Any]:
@@ -122,6 +122,7 @@ def _lightly(limits: Thresholds, must_save: int) -> dict[str, Any]:
         "strategy": "binpack",
         "target_file_size_bytes": limits.target_file_bytes,
         "min_input_files": max(must_save, 2),
+        "delete_file_threshold": max(limits.delete_files, 1),
         "max_rewrite_bytes": limits.open_rewrite_bytes,
     }
 

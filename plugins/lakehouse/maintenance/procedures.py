@@ -6,7 +6,7 @@ The only place that knows their arguments and the columns of their results.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,9 +63,13 @@ def protected_snapshots(
     """
     rows = call("protected_snapshots", on_session, table=table, ignore_unknown_positions=ignore_unknown_positions)
     return [
-        Protected(int(row["snapshot_id"]), row["protected_by"], row["protected_by"].startswith(("branch ", "tag ")))
+        Protected(int(row["snapshot_id"]), by := row["protected_by"], all(map(_is_reference, by.split("; "))))
         for row in rows
     ]
+
+
+def _is_reference(who: str) -> bool:
+    return who.startswith(("branch ", "tag "))
 
 
 def rewrite_job(table: str) -> str:
@@ -105,6 +109,14 @@ def end_rewrite(table: str, session: str | None) -> None:
         log.warning("Where there is no JobManager, nothing rewrites %s: %s", table, error)
 
 
-def totals(rows: list[dict[str, Any]], *columns: str) -> Mapping[str, int]:
-    """Sums of columns over the rows of results; a column that is not there counts as 0."""
-    return {column: sum(int(row.get(column) or 0) for row in rows) for column in columns}
+def deleted_files(rows: list[dict[str, Any]]) -> int:
+    """Files that `expire_snapshots` deleted, of every kind."""
+    kinds = ("data_files", "manifest_files", "manifest_lists", "statistics_files")
+    return sum(int(row[f"deleted_{kind}_count"]) for row in rows for kind in kinds)
+
+
+def failed_groups(rows: list[dict[str, Any]]) -> str:
+    """What `rewrite_data_files` could not do, in words; a group that met another commit is no failure, the next run has it."""
+    failed = sum(int(row["failed_groups"]) - int(row["conflicts"]) for row in rows)
+    reasons = "; ".join(row["reasons"] for row in rows if row["reasons"])
+    return f"{failed} groups of files could not be rewritten, the others were: {reasons}" if failed > 0 else ""

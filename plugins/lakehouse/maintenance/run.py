@@ -131,6 +131,7 @@ def recorded(begun: Entry, act: Callable[[], Result], after: Callable[[], TableS
     """Do it, and write a row about it, whatever comes of it; return the row.
 
     :param after: the table's figures when it is over
+    :raises AirflowException: a part of it could not be done; the row says so. Whatever `act` raises
     """
     began = time.monotonic()
 
@@ -157,7 +158,10 @@ def recorded(begun: Entry, act: Callable[[], Result], after: Callable[[], TableS
         except Exception as unwritten:
             error.add_note(f"Nor could it be written to {log.TABLE}: {unwritten}")
         raise
-    return write(DONE, done, after())
+    entry = write(done.problem or DONE, done, after())
+    if done.problem:
+        raise AirflowException(done.problem)
+    return entry
 
 
 def purge(asked: Asked) -> Entry | None:
@@ -195,11 +199,8 @@ def _quarantine(
 
     def result() -> Result:
         done = act(Quarantine())
-        if done.left:
-            raise AirflowException(
-                f"{operation}: {done.files:,} files; {len(done.left):,} were left: {'; '.join(done.left[:5])}"
-            )
-        return Result({"files": done.files, "bytes": done.bytes}, deleted_files=done.files, deleted_bytes=done.bytes)
+        left = f"{operation}: {done.files:,} files; {len(done.left):,} were left: {'; '.join(done.left[:5])}"
+        return Result(asdict(done), [], done.files, done.bytes, left if done.left else "")
 
     with lease(QUARANTINE, operation, clear=lambda *_: None):  # no job works on it
         table = parameters.get("table")

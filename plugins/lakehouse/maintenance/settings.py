@@ -27,6 +27,9 @@ class Engine(StrEnum):
     PYICEBERG = "pyiceberg"
 
 
+#: A younger file may be one that a running job has not committed yet: only a person may go below, each time anew.
+LEAST_ORPHAN_AGE_S = 86_400
+
 #: Declared tables that are sorted when a closed partition is rewritten; the others are only packed.
 SORT_ORDERS = {"silver.cleaned_trips": "pickup_date,pickup_hour"}
 
@@ -79,7 +82,7 @@ class Thresholds:
 def thresholds(overruled: Mapping[str, Any] | None = None) -> Thresholds:
     """The variable `maintenance_thresholds`, but for what is overruled.
 
-    :raises AirflowException: a name is no threshold, or its value is no number that could be one
+    :raises AirflowException: a name is no threshold, its value is no number that could be one, or the variable is unsafe
     """
     known = {field.name for field in fields(Thresholds)}
     for name, value in (overruled or {}).items():
@@ -89,7 +92,13 @@ def thresholds(overruled: Mapping[str, Any] | None = None) -> Thresholds:
             )
         if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
             raise AirflowException(f"The threshold {name} cannot be {value!r}. Next: give a number, 0 or more.")
-    return Thresholds(**{**Variable.get("maintenance_thresholds", deserialize_json=True), **(overruled or {})})
+    settings = Variable.get("maintenance_thresholds", deserialize_json=True)
+    if settings["orphan_age_s"] < LEAST_ORPHAN_AGE_S:
+        raise AirflowException(
+            f"The variable maintenance_thresholds has orphan_age_s = {settings['orphan_age_s']}: files that a job has not "
+            f"committed yet would go. Next: write {LEAST_ORPHAN_AGE_S} or more; where no job writes, overrule it by hand."
+        )
+    return Thresholds(**{**settings, **(overruled or {})})
 
 
 def engine_of(operation: Operation) -> Engine:

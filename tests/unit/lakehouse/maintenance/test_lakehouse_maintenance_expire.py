@@ -66,12 +66,18 @@ def test_a_tag_stays_alone(trips, history):
     assert planned(trips) == [history[4], history[2], history[0]]  # also when nobody spoke of it
 
 
-def test_a_position_that_is_not_in_the_history_is_refused(trips, history):
-    lost = Protected(1, "reader silver", alone=False)
-    with pytest.raises(
-        AirflowException, match=r"Snapshot 1, which reader silver needs, is not in the history.*nothing was"
-    ):
+@pytest.mark.parametrize("alone", [True, False])
+def test_a_position_that_is_gone_is_refused(trips, history, alone):
+    lost = Protected(1, "reader silver", alone)
+    with pytest.raises(AirflowException, match=r"Snapshot 1, which reader silver needs, is gone: nothing was expired"):
         planned(trips, lost)
+
+
+def test_what_is_needed_on_another_branch_stays_there(trips, history):
+    trips.manage_snapshots().create_branch(history[1], "aside").commit()
+    trips.refresh().append(trips.scan().to_arrow(), branch="aside")
+    there = trips.refresh().snapshot_by_name("aside").snapshot_id
+    assert planned(trips, Protected(there, "writer b", alone=False)) == history[4::-1]
 
 
 def test_a_marker_that_nobody_protects_is_refused(trips):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 from dataclasses import replace
 
 import pytest
@@ -38,7 +40,7 @@ def test_a_closed_partition_is_rewritten_for_the_first_file_that_this_saves():
     assert found.due
     assert found.reason == f"{SILVER}: 2 small files in 1 partition, 1 closed partition fully"
     sort = {"strategy": "sort", "sort_order": "pickup_date,pickup_hour"}
-    files = {"target_file_size_bytes": 128 * MB, "min_input_files": 2}
+    files = {"target_file_size_bytes": 128 * MB, "min_input_files": 2, "delete_file_threshold": 1}
     assert found.calls == ({**sort, **files, "where": "(pickup_date = DATE '2024-01-01')"},)
 
 
@@ -87,6 +89,7 @@ def test_delete_files_are_worth_a_rewrite():
     assert rewrite(partition(1, 0, delete_files=1)).due
     assert not rewrite(partition(1, 0, written_ms=OPEN_MS, delete_files=19)).due
     found = rewrite(partition(1, 0, written_ms=OPEN_MS, delete_files=20))
+    assert found.calls[0]["delete_file_threshold"] == 20
     assert found.reason == f"{SILVER}: 0 small files and 20 delete files in 1 partition, 1 open one lightly"
 
 
@@ -156,6 +159,14 @@ def test_thresholds_are_overruled_by_name():
     for wrong in ("2", True, -1, None):
         with pytest.raises(AirflowException, match=r"The threshold open_files cannot be"):
             thresholds({"open_files": wrong})
+
+
+def test_young_orphans_are_a_matter_for_a_person(monkeypatch):
+    settings = json.loads(os.environ["AIRFLOW_VAR_MAINTENANCE_THRESHOLDS"])
+    assert thresholds({"orphan_age_s": 0}).orphan_age_s == 0
+    monkeypatch.setenv("AIRFLOW_VAR_MAINTENANCE_THRESHOLDS", json.dumps(settings | {"orphan_age_s": 86_399}))
+    with pytest.raises(AirflowException, match=r"has orphan_age_s = 86399.*write 86400 or more.*overrule it by hand"):
+        thresholds()
 
 
 def test_engines(monkeypatch):

@@ -35,6 +35,11 @@ def rows() -> list[dict]:
     )
 
 
+def groups(**more) -> list[dict]:
+    """A row of the rewrite: no group failed."""
+    return [{"failed_groups": 0, "conflicts": 0, "reasons": None, **more}]
+
+
 @pytest.fixture
 def by_flink(monkeypatch):
     monkeypatch.setenv(
@@ -61,7 +66,7 @@ def test_a_rewrite_is_flinks(trips, flink):
 
     def answer(_: str) -> list[dict]:
         rewrite(reload())
-        return [{"rewritten_data_files_count": 4, "added_data_files_count": 2}]
+        return groups(rewritten_files_count=4, added_files_count=2)
 
     flink.procedures["rewrite_data_files"] = answer
     entry = maintain(NAME, REWRITE, NOW).entry
@@ -84,7 +89,7 @@ def test_a_rewrite_is_flinks(trips, flink):
     assert row["bytes_before"] > row["bytes_after"] > 0
     assert row["rows_before"] == row["rows_after"] == 20
     assert json.loads(row["parameters"])["calls"][0]["min_input_files"] == 2
-    assert json.loads(row["result"]) == [{"rewritten_data_files_count": 4, "added_data_files_count": 2}]
+    assert json.loads(row["result"]) == groups(rewritten_files_count=4, added_files_count=2)
     assert row["reason"] == f"{NAME}: 4 small files in 2 partitions, 2 open ones lightly"
     assert (row["dry_run"], row["seconds"] > 0) == (False, True)
 
@@ -102,7 +107,7 @@ def test_closed_partitions_are_selected_and_sorted(trips, flink, monkeypatch):
 def test_a_rewrite_that_loses_rows_fails_and_is_written_down(trips, flink):
     append(trips, 5)
     append(trips, 5)
-    flink.procedures["rewrite_data_files"] = lambda _: [{"snapshot_id": rewrite(reload(), lose=1)}]
+    flink.procedures["rewrite_data_files"] = lambda _: groups(rewritten=rewrite(reload(), lose=1))
     said = r"did not keep its rows: snapshot \d+ replaced 10 rows by 9, and the table went from 10 rows to 9"
     with pytest.raises(AirflowFailException, match=said):
         maintain(NAME, REWRITE, NOW)
@@ -110,6 +115,20 @@ def test_a_rewrite_that_loses_rows_fails_and_is_written_down(trips, flink):
     assert "did not keep its rows" in row["verdict"]
     assert row["files_before"] == 2
     assert row["files_after"] is None
+
+
+def test_a_group_that_met_a_commit_is_left_to_the_next_run_and_one_that_failed_is_an_error(trips, flink):
+    append(trips)
+    append(trips)
+    flink.procedures["rewrite_data_files"] = groups(failed_groups=1, conflicts=1, reasons="another commit")
+    assert maintain(NAME, REWRITE, NOW).entry.verdict == "done"
+    flink.procedures["rewrite_data_files"] = groups(failed_groups=3, conflicts=1, reasons="no space left on device")
+    with pytest.raises(
+        AirflowException, match="2 groups of files could not be rewritten, the others were: no space left"
+    ):
+        maintain(NAME, REWRITE, NOW)
+    assert "no space left" in rows()[1]["verdict"]
+    assert json.loads(rows()[1]["result"])[0]["failed_groups"] == 3
 
 
 def test_nor_when_the_call_failed_after_it_had_lost_some(trips, flink):
@@ -134,7 +153,7 @@ def test_rows_that_a_writer_adds_meanwhile_are_no_loss(trips, flink):
         append(reload(), 7)
         rewrite(reload())
         append(reload(), 7)
-        return []
+        return groups()
 
     flink.procedures["rewrite_data_files"] = answer
     assert maintain(NAME, REWRITE, NOW).entry.verdict == "done"
@@ -157,8 +176,9 @@ def test_expiry_by_pyiceberg_asks_flink_what_to_keep(trips, flink):
     for checkpoint in range(4):
         commit_as_flink(trips, checkpoint)
     ids = [snapshot.snapshot_id for snapshot in trips.snapshots()]
+    writer = "branch main; writer sink of Flink job a: its last commit, checkpoint 3"
     flink.procedures["protected_snapshots"] = protect(
-        (ids[2], "reader silver"), (ids[3], "writer sink"), (ids[3], "branch main")
+        (ids[2], "reader 's' of job silver: its position"), (ids[3], writer)
     )
     dry = maintain(NAME, EXPIRE, replace(SOON, dry_run=True)).entry
     assert (dry.result["expired_snapshots"], dry.deleted_files, len(reload().snapshots())) == ((ids[1], ids[0]), 2, 4)
@@ -168,10 +188,18 @@ def test_expiry_by_pyiceberg_asks_flink_what_to_keep(trips, flink):
     assert [row["dry_run"] for row in rows()] == [True, False]
     protected = json.loads(rows()[1]["protected"])
     assert [(found["snapshot_id"], found["by"]) for found in protected] == [
-        (ids[2], "reader silver"), (ids[3], "writer sink"), (ids[3], "branch main")
+        (ids[2], "reader 's' of job silver: its position"), (ids[3], writer)
     ]  # fmt: skip
     assert len(flink.called("protected_snapshots")) == 2
     assert flink.called("expire_snapshots") == []
+
+
+def test_only_what_nobody_but_a_branch_or_tag_needs_stays_alone(trips, flink):
+    ids = [append(trips) for _ in range(4)]
+    for by, left in (("tag x; branch y", 2), ("tag x; reader 's' of job silver: its position", 3)):
+        flink.procedures["protected_snapshots"] = protect((ids[1], by), (ids[3], "branch main"))
+        dry = maintain(NAME, EXPIRE, replace(SOON, dry_run=True)).entry
+        assert 4 - len(dry.result["expired_snapshots"]) == left
 
 
 def test_a_position_that_is_unknown_stops_it(trips, flink):
@@ -193,12 +221,10 @@ def test_expiry_by_flink(trips, flink):
     append(trips)
     append(trips)
     flink.procedures["protected_snapshots"] = protect((1, "branch main"))
-    flink.procedures["expire_snapshots"] = [
-        {"deleted_files": 3, "deleted_bytes": 500},
-        {"deleted_files": 1, "deleted_bytes": None},
-    ]
+    kinds = ("data_files", "manifest_files", "manifest_lists", "statistics_files")
+    flink.procedures["expire_snapshots"] = [{f"deleted_{kind}_count": number for number, kind in enumerate(kinds)}]
     entry = maintain(NAME, EXPIRE, replace(SOON, dry_run=True)).entry
-    assert (entry.engine, entry.deleted_files, entry.deleted_bytes) == ("flink", 4, 500)
+    assert (entry.engine, entry.deleted_files) == ("flink", 6)
     [call] = flink.called("expire_snapshots")
     for part in (
         "older_than => TIMESTAMP '20",
@@ -212,9 +238,15 @@ def test_expiry_by_flink(trips, flink):
 @pytest.mark.usefixtures("by_flink")
 def test_orphans_by_flink(trips, flink, plant):
     orphan = plant(trips, "data/x")
-    flink.procedures["remove_orphan_files"] = [{"deleted_files": 1, "deleted_bytes": 1}]
-    assert maintain(NAME, ORPHANS, SOON).entry.deleted_files == 1
-    assert len(flink.called("remove_orphan_files")) == 1
+    flink.procedures["remove_orphan_files"] = [
+        {"orphan_files_count": 1, "orphan_bytes_count": 7, "quarantine": "file:/q"}
+    ]
+    entry = maintain(NAME, ORPHANS, SOON).entry
+    assert (entry.deleted_files, entry.deleted_bytes) == (1, 7)
+    maintain(NAME, ORPHANS, NOW)
+    soon, usual = flink.called("remove_orphan_files")
+    assert ("max_orphan_share => 1.0," in soon, "allow_recent => TRUE" in soon) == (True, True)
+    assert ("max_orphan_share => 0.25," in usual, "allow_recent => FALSE" in usual) == (True, True)
     assert orphan.exists()
 
 
