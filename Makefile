@@ -12,7 +12,8 @@ LOCAL = $(VENV)/python -m local
 INSIDE = environment=$$($(LOCAL) env) && eval "$$environment" &&
 # Verbs that make no sense before the first setup say so.
 LOCAL_VERBS := down status logs clean env create-topics generate process process-bronze process-silver \
-	dbt-deps dbt-build dbt-test dbt-docs query ledger health audit rejects rejects-replay
+	dbt-deps dbt-build dbt-test dbt-docs query ledger health audit rejects rejects-replay \
+	history snapshots files table-size query-at maintenance
 # The DAG, run here but for the tasks that a pattern names.
 JOBS_WITHOUT = $(INSIDE) airflow dags test flink_jobs --mark-success-pattern
 
@@ -122,6 +123,29 @@ rejects: ## Count them by reason, show the first ones (LAYER=bronze|silver REASO
 
 rejects-replay: ## Send mended ones (FILE=), or as they are (LAYER= REASON=), each once (DRY_RUN=1 sends nothing)
 	@$(INSIDE) python -m lakehouse rejects-replay $(SELECTION) $(if $(filter 1 y yes,$(DRY_RUN)),--dry-run)
+
+##@ Tables
+QUESTION = $(INSIDE) python -m lakehouse $@ '$(TABLE)' $(if $(LIMIT),--limit $(LIMIT)) $(if $(filter 1 y yes,$(FLINK)),--flink)
+
+history: ## Which snapshot of a table was current since when (TABLE=bronze.raw_trips LIMIT=n, FLINK=1 by Flink SQL)
+	@$(QUESTION)
+
+snapshots: ## What each commit to a table did (likewise)
+	@$(QUESTION)
+
+files: ## Files of a table, the smallest first (likewise)
+	@$(QUESTION)
+
+table-size: ## Files, rows and bytes of a table (likewise)
+	@$(QUESTION)
+
+query-at: ## Ask a table as it was (TABLE= AT=2026-01-01T00:00:00Z|snapshot SQL="select ... from {table}" ENGINE=duckdb|pyiceberg|flink)
+	@$(INSIDE) python -m lakehouse query-at '$(TABLE)' '$(AT)' $(if $(SQL),--sql "$(SQL)") $(if $(ENGINE),--engine $(ENGINE))
+
+maintenance: ## What each table needs; or do it now (TABLE= OPERATION=expire_snapshots|... DRY_RUN=1 THRESHOLDS='{...}' BATCH=)
+	@$(INSIDE) python -m lakehouse maintenance $(if $(TABLE),--table '$(TABLE)') $(if $(OPERATION),--operation $(OPERATION)) \
+		$(if $(filter 1 y yes,$(DRY_RUN)),--dry-run) $(if $(THRESHOLDS),--thresholds '$(THRESHOLDS)') \
+		$(if $(BATCH),--batch '$(BATCH)') $(if $(filter 1 y yes,$(IGNORE_UNKNOWN_POSITIONS)),--ignore-unknown-positions)
 
 ##@ Development
 lint: setup ## Check the style of Python and SQL

@@ -14,7 +14,7 @@ over**, none in between, through the connection `alerts`; each has a link to its
 | `data-files` | a table has more than 1,000 data files |
 | `ledger` | the row ledger shows what no row in flight can explain |
 | `unreachable` | Flink, Kafka or the catalog does not answer |
-| `task-failed`, `dbt-failed`, `gold-held-back` | a task failed: told at once by the task, over when it succeeds again |
+| `task-failed`, `dbt-failed`, `gold-held-back`, `maintenance-failed` | told at once by the task; over when it succeeds again |
 
 `ring_alarms` returns the alarms that are on. The thresholds are in the variable `health_thresholds`; what lasts is kept in
 variables `alarm.<rule>.<subject>`.

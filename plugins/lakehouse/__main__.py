@@ -11,11 +11,12 @@ from datetime import datetime
 from airflow.sdk import Variable
 from airflow.sdk.exceptions import AirflowException
 
-from lakehouse import airflow_settings, dbt_by_hand, rejects, rejects_replay
+from lakehouse import airflow_settings, dbt_by_hand, inspection, rejects, rejects_replay
 from lakehouse.gold_file import count_trips, published_file
 from lakehouse.health import platform_health
 from lakehouse.hooks.flink import FlinkError
 from lakehouse.ledger import read_ledger
+from lakehouse.maintenance import by_hand
 
 
 def ledger() -> int:
@@ -79,6 +80,8 @@ VERBS = {
     "dbt-test": dbt_by_hand.test,
     "dbt-docs": dbt_by_hand.docs,
     "query": query,
+    "maintenance": by_hand.main,
+    **inspection.VERBS,
 }
 
 
@@ -92,7 +95,7 @@ def main() -> int:
     os.environ.update(airflow_settings.load().environment())
     try:
         return VERBS[arguments.verb](*arguments.arguments)
-    except (AirflowException, FlinkError, airflow_settings.SettingsError) as error:
+    except (AirflowException, FlinkError, TimeoutError, airflow_settings.SettingsError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
 

@@ -22,6 +22,7 @@ class Tag(StrEnum):
     GOLD = "gold"
     REPAIR = "repair"
     OPERATIONS = "operations"
+    MAINTENANCE = "maintenance"
 
 
 def default_args(**overrides: Any) -> dict[str, Any]:

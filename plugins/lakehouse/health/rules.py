@@ -142,6 +142,7 @@ RULES = (
     Rule("task-failed", lasts=None),
     Rule("dbt-failed", lasts=None),
     Rule("gold-held-back", lasts=None),
+    Rule("maintenance-failed", lasts=None),
 )
 BY_NAME = {rule.name: rule for rule in RULES}
 

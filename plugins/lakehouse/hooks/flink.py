@@ -241,6 +241,17 @@ class SqlSession:
 
         :raises FlinkSqlError: the statement failed, with its first line and Flink's cause
         """
+        return [values for page in self._pages(statement, limit_s) for values in _values(page)]
+
+    def query(self, statement: str, limit_s: float = 120) -> list[dict[str, Any]]:
+        """Run one statement to its end and return its rows, each by the names of its columns. Errors as of `execute`."""
+        return [
+            dict(zip([column["name"] for column in page["results"]["columns"]], values, strict=True))
+            for page in self._pages(statement, limit_s)
+            for values in _values(page)
+        ]
+
+    def _pages(self, statement: str, limit_s: float) -> list[dict[str, Any]]:
         base = f"v1/sessions/{self.handle}"
         operation = self.gateway.call("POST", f"{base}/statements", {"statement": statement})["operationHandle"]
         what = f"SQL statement {_headline(statement)!r}"
@@ -250,16 +261,20 @@ class SqlSession:
             return status if status in {"FINISHED", "ERROR", "CANCELED", "CLOSED", "TIMEOUT"} else None
 
         status = wait_until(ended, what, limit_s)
-        rows: list[list[Any]] = []
+        pages: list[dict[str, Any]] = []
         path: str | None = f"{base}/operations/{operation}/result/0"
         try:
             while path:
                 page = self.gateway.call("GET", path)
-                rows += [row["fields"] for row in page.get("results", {}).get("data", [])]
+                pages.append(page)
                 path = page["nextResultUri"].lstrip("/") if page.get("resultType") != "EOS" else None
         except FlinkError as error:
             raise (FlinkSqlError if status == "ERROR" else type(error))(f"{what} failed. {error}") from error
-        return rows
+        return pages
+
+
+def _values(page: Mapping[str, Any]) -> list[list[Any]]:
+    return [row["fields"] for row in page.get("results", {}).get("data", [])]
 
 
 def _headline(statement: str) -> str:

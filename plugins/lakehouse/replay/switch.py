@@ -18,6 +18,7 @@ from lakehouse.jobs import record as records
 from lakehouse.jobs.cluster import RUNNING_LIMIT_S, JobCluster
 from lakehouse.jobs.declared import JOBS
 from lakehouse.jobs.job import FlinkJob
+from lakehouse.maintenance.lease import lease
 from lakehouse.replay.plan import ReplayPlan
 from lakehouse.waiting import wait_until
 
@@ -45,8 +46,12 @@ class Switch:
         state that fits the new tables.
 
         :raises AirflowException: the ledger of the new tables is not balanced; nothing was switched
+        :raises TimeoutError: maintenance is not done with a table; nothing was switched
         """
         with ExitStack() as locks:
+            # Before the jobs are stopped: maintenance may take its time to be done with a table.
+            for name in (name for layer in self.plan.layers for name in JOBS[layer].tables):
+                locks.enter_context(lease(name, "the switch of a replay", f"taxi_replay {self.plan.id}"))
             for layer in JOBS:
                 locks.enter_context(self.iceberg.lock(f"flink-job:{layer}"))
             if not self._is_done():

@@ -169,6 +169,15 @@ def test_a_statement_gives_the_rows_of_all_its_pages(gateway):
     assert gateway.asked[-1][:2] == ("DELETE", "/v1/sessions/s")
 
 
+def test_a_query_gives_rows_by_the_names_of_their_columns(gateway):
+    results = "GET /v1/sessions/s/operations/o/result"
+    columns = {"columns": [{"name": "a"}, {"name": "b"}]}
+    gateway[f"{results}/0"] = {"resultType": "NOT_READY", "nextResultUri": "/v1/sessions/s/operations/o/result/1"}
+    gateway[f"{results}/1"] = {"resultType": "EOS", "results": {**columns, "data": [{"fields": [1, "x"]}]}}
+    with SqlGatewayHook().session({}) as session:
+        assert session.query("CALL p()") == [{"a": 1, "b": "x"}]
+
+
 def test_a_statement_that_fails_is_named_without_its_secrets_and_the_session_is_closed(gateway):
     gateway["GET /v1/sessions/s/operations/o/status"] = {"status": "ERROR"}
     gateway["GET /v1/sessions/s/operations/o/result/0"] = 500, {"errors": ["Internal server error.", TRACE]}

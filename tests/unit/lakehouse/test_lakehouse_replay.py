@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from functools import partial
 
 import pyarrow as pa
 import pytest
@@ -14,6 +15,8 @@ from lakehouse.jobs import record as records
 from lakehouse.jobs.declared import JOBS
 from lakehouse.jobs.job import FlinkJob
 from lakehouse.jobs.record import JobRecord, Version
+from lakehouse.maintenance.lease import lease
+from lakehouse.replay import switch as switch_module
 from lakehouse.replay.plan import ReplayPlan, make_plan
 from lakehouse.replay.rebuild import beside
 from lakehouse.replay.switch import Switch, aside
@@ -149,6 +152,30 @@ def test_a_second_run_finds_it_done(iceberg, built):
     rows, new = switch.run(), uuids(iceberg, "silver")
     assert switch.run() == rows
     assert uuids(iceberg, "silver") == new
+
+
+def test_it_waits_for_maintenance_before_it_stops_anything(iceberg, built, http, monkeypatch):
+    switch = built()
+    monkeypatch.setattr(switch_module, "lease", partial(lease, wait_s=0.2))
+    with lease("silver.rejected_trips", "expire_snapshots", "a run"):
+        http.asked.clear()
+        said = r"the lease of silver\.rejected_trips for the switch of a replay.*held by a run \(expire_snapshots\)"
+        with pytest.raises(TimeoutError, match=said):
+            switch.run()
+        assert {method for method, *_ in http.asked} == {"GET"}
+    switch.run()
+
+
+def test_nobody_maintains_what_is_being_switched(built, monkeypatch):
+    switch = built()
+
+    def during_the_swap() -> None:
+        with pytest.raises(TimeoutError), lease("silver.cleaned_trips", "expire_snapshots", wait_s=0.2):
+            pass
+        Switch._swap(switch)
+
+    monkeypatch.setattr(switch, "_swap", during_the_swap)
+    switch.run()
 
 
 @pytest.mark.parametrize(("cleaned", "rejected"), [(2, 0), (3, 1)])

@@ -1,0 +1,114 @@
+"""
+# Iceberg maintenance
+
+Keeps the Iceberg tables small and quick, beside the jobs that write and read them. At 02:00 UTC each table is looked at, and
+gets **what it needs**: a table that needs nothing gets nothing, and the task's log says why.
+
+| task | does |
+|---|---|
+| `tables` | the tables of Bronze and Silver, and the log of maintenance itself |
+| `maintain.rewrite_data_files` | small files into large ones: a closed partition fully, once; one that is written to lightly |
+| `maintain.rewrite_manifests` | the same for manifests |
+| `maintain.expire_snapshots` | snapshots that are old and that no writer, reader, branch or tag needs; and their files |
+| `maintain.remove_orphan_files` | files that nothing leads to, into quarantine, weekly |
+| `purge_quarantine` | deletes what has been in quarantine for a week |
+| `report` | what was done; red when anything was |
+
+A task that is skipped had nothing to do. Each one that acts writes a row to `ops.maintenance_log`: before and after, what was
+protected and for whom, and how it ended. An operation goes on to the next whether or not the one before succeeded: a table that
+cannot be rewritten must still be able to shrink. One table at a time (pool `maintenance`), and under a lease: two runs, or a
+run and `taxi_replay`, never meet on a table.
+
+**By hand**, with a form; or in a shell: `make maintenance`.
+
+| param | says |
+|---|---|
+| `tables` | only these, one a line |
+| `operations` | these, at once, whether or not their time has come; nothing: what the policy says |
+| `dry_run` | only say what would be done |
+| `thresholds` | in place of those of the variable `maintenance_thresholds`, as JSON |
+| `ignore_unknown_positions` | expire even where it is unknown how far a reader is; the reader may then not find its place again |
+
+**When it is red**: the failed task's log says what was refused or what failed, and the next step; see the
+[runbook](docs/runbook.md#maintenance-failed). A table is as it was or as it should be, never in between: trigger it again.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from airflow.sdk import DAG, CronTriggerTimetable, Param, TriggerRule, get_current_context, task, task_group
+
+from lakehouse.dag_policy import Tag, dag_args, default_args
+from lakehouse.maintenance.settings import Operation
+from lakehouse.notifiers.alert import AlertNotifier
+
+POOL = "maintenance"
+
+with DAG(
+    "iceberg_maintenance",
+    schedule=CronTriggerTimetable("0 2 * * *", timezone="UTC"),
+    start_date=datetime(2024, 1, 1),
+    default_args=default_args(
+        execution_timeout=timedelta(hours=4),
+        on_failure_callback=AlertNotifier("failure", rule="maintenance-failed", until="report"),
+    ),
+    params={
+        "tables": Param(None, type=["null", "array"], description="Only these (namespace.table), one a line"),
+        "operations": Param(
+            None,
+            type=["null", "array"],
+            items={"type": "string", "enum": [operation.value for operation in Operation]},
+            examples=[operation.value for operation in Operation],
+            description="These, at once; nothing: what the policy says",
+        ),
+        "dry_run": Param(False, type="boolean", description="Change nothing"),
+        "thresholds": Param(None, type=["null", "object"], description="In place of maintenance_thresholds"),
+        "ignore_unknown_positions": Param(False, type="boolean", description="Expire whatever a lost reader may need"),
+    },
+    **dag_args(__doc__, Tag.MAINTENANCE, Tag.OPERATIONS),
+):
+
+    @task
+    def tables() -> list[str]:
+        """The tables that the form names, or all of them."""
+        from lakehouse.maintenance import tasks
+
+        return tasks.tables(get_current_context())
+
+    @task(pool=POOL, trigger_rule=TriggerRule.ALL_DONE, map_index_template="{{ task.op_kwargs['table'] }}")
+    def operate(table: str, operation: str) -> str:
+        """Do one operation to one table, if it needs it; returns why."""
+        from lakehouse.maintenance import tasks
+
+        return tasks.operate(get_current_context(), table, Operation(operation))
+
+    @task(pool=POOL, trigger_rule=TriggerRule.ALL_DONE)
+    def purge_quarantine() -> int:
+        """Delete what has been in quarantine for long enough; returns how many files."""
+        from lakehouse.maintenance import tasks
+
+        return tasks.purge_quarantine(get_current_context())
+
+    @task(trigger_rule=TriggerRule.NONE_FAILED)
+    def report() -> str:
+        """What this run did, table by table."""
+        from lakehouse.maintenance import tasks
+
+        print(done := tasks.report(get_current_context()))
+        return done
+
+    reported, purged = report(), purge_quarantine()
+
+    @task_group
+    def maintain(table: str) -> None:
+        """All operations on one table, one after the other."""
+        before = None
+        for operation in Operation:
+            done = operate.override(task_id=operation.value)(table=table, operation=operation.value)
+            done >> reported
+            before = before >> done if before else done
+        done >> purged
+
+    maintain.expand(table=tables())
+    purged >> reported

@@ -1,0 +1,8 @@
+-- The oldest snapshots, up to what a writer, a reader, a branch or a tag needs, and the files that only they lead to.
+CALL iceberg_catalog.system.expire_snapshots(
+    `table` => {{ table | literal }},
+    older_than => TIMESTAMP {{ older_than | sql_timestamp | literal }},
+    retain_last => {{ retain_last }},
+    ignore_unknown_positions => {{ ignore_unknown_positions | upper }},
+    dry_run => {{ dry_run | upper }}
+)

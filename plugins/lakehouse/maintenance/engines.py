@@ -1,0 +1,111 @@
+"""Each operation by the engine that does it: what it was given, and what came of it, in the same terms for both engines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from lakehouse.maintenance import expire, orphans
+from lakehouse.maintenance.lease import Lease
+from lakehouse.maintenance.observe import table_name
+from lakehouse.maintenance.procedures import Protected, call, deleted_files, failed_groups, protected_snapshots
+from lakehouse.maintenance.settings import LEAST_ORPHAN_AGE_S, Engine, Operation, Thresholds
+
+if TYPE_CHECKING:
+    from pyiceberg.table import Table
+
+
+@dataclass(frozen=True)
+class Request:
+    """One action on a table whose lease is held.
+
+    :param arguments: of each call, as the policy made them
+    """
+
+    table: Table
+    lease: Lease
+    arguments: tuple[Mapping[str, Any], ...]
+    limits: Thresholds
+    dry_run: bool = False
+    ignore_unknown_positions: bool = False
+
+    def protected(self) -> list[Protected]:
+        return protected_snapshots(table_name(self.table), self.lease.note_session, self.ignore_unknown_positions)
+
+    def call(self, operation: Operation, **more: Any) -> list[dict[str, Any]]:
+        """The rows of each call of the Flink procedure."""
+        common = {"table": table_name(self.table), "dry_run": self.dry_run, **more}
+        return [row for given in self.arguments for row in call(operation, self.lease.note_session, **common, **given)]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came of it. Other parameters as in `lakehouse.maintenance.log.Entry`.
+
+    :param problem: what of it could not be done, in words
+    """
+
+    result: Any
+    protected: list[Protected] = field(default_factory=list)
+    deleted_files: int = 0
+    deleted_bytes: int = 0
+    problem: str = ""
+
+
+def _rewrite_data_files(request: Request) -> Result:
+    rows = request.call(Operation.REWRITE_DATA_FILES)
+    return Result(rows, problem=failed_groups(rows))
+
+
+def _rewrite_manifests(request: Request) -> Result:
+    """The procedure has no dry run: what the policy found is all that can be said before."""
+    return Result(None if request.dry_run else request.call(Operation.REWRITE_MANIFESTS))
+
+
+def _flink_expire(request: Request) -> Result:
+    protected = request.protected()
+    rows = request.call(Operation.EXPIRE_SNAPSHOTS, ignore_unknown_positions=request.ignore_unknown_positions)
+    return Result(rows, protected, deleted_files(rows))
+
+
+def _flink_orphans(request: Request) -> Result:
+    rows = request.call(
+        Operation.REMOVE_ORPHAN_FILES,
+        max_orphan_share=request.limits.orphan_percent / 100,
+        allow_recent=request.limits.orphan_age_s < LEAST_ORPHAN_AGE_S,
+    )
+    files, size = (sum(row[f"orphan_{what}_count"] for row in rows) for what in ("files", "bytes"))
+    return Result(rows, deleted_files=files, deleted_bytes=size)
+
+
+def _pyiceberg_expire(request: Request) -> Result:
+    [given] = request.arguments
+    act = expire.look if request.dry_run else partial(expire.expire, still_ours=request.lease.check)
+    protected = request.protected()
+    done = act(request.table, given["older_than"], given["retain_last"], protected)
+    words = {"expired_snapshots": done.snapshots, "undeleted_files": done.undeleted}
+    return Result(words, protected, len(done.files) - done.undeleted, sum(done.files.values()))
+
+
+def _pyiceberg_orphans(request: Request) -> Result:
+    [given] = request.arguments
+    found = orphans.find(request.table, given["older_than"], request.limits.orphan_percent)
+    batch = None if request.dry_run else orphans.remove(request.table, found, request.lease.check)
+    words = {
+        "listed_files": found.listed,
+        "quarantine": batch and batch.uri,
+        "first": [f.location.uri for f in found.files[:20]],
+    }
+    return Result(words, deleted_files=len(found.files), deleted_bytes=found.bytes)
+
+
+DO: Mapping[tuple[Operation, Engine], Callable[[Request], Result]] = {
+    (Operation.REWRITE_DATA_FILES, Engine.FLINK): _rewrite_data_files,
+    (Operation.REWRITE_MANIFESTS, Engine.FLINK): _rewrite_manifests,
+    (Operation.EXPIRE_SNAPSHOTS, Engine.FLINK): _flink_expire,
+    (Operation.EXPIRE_SNAPSHOTS, Engine.PYICEBERG): _pyiceberg_expire,
+    (Operation.REMOVE_ORPHAN_FILES, Engine.FLINK): _flink_orphans,
+    (Operation.REMOVE_ORPHAN_FILES, Engine.PYICEBERG): _pyiceberg_orphans,
+}

@@ -1,0 +1,185 @@
+"""A lease for each table: whoever maintains or replaces it holds the lease, and nobody else meets them.
+
+A row in the catalog's database, with an end that its holder puts off while it lives. Not an advisory lock, which is free the
+moment a worker is killed: the call that the worker left in Flink's SQL Gateway would go on, with nobody to know of it. The
+row outlives the worker and names that call, so that the next holder ends it first. All times are the database's.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cache
+from threading import Event, Thread
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk.exceptions import AirflowException
+
+from lakehouse.hooks.iceberg import IcebergCatalogHook
+from lakehouse.maintenance.procedures import end_rewrite
+from lakehouse.waiting import wait_until
+
+if TYPE_CHECKING:
+    from sqlalchemy import Table
+
+log = logging.getLogger(__name__)
+
+TTL_S = 120
+WAIT_S = 1800
+
+
+class LeaseLost(AirflowException):
+    """The lease ended, or another try of the same task took it: whoever held it must not touch the table any more."""
+
+
+@cache
+def _rows() -> Table:
+    from sqlalchemy import Column, DateTime, MetaData, Table, Text
+
+    return Table(
+        "maintenance_leases",
+        MetaData(),
+        Column("table_name", Text, primary_key=True),
+        Column("holder", Text),
+        Column("purpose", Text),
+        Column("token", Text),
+        Column("ends_at", DateTime(timezone=True), nullable=False),
+        Column("gateway_session", Text),
+    )
+
+
+@dataclass
+class Lease:
+    """One table's lease, held.
+
+    :param token: of this try; another one of the same task has its own
+    """
+
+    table: str
+    holder: str
+    purpose: str
+    ttl_s: float = TTL_S
+    token: str = field(default_factory=lambda: uuid.uuid4().hex)
+
+    def __post_init__(self) -> None:
+        self._engine = IcebergCatalogHook().catalog.engine
+
+    def take(self) -> tuple[bool, str]:
+        """Take it if it is free, ended, or our own of an earlier try.
+
+        :return: whether it was taken; and then the gateway session that was left behind, else who holds it, in words
+        """
+        from sqlalchemy import func, select
+        from sqlalchemy.dialects.postgresql import insert
+
+        rows = _rows()
+        with self._engine.begin() as connection:
+            never = insert(rows).values(table_name=self.table, ends_at=func.to_timestamp(0))
+            connection.execute(never.on_conflict_do_nothing())
+            mine = rows.c.table_name == self.table
+            ended = (rows.c.ends_at <= func.clock_timestamp()).label("ended")
+            found = connection.execute(select(rows, ended).where(mine).with_for_update()).mappings().one()
+            if not found["ended"] and found["holder"] != self.holder:
+                return False, f"{found['holder']} ({found['purpose']}) until {found['ends_at']:%Y-%m-%d %H:%M:%S %Z}"
+            held = {"holder": self.holder, "purpose": self.purpose, "token": self.token, "ends_at": self._end()}
+            connection.execute(rows.update().where(mine).values(held))
+            return True, found["gateway_session"] or ""
+
+    def check(self) -> None:
+        """Put the end off.
+
+        :raises LeaseLost: it is not ours any more
+        """
+        self._change(ends_at=self._end())
+
+    def note_session(self, handle: str) -> None:
+        """Write down which session of Flink's SQL Gateway works for us; an empty text: none any more. Raises as `check`."""
+        self._change(ends_at=self._end(), gateway_session=handle or None)
+
+    def release(self) -> None:
+        """Let it go, if it is still ours; a session that is written down stays so, for the next holder to end."""
+        from sqlalchemy import func
+
+        try:
+            self._change(ends_at=func.clock_timestamp())
+        except LeaseLost as error:
+            log.warning("%s", error)
+
+    def _end(self) -> Any:
+        from sqlalchemy import func
+
+        return func.clock_timestamp() + func.make_interval(0, 0, 0, 0, 0, 0, float(self.ttl_s))
+
+    def _change(self, **values: Any) -> None:
+        from sqlalchemy import func
+
+        rows = _rows()
+        ours = (rows.c.table_name == self.table, rows.c.token == self.token, rows.c.ends_at > func.clock_timestamp())
+        with self._engine.begin() as connection:
+            if not connection.execute(rows.update().where(*ours).values(values)).rowcount:
+                raise LeaseLost(
+                    f"The lease of {self.table} for {self.purpose} is lost: it was not renewed for {self.ttl_s:g} s, or another "
+                    "try of the same task has it. Nothing more is done here. Next: see that other try, or run this again."
+                )
+
+
+@contextmanager
+def lease(
+    table: str,
+    purpose: str,
+    holder: str | None = None,
+    wait_s: float = WAIT_S,
+    ttl_s: float = TTL_S,
+    clear: Callable[[str, str | None], None] = end_rewrite,
+) -> Iterator[Lease]:
+    """Hold the lease of `namespace.table`; what an earlier holder left in Flink is ended before.
+
+    :param purpose: what for, in words
+    :param holder: who; the same one gets it back at once. By default this process alone
+    :param wait_s: how long to wait for another holder
+    :param clear: ends what still works on the table; gets the gateway session that was left behind, if any
+    :raises TimeoutError: another holder had it for the whole time, or a rewrite that was found running did not end
+    :raises FlinkError: Flink cannot be asked whether a rewrite runs
+    """
+    _make_table()
+    held = Lease(table, holder or f"{socket.gethostname()} {uuid.uuid4().hex[:8]}", purpose, ttl_s)
+    taken: tuple[bool, str] = (False, "")
+
+    def take() -> bool:
+        nonlocal taken
+        taken = held.take()
+        return taken[0]
+
+    wait_until(take, f"the lease of {table} for {purpose}", wait_s, on_timeout=lambda: f"It is held by {taken[1]}.")
+    stop = Event()
+    renewing = Thread(target=_renew, args=(held, stop), daemon=True)
+    renewing.start()
+    try:
+        clear(table, taken[1] or None)
+        held.note_session("")
+        yield held
+    finally:
+        stop.set()
+        renewing.join()
+        held.release()
+
+
+def _renew(held: Lease, stop: Event) -> None:
+    """Put the end off again and again; a database that is away for a moment is asked again in time."""
+    while not stop.wait(held.ttl_s / 6):
+        try:
+            held.check()
+        except LeaseLost:
+            return
+        except Exception as error:
+            log.warning("The lease of %s could not be renewed yet: %s", held.table, error)
+
+
+def _make_table() -> None:
+    hook = IcebergCatalogHook()
+    with hook.lock("maintenance-leases"):
+        _rows().create(hook.catalog.engine, checkfirst=True)

@@ -1,0 +1,160 @@
+"""Where a file is, whichever way its address is spelled; and files listed, moved and deleted there.
+
+Java writes `file:/x`, pyiceberg `file:///x`, and both may stand in one table; `s3a` and `s3n` mean `s3`. Two spellings of one
+file that are not seen to be one would make it an orphan. An address is taken apart at its first colon and slashes alone:
+`#`, `?` and `%` are letters of a name.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from airflow.sdk.exceptions import AirflowException
+
+if TYPE_CHECKING:
+    from pyarrow.fs import FileSystem
+    from pyiceberg.io import FileIO
+
+_SAME = {"s3a": "s3", "s3n": "s3"}
+_WITHOUT_AUTHORITY = ("file",)
+
+
+@dataclass(frozen=True, order=True)
+class Location:
+    """A file or folder.
+
+    :param authority: bucket or host, empty on the local disk
+    :param path: without its first slash
+    """
+
+    scheme: str
+    authority: str
+    path: str
+
+    @classmethod
+    def parse(cls, text: str) -> Location:
+        """From an address as a table's metadata has it; a bare path is one on the local disk."""
+        scheme, colon, rest = ("file", ":", text) if text.startswith("/") else text.partition(":")
+        if not colon or not rest.startswith("/"):
+            raise AirflowException(
+                f"{text!r} is no address of a file: write it with its scheme, as in file:///x or s3://b/x"
+            )
+        scheme = _SAME.get(scheme.lower(), scheme.lower())
+        if scheme in _WITHOUT_AUTHORITY:
+            return cls(scheme, "", posixpath.normpath("/" + rest.lstrip("/")).lstrip("/"))
+        authority, _, path = rest[2:].partition("/")
+        return cls(scheme, authority, path.rstrip("/"))
+
+    @property
+    def uri(self) -> str:
+        return f"{self.scheme}://{self.authority}/{self.path}"
+
+    @property
+    def name(self) -> str:
+        return posixpath.basename(self.path)
+
+    def __truediv__(self, below: str) -> Location:
+        return Location(self.scheme, self.authority, posixpath.join(self.path, below))
+
+    def named(self, name: str) -> Location:
+        """Another file in the same folder."""
+        return Location(self.scheme, self.authority, posixpath.join(posixpath.dirname(self.path), name))
+
+    def holds(self, other: Location) -> bool:
+        """Whether the other is the same place, or below this folder."""
+        same_store = (self.scheme, self.authority) == (other.scheme, other.authority)
+        return same_store and f"{other.path}/".startswith(f"{self.path}/" if self.path else "")
+
+    def below(self, folder: Location) -> str:
+        """The path from a folder that holds it."""
+        return self.path[len(folder.path) :].lstrip("/") if folder.path else self.path
+
+    def store(self, io: FileIO) -> tuple[FileSystem, str]:
+        """The file system as the table itself reaches it, and the path there.
+
+        :raises AirflowException: the table does not go through pyarrow
+        """
+        if not hasattr(io, "fs_by_scheme"):
+            raise AirflowException(
+                f"{type(io).__name__} gives no access to {self.uri} as a file system. Next: leave `py-io-impl` out of the "
+                "connection iceberg_catalog, or let Flink do it (variable maintenance_engines)."
+            )
+        path = f"{self.authority}/{self.path}" if self.authority and self.scheme != "hdfs" else f"/{self.path}"
+        return io.fs_by_scheme(self.scheme, self.authority or None), path
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A file that is there.
+
+    :param written_ms: epoch milliseconds, by the store's clock
+    """
+
+    location: Location
+    bytes: int
+    written_ms: int
+
+
+def list_files(io: FileIO, folder: Location) -> Iterator[Listed]:
+    """Every file below a folder; none when it is not there.
+
+    :raises OSError: it cannot be listed as a whole
+    """
+    from pyarrow.fs import FileSelector
+
+    fs, path = folder.store(io)
+    for info in fs.get_file_info(FileSelector(path, allow_not_found=True, recursive=True)):
+        if info.is_file:
+            yield Listed(folder / info.path[len(path) :].lstrip("/"), info.size, info.mtime_ns // 1_000_000)
+
+
+def exists(io: FileIO, file: Location) -> bool:
+    """Whether there is such a file or folder."""
+    from pyarrow.fs import FileType
+
+    fs, path = file.store(io)
+    return fs.get_file_info(path).type is not FileType.NotFound
+
+
+def move(io: FileIO, source: Location, target: Location) -> None:
+    """Move a file within a store, never over another.
+
+    :raises AirflowException: the target is in another kind of store
+    :raises FileExistsError: there is a file at the target
+    :raises FileNotFoundError: there is none at the source
+    """
+    if source.scheme != target.scheme:
+        raise AirflowException(
+            f"{source.uri} cannot be moved to {target.uri}, which is in another store: nothing was moved."
+        )
+    if exists(io, target):
+        raise FileExistsError(f"{target.uri} is there already")
+    fs, path = source.store(io)
+    _, to = target.store(io)
+    if source.scheme == "file":  # object stores have no folders
+        fs.create_dir(posixpath.dirname(to), recursive=True)
+    fs.move(path, to)
+
+
+def delete(io: FileIO, file: Location) -> bool:
+    """Delete a file; whether it was there."""
+    fs, path = file.store(io)
+    try:
+        fs.delete_file(path)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def checksum(file: Location) -> Location:
+    """The file in which Hadoop keeps a local file's checksum."""
+    return file.named(f".{file.name}.crc")
+
+
+def checked(file: Location) -> Location:
+    """The file that a checksum is of; another file is itself."""
+    is_checksum = file.name.startswith(".") and file.name.endswith(".crc")
+    return file.named(file.name[1:-4]) if is_checksum else file

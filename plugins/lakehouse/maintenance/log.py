@@ -1,0 +1,131 @@
+"""The log of maintenance: the Iceberg table `ops.maintenance_log`, one row for each action, whether it succeeded or not."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from lakehouse.hooks.iceberg import IcebergCatalogHook
+from lakehouse.maintenance.observe import TableSize
+from lakehouse.maintenance.settings import Operation
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from pyiceberg.table import Table
+
+TABLE = "ops.maintenance_log"
+DONE = "done"
+PROPERTIES = {
+    "format-version": "2",
+    "write.metadata.delete-after-commit.enabled": "true",
+    "write.metadata.previous-versions-max": "20",
+    # Actions on several tables may end at the same time.
+    "commit.retry.num-retries": "20",
+}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One action as it is written down.
+
+    :param table_name: `namespace.table`; None for an action on the whole warehouse
+    :param operation: a value of `Operation`, or restore or purge
+    :param run: by which run of a DAG, or by whom
+    :param parameters: what the engine was given
+    :param reason: why it was done, in the policy's words
+    :param protected: snapshots that had to stay, each with who protects it
+    :param result: what the engine says it did, in its own terms
+    :param deleted_files: files deleted, or taken to quarantine; of a dry run: that would be
+    :param verdict: "done", or the first line of the error
+    """
+
+    table_name: str | None
+    operation: str
+    engine: str
+    dry_run: bool
+    run: str
+    parameters: Mapping[str, Any]
+    reason: str
+    verdict: str
+    seconds: float
+    before: TableSize = field(default_factory=TableSize)
+    after: TableSize = field(default_factory=TableSize)
+    protected: list[Mapping[str, Any]] = field(default_factory=list)
+    result: Any = None
+    deleted_files: int = 0
+    deleted_bytes: int = 0
+
+    def row(self) -> dict[str, Any]:
+        """The row of the table, finished now."""
+        values = asdict(self)
+        for when in ("before", "after"):
+            values |= {f"{name}_{when}": value for name, value in values.pop(when).items()}
+        for name in ("parameters", "protected", "result"):
+            values[name] = json.dumps(values[name], default=str)
+        return {"id": uuid.uuid4().hex, **values, "finished_at": datetime.now(UTC)}
+
+
+def schema() -> pa.Schema:
+    """Columns of the table, each as a row of `Entry` has it."""
+    import pyarrow as pa
+
+    texts = ("id", "table_name", "operation", "engine", "run", "parameters", "reason", "verdict", "protected", "result")
+    numbers = [f"{name}_{when}" for when in ("before", "after") for name in asdict(TableSize())]
+    return pa.schema(
+        [
+            *((name, pa.string()) for name in texts),
+            ("dry_run", pa.bool_()),
+            *((name, pa.int64()) for name in (*numbers, "deleted_files", "deleted_bytes")),
+            ("seconds", pa.float64()),
+            ("finished_at", pa.timestamp("us", "UTC")),
+        ]
+    )
+
+
+def append(entry: Entry) -> None:
+    """Write one row; others that commit at the same moment are no hindrance."""
+    import pyarrow as pa
+
+    _table().append(pa.Table.from_pylist([entry.row()], schema()))
+
+
+def last_done_ms(table: str, operation: Operation) -> int | None:
+    """When an operation last succeeded on a table (epoch milliseconds), dry runs apart; None when it never did."""
+    from pyiceberg.expressions import And, EqualTo
+
+    if not IcebergCatalogHook().exists(TABLE):
+        return None
+    wanted = And(
+        EqualTo("table_name", table),
+        EqualTo("operation", str(operation)),
+        EqualTo("verdict", DONE),
+        EqualTo("dry_run", False),
+    )
+    times = _table().scan(wanted, selected_fields=("finished_at",)).to_arrow()["finished_at"].to_pylist()
+    return int(max(times).timestamp() * 1000) if times else None
+
+
+def of_run(run: str) -> list[dict[str, Any]]:
+    """The rows of one run, in their order."""
+    from pyiceberg.expressions import EqualTo
+
+    if not IcebergCatalogHook().exists(TABLE):
+        return []
+    return sorted(_table().scan(EqualTo("run", run)).to_arrow().to_pylist(), key=lambda row: row["finished_at"])
+
+
+def _table() -> Table:
+    from pyiceberg.exceptions import TableAlreadyExistsError
+
+    catalog = IcebergCatalogHook().catalog
+    if not catalog.table_exists(TABLE):
+        catalog.create_namespace_if_not_exists(TABLE.split(".")[0])
+        try:
+            return catalog.create_table(TABLE, schema(), properties=PROPERTIES)
+        except TableAlreadyExistsError:  # by another action just now
+            pass
+    return catalog.load_table(TABLE)

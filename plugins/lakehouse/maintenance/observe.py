@@ -1,0 +1,182 @@
+"""What maintenance sees of a table: its metadata and the manifests of its current snapshot. No row is read, nothing is judged."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from lakehouse.hooks.iceberg import row_count
+
+if TYPE_CHECKING:
+    from pyiceberg.manifest import DataFile, ManifestFile
+    from pyiceberg.table import Table
+    from pyiceberg.table.metadata import TableMetadata
+    from pyiceberg.table.snapshots import Snapshot
+
+
+@dataclass(frozen=True)
+class PartitionState:
+    """One partition; of a table without partitions, the whole of it.
+
+    :param where: SQL that selects exactly this partition; None when a transform hides its values
+    :param small_files: data files below the size that was asked for
+    :param small_bytes: of the small files together
+    :param written_ms: when rows were last written to it (epoch milliseconds), at the latest; a rewrite writes none
+    """
+
+    where: str | None
+    files: int = 0
+    small_files: int = 0
+    small_bytes: int = 0
+    delete_files: int = 0
+    written_ms: int = 0
+
+
+@dataclass(frozen=True)
+class TableState:
+    """One table at its newest commit.
+
+    :param snapshot_times: epoch milliseconds of main's snapshots, newest first
+    :param manifest_bytes: of the current snapshot's manifests together
+    :param metadata_bytes: size of the newest metadata file
+    """
+
+    name: str
+    partitions: tuple[PartitionState, ...] = ()
+    manifests: int = 0
+    manifest_bytes: int = 0
+    metadata_bytes: int = 0
+    snapshot_times: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class TableSize:
+    """The figures of a table that the log keeps from before and after an action; all None when it cannot be read."""
+
+    rows: int | None = None
+    files: int | None = None
+    bytes: int | None = None
+    snapshots: int | None = None
+    manifests: int | None = None
+
+
+def table_name(table: Table) -> str:
+    """`namespace.table`."""
+    return ".".join(table.name())
+
+
+def ancestry(metadata: TableMetadata) -> list[Snapshot]:
+    """The snapshots of main that are still there, newest first."""
+    by_id = {snapshot.snapshot_id: snapshot for snapshot in metadata.snapshots}
+    found, snapshot = [], by_id.get(metadata.current_snapshot_id)
+    while snapshot:
+        found.append(snapshot)
+        snapshot = by_id.get(snapshot.parent_snapshot_id)
+    return found
+
+
+def measure(table: Table) -> TableSize:
+    """The figures of a table from its metadata, the current snapshot's summary, and its manifest list."""
+    snapshot = table.current_snapshot()
+    if snapshot is None:
+        return TableSize(0, 0, 0, len(table.metadata.snapshots), 0)
+    summary = snapshot.summary.additional_properties if snapshot.summary else {}
+    files = int(summary.get("total-data-files", 0)) + int(summary.get("total-delete-files", 0))
+    size = int(summary.get("total-files-size", 0))
+    return TableSize(row_count(table), files, size, len(table.metadata.snapshots), len(snapshot.manifests(table.io)))
+
+
+def observe(table: Table, small_below: float) -> TableState:
+    """Look at a table.
+
+    :param small_below: a data file of fewer bytes is small
+    """
+    line = ancestry(table.metadata)
+    manifests = line[0].manifests(table.io) if line else []
+    return TableState(
+        name=table_name(table),
+        partitions=tuple(_partitions(table, line, manifests, small_below)),
+        manifests=len(manifests),
+        manifest_bytes=sum(manifest.manifest_length for manifest in manifests),
+        metadata_bytes=len(table.io.new_input(table.metadata_location)),
+        snapshot_times=tuple(snapshot.timestamp_ms for snapshot in line),
+    )
+
+
+@dataclass
+class _Counted:
+    """A partition while its files are counted."""
+
+    where: str | None
+    counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(
+        ("files", "small_files", "small_bytes", "delete_files", "written_ms"), 0
+    ))  # fmt: skip
+
+    def add(self, file: DataFile, is_data: bool, small_below: float, written_ms: int) -> None:
+        small = is_data and file.file_size_in_bytes < small_below
+        self.counts["files"] += is_data
+        self.counts["delete_files"] += not is_data
+        self.counts["small_files"] += small
+        self.counts["small_bytes"] += file.file_size_in_bytes if small else 0
+        self.counts["written_ms"] = max(self.counts["written_ms"], written_ms)
+
+
+def _partitions(
+    table: Table, line: list[Snapshot], manifests: list[ManifestFile], small_below: float
+) -> Iterator[PartitionState]:
+    from pyiceberg.manifest import DataFileContent
+    from pyiceberg.table.snapshots import Operation
+
+    # A rewrite only puts older rows elsewhere. What an expired snapshot wrote is older than all that are left.
+    written = {
+        snapshot.snapshot_id: 0
+        if snapshot.summary and snapshot.summary.operation is Operation.REPLACE
+        else snapshot.timestamp_ms
+        for snapshot in line
+    }
+    oldest = line[-1].timestamp_ms if line else 0
+    found: dict[tuple[int, Any], _Counted] = {}
+    for manifest in manifests:
+        for entry in manifest.fetch_manifest_entry(table.io, discard_deleted=True):
+            file = entry.data_file
+            key = (manifest.partition_spec_id, tuple(file.partition[n] for n in range(len(file.partition))))
+            partition = found.setdefault(key, _Counted(_where(table, *key)))
+            is_data = file.content is DataFileContent.DATA
+            partition.add(file, is_data, small_below, written.get(entry.snapshot_id, oldest))
+    for counted in found.values():
+        yield PartitionState(counted.where, **counted.counts)
+
+
+def _where(table: Table, spec_id: int, values: tuple[Any, ...]) -> str | None:
+    """SQL for the partition of these values."""
+    from pyiceberg.transforms import IdentityTransform, VoidTransform
+
+    conditions = []
+    schema = table.schema()
+    for partition_field, value in zip(table.specs()[spec_id].fields, values, strict=True):
+        if isinstance(partition_field.transform, VoidTransform):
+            continue
+        column = schema.find_column_name(partition_field.source_id)
+        if column is None or not isinstance(partition_field.transform, IdentityTransform):
+            return None
+        type_ = schema.find_type(partition_field.source_id)
+        text = partition_field.transform.to_human_string(type_, value)
+        condition = _literal(str(type_), text)
+        if value is not None and condition is None:
+            return None
+        conditions.append(f"{column} IS NULL" if value is None else f"{column} = {condition}")
+    return " AND ".join(conditions)
+
+
+def _literal(type_: str, text: str) -> str | None:
+    """A value as SQL writes it; None for a type that no partition of ours has."""
+    match type_:
+        case "int" | "long":
+            return text
+        case "date":
+            return f"DATE '{text}'"
+        case "string":
+            quoted = text.replace("'", "''")
+            return f"'{quoted}'"
+    return None

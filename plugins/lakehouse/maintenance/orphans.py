@@ -1,0 +1,152 @@
+"""Orphan removal by pyiceberg: files in a table's folder that nothing leads to go to quarantine.
+
+Listed first, and only then is it read what the table leads to: a file that is committed in between is known. What is younger
+than the minimum age may be in flight, because an uncommitted file is known to Flink's state alone.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from airflow.sdk.exceptions import AirflowException
+
+from lakehouse.hooks.iceberg import IcebergCatalogHook
+from lakehouse.maintenance.locations import Listed, Location, checked, list_files, move
+from lakehouse.maintenance.observe import table_name
+from lakehouse.maintenance.quarantine import Quarantine
+from lakehouse.maintenance.reachable import Reachable
+
+if TYPE_CHECKING:
+    from pyiceberg.table import Table
+
+log = logging.getLogger(__name__)
+
+#: Below so many files a share says nothing: of three files, one orphan is a third.
+SHARE_FROM_FILES = 20
+
+
+@dataclass(frozen=True)
+class Orphans:
+    """What was found.
+
+    :param listed: files that are in the table's folder
+    :param files: those of them that nothing leads to, each with its checksum
+    """
+
+    listed: int
+    files: tuple[Listed, ...]
+
+    @property
+    def bytes(self) -> int:
+        return sum(file.bytes for file in self.files)
+
+
+def refuse_unsafe(table: Table) -> None:
+    """Refuse a table whose files may be another's.
+
+    :raises AirflowException: it says so itself (`gc.enabled`), or another table's folder is in its own, or its own in that one
+    """
+    name, location = table_name(table), Location.parse(table.location())
+    if table.properties.get("gc.enabled", "true").lower() == "false":
+        raise AirflowException(
+            f"{name} has gc.enabled = false: its files may be another table's too. Nothing was removed."
+        )
+    for other in every_table():
+        there = Location.parse(other.location())
+        if table_name(other) != name and (location.holds(there) or there.holds(location)):
+            raise AirflowException(
+                f"{name} ({location.uri}) and {table_name(other)} ({there.uri}) are one in the other: what is one's orphan may "
+                "be the other's file. Nothing was removed. Next: move one of them."
+            )
+
+
+def every_table(below: tuple[str, ...] = ()) -> Iterator[Table]:
+    """Every table of the catalog, in whichever namespace, however deep."""
+    catalog = IcebergCatalogHook().catalog
+    for namespace in catalog.list_namespaces(below):
+        for identifier in catalog.list_tables(namespace):
+            yield catalog.load_table(identifier)
+        yield from every_table(namespace)
+
+
+def find(table: Table, older_than_ms: int, most_percent: float) -> Orphans:
+    """Find the orphans of a table.
+
+    :param older_than_ms: files written since are left alone (epoch milliseconds)
+    :param most_percent: refuse to believe in more orphans than this share of the files
+    :raises AirflowException: the table is not safe, something cannot be read, or too much would go; nothing was removed
+    """
+    refuse_unsafe(table)
+    folder = Location.parse(table.location())
+    try:
+        listed = list(list_files(table.io, folder))
+    except OSError as error:
+        raise AirflowException(
+            f"{folder.uri} cannot be listed as a whole ({error}): nothing was removed. Next: see that the warehouse answers."
+        ) from error
+    reachable = Reachable()
+    reachable.add_table(table.refresh())
+    files: dict[Location, list[Listed]] = defaultdict(list)  # each with its checksum
+    for file in listed:
+        files[checked(file.location)].append(file)
+    found = [
+        copies
+        for file, copies in files.items()
+        if file not in reachable.files
+        and max(copy.written_ms for copy in copies) < older_than_ms
+        and not _is_hidden(file, folder)
+    ]
+    _refuse_lookalikes(table, [copy.location for copies in found for copy in copies], reachable)
+    if len(files) >= SHARE_FROM_FILES and len(found) > len(files) * most_percent / 100:
+        raise AirflowException(
+            f"{len(found):,} of the {len(files):,} files of {table_name(table)} would be orphans, more than {most_percent:g} %: "
+            "that is hard to believe, and nothing was removed. Next: look at them with DRY_RUN=1 and a higher orphan_percent; "
+            "if they are, run it with that."
+        )
+    return Orphans(len(listed), tuple(copy for copies in found for copy in copies))
+
+
+def remove(table: Table, orphans: Orphans, still_ours: Callable[[], None]) -> Location | None:
+    """Move orphans to quarantine, then look again: one that a commit has made part of the table meanwhile comes back.
+
+    :param still_ours: raises when somebody else may be at the table
+    :return: the batch, None when there was nothing to do
+    """
+    if not orphans.files:
+        return None
+    quarantine = Quarantine()
+    batch = quarantine.new_batch()
+    for number, file in enumerate(orphans.files):
+        if number % 100 == 0:
+            still_ours()
+        try:
+            quarantine.put(batch, file.location)
+        except FileNotFoundError:
+            log.info("%s is gone already", file.location.uri)
+    needed = Reachable()
+    needed.add_table(table.refresh())
+    for kept in quarantine.kept(batch=batch.name):
+        if kept.original in needed.files or checked(kept.original) in needed.files:
+            log.warning("%s was committed meanwhile: it is back", kept.original.uri)
+            move(quarantine.io, kept.file.location, kept.original)
+    return batch
+
+
+def _is_hidden(file: Location, folder: Location) -> bool:
+    """Whether another program's: Hadoop and Iceberg pass such names over too."""
+    return any(part.startswith((".", "_")) for part in file.below(folder).split("/"))
+
+
+def _refuse_lookalikes(table: Table, found: list[Location], reachable: Reachable) -> None:
+    """Refuse when an orphan has the path of a file of the table, but another scheme or bucket: two names of one store."""
+    paths = {file.path: file for file in reachable.files}
+    for file in found:
+        if twin := paths.get(file.path):
+            raise AirflowException(
+                f"{file.uri} looks like {twin.uri}, which is part of {table_name(table)}: two names of one store? Nothing was "
+                "removed. Next: write the warehouse in the connection iceberg_catalog as the table's metadata does."
+            )

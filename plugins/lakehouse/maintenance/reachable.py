@@ -1,0 +1,63 @@
+"""Every file that a table leads to: the one function by which expiry and orphan removal tell what must stay."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from airflow.sdk.exceptions import AirflowException
+
+from lakehouse.maintenance.locations import Location
+
+if TYPE_CHECKING:
+    from pyiceberg.table import Table
+    from pyiceberg.table.snapshots import Snapshot
+
+
+class Reachable:
+    """Files that were found so far. What was read once is not read again, so that a second look costs what is new.
+
+    Whatever cannot be read raises: a part of the answer would make orphans of the rest.
+    """
+
+    def __init__(self) -> None:
+        #: File -> its bytes, as far as the metadata tells.
+        self.files: dict[Location, int] = {}
+        self._read: set[Location] = set()
+
+    def add_table(self, table: Table) -> None:
+        """Everything: each snapshot of whichever branch or tag, metadata log, statistics, version hint.
+
+        :param table: as its newest metadata describes it
+        :raises AirflowException: a file cannot be read
+        """
+        metadata = table.metadata
+        addresses = {table.metadata_location, *(entry.metadata_file for entry in metadata.metadata_log)}
+        addresses |= {found.statistics_path for found in (*metadata.statistics, *metadata.partition_statistics)}
+        self.files |= {Location.parse(address): 0 for address in addresses}
+        self.files[Location.parse(table.location()) / "metadata/version-hint.text"] = 0
+        self.add_snapshots(table, metadata.snapshots)
+
+    def add_snapshots(self, table: Table, snapshots: Iterable[Snapshot]) -> None:
+        """Manifest lists, manifests, and the data and delete files that are live in them. Errors as above."""
+        for snapshot in snapshots:
+            manifest_list = Location.parse(snapshot.manifest_list)
+            if manifest_list in self._read:
+                continue
+            try:
+                for manifest in snapshot.manifests(table.io):
+                    location = Location.parse(manifest.manifest_path)
+                    if location not in self._read:
+                        entries = manifest.fetch_manifest_entry(table.io, discard_deleted=True)
+                        files = (entry.data_file for entry in entries)
+                        self.files |= {Location.parse(file.file_path): file.file_size_in_bytes for file in files}
+                        self.files[location] = manifest.manifest_length
+                        self._read.add(location)
+            except Exception as error:  # whatever a damaged file makes of its reader
+                raise AirflowException(
+                    f"Snapshot {snapshot.snapshot_id} of {'.'.join(table.name())} cannot be read ({error}): what it needs is not "
+                    "known, so nothing is removed. Next: see that the warehouse answers; bring a file that is gone back "
+                    "with OPERATION=restore."
+                ) from error
+            self.files[manifest_list] = 0
+            self._read.add(manifest_list)

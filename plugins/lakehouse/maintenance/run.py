@@ -1,0 +1,222 @@
+"""One operation on one table: leased, looked at, decided, done, checked and written down."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from airflow.sdk.exceptions import AirflowException, AirflowFailException
+
+from lakehouse.hooks.flink import FlinkSqlError
+from lakehouse.hooks.iceberg import IcebergCatalogHook
+from lakehouse.jobs.declared import JOBS
+from lakehouse.maintenance import log
+from lakehouse.maintenance.engines import DO, Request, Result
+from lakehouse.maintenance.lease import lease
+from lakehouse.maintenance.locations import Location
+from lakehouse.maintenance.log import DONE, Entry
+from lakehouse.maintenance.observe import TableSize, measure, observe
+from lakehouse.maintenance.orphans import every_table
+from lakehouse.maintenance.policy import Decision, decide
+from lakehouse.maintenance.quarantine import Done, Quarantine
+from lakehouse.maintenance.rows import lost_rows
+from lakehouse.maintenance.settings import Engine, Operation, engine_of, thresholds
+
+logger = logging.getLogger(__name__)
+
+QUARANTINE = "the quarantine"
+REWRITES = (Operation.REWRITE_DATA_FILES, Operation.REWRITE_MANIFESTS)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a run is asked for.
+
+    :param by: the run, or who
+    :param at_once: do what can be done now, whatever the policy says of the time
+    :param overruled: thresholds in place of those of the variable
+    :param ignore_unknown_positions: expire though the position of a reader is unknown, which may then not find its place again
+    """
+
+    by: str
+    dry_run: bool = False
+    at_once: bool = False
+    overruled: Mapping[str, Any] | None = None
+    ignore_unknown_positions: bool = False
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one operation; `entry` is the log's row, None when nothing was due."""
+
+    decision: Decision
+    entry: Entry | None
+
+
+def maintained_tables() -> list[str]:
+    """The tables that maintenance is for: all in the namespaces of the jobs, and its own log."""
+    catalog = IcebergCatalogHook().catalog
+    namespaces = [*JOBS, log.TABLE.split(".")[0]]
+    there = [namespace for namespace in namespaces if catalog.namespace_exists(namespace)]
+    return [".".join(table) for namespace in there for table in sorted(catalog.list_tables(namespace))]
+
+
+def look(name: str, operation: Operation, asked: Asked) -> Decision:
+    """What the policy says of an operation on a table now. Nothing is changed."""
+    limits = thresholds(asked.overruled)
+    state = observe(IcebergCatalogHook().table(name), limits.small_file_bytes)
+    now_ms = int(time.time() * 1000)
+    return decide(operation, state, limits, now_ms, log.last_done_ms(name, operation), asked.at_once)
+
+
+def maintain(name: str, operation: Operation, asked: Asked, holder: str | None = None) -> Outcome:
+    """Do an operation to a table, if it needs it.
+
+    :param holder: of the lease; the same one gets it back
+    :raises AirflowFailException: rows before and after a rewrite differ
+    :raises AirflowException, FlinkError, TimeoutError: it was refused or failed; the log has a row that says so
+    """
+    with lease(name, operation, holder) as held:
+        decision = look(name, operation, asked)
+        logger.info("%s (score %.2f)", decision.reason, decision.score)
+        if not decision.due:
+            return Outcome(decision, None)
+        table = IcebergCatalogHook().table(name)
+        engine = engine_of(operation)
+        request = Request(
+            table,
+            held,
+            decision.calls,
+            thresholds(asked.overruled),
+            asked.dry_run,
+            asked.ignore_unknown_positions,
+        )
+        begun = Entry(
+            table_name=name,
+            operation=operation,
+            engine=engine,
+            dry_run=asked.dry_run,
+            run=asked.by,
+            parameters={"calls": decision.calls, "overruled": asked.overruled},
+            reason=decision.reason,
+            verdict="",
+            seconds=0,
+            before=measure(table),
+        )
+        since = table.metadata.current_snapshot_id
+
+        def act() -> Result:
+            done = failed = None
+            try:
+                done = DO[operation, engine](request)
+            except (FlinkSqlError, TimeoutError) as error:
+                failed = error  # what it had committed until then counts all the same
+            if operation in REWRITES and (wrong := lost_rows(table.refresh().metadata, since)):
+                raise AirflowFailException(
+                    f"{operation} of {name} did not keep its rows: {'; '.join(wrong)}. Next: do not let anything expire; look "
+                    "with make audit, and go back with the snapshot before it."
+                ) from failed
+            if failed:
+                raise failed
+            return done
+
+        return Outcome(decision, recorded(begun, act, after=lambda: measure(table.refresh())))
+
+
+def recorded(begun: Entry, act: Callable[[], Result], after: Callable[[], TableSize] = TableSize) -> Entry:
+    """Do it, and write a row about it, whatever comes of it; return the row.
+
+    :param after: the table's figures when it is over
+    :raises AirflowException: a part of it could not be done; the row says so. Whatever `act` raises
+    """
+    began = time.monotonic()
+
+    def write(verdict: str, done: Result, size: TableSize) -> Entry:
+        entry = replace(
+            begun,
+            verdict=verdict,
+            seconds=round(time.monotonic() - began, 3),
+            after=size,
+            protected=[asdict(found) for found in done.protected],
+            result=done.result,
+            deleted_files=done.deleted_files,
+            deleted_bytes=done.deleted_bytes,
+        )
+        log.append(entry)
+        return entry
+
+    try:
+        done = act()
+    except Exception as error:
+        first_line = next(iter(str(error).splitlines()), "") or type(error).__name__
+        try:
+            write(first_line, Result(None), TableSize())
+        except Exception as unwritten:
+            error.add_note(f"Nor could it be written to {log.TABLE}: {unwritten}")
+        raise
+    entry = write(done.problem or DONE, done, after())
+    if done.problem:
+        raise AirflowException(done.problem)
+    return entry
+
+
+def purge(asked: Asked) -> Entry | None:
+    """Delete what has been in quarantine for long enough; None when there is nothing.
+
+    :raises AirflowException: a table needs some of it after all; that is left, and the rest is gone
+    """
+    age = timedelta(seconds=thresholds(asked.overruled).purge_age_s)
+    before = datetime.now(UTC) - age
+    if not any(kept.taken_at < before for kept in Quarantine().kept()):
+        return None
+    return _quarantine(
+        "purge",
+        asked,
+        {"taken_before": before},
+        f"files have been in quarantine for {age} or longer",
+        lambda quarantine: quarantine.purge(every_table(), before, asked.dry_run),
+    )
+
+
+def restore(asked: Asked, table: str | None = None, batch: str | None = None) -> Entry:
+    """Bring files back from quarantine: those of a table, of a batch, or all.
+
+    :raises AirflowException: one is there again; that one was left in quarantine, and the others are back
+    """
+    below = Location.parse(IcebergCatalogHook().table(table).location()) if table else None
+    asked_for = {"table": table, "batch": batch}
+    return _quarantine("restore", asked, asked_for, "asked for", lambda quarantine: quarantine.restore(below, batch))
+
+
+def _quarantine(
+    operation: str, asked: Asked, parameters: dict[str, Any], reason: str, act: Callable[[Quarantine], Done]
+) -> Entry:
+    """Do something to the quarantine, alone, and write it down."""
+
+    def result() -> Result:
+        done = act(Quarantine())
+        left = f"{operation}: {done.files:,} files; {len(done.left):,} were left: {'; '.join(done.left[:5])}"
+        return Result(asdict(done), [], done.files, done.bytes, left if done.left else "")
+
+    with lease(QUARANTINE, operation, clear=lambda *_: None):  # no job works on it
+        table = parameters.get("table")
+        return recorded(
+            Entry(table, operation, Engine.PYICEBERG, asked.dry_run, asked.by, parameters, reason, "", 0), result
+        )
+
+
+def overview(rows: list[dict[str, Any]]) -> str:
+    """Rows of the log as a table of words."""
+    lines = [f"{'table':28} {'operation':20} {'files':>15} {'snapshots':>13} {'deleted':>8} {'seconds':>8}  verdict"]
+    for row in rows:
+        files = f"{row['files_before'] or 0:,} > {row['files_after'] or 0:,}"
+        snapshots = f"{row['snapshots_before'] or 0:,} > {row['snapshots_after'] or 0:,}"
+        lines.append(
+            f"{row['table_name'] or '-':28} {row['operation']:20} {files:>15} {snapshots:>13} {row['deleted_files']:>8,} "
+            f"{row['seconds']:>8.1f}  {row['verdict']}{' (dry run)' if row['dry_run'] else ''}"
+        )
+    return "\n".join(lines) if rows else "Nothing was due."

@@ -1,0 +1,61 @@
+"""What the tasks of `iceberg_maintenance` do, with their run's form and their names."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from airflow.sdk.exceptions import AirflowSkipException
+
+from lakehouse.maintenance import log
+from lakehouse.maintenance.run import Asked, maintain, maintained_tables, overview, purge
+from lakehouse.maintenance.settings import Operation
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+
+def tables(context: Context) -> list[str]:
+    """The tables that the form names, or all."""
+    return context["params"]["tables"] or maintained_tables()
+
+
+def operate(context: Context, table: str, operation: Operation) -> str:
+    """Do one operation to one table; return why.
+
+    :raises AirflowSkipException: the form asks for others, or the table does not need it
+    """
+    operations = context["params"]["operations"]
+    if operations and operation.value not in operations:
+        raise AirflowSkipException(f"{operation} was not asked for")
+    outcome = maintain(table, operation, _asked(context), _holder(context))
+    if outcome.entry is None:
+        raise AirflowSkipException(f"Nothing to do. {outcome.decision.reason}")
+    return outcome.decision.reason
+
+
+def purge_quarantine(context: Context) -> int:
+    """Delete what has been in quarantine for long enough; return how many files."""
+    entry = purge(_asked(context))
+    return entry.deleted_files if entry else 0
+
+
+def report(context: Context) -> str:
+    """What the run did, from the log."""
+    return overview(log.of_run(context["run_id"]))
+
+
+def _asked(context: Context) -> Asked:
+    params = context["params"]
+    return Asked(
+        by=context["run_id"],
+        dry_run=params["dry_run"],
+        at_once=bool(params["operations"]),
+        overruled=params["thresholds"],
+        ignore_unknown_positions=params["ignore_unknown_positions"],
+    )
+
+
+def _holder(context: Context) -> str:
+    """The same for each try of a task, so that a retry has its lease at once."""
+    task = context["ti"]
+    return f"{task.dag_id}.{task.task_id}[{task.map_index}] of {task.run_id}"

@@ -1,0 +1,73 @@
+"""One file is one location, however its address is spelled."""
+
+from __future__ import annotations
+
+import pytest
+from airflow.sdk.exceptions import AirflowException
+from pyiceberg.io.pyarrow import PyArrowFileIO
+
+from lakehouse.maintenance.locations import Location, checked, checksum, delete, list_files, move
+
+
+@pytest.mark.parametrize("text", ["file:/a/b", "file:///a/b", "/a/b", "FILE:///a//b/", "file:/a/./b"])
+def test_spellings_of_a_local_file(text):
+    assert Location.parse(text) == Location("file", "", "a/b")
+    assert Location.parse(text).uri == "file:///a/b"
+
+
+@pytest.mark.parametrize("text", ["s3://bucket/a/b", "s3a://bucket/a/b", "s3n://bucket/a/b"])
+def test_spellings_of_an_object(text):
+    assert Location.parse(text) == Location("s3", "bucket", "a/b")
+    assert Location.parse(text).uri == "s3://bucket/a/b"
+
+
+@pytest.mark.parametrize("name", ["a%20b", "a?b", "a#b", "a//b", "a:b"])
+def test_letters_of_a_name_stay(name):
+    assert Location.parse(f"s3://bucket/{name}") == Location("s3", "bucket", name)
+    assert Location.parse(f"s3://bucket/{name}").uri == f"s3://bucket/{name}"
+
+
+@pytest.mark.parametrize("text", ["", "a/b", "file", "s3:bucket"])
+def test_what_is_no_address_is_refused(text):
+    with pytest.raises(AirflowException, match="is no address of a file"):
+        Location.parse(text)
+
+
+def test_a_folder_holds_what_is_below_it_alone():
+    folder = Location.parse("s3://b/warehouse/silver")
+    assert folder.holds(folder)
+    assert folder.holds(folder / "x/y")
+    assert (folder / "x/y").below(folder) == "x/y"
+    for other in ("s3://b/warehouse/silver_old", "s3://b/warehouse", "s3://c/warehouse/silver/x"):
+        assert not folder.holds(Location.parse(other))
+    assert Location.parse("s3://b/").holds(folder)
+    assert folder.below(Location.parse("s3://b/")) == "warehouse/silver"
+
+
+def test_a_checksum_and_its_file():
+    file = Location("file", "", "a/x.parquet")
+    assert checksum(file) == Location("file", "", "a/.x.parquet.crc")
+    assert checked(checksum(file)) == checked(file) == file
+
+
+def test_files_are_listed_moved_and_deleted_by_their_very_names(tmp_path):
+    io, folder = PyArrowFileIO(), Location.parse(f"file:{tmp_path}")
+    (tmp_path / "data").mkdir()
+    for name in ("x", "x#1", "x?2", "x%203"):
+        (tmp_path / "data" / name).write_text(name)
+    assert {file.location.name for file in list_files(io, folder)} == {"x", "x#1", "x?2", "x%203"}
+    move(io, folder / "data/x#1", folder / "a/b/x#1")
+    assert (tmp_path / "a/b/x#1").read_text() == "x#1"
+    assert (tmp_path / "data/x").read_text() == "x"
+    with pytest.raises(FileExistsError):
+        move(io, folder / "data/x", folder / "a/b/x#1")
+    with pytest.raises(AirflowException, match="in another store: nothing was moved"):
+        move(io, folder / "data/x", Location("s3", "b", "x"))
+    assert (delete(io, folder / "data/x?2"), delete(io, folder / "data/x?2")) == (True, False)
+    assert (tmp_path / "data/x").exists()
+    assert list(list_files(io, folder / "nowhere")) == []
+
+
+def test_an_io_that_is_no_file_system_is_named():
+    with pytest.raises(AirflowException, match=r"object gives no access to file:///a.*py-io-impl"):
+        list(list_files(object(), Location("file", "", "a")))

@@ -1,0 +1,310 @@
+"""Exactly what nothing leads to goes to quarantine, and comes back; whatever is in doubt stays."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from airflow.sdk.exceptions import AirflowException
+from pyiceberg.table.statistics import PartitionStatisticsFile, StatisticsFile
+from pyiceberg.table.update import SetLocationUpdate, SetPartitionStatisticsUpdate
+from pyiceberg.types import StringType
+from streamed import DAYS, NAME, SCHEMA, age, append, files_of, reload, rewrite
+
+from lakehouse.hooks.iceberg import IcebergCatalogHook
+from lakehouse.maintenance import orphans
+from lakehouse.maintenance.locations import Location
+from lakehouse.maintenance.orphans import every_table, find, remove
+from lakehouse.maintenance.quarantine import Quarantine
+
+DAY_S = 86_400
+ALL = 100.0  # percent
+
+
+def days_ago(days: float) -> int:
+    return int((time.time() - days * DAY_S) * 1000)
+
+
+def found(table, older_than_days: float = 3, most_percent: float = ALL) -> set[Path]:
+    return {Path("/", file.location.path) for file in find(table, days_ago(older_than_days), most_percent).files}
+
+
+def old(table) -> None:
+    """Let every file of the table be a month old."""
+    for path in files_of(table):
+        age(path, 30 * DAY_S)
+
+
+@pytest.fixture
+def lived(trips, plant):
+    """A table after all that can happen to one; with statistics, a tag and a branch."""
+    first = append(trips, 5)
+    append(trips, 5, DAYS[1])
+    trips.manage_snapshots().create_tag(first, "kept").create_branch(first, "aside").commit()
+    trips.overwrite(trips.scan().to_arrow().slice(2))
+    trips.delete("trip_id = 'trip 1-4'")
+    with trips.update_schema() as change:
+        change.add_column("note", StringType())
+    expired = trips.current_snapshot().snapshot_id
+    append(trips, 2)
+    rewrite(trips)
+    current = trips.current_snapshot().snapshot_id
+    statistics = plant(trips, "metadata/a.stats")
+    blobs = {"snapshot-id": current, "file-size-in-bytes": 1, "file-footer-size-in-bytes": 1, "blob-metadata": []}
+    with trips.update_statistics() as update:
+        update.set_statistics(StatisticsFile(**{"statistics-path": f"file:{statistics}", **blobs}))
+    of_partitions = PartitionStatisticsFile(
+        **{"snapshot-id": current, "statistics-path": str(plant(trips, "metadata/b.parquet")), "file-size-in-bytes": 1}
+    )
+    reload().catalog.commit_table(reload(), (), (SetPartitionStatisticsUpdate(partition_statistics=of_partitions),))
+    trips.refresh().maintenance.expire_snapshots().by_id(expired).commit()
+    plant(trips, "metadata/version-hint.text")
+    return trips.refresh()
+
+
+def test_exactly_the_planted_ones(lived, plant):
+    old(lived)
+    really = found(lived)
+    assert [path.suffix for path in really] == [
+        ".avro",
+        ".avro",
+    ]  # the manifest list and a manifest of the snapshot that expired
+    planted = {
+        plant(lived, "data/pickup_date=2024-01-01/in-flight.parquet"),
+        plant(lived, "data/pickup_date=2024-01-01/.in-flight.parquet.crc"),
+        plant(lived, "data/a#b?c%20d.parquet"),
+        plant(lived, "metadata/00099-failed.metadata.json"),
+        plant(lived, "metadata/.gone.avro.crc"),  # of a file that went without it
+    }
+    plant(lived, "data/young.parquet", days=2.9)
+    plant(lived, "data/young-checksum.parquet")
+    plant(lived, "data/.young-checksum.parquet.crc", days=1)
+    plant(lived, "_another_program/state")
+    plant(lived, "data/.hidden")
+    some_file = Location.parse(next(iter(lived.scan().plan_files())).file.file_path)
+    plant(lived, f"data/{Path(some_file.path).parent.name}/.{some_file.name}.crc")
+    assert found(lived) == really | planted
+    rows = lived.scan().to_arrow()
+    batch = remove(lived, find(lived, days_ago(3), ALL), lambda: None)
+    assert found(lived) == set()
+    assert {Path("/", kept.original.path) for kept in Quarantine().kept(batch=batch.name)} == really | planted
+    assert reload().scan().to_arrow() == rows
+    for ref in ("kept", "aside"):
+        assert reload().scan(snapshot_id=reload().snapshot_by_name(ref).snapshot_id).to_arrow().num_rows == 5
+
+
+def test_two_spellings_in_one_table(iceberg, tmp_path, plant):
+    iceberg.create_namespace("silver")
+    table = iceberg.create_table(NAME, SCHEMA, location=f"file:{tmp_path}/trips")  # as Java has it
+    append(table)
+    assert not table.metadata_location.startswith("file://")
+    iceberg.commit_table(table, (), (SetLocationUpdate(location=f"file://{tmp_path}/trips"),))
+    append(table)
+    old(table)
+    assert len({Location.parse(path) for path in table.inspect.files()["file_path"].to_pylist()}) == 2
+    assert found(table) == set()
+    assert found(table, 3) | {plant(table, "data/x")} == found(table)
+
+
+def test_a_table_without_a_snapshot_keeps_its_only_metadata(trips, plant):
+    old(trips)
+    assert found(trips) == set()
+    assert found(trips) | {plant(trips, "data/x")} == found(trips)
+    remove(trips, find(trips, days_ago(3), ALL), lambda: None)
+    assert reload().scan().to_arrow().num_rows == 0
+
+
+def test_what_is_committed_after_the_listing_is_known(trips, monkeypatch):
+    listing = orphans.list_files
+
+    def and_then_a_commit(*where):
+        listed = list(listing(*where))
+        append(reload())
+        old(trips)
+        return [*listed, *(file for file in listing(*where) if file not in listed)]
+
+    monkeypatch.setattr(orphans, "list_files", and_then_a_commit)
+    assert found(trips) == set()
+
+
+def test_what_is_committed_while_it_goes_to_quarantine_comes_back(trips, plant):
+    """A writer that stood still for longer than the minimum age."""
+    append(trips, 3)
+    late = Path("/", Location.parse(next(iter(trips.scan().plan_files())).file.file_path).path)
+    committed = trips.metadata_location
+    with_file, trips.metadata_location = committed, trips.metadata.metadata_log[-1].metadata_file
+    _point_to(trips.metadata_location)  # as if the commit were still to come
+    old(trips)
+    seen = find(reload(), days_ago(3), ALL)
+    assert late in {Path("/", file.location.path) for file in seen.files}
+    [data] = [file for file in seen.files if file.location.path == str(late).lstrip("/")]
+    only = orphans.Orphans(seen.listed, (data,))
+    remove(reload(), only, lambda: _point_to(with_file))
+    assert late.exists()
+    assert reload().scan().to_arrow().num_rows == 3
+    assert Quarantine().kept() == []
+
+
+def _point_to(metadata_location: str) -> None:
+    from pyiceberg.catalog.sql import IcebergTables
+    from sqlalchemy import update
+
+    with IcebergCatalogHook().catalog.engine.begin() as connection:
+        connection.execute(update(IcebergTables).values(metadata_location=metadata_location))
+
+
+def test_too_many_to_be_believed(trips, plant):
+    for _ in range(10):
+        append(trips)
+    for number in range(20):
+        plant(trips, f"data/{number}")
+    assert len(found(trips)) == 20
+    with pytest.raises(
+        AirflowException, match=r"20 of the \d+ files of silver.cleaned_trips would be orphans, more than 25 %"
+    ):
+        found(trips, most_percent=25)
+
+
+def test_of_few_files_no_share_is_told(trips, plant):
+    assert found(trips, most_percent=1) | {plant(trips, "data/x")} == found(trips, most_percent=1)
+
+
+@pytest.mark.parametrize("what", ["snap-", "-m0.avro"])
+def test_what_cannot_be_read_ends_it(trips, plant, what):
+    append(trips)
+    append(trips)
+    orphan = plant(trips, "data/x")
+    [broken, *_] = [
+        path for path in files_of(trips) if what in path.name and (what == "snap-") == ("snap-" in path.name)
+    ]
+    broken.write_bytes(b"Obj\1 but no more")
+    with pytest.raises(
+        AirflowException, match=r"of silver\.cleaned_trips cannot be read .*nothing is removed.*restore"
+    ):
+        found(trips)
+    broken.unlink()
+    with pytest.raises(AirflowException, match="cannot be read"):
+        found(trips)
+    assert orphan.exists()
+
+
+def test_a_folder_that_cannot_be_listed_ends_it(trips, monkeypatch):
+    def fail(*_):
+        raise OSError("AWS Error ACCESS_DENIED")
+
+    monkeypatch.setattr(orphans, "list_files", fail)
+    with pytest.raises(AirflowException, match=r"cannot be listed as a whole \(AWS Error ACCESS_DENIED\): nothing was"):
+        found(trips)
+
+
+@pytest.mark.parametrize("below", ["", "/nested/deep"])
+def test_tables_in_each_other_are_refused(iceberg, trips, below):
+    iceberg.create_table("silver.inner", SCHEMA, location=trips.location() + below)
+    for name in (NAME, "silver.inner"):
+        with pytest.raises(AirflowException, match=r"are one in the other.*Nothing was removed.*move one"):
+            found(iceberg.load_table(name))
+
+
+def test_every_table_is_seen_however_deep(iceberg, trips):
+    for namespace in ("a", "a.b", "a.b.c"):
+        iceberg.create_namespace(namespace)
+    for name in ("a.b.c.deep", "a.flat"):
+        iceberg.create_table(name, SCHEMA)
+    assert sorted(".".join(table.name()) for table in every_table()) == ["a.b.c.deep", "a.flat", NAME]
+
+
+def test_a_table_whose_name_begins_alike_is_no_hindrance(iceberg, trips):
+    iceberg.create_table("silver.other", SCHEMA, location=trips.location() + "_before_replay")
+    assert found(trips) == set()
+
+
+def test_gc_disabled_is_refused(trips):
+    with trips.transaction() as change:
+        change.set_properties({"gc.enabled": "false"})
+    with pytest.raises(AirflowException, match=r"has gc.enabled = false.*Nothing was removed"):
+        found(trips)
+
+
+def test_two_names_of_one_store_are_refused(trips, monkeypatch):
+    append(trips)
+    old(trips)
+    parse = Location.parse
+    monkeypatch.setattr(
+        Location, "parse", lambda text: parse(text.replace("file://", "nfs://host") if "/data/" in text else text)
+    )
+    with pytest.raises(AirflowException, match=r"looks like nfs://host/.*two names of one store\? Nothing was removed"):
+        found(trips)
+
+
+def test_who_lost_the_lease_moves_nothing(trips, plant):
+    orphan = plant(trips, "data/x")
+
+    def lost():
+        raise AirflowException("lost")
+
+    with pytest.raises(AirflowException, match="lost"):
+        remove(trips, find(trips, days_ago(3), ALL), lost)
+    assert orphan.exists()
+
+
+@pytest.fixture
+def taken(trips, plant):
+    """Two files in quarantine, the second of which has a checksum."""
+    append(trips)
+    for below, text in (("data/x", "one"), ("data/y", "two"), ("data/.y.crc", "sum")):
+        plant(trips, below, text=text)
+    return remove(trips, find(trips, days_ago(3), ALL), lambda: None)
+
+
+def test_round_trip(trips, taken):
+    folder = Path("/", Location.parse(trips.location()).path)
+    original = str(folder / "data/x").lstrip("/")
+    assert Path("/", taken.path, "file/-", original).read_text() == "one"
+    assert Quarantine().restore(Location.parse(trips.location())).files == 3
+    assert [(folder / "data" / name).read_text() for name in ("x", "y", ".y.crc")] == ["one", "two", "sum"]
+    assert Quarantine().kept() == []
+    assert reload().scan().to_arrow().num_rows == 1
+
+
+def test_restore_is_of_a_table_or_a_batch(taken):
+    nowhere = Location.parse("file:///nowhere")
+    assert Quarantine().restore(nowhere).files == 0
+    assert Quarantine().restore(batch="20000101T000000Z").files == 0
+    assert Quarantine().restore(batch=taken.name).files == 3
+
+
+def test_nothing_is_written_over(trips, taken, plant):
+    there = plant(trips, "data/x", text="another")
+    done = Quarantine().restore()
+    assert (done.files, len(done.left)) == (2, 1)
+    assert "is there again" in done.left[0]
+    assert there.read_text() == "another"
+    assert [kept.original.name for kept in Quarantine().kept()] == ["x"]
+
+
+def test_purge_waits_for_its_age(trips, taken):
+    now = datetime.now(UTC)
+    assert Quarantine().purge(every_table(), now - timedelta(days=7)).files == 0
+    assert Quarantine().purge(every_table(), now + timedelta(days=1), dry_run=True).files == 3
+    assert len(Quarantine().kept()) == 3
+    done = Quarantine().purge(every_table(), now + timedelta(days=1))
+    assert (done.files, done.bytes, done.left) == (3, 9, ())
+    assert not Path("/", taken.path).exists()
+
+
+def test_purge_leaves_what_a_table_needs(trips, taken):
+    needed = Path("/", Location.parse(next(iter(trips.scan().plan_files())).file.file_path).path)
+    Quarantine().put(taken, Location.parse(str(needed)))  # as a mistake would
+    done = Quarantine().purge(every_table(), datetime.now(UTC) + timedelta(days=1))
+    assert (done.files, len(done.left)) == (3, 1)
+    assert "is part of a table: bring batch" in done.left[0]
+    Quarantine().restore()
+    assert reload().scan().to_arrow().num_rows == 1
+
+
+def test_a_stranger_in_quarantine_is_named(taken):
+    Path("/", taken.path).parent.joinpath("notes.txt").write_text("?")
+    with pytest.raises(AirflowException, match=r"notes\.txt is in quarantine, but no maintenance put it there"):
+        Quarantine().kept()

@@ -1,0 +1,182 @@
+"""The policy at its edges: what is still left alone, what is due, how it is done, and the words for it."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import replace
+
+import pytest
+from airflow.sdk.exceptions import AirflowException
+
+from lakehouse.maintenance.observe import PartitionState, TableState
+from lakehouse.maintenance.policy import MANIFEST_BYTES, Decision, decide
+from lakehouse.maintenance.settings import Engine, Operation, engine_of, thresholds
+
+MB = 1024 * 1024
+DAY_MS = 86_400_000
+NOW = 100 * DAY_MS
+CLOSED_MS, OPEN_MS = NOW - 3_600_000, NOW - 3_599_999
+SILVER = "silver.cleaned_trips"
+
+
+def partition(day: int, small: int, small_mb: float = 1, written_ms: int = CLOSED_MS, **more) -> PartitionState:
+    where = f"pickup_date = DATE '2024-01-{day:02}'"
+    return PartitionState(where, small, small, int(small * small_mb * MB), written_ms=written_ms, **more)
+
+
+def rewrite(*partitions: PartitionState, name: str = SILVER, **asked) -> Decision:
+    return decide(Operation.REWRITE_DATA_FILES, TableState(name, partitions), thresholds(), NOW, **asked)
+
+
+def test_nothing_to_rewrite_says_so():
+    assert rewrite() == Decision(Operation.REWRITE_DATA_FILES, 0, f"{SILVER}: no small files", ())
+    assert not rewrite().due
+
+
+def test_a_closed_partition_is_rewritten_for_the_first_file_that_this_saves():
+    assert not rewrite(partition(1, 1)).due
+    found = rewrite(partition(1, 2), partition(2, 1))
+    assert found.due
+    assert found.reason == f"{SILVER}: 2 small files in 1 partition, 1 closed partition fully"
+    sort = {"strategy": "sort", "sort_order": "pickup_date,pickup_hour"}
+    files = {"target_file_size_bytes": 128 * MB, "min_input_files": 2, "delete_file_threshold": 1}
+    assert found.calls == ({**sort, **files, "where": "(pickup_date = DATE '2024-01-01')"},)
+
+
+def test_and_only_once():
+    """1.2 times the target is written as two files, which are small again: nothing more is to be had there."""
+    assert not rewrite(partition(1, 2, small_mb=77)).due
+    assert rewrite(partition(1, 3, small_mb=77)).due
+
+
+@pytest.mark.parametrize(("saves", "due"), [(99, False), (100, True)])
+def test_an_open_partition_waits_until_it_saves_many_files(saves, due):
+    found = rewrite(partition(1, saves + 1, 0.01, OPEN_MS), partition(2, 1))
+    assert (found.due, found.score) == (due, saves / 100)
+    if due:
+        assert found.reason == f"{SILVER}: 101 small files in 1 partition, 1 open one lightly"
+        [call] = found.calls
+        assert (call["strategy"], call["max_rewrite_bytes"], call["min_input_files"]) == ("binpack", 1024 * MB, 100)
+        assert "sort_order" not in call
+    else:
+        assert "but closed partitions have nothing left to save, and no open one would save 100 files" in found.reason
+
+
+def test_both_kinds_are_two_calls():
+    found = rewrite(*(partition(day, 10) for day in (1, 2, 3)), partition(4, 500, 0.1, OPEN_MS), partition(5, 1))
+    assert found.reason == f"{SILVER}: 530 small files in 4 partitions, 3 closed partitions fully, 1 open one lightly"
+    fully, lightly = found.calls
+    assert fully["where"] == " OR ".join(f"(pickup_date = DATE '2024-01-{day:02}')" for day in (1, 2, 3))
+    assert lightly["where"] == "(pickup_date = DATE '2024-01-04')"
+
+
+def test_a_table_of_which_all_is_meant_needs_no_where():
+    whole = PartitionState("", 5, 5, 5 * MB, written_ms=CLOSED_MS)
+    [call] = rewrite(whole, name="silver.rejected_trips").calls
+    assert (call["strategy"], "where" in call) == ("binpack", False)
+    hidden = [replace(partition(1, 5), where=None), partition(2, 1)]
+    assert "where" not in rewrite(*hidden).calls[0]
+
+
+def test_partitions_that_never_close_are_only_ever_touched_lightly():
+    kafka = [replace(partition(1, 200, 0.1, OPEN_MS), where=f"kafka_partition = {number}") for number in range(3)]
+    found = rewrite(*kafka, name="bronze.raw_trips")
+    assert found.reason == "bronze.raw_trips: 600 small files in 3 partitions, 3 open ones lightly"
+
+
+def test_delete_files_are_worth_a_rewrite():
+    assert rewrite(partition(1, 0, delete_files=1)).due
+    assert not rewrite(partition(1, 0, written_ms=OPEN_MS, delete_files=19)).due
+    found = rewrite(partition(1, 0, written_ms=OPEN_MS, delete_files=20))
+    assert found.calls[0]["delete_file_threshold"] == 20
+    assert found.reason == f"{SILVER}: 0 small files and 20 delete files in 1 partition, 1 open one lightly"
+
+
+def test_asked_for_an_open_partition_does_not_wait():
+    assert not rewrite(partition(1, 1, written_ms=OPEN_MS), at_once=True).due
+    assert rewrite(partition(1, 2, written_ms=OPEN_MS), at_once=True).calls[0]["min_input_files"] == 2
+
+
+@pytest.mark.parametrize(("manifests", "due"), [(50, False), (51, True)])
+def test_manifests(manifests, due):
+    table = TableState(SILVER, manifests=manifests, manifest_bytes=1000)
+    found = decide(Operation.REWRITE_MANIFESTS, table, thresholds(), NOW)
+    assert found.due is due
+    assert found.reason == f"{SILVER}: {manifests} manifests where 1 would do (limit 50 more)"
+    full = replace(table, manifest_bytes=manifests * MANIFEST_BYTES)
+    assert not decide(Operation.REWRITE_MANIFESTS, full, thresholds(), NOW, at_once=True).due
+    assert decide(Operation.REWRITE_MANIFESTS, table, thresholds(), NOW, at_once=True).due
+    assert not decide(Operation.REWRITE_MANIFESTS, TableState(SILVER), thresholds(), NOW, at_once=True).due
+
+
+def expire(old: int, days: float = 2, young: int = 100, last_days: float | None = 1, **more) -> Decision:
+    times = [NOW] * young + [int(NOW - days * DAY_MS)] * old
+    last_ms = None if last_days is None else int(NOW - last_days * DAY_MS)
+    table = TableState(SILVER, snapshot_times=tuple(times), metadata_bytes=more.pop("metadata_bytes", 0))
+    return decide(Operation.EXPIRE_SNAPSHOTS, table, thresholds(), NOW, last_ms, **more)
+
+
+def test_nothing_is_old_enough_to_expire():
+    for found in (expire(0), expire(5, days=0.99), expire(5, young=95), expire(1, young=0, days=50)):
+        assert not found.due
+        assert "is old enough to expire; kept are the last 100 and those of the last 1 day" in found.reason
+        assert not expire(0, at_once=True).due
+
+
+def test_expiry_by_count_by_size_and_by_the_week():
+    assert not expire(999, last_days=6.9, metadata_bytes=8 * MB - 1).due
+    assert "1,000 snapshots may expire (limit 1000)" in expire(1000).reason
+    assert expire(1000).due
+    assert "the metadata has 8,388,608 bytes" in expire(1, metadata_bytes=8 * MB).reason
+    assert expire(1, metadata_bytes=8 * MB).due
+    assert "it was 7 days ago (every 7 days)" in expire(1, last_days=7).reason
+    assert expire(1, last_days=7).due
+    assert expire(1, last_days=0, at_once=True).due
+    assert expire(1).calls == ({"older_than": NOW - DAY_MS, "retain_last": 100},)
+
+
+def test_before_the_first_expiry_the_oldest_snapshot_tells_how_long_it_waits():
+    assert not expire(1, days=6.9, last_days=None).due
+    assert expire(1, days=7, last_days=None).due
+
+
+def test_orphans_by_the_week():
+    def orphans(last_days: float | None, **asked) -> Decision:
+        last_ms = None if last_days is None else int(NOW - last_days * DAY_MS)
+        return decide(Operation.REMOVE_ORPHAN_FILES, TableState(SILVER), thresholds(), NOW, last_ms, **asked)
+
+    assert [orphans(days).due for days in (None, 7, 6.9)] == [True, True, False]
+    assert orphans(0, at_once=True).due
+    assert orphans(None).reason == f"{SILVER}: last looked for orphan files never (every 7 days)"
+    assert orphans(None).calls == ({"older_than": NOW - 3 * DAY_MS},)
+
+
+def test_thresholds_are_overruled_by_name():
+    assert thresholds({"open_files": 2}).open_files == 2
+    with pytest.raises(AirflowException, match=r"'open_file' is no threshold.*give one of .*open_files"):
+        thresholds({"open_file": 2})
+    for wrong in ("2", True, -1, None):
+        with pytest.raises(AirflowException, match=r"The threshold open_files cannot be"):
+            thresholds({"open_files": wrong})
+
+
+def test_young_orphans_are_a_matter_for_a_person(monkeypatch):
+    settings = json.loads(os.environ["AIRFLOW_VAR_MAINTENANCE_THRESHOLDS"])
+    assert thresholds({"orphan_age_s": 0}).orphan_age_s == 0
+    monkeypatch.setenv("AIRFLOW_VAR_MAINTENANCE_THRESHOLDS", json.dumps(settings | {"orphan_age_s": 86_399}))
+    with pytest.raises(AirflowException, match=r"has orphan_age_s = 86399.*write 86400 or more.*overrule it by hand"):
+        thresholds()
+
+
+def test_engines(monkeypatch):
+    assert {operation: engine_of(operation) for operation in Operation} == {
+        Operation.REWRITE_DATA_FILES: Engine.FLINK,
+        Operation.REWRITE_MANIFESTS: Engine.FLINK,
+        Operation.EXPIRE_SNAPSHOTS: Engine.PYICEBERG,
+        Operation.REMOVE_ORPHAN_FILES: Engine.PYICEBERG,
+    }
+    monkeypatch.setenv("AIRFLOW_VAR_MAINTENANCE_ENGINES", '{"expire_snapshots": "spark"}')
+    with pytest.raises(AirflowException, match=r"says 'spark' of expire_snapshots.*one of flink, pyiceberg"):
+        engine_of(Operation.EXPIRE_SNAPSHOTS)
+    assert engine_of(Operation.REWRITE_MANIFESTS) is Engine.FLINK

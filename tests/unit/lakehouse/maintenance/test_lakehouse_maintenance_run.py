@@ -1,0 +1,339 @@
+"""One operation from its decision to its row in the log, by either engine, with a Flink that answers as told."""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import pytest
+from airflow.sdk.exceptions import AirflowException, AirflowFailException
+from streamed import DAYS, NAME, append, commit_as_flink, protect, reload, rewrite
+
+from lakehouse.hooks.flink import FlinkSqlError
+from lakehouse.hooks.iceberg import IcebergCatalogHook
+from lakehouse.maintenance import log
+from lakehouse.maintenance.engines import DO
+from lakehouse.maintenance.lease import lease
+from lakehouse.maintenance.locations import Location
+from lakehouse.maintenance.log import Entry
+from lakehouse.maintenance.quarantine import Quarantine
+from lakehouse.maintenance.run import Asked, maintain, maintained_tables, overview, purge, restore
+from lakehouse.maintenance.settings import Engine, Operation
+
+REWRITE, MANIFESTS, EXPIRE, ORPHANS = Operation
+NOW = Asked("run 1", at_once=True)
+SOON = replace(NOW, overruled={"snapshot_age_s": 0, "retain_last": 1, "orphan_age_s": 3600, "orphan_percent": 100})
+
+
+def rows() -> list[dict]:
+    """The log, the oldest first."""
+    if not IcebergCatalogHook().exists(log.TABLE):
+        return []
+    return sorted(
+        IcebergCatalogHook().table(log.TABLE).scan().to_arrow().to_pylist(), key=lambda row: row["finished_at"]
+    )
+
+
+def groups(**more) -> list[dict]:
+    """A row of the rewrite: no group failed."""
+    return [{"failed_groups": 0, "conflicts": 0, "reasons": None, **more}]
+
+
+@pytest.fixture
+def by_flink(monkeypatch):
+    monkeypatch.setenv(
+        "AIRFLOW_VAR_MAINTENANCE_ENGINES", '{"expire_snapshots": "flink", "remove_orphan_files": "flink"}'
+    )
+
+
+def test_every_operation_has_its_engines():
+    both = {EXPIRE, ORPHANS}
+    assert set(DO) == {(o, Engine.FLINK) for o in Operation} | {(o, Engine.PYICEBERG) for o in both}
+
+
+def test_a_table_that_needs_nothing_gets_nothing(trips, flink):
+    append(trips)
+    outcome = maintain(NAME, REWRITE, Asked("run 1"))
+    assert outcome.entry is None
+    assert outcome.decision.reason.startswith(f"{NAME}: 1 small file in 1 partition, but")
+    assert (rows(), flink.statements) == ([], [])
+
+
+def test_a_rewrite_is_flinks(trips, flink):
+    for day in (*DAYS, *DAYS):
+        append(trips, 5, day)
+
+    def answer(_: str) -> list[dict]:
+        rewrite(reload())
+        return groups(rewritten_files_count=4, added_files_count=2)
+
+    flink.procedures["rewrite_data_files"] = answer
+    entry = maintain(NAME, REWRITE, NOW).entry
+    catalog, call = flink.statements
+    assert catalog.startswith("CREATE CATALOG iceberg_catalog WITH (")
+    assert "`table` => 'silver.cleaned_trips'" in call
+    assert "strategy => 'binpack'" in call  # both partitions are still open
+    assert "dry_run => FALSE" in call
+    assert "where" not in call
+    [row] = rows()
+    assert row["verdict"] == entry.verdict == "done"
+    assert (row["table_name"], row["operation"], row["engine"], row["run"]) == (
+        NAME,
+        "rewrite_data_files",
+        "flink",
+        "run 1",
+    )
+    assert [row[f"{what}_before"] for what in ("files", "snapshots", "manifests")] == [4, 4, 4]
+    assert [row[f"{what}_after"] for what in ("files", "snapshots")] == [2, 5]
+    assert row["bytes_before"] > row["bytes_after"] > 0
+    assert row["rows_before"] == row["rows_after"] == 20
+    assert json.loads(row["parameters"])["calls"][0]["min_input_files"] == 2
+    assert json.loads(row["result"]) == groups(rewritten_files_count=4, added_files_count=2)
+    assert row["reason"] == f"{NAME}: 4 small files in 2 partitions, 2 open ones lightly"
+    assert (row["dry_run"], row["seconds"] > 0) == (False, True)
+
+
+def test_closed_partitions_are_selected_and_sorted(trips, flink, monkeypatch):
+    for day in (*DAYS, DAYS[0]):
+        append(trips, 1, day)
+    maintain(NAME, REWRITE, replace(NOW, overruled={"closed_after_s": 0}))
+    [call] = flink.called("rewrite_data_files")
+    assert "`where` => '(pickup_date = DATE ''2024-01-01'')'" in call
+    assert "strategy => 'sort'" in call
+    assert "sort_order => 'pickup_date,pickup_hour'" in call
+
+
+def test_a_rewrite_that_loses_rows_fails_and_is_written_down(trips, flink):
+    append(trips, 5)
+    append(trips, 5)
+    flink.procedures["rewrite_data_files"] = lambda _: groups(rewritten=rewrite(reload(), lose=1))
+    said = r"did not keep its rows: snapshot \d+ replaced 10 rows by 9, and the table went from 10 rows to 9"
+    with pytest.raises(AirflowFailException, match=said):
+        maintain(NAME, REWRITE, NOW)
+    [row] = rows()
+    assert "did not keep its rows" in row["verdict"]
+    assert row["files_before"] == 2
+    assert row["files_after"] is None
+
+
+def test_a_group_that_met_a_commit_is_left_to_the_next_run_and_one_that_failed_is_an_error(trips, flink):
+    append(trips)
+    append(trips)
+    flink.procedures["rewrite_data_files"] = groups(failed_groups=1, conflicts=1, reasons="another commit")
+    assert maintain(NAME, REWRITE, NOW).entry.verdict == "done"
+    flink.procedures["rewrite_data_files"] = groups(failed_groups=3, conflicts=1, reasons="no space left on device")
+    with pytest.raises(
+        AirflowException, match="2 groups of files could not be rewritten, the others were: no space left"
+    ):
+        maintain(NAME, REWRITE, NOW)
+    assert "no space left" in rows()[1]["verdict"]
+    assert json.loads(rows()[1]["result"])[0]["failed_groups"] == 3
+
+
+def test_nor_when_the_call_failed_after_it_had_lost_some(trips, flink):
+    append(trips, 5)
+    append(trips, 5)
+
+    def answer(_: str) -> str:
+        rewrite(reload(), lose=1)
+        return "java.lang.IllegalStateException: the second group"
+
+    flink.procedures["rewrite_data_files"] = answer
+    with pytest.raises(AirflowFailException, match="did not keep its rows") as error:
+        maintain(NAME, REWRITE, NOW)
+    assert "the second group" in str(error.value.__cause__)
+
+
+def test_rows_that_a_writer_adds_meanwhile_are_no_loss(trips, flink):
+    append(trips, 5)
+    append(trips, 5)
+
+    def answer(_: str) -> list[dict]:
+        append(reload(), 7)
+        rewrite(reload())
+        append(reload(), 7)
+        return groups()
+
+    flink.procedures["rewrite_data_files"] = answer
+    assert maintain(NAME, REWRITE, NOW).entry.verdict == "done"
+
+
+def test_what_flink_refuses_is_written_down(trips, flink):
+    append(trips)
+    append(trips)
+    flink.procedures["rewrite_data_files"] = "java.lang.IllegalStateException: hash differs\n\tat x"
+    with pytest.raises(FlinkSqlError, match="hash differs"):
+        maintain(NAME, REWRITE, NOW)
+    [row] = rows()
+    assert "hash differs" in row["verdict"]
+    assert "\n" not in row["verdict"]
+    with lease(NAME, "the next", wait_s=0.2):
+        assert not [path for method, path, _ in flink.http.asked if method == "DELETE"][1:]  # nothing was left there
+
+
+def test_expiry_by_pyiceberg_asks_flink_what_to_keep(trips, flink):
+    for checkpoint in range(4):
+        commit_as_flink(trips, checkpoint)
+    ids = [snapshot.snapshot_id for snapshot in trips.snapshots()]
+    writer = "branch main; writer sink of Flink job a: its last commit, checkpoint 3"
+    flink.procedures["protected_snapshots"] = protect(
+        (ids[2], "reader 's' of job silver: its position"), (ids[3], writer)
+    )
+    dry = maintain(NAME, EXPIRE, replace(SOON, dry_run=True)).entry
+    assert (dry.result["expired_snapshots"], dry.deleted_files, len(reload().snapshots())) == ((ids[1], ids[0]), 2, 4)
+    done = maintain(NAME, EXPIRE, SOON).entry
+    assert [snapshot.snapshot_id for snapshot in reload().snapshots()] == ids[2:]
+    assert (done.deleted_files, done.before.snapshots, done.after.snapshots) == (2, 4, 2)
+    assert [row["dry_run"] for row in rows()] == [True, False]
+    protected = json.loads(rows()[1]["protected"])
+    assert [(found["snapshot_id"], found["by"]) for found in protected] == [
+        (ids[2], "reader 's' of job silver: its position"), (ids[3], writer)
+    ]  # fmt: skip
+    assert len(flink.called("protected_snapshots")) == 2
+    assert flink.called("expire_snapshots") == []
+
+
+def test_only_what_nobody_but_a_branch_or_tag_needs_stays_alone(trips, flink):
+    ids = [append(trips) for _ in range(4)]
+    for by, left in (("tag x; branch y", 2), ("tag x; reader 's' of job silver: its position", 3)):
+        flink.procedures["protected_snapshots"] = protect((ids[1], by), (ids[3], "branch main"))
+        dry = maintain(NAME, EXPIRE, replace(SOON, dry_run=True)).entry
+        assert 4 - len(dry.result["expired_snapshots"]) == left
+
+
+def test_a_position_that_is_unknown_stops_it(trips, flink):
+    append(trips)
+    append(trips)
+    flink.procedures["protected_snapshots"] = "java.lang.IllegalStateException: position of silver is unknown"
+    with pytest.raises(FlinkSqlError, match="position of silver is unknown"):
+        maintain(NAME, EXPIRE, SOON)
+    assert "position of silver is unknown" in rows()[0]["verdict"]
+    assert len(reload().snapshots()) == 2
+    flink.procedures["protected_snapshots"] = protect()
+    maintain(NAME, EXPIRE, replace(SOON, ignore_unknown_positions=True))
+    asked = flink.called("protected_snapshots")
+    assert ["ignore_unknown_positions => TRUE" in call for call in asked] == [False, True]
+
+
+@pytest.mark.usefixtures("by_flink")
+def test_expiry_by_flink(trips, flink):
+    append(trips)
+    append(trips)
+    flink.procedures["protected_snapshots"] = protect((1, "branch main"))
+    kinds = ("data_files", "manifest_files", "manifest_lists", "statistics_files")
+    flink.procedures["expire_snapshots"] = [{f"deleted_{kind}_count": number for number, kind in enumerate(kinds)}]
+    entry = maintain(NAME, EXPIRE, replace(SOON, dry_run=True)).entry
+    assert (entry.engine, entry.deleted_files) == ("flink", 6)
+    [call] = flink.called("expire_snapshots")
+    for part in (
+        "older_than => TIMESTAMP '20",
+        "retain_last => 1",
+        "ignore_unknown_positions => FALSE",
+        "dry_run => TRUE",
+    ):
+        assert part in call
+
+
+@pytest.mark.usefixtures("by_flink")
+def test_orphans_by_flink(trips, flink, plant):
+    orphan = plant(trips, "data/x")
+    flink.procedures["remove_orphan_files"] = [
+        {"orphan_files_count": 1, "orphan_bytes_count": 7, "quarantine": "file:/q"}
+    ]
+    entry = maintain(NAME, ORPHANS, SOON).entry
+    assert (entry.deleted_files, entry.deleted_bytes) == (1, 7)
+    maintain(NAME, ORPHANS, NOW)
+    soon, usual = flink.called("remove_orphan_files")
+    assert ("max_orphan_share => 1.0," in soon, "allow_recent => TRUE" in soon) == (True, True)
+    assert ("max_orphan_share => 0.25," in usual, "allow_recent => FALSE" in usual) == (True, True)
+    assert orphan.exists()
+
+
+def test_orphans_by_pyiceberg_their_way_back_and_their_end(trips, flink, plant):
+    append(trips)
+    orphan = plant(trips, "data/x")
+    dry = maintain(NAME, ORPHANS, replace(SOON, dry_run=True)).entry
+    assert (dry.deleted_files, dry.deleted_bytes, dry.result["quarantine"], orphan.exists()) == (1, 1, None, True)
+    done = maintain(NAME, ORPHANS, SOON).entry
+    assert (done.deleted_files, orphan.exists()) == (1, False)
+    assert flink.statements == []
+    assert purge(SOON) is None  # too young
+    assert restore(Asked("by hand"), NAME).deleted_files == 1
+    assert orphan.exists()
+    maintain(NAME, ORPHANS, SOON)
+    at_once = replace(SOON, overruled={"purge_age_s": 0})
+    assert purge(replace(at_once, dry_run=True)).deleted_files == 1
+    assert purge(at_once).deleted_files == 1
+    assert Quarantine().kept() == []
+    assert [(row["operation"], row["table_name"]) for row in rows()] == [
+        ("remove_orphan_files", NAME), ("remove_orphan_files", NAME), ("restore", NAME), ("remove_orphan_files", NAME),
+        ("purge", None), ("purge", None),
+    ]  # fmt: skip
+
+
+def test_what_could_not_be_restored_is_an_error_and_a_row(trips, flink, plant):
+    plant(trips, "data/x")
+    maintain(NAME, ORPHANS, SOON)
+    plant(trips, "data/x")
+    with pytest.raises(AirflowException, match=r"restore: 0 files; 1 were left: .*is there again"):
+        restore(Asked("by hand"))
+    assert "is there again" in rows()[-1]["verdict"]
+
+
+def test_quarantine_needs_no_flink(trips, http, connect):
+    connect("flink_rest", port=http.server_port)  # which answers that it has no such path
+    batch = Quarantine().new_batch()
+    Quarantine().put(batch, Location.parse(trips.metadata_location))
+    assert restore(Asked("by hand"), batch=batch.name).deleted_files == 1
+
+
+def test_weekly_means_since_the_last_time_that_it_was_really_done(trips, flink):
+    assert maintain(NAME, ORPHANS, Asked("1", dry_run=True)).entry
+    assert maintain(NAME, ORPHANS, Asked("2")).entry
+    assert maintain(NAME, ORPHANS, Asked("3")).entry is None
+    assert maintain(NAME, ORPHANS, Asked("4", at_once=True)).entry
+    flink.jobs = []
+    assert [row["run"] for row in rows()] == ["1", "2", "4"]
+    assert log.last_done_ms(NAME, ORPHANS) == int(rows()[2]["finished_at"].timestamp() * 1000)
+    assert log.last_done_ms(NAME, EXPIRE) is None
+
+
+def test_the_log_takes_rows_of_many_at_once(iceberg):
+    entry = Entry(NAME, EXPIRE, Engine.FLINK, False, "run 1", {}, "asked for", "done", 1.0)
+    log.append(entry)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: log.append(entry), range(8)))
+    assert len(rows()) == 9
+    assert len({row["id"] for row in rows()}) == 9
+
+
+def test_an_action_that_failed_and_could_not_be_written_down_says_both(trips, flink, monkeypatch):
+    append(trips)
+    append(trips)
+    flink.procedures["rewrite_data_files"] = "java.lang.IllegalStateException: hash differs"
+    monkeypatch.setattr(log, "append", lambda entry: (_ for _ in ()).throw(OSError("disk full")))
+    with pytest.raises(FlinkSqlError, match="hash differs") as error:
+        maintain(NAME, REWRITE, NOW)
+    assert error.value.__notes__ == ["Nor could it be written to ops.maintenance_log: disk full"]
+
+
+def test_tables_are_those_of_the_jobs_and_the_log(iceberg, trips, fill):
+    for name in ("bronze.raw_trips", "bronze.added_by_hand", "silver_before_replay.cleaned_trips", "other.table"):
+        fill(name, 0)
+    assert maintained_tables() == ["bronze.added_by_hand", "bronze.raw_trips", NAME]
+    log.append(Entry(None, "purge", Engine.PYICEBERG, False, "run 1", {}, "", "done", 1.0))
+    assert maintained_tables()[-1] == log.TABLE
+
+
+def test_overview(trips, flink):
+    append(trips)
+    append(trips)
+    assert overview(log.of_run("run 1")) == "Nothing was due."
+    flink.procedures["protected_snapshots"] = protect()
+    maintain(NAME, EXPIRE, replace(SOON, dry_run=True))
+    header, line = overview(log.of_run("run 1")).splitlines()
+    assert header.split() == ["table", "operation", "files", "snapshots", "deleted", "seconds", "verdict"]
+    assert line.startswith(f"{NAME}         expire_snapshots               2 > 2         2 > 2        1 ")
+    assert line.endswith("done (dry run)")
+    assert log.of_run("run 2") == []

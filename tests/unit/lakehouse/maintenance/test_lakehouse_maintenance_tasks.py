@@ -1,0 +1,121 @@
+"""What a run's form asks for reaches the operation; and the same from a shell."""
+
+from __future__ import annotations
+
+import json
+from types import SimpleNamespace
+
+import pytest
+from airflow.sdk.exceptions import AirflowSkipException
+from streamed import NAME, append, protect, reload
+
+from lakehouse.maintenance import by_hand, log, tasks
+from lakehouse.maintenance.run import Asked, maintain
+from lakehouse.maintenance.settings import Operation
+
+EXPIRE, ORPHANS = Operation.EXPIRE_SNAPSHOTS, Operation.REMOVE_ORPHAN_FILES
+FORM = {"tables": None, "operations": None, "dry_run": False, "thresholds": None, "ignore_unknown_positions": False}
+
+
+def context(map_index: int = 0, **form) -> dict:
+    ti = SimpleNamespace(dag_id="iceberg_maintenance", task_id="maintain.x", map_index=map_index, run_id="run 1")
+    return {"params": {**FORM, **form}, "run_id": "run 1", "ti": ti}
+
+
+@pytest.fixture
+def three(trips, flink):
+    """Three snapshots, none of which is protected."""
+    for _ in range(3):
+        append(trips)
+    flink.procedures["protected_snapshots"] = protect()
+    return flink
+
+
+def test_the_form():
+    assert tasks._asked(context()) == Asked("run 1")
+    form = {
+        "operations": [EXPIRE.value],
+        "dry_run": True,
+        "thresholds": {"open_files": 2},
+        "ignore_unknown_positions": True,
+    }
+    assert tasks._asked(context(**form)) == Asked("run 1", True, True, {"open_files": 2}, True)
+
+
+def test_tables(three):
+    assert tasks.tables(context()) == [NAME]
+    assert tasks.tables(context(tables=["a.b"])) == ["a.b"]
+
+
+def test_a_schedule_does_what_the_policy_says(three):
+    with pytest.raises(
+        AirflowSkipException, match=r"Nothing to do\. silver\.cleaned_trips: none of 3 snapshots is old enough"
+    ):
+        tasks.operate(context(), NAME, EXPIRE)
+    assert "last looked for orphan files never" in tasks.operate(context(), NAME, ORPHANS)
+
+
+def test_what_was_asked_for_is_done_and_nothing_else(three):
+    form = {"operations": [EXPIRE.value], "thresholds": {"snapshot_age_s": 0, "retain_last": 1}}
+    with pytest.raises(AirflowSkipException, match="remove_orphan_files was not asked for"):
+        tasks.operate(context(**form), NAME, ORPHANS)
+    assert "asked for" in tasks.operate(context(**form), NAME, EXPIRE)
+    assert len(reload().snapshots()) == 1
+    assert tasks.report(context()).splitlines()[1].startswith(NAME)
+    assert tasks.purge_quarantine(context()) == 0
+
+
+def test_each_task_has_a_holder_of_its_own():
+    one, same, other = (tasks._holder(context(index)) for index in (0, 0, 1))
+    assert one == same == "iceberg_maintenance.maintain.x[0] of run 1"
+    assert one != other
+
+
+def test_a_look_from_the_shell(three, capsys):
+    assert by_hand.main() == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[1] for line in lines] == [*Operation]
+    assert [line.startswith("DUE") for line in lines] == [False, False, False, True]
+    assert log.of_run("run 1") == []
+
+
+def test_an_operation_from_the_shell(three, capsys):
+    limits = json.dumps({"snapshot_age_s": 0, "retain_last": 2})
+    assert by_hand.main("--table", NAME, "--operation", EXPIRE, "--thresholds", limits, "--dry-run") == 0
+    reason, _, entry = capsys.readouterr().out.partition("\n")
+    assert reason.startswith(f"{NAME}: 1 snapshot may expire, asked for")
+    assert (json.loads(entry)["verdict"], json.loads(entry)["dry_run"]) == ("done", True)
+    by_hand.main("--operation", "purge")
+    by_hand.main("--table", NAME, "--operation", Operation.REWRITE_MANIFESTS, "--dry-run")
+    assert three.called("rewrite_manifests") == []
+    by_hand.main("--table", NAME, "--operation", Operation.REWRITE_MANIFESTS)
+    assert len(three.called("rewrite_manifests")) == 1
+    assert len(reload().snapshots()) == 3
+
+
+def test_restore_from_the_shell(trips, flink, plant, capsys):
+    orphan = plant(trips, "data/x")
+    maintain(NAME, ORPHANS, Asked("run 1", at_once=True))
+    assert by_hand.main("--operation", "restore", "--table", NAME) == 0
+    assert json.loads(capsys.readouterr().out)["deleted_files"] == 1
+    assert orphan.exists()
+    with pytest.raises(SystemExit):
+        by_hand.main("--operation", "restore", "--dry-run")
+
+
+def test_a_table_that_is_not_there(iceberg, flink, capsys):
+    assert by_hand.main("--table", "silver.none", "--operation", EXPIRE) == 1
+    assert "error: expire_snapshots of silver.none: Iceberg table silver.none does not" in capsys.readouterr().err
+
+
+def test_one_table_that_fails_is_no_reason_to_leave_the_others(three, fill, capsys):
+    fill("silver.rejected_trips", 1)
+    fill("silver.rejected_trips", 1)
+    three.procedures["protected_snapshots"] = lambda call: (
+        "java.lang.IllegalStateException: position is unknown" if NAME in call else protect()
+    )
+    limits = json.dumps({"snapshot_age_s": 0, "retain_last": 1})
+    assert by_hand.main("--operation", EXPIRE, "--thresholds", limits) == 1
+    printed = capsys.readouterr()
+    assert "position is unknown" in printed.err
+    assert "silver.rejected_trips: 1 snapshot may expire" in printed.out
