@@ -1,14 +1,16 @@
 -- Names that every Flink session needs: the Iceberg catalog, its tables, and the topic as a table.
--- Safe to run at any moment: all statements are IF NOT EXISTS or live in the session alone.
+-- Safe to run at any moment: all statements are IF NOT EXISTS or live in the session alone. The catalog is Iceberg's own, with
+-- procedures for maintenance (flink/src): they ask the jobs' saved states what a table must keep.
 {% import 'fields.jinja' as fields -%}
 {% set iceberg = conn.iceberg_catalog %}
 CREATE CATALOG iceberg_catalog WITH (
-    'type' = 'iceberg',
+    'type' = 'lakehouse',
     'catalog-impl' = 'org.apache.iceberg.jdbc.JdbcCatalog',
     'uri' = 'jdbc:postgresql://{{ iceberg.host }}:{{ iceberg.port }}/{{ iceberg.schema }}',
     'jdbc.user' = '{{ iceberg.login }}',
     'jdbc.password' = '{{ iceberg.password }}',
-    'jdbc.schema-version' = 'V1'
+    'jdbc.schema-version' = 'V1',
+    'maintenance.state-dir' = '{{ var.value.flink_state_dir }}'
     {%- for option, value in iceberg.extra_dejson.items() %},
     '{{ option }}' = '{{ value }}'
     {%- endfor %}

@@ -1,5 +1,5 @@
 -- The oldest snapshots, up to what a writer, a reader, a branch or a tag needs, and the files that only they lead to.
-CALL iceberg_catalog.system.expire_snapshots(
+CALL iceberg_catalog.sys.expire_snapshots(
     `table` => {{ table | literal }},
     older_than => TIMESTAMP {{ older_than | sql_timestamp | literal }},
     retain_last => {{ retain_last }},

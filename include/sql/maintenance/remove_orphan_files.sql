@@ -1,5 +1,5 @@
 -- Files that no snapshot, metadata log, statistics file, branch or tag leads to, into quarantine.
-CALL iceberg_catalog.system.remove_orphan_files(
+CALL iceberg_catalog.sys.remove_orphan_files(
     `table` => {{ table | literal }},
     older_than => TIMESTAMP {{ older_than | sql_timestamp | literal }},
     max_orphan_share => {{ max_orphan_share }},

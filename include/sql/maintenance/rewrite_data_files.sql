@@ -1,5 +1,5 @@
 -- Small files of some partitions into files of the target size; of each group, rows are compared before it is committed.
-CALL iceberg_catalog.system.rewrite_data_files(
+CALL iceberg_catalog.sys.rewrite_data_files(
     `table` => {{ table | literal }},
     strategy => {{ strategy | literal }},
 {% if sort_order is defined %}
