@@ -14,7 +14,7 @@ from local.config import Platform
 from local.main_job import Trips
 from local.supervision import Supervisor
 
-DAGS = ("flink_jobs", "taxi_trip_generator", "nyc_taxi_pipeline", "audit")
+DAGS = ("flink_jobs", "taxi_trip_generator", "nyc_taxi_pipeline", "audit", "iceberg_maintenance")
 NOTHING = dict.fromkeys(("FLINK_REST_PORT", "FLINK_GATEWAY_PORT", "POSTGRES_PORT"), "1") | {
     "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1",
     "SCHEMA_REGISTRY_URL": "http://127.0.0.1:1",
@@ -62,7 +62,7 @@ def test_beside_a_live_scheduler(platform, main_job, dags_test, dag_id):
 
 
 def test_with_nothing_but_the_data_plane(main_job, dags_test, airflow_stopped):
-    for dag_id, conf in zip(DAGS, ({}, {"events": 500, "seed": 602}, {}, {}), strict=True):
+    for dag_id, conf in zip(DAGS, ({}, {"events": 500, "seed": 602}, {}, {}, {}), strict=True):
         status, printed = dags_test(dag_id, "--conf", json.dumps(conf))
         assert status == 0, printed[-3000:]
         main_job.wait(lambda: main_job.ledger().balanced, "the trips to arrive", 90)
