@@ -1,0 +1,77 @@
+"""Tables are maintained while the jobs write and read them: neither job notices, and every row is still there once."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from lakehouse.audit import run_audit
+from lakehouse.hooks.flink import FlinkRestHook
+from lakehouse.hooks.iceberg import IcebergCatalogHook
+from lakehouse.jobs.declared import JOBS
+from lakehouse.maintenance.log import DONE
+from lakehouse.maintenance.run import Asked, maintain
+from lakehouse.maintenance.settings import Operation
+from local.main_job import Trips
+
+TABLES = ("bronze.raw_trips", "silver.cleaned_trips")
+ALL_BUT_THE_LAST = {"snapshot_age_s": 1, "retain_last": 1}
+DAYS_S = 86_400
+LIMIT_S = 180
+
+
+def runs() -> dict[str, tuple[str, int]]:
+    """Job -> id of its run, and how often it has failed."""
+    flink = FlinkRestHook()
+    found = {job: flink.live_run(job).job_id for job in JOBS}
+    return {job: (job_id, len(flink.exceptions(job_id))) for job, job_id in found.items()}
+
+
+def plant_orphan(table: str) -> Path:
+    """A file that nothing leads to, older than any checkpoint."""
+    location = IcebergCatalogHook().table(table).location()
+    file = Path("/" + location.split(":", 1)[1].lstrip("/")) / "data" / "orphan.parquet"
+    file.write_bytes(b"never committed")
+    os.utime(file, times=(time.time() - 10 * DAYS_S,) * 2)
+    return file
+
+
+@pytest.mark.parametrize(("engine", "seed"), [("pyiceberg", 971), ("flink", 975)])
+def test_beside_the_running_jobs(main_job, trips_arrive, monkeypatch, engine, seed):
+    engines = {"expire_snapshots": engine, "remove_orphan_files": engine}
+    monkeypatch.setenv("AIRFLOW_VAR_MAINTENANCE_ENGINES", json.dumps(engines))
+    for more in range(2):
+        main_job.send(Trips(events=500, seed=seed + more))
+    main_job.wait(lambda: main_job.api.active_run("flink_jobs") is None, "flink_jobs to be at rest", LIMIT_S)
+    before = runs()
+    load = main_job.api.trigger(
+        "taxi_trip_generator", {"events": 20_000, "mode": "realtime", "rate": 1_000, "seed": seed + 2}
+    )
+
+    for table in TABLES:
+        orphan = plant_orphan(table)
+        asked = Asked(by="test", at_once=True, overruled=ALL_BUT_THE_LAST)
+        done = {operation: maintain(table, operation, asked).entry for operation in Operation}
+        assert {entry.verdict for entry in done.values() if entry} == {DONE}
+        rewritten = done[Operation.REWRITE_DATA_FILES]
+        assert sum(row["rewritten_files_count"] for row in rewritten.result) > sum(
+            row["added_files_count"] for row in rewritten.result
+        )
+        expired = done[Operation.EXPIRE_SNAPSHOTS]
+        assert expired.after.snapshots < expired.before.snapshots
+        assert expired.deleted_files > 0
+        assert any("writer" in protected["by"] for protected in expired.protected)
+        assert done[Operation.REMOVE_ORPHAN_FILES].deleted_files == 1
+        assert not orphan.exists()
+
+    main_job.wait(lambda: main_job.api.state("taxi_trip_generator", load) == "success", "the load to end", LIMIT_S)
+    trips_arrive(seed=seed + 3)
+    assert runs() == before
+    main_job.build()
+    main_job.wait(main_job.ledger_at_rest, "all rows to arrive", LIMIT_S)
+    report = run_audit(at_rest=True)
+    assert report.clean, f"\n{report}"
