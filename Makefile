@@ -10,6 +10,8 @@ JARS := flink/target/jars/.complete
 # A command in the environment of the platform's Airflow.
 LOCAL = $(VENV)/python -m local
 INSIDE = environment=$$($(LOCAL) env) && eval "$$environment" &&
+# All files and folders below one: what is taken away counts too.
+below = $(foreach path,$(wildcard $(1)/*),$(path) $(call below,$(path)))
 # Verbs that make no sense before the first setup say so.
 LOCAL_VERBS := down status logs clean env create-topics generate process process-bronze process-silver \
 	dbt-deps dbt-build dbt-test dbt-docs query ledger health audit rejects rejects-replay \
@@ -48,7 +50,7 @@ $(ENVIRONMENT): requirements.lock
 	@$(VENV)/uv pip sync --python $(VENV)/python --require-hashes requirements.lock
 	@touch $@
 
-$(JARS): flink/pom.xml $(shell find flink/src/main -type f) | $(ENVIRONMENT)
+$(JARS): flink/pom.xml $(call below,flink/src/main) | $(ENVIRONMENT)
 	@$(PYTHON) local/preflight.py
 	@echo "Jars: Flink's, Kafka's and the registry's by Maven (a minute or two)"
 	@rm -rf flink/target
