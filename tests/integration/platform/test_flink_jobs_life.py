@@ -28,7 +28,15 @@ def deployments(main_job: MainJob) -> Callable[[], dict[str, dict]]:
 
 
 @pytest.fixture
-def job_options(main_job: MainJob) -> Iterator[Callable[..., None]]:
+def settled(main_job: MainJob) -> Iterator[None]:
+    """After all else of a test is undone, the jobs run as they are declared: no upgrade comes in the midst of the next test."""
+    yield
+    main_job.wait(lambda: main_job.api.active_run("flink_jobs") is None, "flink_jobs to be at rest", LIMIT_S)
+    main_job.deploy()
+
+
+@pytest.fixture
+def job_options(main_job: MainJob, settled: None) -> Iterator[Callable[..., None]]:
     """Change options of the streaming jobs as in the UI: in the variable."""
     path = "variables/flink_job_options"
     declared = main_job.api.call("GET", path)["value"]
@@ -42,7 +50,7 @@ def job_options(main_job: MainJob) -> Iterator[Callable[..., None]]:
 
 
 @pytest.fixture
-def silver_sql(checkout: Path) -> Iterator[Callable[[str, str], None]]:
+def silver_sql(checkout: Path, settled: None) -> Iterator[Callable[[str, str], None]]:
     """Change a place of Silver's SQL as it is in the repository; afterwards it is so again."""
     file = checkout / "include" / "sql" / "06-silver.sql"
     declared = file.read_text()
