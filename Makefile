@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV := .venv/bin
 UV_VERSION := 0.13.9
+# Like pip, it trusts the certificates that the machine trusts: some networks have one of their own.
+UV := $(VENV)/uv --system-certs
 
 # Each is made when the last step of its recipe is: an interrupted setup is done again.
 ENVIRONMENT := .venv/.complete
@@ -47,7 +49,7 @@ $(ENVIRONMENT): requirements.lock
 	@echo "Python environment: making .venv from requirements.lock (a minute or two)"
 	@$(PYTHON) -m venv .venv
 	@$(VENV)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
-	@$(VENV)/uv pip sync --python $(VENV)/python --require-hashes requirements.lock
+	@$(UV) pip sync --python $(VENV)/python --require-hashes requirements.lock
 	@touch $@
 
 $(JARS): flink/pom.xml $(call below,flink/src/main) | $(ENVIRONMENT)
@@ -169,5 +171,5 @@ chaos: setup ## Strike every fault on a platform of its own, count every row (FA
 		$(if $(RATE),--rate $(RATE)) $(if $(SEQUENCES),--sequences $(SEQUENCES)) $(if $(MINUTES),--minutes $(MINUTES))
 
 lock: setup ## Write requirements.lock from the three requirements.txt
-	@$(VENV)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+	@$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 		--output-file requirements.lock requirements.txt local/requirements.txt tests/requirements.txt
