@@ -104,13 +104,13 @@ class Flink:
         """What the statement gives; a text is an error. Asked for again, it is the same."""
         statement = self.statements[int(number)]
         for name, rows in self.procedures.items():
-            if f".system.{name}(" in statement and number not in self.answered:
+            if f".sys.{name}(" in statement and number not in self.answered:
                 self.answered[number] = rows(statement) if callable(rows) else rows
         return self.answered.get(number, [])
 
     def called(self, name: str) -> list[str]:
         """The CALLs of that procedure."""
-        return [statement for statement in self.statements if f".system.{name}(" in statement]
+        return [statement for statement in self.statements if f".sys.{name}(" in statement]
 
 
 def protect(*found: tuple[int, str]) -> list[dict[str, Any]]:
