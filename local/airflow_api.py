@@ -51,6 +51,14 @@ class AirflowApi:
         path = f"dags/{dag_id}/dagRuns/{quote(run_id)}/taskInstances/{task_id}/xcomEntries/return_value"
         return self.call("GET", f"{path}?deserialize=true")["value"]
 
+    def variable(self, name: str) -> str:
+        """The value of a variable, as text."""
+        return self.call("GET", f"variables/{name}")["value"]
+
+    def set_variable(self, name: str, value: str) -> None:
+        """Give a variable another value, as in the UI."""
+        self.call("PATCH", f"variables/{name}", {"key": name, "value": value})
+
     def describe_failure(self, dag_id: str, run_id: str) -> str:
         """Which tasks of a run failed, the last errors of the first of them, and where to look."""
         failed = {name: task for name, task in self.tasks(dag_id, run_id).items() if task["state"] == "failed"}

@@ -150,6 +150,10 @@ class MainJob:
             raise PlatformError(f"the ledger does not add up:\n{ledger}")
         return ledger if ledger.balanced else None
 
+    def at_rest(self, dag_id: str, limit_s: float) -> None:
+        """Wait until no run of the DAG waits or is at work."""
+        self.wait(lambda: self.api.active_run(dag_id) is None, f"{dag_id} to be at rest", limit_s)
+
     def wait(self, probe: Callable[[], T], what: str, limit_s: float) -> T:
         """Call `probe` until it returns something true, and return that; show what is awaited."""
         deadline = time.monotonic() + limit_s

@@ -1,11 +1,10 @@
 """Memory of the platform's processes."""
 
-import threading
 from collections.abc import Callable
 
 import psutil
 
-SAMPLE_EVERY_S = 0.5
+from local.watching import Watching
 
 
 def resident_mb(processes: list[psutil.Process]) -> float:
@@ -25,28 +24,18 @@ def _bytes(process: psutil.Process, method: str, field: str) -> int:
         return 0
 
 
-class PeakMemory:
+class PeakMemory(Watching):
     """The moment of the largest resident memory of a changing set of processes while the block runs.
 
     `rss_mb` and `pss_mb` are the two sums of that moment.
     """
 
     def __init__(self, processes: Callable[[], list[psutil.Process]]) -> None:
+        super().__init__()
         self._processes = processes
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
         self.rss_mb = self.pss_mb = 0.0
 
-    def __enter__(self) -> "PeakMemory":
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._ended.set()
-        self._thread.join()
-
-    def _watch(self) -> None:
-        while not self._ended.wait(SAMPLE_EVERY_S):
-            processes = self._processes()
-            if (now := resident_mb(processes)) > self.rss_mb:
-                self.rss_mb, self.pss_mb = now, proportional_mb(processes)
+    def look(self) -> None:
+        processes = self._processes()
+        if (now := resident_mb(processes)) > self.rss_mb:
+            self.rss_mb, self.pss_mb = now, proportional_mb(processes)

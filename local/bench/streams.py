@@ -6,13 +6,13 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from threading import Event, Thread
 from typing import TYPE_CHECKING
 
 import psutil
 
 from local.main_job import MainJob, Trips
 from local.memory import PeakMemory
+from local.watching import Watching
 
 if TYPE_CHECKING:
     from local.bench import Bench
@@ -20,30 +20,18 @@ if TYPE_CHECKING:
 UPGRADES, CHECKS, AUDITS = 3, 20, 3
 LOAD_RATE, LOAD_EVENTS = 1_000, 90_000
 BURST_TRIPS = 1_000_000
-OPTIONS = "variables/flink_job_options"
-LOOK_EVERY_S = 0.5
 
 
-class InFlight:
+class InFlight(Watching):
     """The most events that Kafka held and Bronze did not, while the block runs."""
 
     def __init__(self, job: MainJob) -> None:
+        super().__init__()
         self._job = job
-        self._over = Event()
-        self._thread = Thread(target=self._watch, daemon=True)
         self.most = 0
 
-    def __enter__(self) -> "InFlight":
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        self._thread.join()
-
-    def _watch(self) -> None:
-        while not self._over.wait(LOOK_EVERY_S):
-            self.most = max(self.most, self._job.ledger().bronze_in_flight)
+    def look(self) -> None:
+        self.most = max(self.most, self._job.ledger().bronze_in_flight)
 
 
 def checks(bench: "Bench", job: MainJob) -> None:
@@ -66,10 +54,9 @@ def upgrades(bench: "Bench", job: MainJob) -> None:
         before = job.ledger().bronze
         load = job.api.trigger("taxi_trip_generator", trips)
         job.wait(lambda before=before: job.ledger().bronze > before, "trips to reach Bronze", 60)
-        job.wait(lambda: job.api.active_run("flink_jobs") is None, "flink_jobs to be at rest", 120)
+        job.at_rest("flink_jobs", 120)
         changed = options | {"execution.checkpointing.min-pause": f"{number} ms"}
-        body = {"key": "flink_job_options", "value": json.dumps(changed)}
-        job.api.call("PATCH", OPTIONS, body)
+        job.api.set_variable("flink_job_options", json.dumps(changed))
         with InFlight(job) as in_flight:
             run = job.deploy()
         for name in ("bronze", "silver"):

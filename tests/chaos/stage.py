@@ -26,7 +26,6 @@ from local.supervision import Supervisor
 
 SEEN_LIMIT_S = 120
 TASK_LIMIT_S = 600
-OPTIONS = "variables/flink_job_options"
 
 
 class Stage:
@@ -105,17 +104,10 @@ class Stage:
     def upgrade(self) -> str:
         """Want other options of the streaming jobs, and have `flink_jobs` see to it; the id of its run."""
         self._upgrades += 1
-        options = self.options() | {"execution.checkpointing.min-pause": f"{100 + self._upgrades} ms"}
-        self.want(options)
+        options = json.loads(self.job.api.variable("flink_job_options"))
+        options |= {"execution.checkpointing.min-pause": f"{100 + self._upgrades} ms"}
+        self.job.api.set_variable("flink_job_options", json.dumps(options))
         return self.deploy()
-
-    def options(self) -> dict[str, str]:
-        """Flink options of the streaming jobs, as they are wanted now."""
-        return json.loads(self.job.api.call("GET", OPTIONS)["value"])
-
-    def want(self, options: dict[str, str]) -> None:
-        """Change the wanted options, as in Airflow's UI."""
-        self.job.api.call("PATCH", OPTIONS, {"key": "flink_job_options", "value": json.dumps(options)})
 
     def deploy(self) -> str:
         """Trigger `flink_jobs`, when no run of it is under way that has not begun; the id of the run."""
@@ -124,7 +116,7 @@ class Stage:
 
     def at_rest(self, dag_id: str) -> None:
         """Wait until no run of the DAG is under way."""
-        wait_until(lambda: self.job.api.active_run(dag_id) is None, f"{dag_id} to be at rest", TASK_LIMIT_S)
+        self.job.at_rest(dag_id, TASK_LIMIT_S)
 
     def await_task(self, dag_id: str, run_id: str, task_id: str) -> str:
         """Wait until a task of the run is at work; the id of its instance."""

@@ -19,12 +19,10 @@ DAG = "platform_alerts"
 @pytest.fixture
 def at_once(main_job: MainJob) -> Iterator[None]:
     """Alarms ring when they are first seen."""
-    path = "variables/health_thresholds"
-    declared = main_job.api.call("GET", path)["value"]
-    change = json.dumps({**json.loads(declared), "alarm_for_s": 0})
-    main_job.api.call("PATCH", path, {"key": "health_thresholds", "value": change})
+    declared = main_job.api.variable("health_thresholds")
+    main_job.api.set_variable("health_thresholds", json.dumps({**json.loads(declared), "alarm_for_s": 0}))
     yield
-    main_job.api.call("PATCH", path, {"key": "health_thresholds", "value": declared})
+    main_job.api.set_variable("health_thresholds", declared)
 
 
 @pytest.fixture

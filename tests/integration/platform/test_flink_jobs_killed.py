@@ -87,7 +87,7 @@ def test_an_upgrade_that_is_killed_is_taken_up(
 def test_a_cluster_that_forgot_its_jobs_gets_them_back_by_itself(platform, main_job, trips_arrive, parts):
     """Nobody runs `flink_jobs` by hand: that the jobs are gone starts it, or a run that waits for the cluster finds it."""
     flink = FlinkRestHook()
-    main_job.wait(lambda: main_job.api.active_run("flink_jobs") is None, "flink_jobs to be at rest", LIMIT_S)
+    main_job.at_rest("flink_jobs", LIMIT_S)
     old = {job: flink.live_run(job) for job in JOBS}
     info = Supervisor(platform).info()
 

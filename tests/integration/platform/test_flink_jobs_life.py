@@ -31,19 +31,17 @@ def deployments(main_job: MainJob) -> Callable[[], dict[str, dict]]:
 def settled(main_job: MainJob) -> Iterator[None]:
     """After all else of a test is undone, the jobs run as they are declared: no upgrade comes in the midst of the next test."""
     yield
-    main_job.wait(lambda: main_job.api.active_run("flink_jobs") is None, "flink_jobs to be at rest", LIMIT_S)
+    main_job.at_rest("flink_jobs", LIMIT_S)
     main_job.deploy()
 
 
 @pytest.fixture
 def job_options(main_job: MainJob, settled: None) -> Iterator[Callable[..., None]]:
     """Change options of the streaming jobs as in the UI: in the variable."""
-    path = "variables/flink_job_options"
-    declared = main_job.api.call("GET", path)["value"]
+    declared = main_job.api.variable("flink_job_options")
 
     def change(**options: str) -> None:
-        value = json.dumps({**json.loads(declared), **options})
-        main_job.api.call("PATCH", path, {"key": "flink_job_options", "value": value})
+        main_job.api.set_variable("flink_job_options", json.dumps({**json.loads(declared), **options}))
 
     yield change
     change()
@@ -94,7 +92,7 @@ def test_a_job_that_is_gone_is_restored_once_by_two_at_once(deployments, deploy,
 def test_other_options_are_an_upgrade_from_a_savepoint(main_job, deployments, job_options, trips_arrive):
     flink = FlinkRestHook()
     old = {job: (flink.live_run(job), done["fingerprint"]) for job, done in deployments().items()}
-    main_job.wait(lambda: main_job.api.active_run("flink_jobs") is None, "flink_jobs to be at rest", LIMIT_S)
+    main_job.at_rest("flink_jobs", LIMIT_S)
     job_options(**{"execution.checkpointing.min-pause": "1 s"})
 
     done = deployments()

@@ -46,7 +46,7 @@ def test_beside_the_running_jobs(main_job, trips_arrive, monkeypatch, engine, se
     monkeypatch.setenv("AIRFLOW_VAR_MAINTENANCE_ENGINES", json.dumps(engines))
     for more in range(2):
         main_job.send(Trips(events=500, seed=seed + more))
-    main_job.wait(lambda: main_job.api.active_run("flink_jobs") is None, "flink_jobs to be at rest", LIMIT_S)
+    main_job.at_rest("flink_jobs", LIMIT_S)
     before = runs()
     load = main_job.api.trigger(
         "taxi_trip_generator", {"events": 20_000, "mode": "realtime", "rate": 1_000, "seed": seed + 2}

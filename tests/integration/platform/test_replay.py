@@ -37,11 +37,11 @@ def replay(main_job: MainJob) -> Callable[..., dict]:
 def any_pickup(main_job: MainJob) -> Iterator[None]:
     """Silver takes trips of any year that a taxi meter shows, until the end of the test."""
     window = {"pickup_from": "1990-01-01 00:00:00", "pickup_to": "2100-01-01 00:00:00"}
-    before = {name: main_job.api.call("GET", f"variables/{name}")["value"] for name in window}
+    before = {name: main_job.api.variable(name) for name in window}
 
     def change(values: dict[str, str]) -> None:
         for name, value in values.items():
-            main_job.api.call("PATCH", f"variables/{name}", {"key": name, "value": value})
+            main_job.api.set_variable(name, value)
         main_job.deploy()
 
     change(window)
