@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
@@ -24,7 +24,10 @@ from lakehouse.maintenance.orphans import every_table
 from lakehouse.maintenance.policy import Decision, decide
 from lakehouse.maintenance.quarantine import Done, Quarantine
 from lakehouse.maintenance.rows import lost_rows
-from lakehouse.maintenance.settings import Engine, Operation, engine_of, thresholds
+from lakehouse.maintenance.settings import Engine, Operation, Thresholds, engine_of, thresholds
+
+if TYPE_CHECKING:
+    from pyiceberg.table import Table
 
 logger = logging.getLogger(__name__)
 
@@ -67,10 +70,13 @@ def maintained_tables() -> list[str]:
 
 def look(name: str, operation: Operation, asked: Asked) -> Decision:
     """What the policy says of an operation on a table now. Nothing is changed."""
-    limits = thresholds(asked.overruled)
-    state = observe(IcebergCatalogHook().table(name), limits.small_file_bytes)
+    return _decide(IcebergCatalogHook().table(name), operation, asked, thresholds(asked.overruled))
+
+
+def _decide(table: Table, operation: Operation, asked: Asked, limits: Thresholds) -> Decision:
+    state = observe(table, limits.small_file_bytes)
     now_ms = int(time.time() * 1000)
-    return decide(operation, state, limits, now_ms, log.last_done_ms(name, operation), asked.at_once)
+    return decide(operation, state, limits, now_ms, log.last_done_ms(state.name, operation), asked.at_once)
 
 
 def maintain(name: str, operation: Operation, asked: Asked, holder: str | None = None) -> Outcome:
@@ -81,17 +87,17 @@ def maintain(name: str, operation: Operation, asked: Asked, holder: str | None =
     :raises AirflowException, FlinkError, TimeoutError: it was refused or failed; the log has a row that says so
     """
     with lease(name, operation, holder) as held:
-        decision = look(name, operation, asked)
+        table, limits = IcebergCatalogHook().table(name), thresholds(asked.overruled)
+        decision = _decide(table, operation, asked, limits)
         logger.info("%s (score %.2f)", decision.reason, decision.score)
         if not decision.due:
             return Outcome(decision, None)
-        table = IcebergCatalogHook().table(name)
         engine = engine_of(operation)
         request = Request(
             table,
             held,
             decision.calls,
-            thresholds(asked.overruled),
+            limits,
             asked.dry_run,
             asked.ignore_unknown_positions,
         )
