@@ -11,9 +11,9 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import org.apache.flink.core.execution.JobClient;
-import org.apache.flink.table.data.GenericRowData;
 import org.apache.iceberg.BaseCombinedScanTask;
 import org.apache.iceberg.BlobMetadata;
+import org.apache.iceberg.DeleteFile;
 import org.apache.iceberg.GenericStatisticsFile;
 import org.apache.iceberg.Snapshot;
 import org.apache.iceberg.Table;
@@ -414,16 +414,8 @@ class ExpireSnapshotsTest {
     void filesOfDeletesGoLikeOthers() throws Exception {
         append(trips, JAN_5, trip(1, JAN_5, 1, "a"));
         append(trips, JAN_5, trip(2, JAN_5, 1, "a"));
-        var deletes =
-                Lakehouse.writers(trips)
-                        .newEqualityDeleteWriter(
-                                Lakehouse.newFile(trips, JAN_5),
-                                trips.spec(),
-                                Lakehouse.partition(trips, JAN_5));
-        try (deletes) {
-            deletes.write(GenericRowData.of(1L));
-        }
-        trips.newRowDelta().addDeletes(deletes.toDeleteFile()).commit();
+        DeleteFile deletes = Lakehouse.deletesOf(trips, JAN_5, 1);
+        trips.newRowDelta().addDeletes(deletes).commit();
         trips.newDelete().deleteFromRowFilter(Expressions.alwaysTrue()).commit();
         append(trips, JAN_5, trip(3, JAN_5, 1, "a"));
         Map<String, Object> planned = expire(ALL + ", dry_run => true");

@@ -12,6 +12,7 @@ import org.apache.flink.types.Row;
 import org.apache.flink.util.CloseableIterator;
 import org.apache.iceberg.CatalogUtil;
 import org.apache.iceberg.DataFile;
+import org.apache.iceberg.DeleteFile;
 import org.apache.iceberg.FileFormat;
 import org.apache.iceberg.PartitionData;
 import org.apache.iceberg.PartitionSpec;
@@ -195,6 +196,18 @@ final class Lakehouse implements AutoCloseable {
             Arrays.stream(rows).forEach(writer::write);
         }
         return writer.toDataFile();
+    }
+
+    /** A file that deletes the rows of these ids, not committed yet. */
+    static DeleteFile deletesOf(Table table, LocalDate day, long... ids) throws IOException {
+        var writer =
+                writers(table)
+                        .newEqualityDeleteWriter(
+                                newFile(table, day), table.spec(), partition(table, day));
+        try (writer) {
+            Arrays.stream(ids).mapToObj(GenericRowData::of).forEach(writer::write);
+        }
+        return writer.toDeleteFile();
     }
 
     static FlinkFileWriterFactory writers(Table table) {

@@ -9,9 +9,9 @@ import static lakehouse.Lakehouse.trip;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
-import org.apache.flink.table.data.GenericRowData;
 import org.apache.iceberg.DataFile;
 import org.apache.iceberg.DataFiles;
+import org.apache.iceberg.DeleteFile;
 import org.apache.iceberg.GenericStatisticsFile;
 import org.apache.iceberg.ImmutableGenericPartitionStatisticsFile;
 import org.apache.iceberg.Table;
@@ -79,16 +79,8 @@ class RemoveOrphanFilesTest {
         append(trips, JAN_5, trip(2, JAN_5, 1, "a"), trip(3, JAN_5, 1, "b"));
         trips.manageSnapshots().createTag("first", trips.currentSnapshot().snapshotId()).commit();
         trips.newDelete().deleteFile(deleted).commit();
-        var deletes =
-                Lakehouse.writers(trips)
-                        .newEqualityDeleteWriter(
-                                Lakehouse.newFile(trips, JAN_5),
-                                trips.spec(),
-                                Lakehouse.partition(trips, JAN_5));
-        try (deletes) {
-            deletes.write(GenericRowData.of(3L));
-        }
-        trips.newRowDelta().addDeletes(deletes.toDeleteFile()).commit();
+        DeleteFile deletes = Lakehouse.deletesOf(trips, JAN_5, 3);
+        trips.newRowDelta().addDeletes(deletes).commit();
         trips.manageSnapshots().createBranch("trial").commit();
         trips.newFastAppend()
                 .appendFile(Lakehouse.write(trips, JAN_5, trip(4, JAN_5, 1, "a")))

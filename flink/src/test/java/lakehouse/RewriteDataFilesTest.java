@@ -16,6 +16,7 @@ import org.apache.flink.table.data.GenericRowData;
 import org.apache.flink.table.data.RowData;
 import org.apache.flink.table.data.StringData;
 import org.apache.iceberg.DataFile;
+import org.apache.iceberg.DeleteFile;
 import org.apache.iceberg.PartitionSpec;
 import org.apache.iceberg.Table;
 import org.apache.iceberg.data.IcebergGenerics;
@@ -369,18 +370,10 @@ class RewriteDataFilesTest {
             positions.write(
                     PositionDelete.<RowData>create().set(written.get(0).location(), 1, null));
         }
-        var equals =
-                Lakehouse.writers(trips)
-                        .newEqualityDeleteWriter(
-                                Lakehouse.newFile(trips, JAN_5),
-                                trips.spec(),
-                                Lakehouse.partition(trips, JAN_5));
-        try (equals) {
-            equals.write(GenericRowData.of(4L));
-        }
+        DeleteFile equals = Lakehouse.deletesOf(trips, JAN_5, 4);
         trips.newRowDelta()
                 .addDeletes(positions.toDeleteFile())
-                .addDeletes(equals.toDeleteFile())
+                .addDeletes(equals)
                 .commit();
         List<String> before = rows(trips);
         assertThat(before).hasSize(10);
@@ -397,16 +390,8 @@ class RewriteDataFilesTest {
         FaultyCatalog.NEXT.set(
                 (table, base, metadata) -> {
                     Table other = lake.load("silver.trips");
-                    var equals =
-                            Lakehouse.writers(other)
-                                    .newEqualityDeleteWriter(
-                                            Lakehouse.newFile(other, JAN_5),
-                                            other.spec(),
-                                            Lakehouse.partition(other, JAN_5));
-                    try (equals) {
-                        equals.write(GenericRowData.of(3L));
-                    }
-                    other.newRowDelta().addDeletes(equals.toDeleteFile()).commit();
+                    DeleteFile equals = Lakehouse.deletesOf(other, JAN_5, 3);
+                    other.newRowDelta().addDeletes(equals).commit();
                     table.commit(base, metadata);
                 });
         assertThat(rewrite("")).containsEntry("groups", 2);
@@ -418,18 +403,8 @@ class RewriteDataFilesTest {
         for (int i = 0; i < 6; i++) {
             append(trips, JAN_5, trip(i, JAN_5, i, "a"));
         }
-        var equals =
-                Lakehouse.writers(trips)
-                        .newEqualityDeleteWriter(
-                                Lakehouse.newFile(trips, JAN_5),
-                                trips.spec(),
-                                Lakehouse.partition(trips, JAN_5));
-        try (equals) {
-            for (long i = 0; i < 6; i++) {
-                equals.write(GenericRowData.of(i));
-            }
-        }
-        trips.newRowDelta().addDeletes(equals.toDeleteFile()).commit();
+        DeleteFile equals = Lakehouse.deletesOf(trips, JAN_5, 0, 1, 2, 3, 4, 5);
+        trips.newRowDelta().addDeletes(equals).commit();
         assertThat(rewrite(""))
                 .containsEntry("rewritten_files_count", 6L)
                 .containsEntry("added_files_count", 0L);

@@ -12,7 +12,6 @@ import org.apache.flink.table.procedures.Procedure;
 import org.apache.flink.types.Row;
 import org.apache.iceberg.Table;
 
-import java.time.Duration;
 import java.time.LocalDateTime;
 
 /**
@@ -74,7 +73,7 @@ public class ExpireSnapshots implements Procedure {
                     (long) protection.protectors().size(),
                     String.join("; ", protection.reasons()),
                     dry,
-                    Duration.ofNanos(System.nanoTime() - started).toMillis() / 1000.0)
+                    Seconds.since(started))
         };
     }
 }

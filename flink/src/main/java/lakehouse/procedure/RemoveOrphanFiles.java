@@ -101,7 +101,7 @@ public class RemoveOrphanFiles implements Procedure {
                             .map(FileInfo::location)
                             .toArray(String[]::new),
                     dry,
-                    Duration.ofNanos(System.nanoTime() - started).toMillis() / 1000.0)
+                    Seconds.since(started))
         };
     }
 }

@@ -14,7 +14,6 @@ import org.apache.flink.table.procedures.Procedure;
 import org.apache.flink.types.Row;
 import org.apache.iceberg.Table;
 
-import java.time.Duration;
 import java.util.List;
 
 /**
@@ -117,7 +116,7 @@ public class RewriteDataFiles implements Procedure {
                                 Session.configuration(context),
                                 () -> Session.batch(context))
                         .run();
-        double seconds = Duration.ofNanos(System.nanoTime() - started).toMillis() / 1000.0;
+        double seconds = Seconds.since(started);
         return new Row[] {
             Row.of(
                     done.rewrittenFiles,

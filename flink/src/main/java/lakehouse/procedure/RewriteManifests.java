@@ -13,8 +13,6 @@ import org.apache.iceberg.Snapshot;
 import org.apache.iceberg.SnapshotSummary;
 import org.apache.iceberg.Table;
 
-import java.time.Duration;
-
 /**
  * {@code CALL system.rewrite_manifests(table)}: the files of a partition listed side by side, so
  * that a query of few partitions reads few manifests.
@@ -49,7 +47,7 @@ public class RewriteManifests implements Procedure {
             Row.of(
                     rewritten,
                     added,
-                    Duration.ofNanos(System.nanoTime() - started).toMillis() / 1000.0)
+                    Seconds.since(started))
         };
     }
 
