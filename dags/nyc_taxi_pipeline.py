@@ -51,12 +51,12 @@ with DAG(
 
     @task.branch
     def check_flink_health() -> str:
-        """Judge both streaming jobs; the reasons are in the log and go to the alert."""
-        from lakehouse.health import nothing_to_judge, unhealthy_reasons
+        """Judge both streaming jobs, after a deployment that is under way; the reasons are in the log and go to the alert."""
+        from lakehouse.health import nothing_to_judge, reasons_when_deployed
 
         if nothing_to_judge():
             raise AirflowSkipException("No event was ever sent: trigger taxi_trip_generator")
-        reasons = unhealthy_reasons()
+        reasons = reasons_when_deployed()
         get_current_context()["ti"].xcom_push(key="reasons", value=reasons)
         return "alert_flink_down" if reasons else "prepare"
 

@@ -10,18 +10,25 @@ from tenacity import RetryError, Retrying, retry_if_result, stop_after_delay, wa
 T = TypeVar("T")
 
 
-def wait_until(probe: Callable[[], T], what: str, limit_s: float, on_timeout: Callable[[], str] | None = None) -> T:
+def wait_until(
+    probe: Callable[[], T],
+    what: str,
+    limit_s: float,
+    on_timeout: Callable[[], str] | None = None,
+    longest_pause_s: float = 1,
+) -> T:
     """Call `probe` until it returns something true, and return that.
 
     :param what: the awaited condition in words, for the message
     :param limit_s: seconds until giving up
     :param on_timeout: adds to the message what was seen last
+    :param longest_pause_s: seconds between two probes, which begin closer together
     :raises TimeoutError: the condition was not met within the limit
     """
     retrying = Retrying(
         retry=retry_if_result(lambda result: not result),
         stop=stop_after_delay(limit_s),
-        wait=wait_exponential(multiplier=0.05, max=1),
+        wait=wait_exponential(multiplier=0.05, max=longest_pause_s),
     )
     try:
         return retrying(probe)

@@ -166,7 +166,7 @@ ODD_BUT_GOOD = [
     good("optional fields missing", trip(**dict.fromkeys(["extra", "mta_tax", "passenger_count"])), {"extra": None}),
     good("optional fields null", trip(VendorID="null", passenger_count="null", tip_amount="null"), {"vendor_id": None}),
     good("numbers as text", trip(fare_amount='"20.50"', passenger_count='"2"'), {"passenger_count": 2}),
-    good("unknown fields", trip(cbd_congestion_fee="0.75", note='{"a": [1, {"b": null}]}')),
+    good("unknown fields", trip(fleet_fee="0.75", note='{"a": [1, {"b": null}]}')),
     good("empty key", trip(**{"": "1"})),
     good("key of 100 kB", trip(**{"k" * 100_000: "1"})),
     good("key in other letters", trip(vendorid="7"), {"vendor_id": 1}),

@@ -12,16 +12,18 @@ from airflow.sdk.exceptions import AirflowException
 
 from lakehouse.hooks.flink import FlinkError
 from lakehouse.hooks.kafka import TopicHook
+from lakehouse.jobs.lock import deployment_lock
 
 from .measure import Flow, JobHealth, measure, platform_flows
 from .rules import Rule, Thresholds, judge
 
 __all__ = [
     "CANNOT_BE_ASKED", "Flow", "JobHealth", "Rule", "Thresholds", "check", "declared_flows", "judge", "nothing_to_judge",
-    "platform_health", "thresholds", "unhealthy_reasons",
+    "platform_health", "reasons_when_deployed", "thresholds", "unhealthy_reasons",
 ]  # fmt: skip
 
 CANNOT_BE_ASKED = (FlinkError, AirflowException)
+DEPLOYMENT_LIMIT_S = 180
 
 
 def thresholds() -> Thresholds:
@@ -60,6 +62,20 @@ def unhealthy_reasons() -> list[str]:
         return [reason for job in platform_health() for reason in job.reasons]
     except CANNOT_BE_ASKED as error:
         return [str(error)]
+
+
+def reasons_when_deployed() -> list[str]:
+    """What is wrong with the streaming jobs once nobody deploys them: a job that is just being upgraded is not there."""
+    reasons = unhealthy_reasons()
+    if not reasons:
+        return []
+    try:
+        for flow in declared_flows():
+            with deployment_lock(flow.job, DEPLOYMENT_LIMIT_S):
+                pass
+    except (TimeoutError, *CANNOT_BE_ASKED) as error:
+        return [*reasons, str(error)]
+    return unhealthy_reasons()
 
 
 def nothing_to_judge() -> bool:

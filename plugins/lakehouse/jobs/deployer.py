@@ -20,6 +20,7 @@ from lakehouse.hooks.kafka import TopicHook
 from lakehouse.jobs import record as records
 from lakehouse.jobs.cluster import SAVEPOINT_LIMIT_S, JobCluster, JobFailed, Startup
 from lakehouse.jobs.job import Action, Deployment, FlinkJob
+from lakehouse.jobs.lock import deployment_lock
 from lakehouse.jobs.record import JobRecord, Refused, Start, Version
 from lakehouse.jobs.restore import checked, last_commits, state_to_restore
 from lakehouse.jobs.state import saved_states
@@ -53,7 +54,7 @@ class JobDeployer:
         """
         if path and action is not Action.RESTART:
             raise AirflowFailException(f"state_path ({path}) is for the action restart, not for {action}")
-        with self.iceberg.lock(f"flink-job:{self.job.name}"):
+        with deployment_lock(self.job.name):
             self.record = records.load(self.job.state_dir, self.job.name)
             done = {
                 Action.RECONCILE: self._reconcile,

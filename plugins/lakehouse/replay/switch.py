@@ -18,6 +18,7 @@ from lakehouse.jobs import record as records
 from lakehouse.jobs.cluster import RUNNING_LIMIT_S, JobCluster
 from lakehouse.jobs.declared import JOBS
 from lakehouse.jobs.job import FlinkJob
+from lakehouse.jobs.lock import deployment_lock
 from lakehouse.maintenance.lease import lease
 from lakehouse.replay.plan import ReplayPlan
 from lakehouse.waiting import wait_until
@@ -53,7 +54,7 @@ class Switch:
             for name in (name for layer in self.plan.layers for name in JOBS[layer].tables):
                 locks.enter_context(lease(name, "the switch of a replay", f"taxi_replay {self.plan.id}"))
             for layer in JOBS:
-                locks.enter_context(self.iceberg.lock(f"flink-job:{layer}"))
+                locks.enter_context(deployment_lock(layer))
             if not self._is_done():
                 self._stop_live()
                 if "bronze" in self.plan.layers:

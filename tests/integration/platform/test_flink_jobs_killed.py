@@ -68,7 +68,7 @@ def test_an_upgrade_that_is_killed_is_taken_up(
     flink = FlinkRestHook()
     old = flink.live_run("bronze").job_id
     upgrade = begin("airflow", "tasks", "test", "flink_jobs", "deploy_bronze")
-    wait_until(lambda: moment(flink, old), f"the job to be {moment.__name__}", LIMIT_S)
+    wait_until(lambda: moment(flink, old), f"the job to be {moment.__name__}", LIMIT_S, longest_pause_s=0.05)
     kill(upgrade)
     reached = len([run for run in flink.runs("bronze") if run.job_id != old and run.live])
 

@@ -4,14 +4,29 @@ from __future__ import annotations
 
 import re
 import time
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event
 
 import pytest
 from airflow.sdk import Variable
+from sqlalchemy import text
 
-from lakehouse.health import Flow, check, declared_flows, nothing_to_judge, thresholds, unhealthy_reasons
+from lakehouse import health as health_module
+from lakehouse.health import (
+    Flow,
+    check,
+    declared_flows,
+    nothing_to_judge,
+    reasons_when_deployed,
+    thresholds,
+    unhealthy_reasons,
+)
 from lakehouse.health.measure import Source
+from lakehouse.hooks.iceberg import IcebergCatalogHook
 from lakehouse.hooks.kafka import TopicHook
 from lakehouse.jobs import record
+from lakehouse.jobs.lock import deployment_lock
+from lakehouse.waiting import wait_until
 
 TABLES = ("bronze.raw_trips", "bronze.rejected_events")
 
@@ -176,3 +191,36 @@ def test_before_the_first_event_there_is_nothing_to_judge(send):
 def test_a_part_that_cannot_be_asked_is_a_reason(iceberg):
     assert len(unhealthy_reasons()) == 1
     assert "bronze.raw_trips does not exist" in unhealthy_reasons()[0]
+
+
+def test_a_job_that_is_being_deployed_is_judged_afterwards(flink, tables, monkeypatch):
+    monkeypatch.setattr(health_module, "declared_flows", lambda: (flow(),))
+    flink.is_running("FINISHED")
+    stopped = Event()
+
+    def upgrade() -> None:
+        with deployment_lock("bronze"):
+            stopped.set()
+            wait_until(somebody_waits, "the judge to wait", 30)
+            flink.is_running()
+
+    with ThreadPoolExecutor(1) as background:
+        upgraded = background.submit(upgrade)
+        assert stopped.wait(30)
+        assert reasons_when_deployed() == []
+        upgraded.result()
+
+
+def test_a_deployment_that_does_not_end_is_a_reason_too(flink, tables, monkeypatch):
+    monkeypatch.setattr(health_module, "declared_flows", lambda: (flow(),))
+    monkeypatch.setattr(health_module, "DEPLOYMENT_LIMIT_S", 0.2)
+    flink.is_running("FINISHED")
+    with deployment_lock("bronze"):
+        missing, held = reasons_when_deployed()
+    assert "Flink job bronze is not there" in missing
+    assert "Lock 'flink-job:bronze' was held by another run for 0.2 s" in held
+
+
+def somebody_waits() -> bool:
+    with IcebergCatalogHook().catalog.engine.connect() as connection:
+        return connection.execute(text("SELECT count(*) FROM pg_locks WHERE NOT granted")).scalar() > 0
