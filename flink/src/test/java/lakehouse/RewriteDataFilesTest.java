@@ -18,6 +18,7 @@ import org.apache.flink.table.data.StringData;
 import org.apache.iceberg.DataFile;
 import org.apache.iceberg.DeleteFile;
 import org.apache.iceberg.PartitionSpec;
+import org.apache.iceberg.Snapshot;
 import org.apache.iceberg.Table;
 import org.apache.iceberg.data.IcebergGenerics;
 import org.apache.iceberg.data.Record;
@@ -235,6 +236,56 @@ class RewriteDataFilesTest {
                 .hasSize(13);
         assertThat(rewrite("")).containsEntry("failed_groups", 0);
         assertThat(rows(trips)).hasSize(11);
+    }
+
+    /** Two files of one row in each of 21 partitions. */
+    private List<String> manyPartitions() throws Exception {
+        for (int day = 0; day < 21; day++) {
+            append(trips, JAN_5.plusDays(day), trip(day, JAN_5.plusDays(day), 1, "a"));
+            append(trips, JAN_5.plusDays(day), trip(100 + day, JAN_5.plusDays(day), 2, "b"));
+        }
+        return rows(trips);
+    }
+
+    private long replaces() {
+        trips.refresh();
+        long found = 0;
+        for (Snapshot snapshot : trips.snapshots()) {
+            found += snapshot.operation().equals("replace") ? 1 : 0;
+        }
+        return found;
+    }
+
+    @Test
+    void manyGroupsAreFewCommits() throws Exception {
+        List<String> before = manyPartitions();
+        assertThat(rewrite(", min_input_files => 2"))
+                .containsEntry("groups", 21)
+                .containsEntry("rewritten_files_count", 42L)
+                .containsEntry("failed_groups", 0);
+        assertThat(rows(trips)).isEqualTo(before);
+        assertThat(files(trips)).hasSize(21);
+        assertThat(replaces()).as("three groups in each").isEqualTo(7);
+    }
+
+    @Test
+    void aConflictCostsItsGroupAndNotThoseOfItsCommit() throws Exception {
+        List<String> before = manyPartitions();
+        DataFile victim = files(trips).get(0);
+        FaultyCatalog.NEXT.set(
+                (table, base, metadata) -> {
+                    lake.load("silver.trips").newDelete().deleteFile(victim).commit();
+                    table.commit(base, metadata);
+                });
+        assertThat(rewrite(", min_input_files => 2"))
+                .containsEntry("groups", 20)
+                .containsEntry("failed_groups", 1)
+                .containsEntry("conflicts", 1);
+        assertThat(rows(trips)).hasSize(41).isSubsetOf(before);
+        assertThat(files(trips)).hasSize(21);
+        assertThat(onDisk(trips.location() + "/data"))
+                .as("42 written, 20 new, none left over")
+                .hasSize(62);
     }
 
     @Test

@@ -14,9 +14,7 @@ import org.apache.iceberg.SortOrder;
 import org.apache.iceberg.Table;
 import org.apache.iceberg.TableUtil;
 import org.apache.iceberg.actions.BinPackRewriteFilePlanner;
-import org.apache.iceberg.actions.RewriteDataFilesCommitManager;
 import org.apache.iceberg.actions.RewriteFileGroup;
-import org.apache.iceberg.exceptions.CleanableFailure;
 import org.apache.iceberg.expressions.Expression;
 import org.apache.iceberg.expressions.Expressions;
 import org.apache.iceberg.util.DataFileSet;
@@ -34,14 +32,14 @@ import java.util.function.Supplier;
 
 /**
  * One rewrite of a table's data files: plans groups of files, has Flink write each anew, and
- * replaces each by a commit of its own, so that a conflict costs a group and not the run.
+ * replaces them by a few commits, so that a conflict costs a group and not the run.
  */
 public class Rewrite {
     private static final Logger LOG = LoggerFactory.getLogger(Rewrite.class);
 
     /**
-     * A group is one task's work and one commit. To sort, the bigger it is, the less its files
-     * overlap with others.
+     * A group is one task's work, committed whole or not. To sort, the bigger it is, the less its
+     * files overlap with others.
      */
     private static final long GROUP_BYTES = 2L << 30;
 
@@ -54,9 +52,6 @@ public class Rewrite {
 
     /** Jobs are named by this and the table, so that others can tell who works on it. */
     public static final String JOB = "rewrite_data_files ";
-
-    private static final String RUN = "maintenance.run";
-    private static final String GROUP = "maintenance.group";
 
     private final Table table;
     private final RewriteRequest request;
@@ -104,6 +99,8 @@ public class Rewrite {
             groups.forEach(result::planned);
             return result;
         }
+        Commits commits =
+                new Commits(table, start.snapshotId(), runId, groups.size(), result);
         for (int first = 0, next; first < groups.size(); first = next) {
             int files = groups.get(first).inputFileNum();
             for (next = first + 1; next < groups.size(); next++) {
@@ -112,7 +109,7 @@ public class Rewrite {
                     break;
                 }
             }
-            new Job(start, groups.subList(first, next), first).run();
+            new Job(groups.subList(first, next), first, commits).run();
         }
         if (result.failedGroups > 0
                 && result.groups == 0
@@ -166,18 +163,13 @@ public class Rewrite {
 
     /** One Flink job over some of the groups, and their commits. */
     private class Job {
-        private final Snapshot start;
+        private final Commits commits;
         private final Map<Integer, RewriteFileGroup> open = new HashMap<>();
         private final Map<Integer, Set<DataFile>> written = new HashMap<>();
         private final List<FileGroup> tasks = new ArrayList<>();
 
-        /**
-         * Groups whose files must stay: those committed, and those whose commit may have landed.
-         */
-        private final Set<Integer> kept = new HashSet<>();
-
-        Job(Snapshot start, List<RewriteFileGroup> groups, int first) {
-            this.start = start;
+        Job(List<RewriteFileGroup> groups, int first, Commits commits) {
+            this.commits = commits;
             for (RewriteFileGroup group : groups) {
                 int index = first + tasks.size();
                 open.put(index, group);
@@ -200,6 +192,7 @@ public class Rewrite {
                 String reason = Errors.root(error);
                 open.values().forEach(group -> result.failed(reason));
             }
+            commits.flush();
             if (result.failedGroups > failedBefore) {
                 cleanUp();
             }
@@ -253,60 +246,15 @@ public class Rewrite {
                                     + " after). Nothing of this group was committed; the files that"
                                     + " were read and written need a look");
                 }
-                commit(index, done.before().rows());
+                RewriteFileGroup group = open.remove(index);
+                group.setOutputFiles(written.get(index));
+                commits.add(index, group, done.before().rows());
             }
-        }
-
-        private void commit(int index, long rows) {
-            RewriteFileGroup group = open.remove(index);
-            group.setOutputFiles(written.get(index));
-            Map<String, String> summary = Map.of(RUN, runId, GROUP, String.valueOf(index));
-            kept.add(index);
-            try {
-                new RewriteDataFilesCommitManager(table, start.snapshotId(), true, summary)
-                        .commitFileGroups(Set.of(group));
-                result.replaced(group, rows);
-            } catch (RuntimeException error) {
-                LOG.warn("Group {} of table {} could not be committed", index, table.name(), error);
-                if (error instanceof CleanableFailure) {
-                    kept.remove(index);
-                    if (error instanceof org.apache.iceberg.exceptions.ValidationException) {
-                        result.conflicts++;
-                    }
-                    result.failed(error.getMessage());
-                } else if (landed(index)) {
-                    result.replaced(group, rows);
-                } else {
-                    result.failed(
-                            "the outcome of a commit is unknown ("
-                                    + error.getMessage()
-                                    + "); its files were kept, and remove_orphan_files takes them"
-                                    + " if it never landed");
-                }
-            }
-        }
-
-        /** Whether the commit of a group is in the table, whatever its caller was told. */
-        private boolean landed(int index) {
-            try {
-                table.refresh();
-            } catch (RuntimeException error) {
-                LOG.warn("Table {} cannot be looked at after a commit", table.name(), error);
-                return false;
-            }
-            for (Snapshot snapshot : table.snapshots()) {
-                Map<String, String> summary = snapshot.summary();
-                if (runId.equals(summary.get(RUN))
-                        && String.valueOf(index).equals(summary.get(GROUP))) {
-                    return true;
-                }
-            }
-            return false;
         }
 
         private void cleanUp() {
             Set<Integer> indexes = new HashSet<>(written.keySet());
-            indexes.removeAll(kept);
+            indexes.removeAll(commits.kept());
             Leftovers.delete(table, runId, indexes);
         }
     }
