@@ -33,6 +33,7 @@ Bronze is upgraded when Silver's old SQL has stopped: no row with a new field pa
 | `state_path` | the checkpoint or savepoint to restart from |
 
 A suspended job rings no alarm, however many rows wait for it. `restart` also tries again what was rolled back.
+A savepoint stays for a week at least (`iceberg_maintenance` removes it then): copy one that is to last.
 `start_after_last_row` is for Bronze when its state is lost: it goes on exactly where its tables end.
 
 **When it is red**: the failed task's log names the part and the next step. A `deploy_*` task that refuses to start a job

@@ -6,6 +6,7 @@ gets **what it needs**: a table that needs nothing gets nothing, and the task's 
 
 | task | does |
 |---|---|
+| `remove_old_states` | checkpoints and savepoints a week old of runs that are gone: expiry keeps what they would need |
 | `tables` | the tables of Bronze and Silver, and the log of maintenance itself |
 | `maintain.rewrite_data_files` | small files into large ones: a closed partition fully, once; one that is written to lightly |
 | `maintain.rewrite_manifests` | the same for manifests |
@@ -83,6 +84,13 @@ with DAG(
 
         return tasks.operate(get_current_context(), table, Operation(operation))
 
+    @task(pool=POOL)
+    def remove_old_states() -> int:
+        """Delete what Flink keeps of runs long gone; returns how many files."""
+        from lakehouse.maintenance import tasks
+
+        return tasks.remove_old_states(get_current_context())
+
     @task(pool=POOL, trigger_rule=TriggerRule.ALL_DONE)
     def purge_quarantine() -> int:
         """Delete what has been in quarantine for long enough; returns how many files."""
@@ -111,4 +119,4 @@ with DAG(
         done >> purged
 
     maintain.expand(table=tables())
-    purged >> reported
+    [remove_old_states(), purged] >> reported

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
-from chaos import events
+from chaos import events, upkeep
 from chaos.disk import filled, is_own_filesystem
 from chaos.engine import Fault
 from chaos.proxy import CommitTrap
@@ -240,6 +240,13 @@ CATALOGUE = [
           once(task_killed("taxi_replay", "rebuild_silver", dry_run=False))),
     Fault("kill -9 of replay at switch", "the process of `switch`",
           once(task_killed("taxi_replay", "switch", dry_run=False))),
+    *(Fault(f"kill -9 {name} in rewrite", "while files of a table are written anew", once(upkeep.killed_during_rewrite(name)))
+      for name in ("flink-taskmanager", "flink-sql-gateway", "postgres")),
+    *(Fault(f"kill -9 of {operation}", "the process of that task of `iceberg_maintenance`",
+            once(task_killed(upkeep.DAG, f"maintain.{operation}", **upkeep.asked(operation, tables=[upkeep.TABLE]))))
+      for operation in upkeep.OPERATIONS),
+    Fault("maintenance without pause", f"every operation on every table again and again for {upkeep.WITHOUT_PAUSE_S} s",
+          once(upkeep.without_pause)),
     Fault("catalog cut", f"no byte passes between platform and catalog for {HANG_S} s", catalog_cut, HANG_S, combines=True),
     Fault("catalog slow", "each portion of bytes takes 0.3 s", catalog_slow, HANG_S, combines=True),
     Fault("catalog refuses", f"connections are reset and refused for {HANG_S} s", catalog_refuses, HANG_S, combines=True),

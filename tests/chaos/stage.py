@@ -127,7 +127,7 @@ class Stage:
                 raise RuntimeError(f"{dag_id}.{task_id} of {run_id} is {task['state']}: it was not seen at work")
             return task["id"] if task["state"] == "running" else None
 
-        return wait_until(running, f"{dag_id}.{task_id} to run", TASK_LIMIT_S)
+        return wait_until(running, f"{dag_id}.{task_id} to run", TASK_LIMIT_S, longest_pause_s=0.2)
 
     def processes(self, *words: str) -> list[psutil.Process]:
         """Processes of the platform whose command line holds all of the words."""

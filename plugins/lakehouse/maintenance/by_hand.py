@@ -18,13 +18,15 @@ from lakehouse.hooks.flink import FlinkError
 from lakehouse.maintenance.log import Entry
 from lakehouse.maintenance.run import Asked, look, maintain, maintained_tables, purge, restore
 from lakehouse.maintenance.settings import Operation
+from lakehouse.maintenance.states import remove_old_states
 
 
 def main(*arguments: str) -> int:
     """Say what each table needs, or do one operation on one table now."""
     parser = argparse.ArgumentParser(prog="python -m lakehouse maintenance", description=main.__doc__)
     parser.add_argument("--table", help="namespace.table; by default all")
-    parser.add_argument("--operation", choices=[*Operation, "restore", "purge"], help="do this; by default only look")
+    choices = [*Operation, "restore", "purge", "remove_old_states"]
+    parser.add_argument("--operation", choices=choices, help="do this; by default only look")
     parser.add_argument("--dry-run", action="store_true", help="change nothing")
     parser.add_argument("--batch", help="of restore: the batch of the quarantine, as its folder is named")
     parser.add_argument("--thresholds", type=json.loads, help="in place of those of maintenance_thresholds, as JSON")
@@ -45,6 +47,8 @@ def main(*arguments: str) -> int:
         _show(restore(asked, options.table, options.batch))
     elif options.operation == "purge":
         _show(purge(asked))
+    elif options.operation == "remove_old_states":
+        _show(remove_old_states(asked))
     else:
         tables = [options.table] if options.table else maintained_tables()
         operations = [Operation(options.operation)] if options.operation else [*Operation]

@@ -54,6 +54,7 @@ class Thresholds:
     :param orphan_percent: more of a table's files than that cannot be orphans; something is wrong with the paths
     :param orphans_every_s: how often orphans are looked for
     :param purge_age_s: how long orphans stay in quarantine
+    :param state_age_s: how long checkpoints and savepoints of runs that are gone stay
     """
 
     target_file_bytes: int
@@ -72,6 +73,7 @@ class Thresholds:
     orphan_percent: float
     orphans_every_s: float
     purge_age_s: float
+    state_age_s: float
 
     @property
     def small_file_bytes(self) -> float:

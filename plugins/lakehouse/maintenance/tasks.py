@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from airflow.sdk.exceptions import AirflowSkipException
 
-from lakehouse.maintenance import log
+from lakehouse.maintenance import log, states
 from lakehouse.maintenance.run import Asked, maintain, maintained_tables, overview, purge
 from lakehouse.maintenance.settings import Operation
 
@@ -31,6 +31,12 @@ def operate(context: Context, table: str, operation: Operation) -> str:
     if outcome.entry is None:
         raise AirflowSkipException(f"Nothing to do. {outcome.decision.reason}")
     return outcome.decision.reason
+
+
+def remove_old_states(context: Context) -> int:
+    """Remove what Flink keeps of runs long gone; return how many files."""
+    entry = states.remove_old_states(_asked(context))
+    return entry.deleted_files if entry else 0
 
 
 def purge_quarantine(context: Context) -> int:

@@ -9,27 +9,18 @@ import time
 from pathlib import Path
 
 import pytest
+from chaos.upkeep import ALL_BUT_THE_LAST, job_runs
 
 from lakehouse.audit import run_audit
-from lakehouse.hooks.flink import FlinkRestHook
 from lakehouse.hooks.iceberg import IcebergCatalogHook
-from lakehouse.jobs.declared import JOBS
 from lakehouse.maintenance.log import DONE
 from lakehouse.maintenance.run import Asked, maintain
 from lakehouse.maintenance.settings import Operation
 from local.main_job import Trips
 
 TABLES = ("bronze.raw_trips", "silver.cleaned_trips")
-ALL_BUT_THE_LAST = {"snapshot_age_s": 1, "retain_last": 1}
 DAYS_S = 86_400
 LIMIT_S = 180
-
-
-def runs() -> dict[str, tuple[str, int]]:
-    """Job -> id of its run, and how often it has failed."""
-    flink = FlinkRestHook()
-    found = {job: flink.live_run(job).job_id for job in JOBS}
-    return {job: (job_id, len(flink.exceptions(job_id))) for job, job_id in found.items()}
 
 
 def forget_earlier_runs(home: Path, live: dict[str, tuple[str, int]]) -> None:
@@ -57,7 +48,7 @@ def test_beside_the_running_jobs(platform, main_job, trips_arrive, monkeypatch, 
     for more in range(2):
         main_job.send(Trips(events=500, seed=seed + more))
     main_job.at_rest("flink_jobs", LIMIT_S)
-    before = runs()
+    before = job_runs()
     forget_earlier_runs(platform.home, before)
     load = main_job.api.trigger(
         "taxi_trip_generator", {"events": 20_000, "mode": "realtime", "rate": 1_000, "seed": seed + 2}
@@ -81,7 +72,7 @@ def test_beside_the_running_jobs(platform, main_job, trips_arrive, monkeypatch, 
 
     main_job.wait(lambda: main_job.api.state("taxi_trip_generator", load) == "success", "the load to end", LIMIT_S)
     trips_arrive(seed=seed + 3)
-    assert runs() == before
+    assert job_runs() == before
     main_job.build()
     main_job.wait(main_job.ledger_at_rest, "all rows to arrive", LIMIT_S)
     report = run_audit(at_rest=True)

@@ -9,6 +9,7 @@ import pytest
 from airflow.sdk.exceptions import AirflowSkipException
 from streamed import NAME, append, protect, reload
 
+from lakehouse.jobs.state import HEADER, MAGIC
 from lakehouse.maintenance import by_hand, log, tasks
 from lakehouse.maintenance.run import Asked, maintain
 from lakehouse.maintenance.settings import Operation
@@ -63,6 +64,27 @@ def test_what_was_asked_for_is_done_and_nothing_else(three):
     assert len(reload().snapshots()) == 1
     assert tasks.report(context()).splitlines()[1].startswith(NAME)
     assert tasks.purge_quarantine(context()) == 0
+
+
+def test_states_of_runs_long_gone(three, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("AIRFLOW_VAR_FLINK_STATE_DIR", f"file://{tmp_path}")
+    assert tasks.remove_old_states(context()) == 0
+    files = [tmp_path / f"savepoints/silver/savepoint-{number:06}-aa/_metadata" for number in range(5)]
+    for number, file in enumerate(files):
+        file.parent.mkdir(parents=True)
+        file.write_bytes(HEADER.pack(MAGIC, 4, number))
+    assert tasks.remove_old_states(context()) == 0  # young
+    form = {"thresholds": {"state_age_s": 0}}
+    assert tasks.remove_old_states(context(**form, dry_run=True)) == 2
+    assert all(file.exists() for file in files)
+    assert tasks.remove_old_states(context(**form)) == 2
+    assert [file.exists() for file in files] == [False, False, True, True, True]
+    dry, done = log.of_run("run 1")
+    assert (dry["dry_run"], done["dry_run"], done["operation"]) == (True, False, "remove_old_states")
+    assert done["deleted_bytes"] == 2 * HEADER.size
+    assert "savepoint-000001-aa" in done["result"]
+    assert by_hand.main("--operation", "remove_old_states") == 0
+    assert capsys.readouterr().out == "Nothing to do.\n"
 
 
 def test_each_task_has_a_holder_of_its_own():

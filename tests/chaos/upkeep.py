@@ -1,0 +1,64 @@
+"""Faults that meet the maintenance of a table at its work, and maintenance itself, without a pause."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from lakehouse.hooks.flink import FlinkRestHook
+from lakehouse.jobs.declared import JOBS
+
+if TYPE_CHECKING:
+    from chaos.stage import Stage
+
+DAG = "iceberg_maintenance"
+TABLE = "bronze.raw_trips"  # new small files with each checkpoint: there is always something to do
+#: All that no writer or reader needs goes at once.
+ALL_BUT_THE_LAST = {"snapshot_age_s": 1, "retain_last": 1}
+OPERATIONS = ["rewrite_data_files", "rewrite_manifests", "expire_snapshots", "remove_orphan_files"]
+WITHOUT_PAUSE_S = 600
+
+
+def asked(*operations: str, tables: list[str] | None = None) -> dict[str, object]:
+    """The form of a run that does these operations at once."""
+    return {"tables": tables, "operations": list(operations), "thresholds": ALL_BUT_THE_LAST}
+
+
+def job_runs() -> dict[str, tuple[str, int]]:
+    """Streaming job -> id of its run, and how often that has failed."""
+    flink = FlinkRestHook()
+    found = {job: flink.live_run(job).job_id for job in JOBS}
+    return {job: (job_id, len(flink.exceptions(job_id))) for job, job_id in found.items()}
+
+
+def killed_during_rewrite(*names: str) -> Callable[[Stage], None]:
+    """While Flink writes the files of a table anew, before or amid the commits."""
+
+    def strike(stage: Stage) -> None:
+        stage.at_rest(DAG)
+        stage.job.api.trigger(DAG, asked("rewrite_data_files", tables=[TABLE]))
+        stage.await_flink("a rewrite", lambda: stage.flink.live_run(f"rewrite_data_files {TABLE}"))
+        stage.kill(*names)
+
+    return strike
+
+
+def without_pause(stage: Stage) -> None:
+    """Every operation on every table, again and again.
+
+    :raises RuntimeError: a run failed, or a streaming job had to start again
+    """
+    before = job_runs()
+    end = time.monotonic() + WITHOUT_PAUSE_S
+    runs = 0
+    while time.monotonic() < end:
+        stage.at_rest(DAG)
+        run = stage.job.api.trigger(DAG, asked(*OPERATIONS))
+        stage.at_rest(DAG)
+        if stage.job.api.state(DAG, run) != "success":
+            raise RuntimeError(stage.job.api.describe_failure(DAG, run))
+        runs += 1
+        stage.job.progress.done(f"  {DAG}: {runs} runs")
+    if (after := job_runs()) != before:
+        raise RuntimeError(f"the streaming jobs did not just go on: {before} before, {after} after")
