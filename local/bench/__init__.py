@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from local import supervision
-from local.bench import streams
+from local.bench import streams, tables
 from local.config import Platform, PlatformError
 from local.main_job import MainJob, Trips, see_the_platform
 from local.memory import PeakMemory
@@ -57,6 +57,8 @@ class Bench:
         streams.upgrades(self, job)
         streams.burst(self, job)
         streams.audits(self, job)
+        tables.rewrites(self, job)
+        tables.commits(self, job)
         self.report(load)
 
     def burst(self) -> None:

@@ -1,0 +1,162 @@
+"""Figures of table maintenance: how fast files are rewritten, and what a day's commits cost before and after it."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psutil
+
+from local.bench.commits import SinkCommits
+from local.main_job import MainJob
+from local.memory import PeakMemory
+
+if TYPE_CHECKING:
+    from pyiceberg.table import Table
+
+    from local.bench import Bench
+
+ROUNDS = 3
+COPIES = 8
+COMMITS = 10_000
+ROWS_PER_FILE = 50
+TARGET_BYTES = 128 * 1024 * 1024
+SORT_ORDER = "pickup_date,pickup_hour"
+#: All that no writer or reader needs goes.
+NOW = {"snapshot_age_s": 1, "retain_last": 1}
+
+
+def rewrites(bench: "Bench", job: MainJob) -> None:
+    """Silver, some times over, rewritten whole by Flink; and by DuckDB as a yardstick."""
+    table = _copies_of_silver()
+    for _ in range(ROUNDS):
+        for strategy in ("binpack", "sort"):
+            megabytes = _megabytes(table)
+            bench.note(f"rewrite by {strategy}, MB/s", megabytes / bench.timed(lambda s=strategy: _rewrite(table, s)))
+            table.refresh()
+        for order in ("", f"ORDER BY {SORT_ORDER}"):
+            name = f"the same by DuckDB{', sorted' if order else ''}, MB/s"
+            bench.note(name, _megabytes(table) / _duckdb_rewrite(bench, table, order))
+    bench.note("    input of each, MB", _megabytes(table))
+    bench.note("    threads of each", 1)
+
+
+def _copies_of_silver() -> "Table":
+    from lakehouse.hooks.iceberg import IcebergCatalogHook
+
+    hook = IcebergCatalogHook()
+    silver = hook.table("silver.cleaned_trips")
+    table = _like(silver, "bench.trips")
+    rows = silver.scan().to_arrow()
+    for _ in range(COPIES):
+        table.append(rows)
+    return table
+
+
+def _like(model: "Table", name: str) -> "Table":
+    """A new, empty table with the schema, partitions and properties of another."""
+    from lakehouse.hooks.iceberg import IcebergCatalogHook
+
+    catalog = IcebergCatalogHook().catalog
+    catalog.create_namespace_if_not_exists(name.split(".")[0])
+    return catalog.create_table(name, model.schema(), partition_spec=model.spec(), properties=model.properties)
+
+
+def _megabytes(table: "Table") -> float:
+    return int(table.current_snapshot().summary["total-files-size"]) / 1e6
+
+
+def _rewrite(table: "Table", strategy: str) -> None:
+    from lakehouse.maintenance.procedures import call
+
+    (done,) = call(
+        "rewrite_data_files",
+        table=".".join(table.name()[-2:]),
+        strategy=strategy,
+        **({"sort_order": SORT_ORDER} if strategy == "sort" else {}),
+        target_file_size_bytes=TARGET_BYTES,
+        min_input_files=1,
+        delete_file_threshold=1,
+        dry_run=False,
+    )
+    if done["failed_groups"] or not done["groups"]:
+        raise RuntimeError(f"the rewrite did not come about: {done}")
+
+
+def _duckdb_rewrite(bench: "Bench", table: "Table", order: str) -> float:
+    """Seconds of one thread of DuckDB."""
+    from lakehouse.duckdb_iceberg import IcebergDatabase
+
+    with tempfile.TemporaryDirectory(dir=bench.platform.home) as folder, IcebergDatabase(Path(folder), "2GB") as duckdb:
+        duckdb.view("trips", table)
+        duckdb.connection.execute("SET threads = 1")
+        options = "FORMAT parquet, COMPRESSION zstd, PARTITION_BY (pickup_date)"
+        return bench.timed(
+            lambda: duckdb.connection.execute(f"COPY (FROM trips {order}) TO '{folder}/out' ({options})")
+        )
+
+
+def commits(bench: "Bench", job: MainJob) -> None:
+    """A table after more than a day of commits every 10 s, before and after its maintenance."""
+    from lakehouse.hooks.iceberg import IcebergCatalogHook
+
+    catalog = IcebergCatalogHook().catalog
+    bronze = IcebergCatalogHook().table("bronze.raw_trips")
+    table = _like(bronze, "bench.commits")
+    rows = bronze.scan().to_arrow()
+    samples = [rows.filter(rows["kafka_partition"] == partition)[:ROWS_PER_FILE] for partition in (0, 1, 2)]
+    for sample in samples:
+        table.append(sample)
+    location = SinkCommits(table).write(COMMITS)
+    catalog.drop_table("bench.commits")
+    table = catalog.register_table("bench.commits", location)
+    _state(bench, table, f"after {COMMITS:,} commits")
+    _maintain(bench, "remove_orphan_files")
+    for operation in ("rewrite_data_files", "rewrite_manifests", "expire_snapshots", "remove_orphan_files"):
+        _maintain(bench, operation)
+    _state(bench, table.refresh(), "after maintenance")
+
+
+def _state(bench: "Bench", table: "Table", when: str) -> None:
+    """Size of what describes the table, and what it costs to read it."""
+    files = int(table.current_snapshot().summary["total-data-files"])
+    bench.note(f"{when}: data files", files)
+    bench.note(f"{when}: snapshots", len(table.snapshots()))
+    bench.note(f"{when}: metadata file, MB", len(table.io.new_input(table.metadata_location)) / 1e6)
+    for _ in range(ROUNDS):
+        bench.note(
+            f"{when}: planning a scan (pyiceberg), ms", 1_000 * bench.timed(lambda: list(table.scan().plan_files()))
+        )
+        bench.note(f"{when}: iceberg_scan of all rows (DuckDB), ms", 1_000 * _scan_s(bench, table))
+
+
+def _scan_s(bench: "Bench", table: "Table") -> float:
+    from lakehouse.duckdb_iceberg import IcebergDatabase
+
+    with tempfile.TemporaryDirectory(dir=bench.platform.home) as folder, IcebergDatabase(Path(folder), "2GB") as duckdb:
+        duckdb.view("raw_trips", table)
+        query = "SELECT count(*), max(tpep_pickup_datetime) FROM raw_trips"
+        return bench.timed(lambda: duckdb.connection.execute(query).fetchall())
+
+
+def _maintain(bench: "Bench", operation: str) -> None:
+    """One operation by the shell's verb, in a process of its own."""
+    command = [sys.executable, "-m", "lakehouse", "maintenance", "--table", "bench.commits"]
+    command += ["--operation", operation, "--thresholds", json.dumps(NOW)]
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2] / "plugins")}
+    began = time.monotonic()
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
+    with PeakMemory(_family(process)) as memory:
+        if process.wait():
+            raise RuntimeError(f"{operation} failed: no figure counts")
+    bench.note(f"{operation}, s", time.monotonic() - began)
+    bench.note(f"{operation}, peak memory of the worker (RSS), MB", memory.rss_mb)
+
+
+def _family(process: subprocess.Popen) -> Callable[[], list[psutil.Process]]:
+    return lambda: [psutil.Process(process.pid)]
