@@ -26,6 +26,7 @@ from local.progress import Progress
 
 PORT_BASE = os.environ.get("TEST_PORT_BASE", "28000")
 VERB_LIMIT_S = 300
+CHECKPOINT_INTERVAL = "3 s"  # more often than declared: rows are seen when they are committed
 
 
 class Receiver:
@@ -83,6 +84,7 @@ def copy(proxy: Proxy, receiver: Receiver) -> Iterator[Checkout]:
         copy = Checkout(Path(folder, "checkout"), PORT_BASE=PORT_BASE, ALERTS_URL=receiver.url)
         copy.connect("iceberg_catalog", port=proxy.port)
         tolerate_restarts(copy)
+        copy.change_variable("flink_job_options", **{"execution.checkpointing.interval": CHECKPOINT_INTERVAL})
         yield copy
 
 
