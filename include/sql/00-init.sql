@@ -88,6 +88,8 @@ CREATE TABLE IF NOT EXISTS iceberg_catalog.silver.duplicate_trips (
 
 -- What Flink SQL lacks; the code is in flink/src.
 CREATE TEMPORARY FUNCTION json_object_fields AS 'lakehouse.JsonObjectFields';
+CREATE TEMPORARY FUNCTION json_number AS 'lakehouse.JsonNumber';
+CREATE TEMPORARY FUNCTION iso_timestamp AS 'lakehouse.IsoTimestamp';
 
 -- The topic as bytes, because what a format cannot read would be in no table; once for each table of Bronze, so that each can
 -- start where its own rows end.

@@ -1,29 +1,16 @@
 -- Silver: every Bronze row becomes one row: a typed trip, a rejected row with its reason, or a duplicate with its position.
 {% import 'fields.jinja' as fields -%}
 
-{# A cast takes 30 February for 1 March: only what reads back as it was written is a timestamp. It also overlooks a last point. -#}
-{% macro timestamp_or_null(field) -%}
-{% set text = "REPLACE(`" ~ field ~ "`, 'T', ' ')" -%}
-{% set value = "TRY_CAST(" ~ text ~ " AS TIMESTAMP(6))" -%}
-CASE WHEN SUBSTRING(DATE_FORMAT({{ value }}, 'yyyy-MM-dd HH:mm:ss'), 1, CHAR_LENGTH({{ text }})) = SUBSTRING({{ text }}, 1, 19)
-        AND {{ text }} NOT LIKE '%.' THEN {{ value }} END
-{%- endmacro -%}
-
-{# A cast takes 20d and 0x1p4 too: only what JSON writes without quotes is a number, with quotes or without. -#}
-{% macro number_or_null(field) -%}
-CASE WHEN REGEXP(`{{ field }}`, '^-?(0|[1-9][0-9]*)([.][0-9]+)?([eE][-+]?[0-9]+)?\z') THEN TRY_CAST(`{{ field }}` AS DOUBLE) END
-{%- endmacro -%}
-
 -- How long a trip_id is remembered to recognise its duplicates.
 SET 'table.exec.state.ttl' = '{{ var.value.dedup_retention }}';
 
 CREATE TEMPORARY VIEW parsed_trips AS
 SELECT
     *,
-    {{ timestamp_or_null('tpep_pickup_datetime') }} AS pickup_datetime,
-    {{ timestamp_or_null('tpep_dropoff_datetime') }} AS dropoff_datetime
+    iso_timestamp(tpep_pickup_datetime) AS pickup_datetime,
+    iso_timestamp(tpep_dropoff_datetime) AS dropoff_datetime
     {%- for field in fields.codes + ['trip_distance'] + fields.amounts %},
-    {{ number_or_null(field) }} AS `{{ field }}_number`
+    json_number(`{{ field }}`) AS `{{ field }}_number`
     {%- endfor %}
 FROM iceberg_catalog.bronze.raw_trips
     /*+ OPTIONS('streaming' = 'true', 'monitor-interval' = '1s', 'starting-strategy' = 'TABLE_SCAN_THEN_INCREMENTAL') */;

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from airflow.providers.apache.kafka.hooks.client import KafkaAdminClientHook
 from airflow.sdk.exceptions import AirflowException
+from tenacity import retry, retry_if_exception, stop_after_delay, wait_fixed
 
 if TYPE_CHECKING:
     from confluent_kafka.admin import AdminClient, TopicMetadata
@@ -113,10 +114,25 @@ class TopicHook(KafkaAdminClientHook):
         from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
 
         wanted = ConsumerGroupTopicPartitions(group, [TopicPartition(self.topic, p) for p in self._partitions()])
-        try:
+
+        @retry(
+            retry=retry_if_exception(_coordinator_comes), stop=stop_after_delay(30), wait=wait_fixed(0.5), reraise=True
+        )
+        def ask() -> ConsumerGroupTopicPartitions:
             [answer] = self.get_conn.list_consumer_group_offsets([wanted], request_timeout=REQUEST_TIMEOUT_S).values()
-            return {found.partition: max(0, found.offset) for found in answer.result().topic_partitions}
+            return answer.result()
+
+        try:
+            return {found.partition: max(0, found.offset) for found in ask().topic_partitions}
         except KafkaException as error:
             raise AirflowException(
                 f"Offsets of Kafka consumer group {group} cannot be read: {error.args[0].str()}"
             ) from error
+
+
+def _coordinator_comes(error: BaseException) -> bool:
+    """Whether the broker is only about to learn of its consumer groups, as after its start or at the very first group."""
+    from confluent_kafka import KafkaError, KafkaException
+
+    soon = (KafkaError.COORDINATOR_LOAD_IN_PROGRESS, KafkaError.COORDINATOR_NOT_AVAILABLE, KafkaError.NOT_COORDINATOR)
+    return isinstance(error, KafkaException) and error.args[0].code() in soon

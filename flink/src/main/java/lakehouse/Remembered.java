@@ -1,0 +1,33 @@
+package lakehouse;
+
+import java.util.HashMap;
+import java.util.Map;
+import java.util.Optional;
+import java.util.function.Function;
+
+/**
+ * What the last texts were read as. Flink's planner puts the expression of a view's column wherever the column is used: one
+ * field of one row is read ten times and more, and many rows say the same.
+ */
+final class Remembered<T> {
+    private static final int MOST = 4096;
+
+    private final Function<String, T> read;
+    private final Map<String, Optional<T>> values = new HashMap<>();
+
+    Remembered(Function<String, T> read) {
+        this.read = read;
+    }
+
+    T get(String text) {
+        Optional<T> value = values.get(text);
+        if (value == null) {
+            value = Optional.ofNullable(read.apply(text));
+            if (values.size() == MOST) {
+                values.clear();
+            }
+            values.put(text, value);
+        }
+        return value.orElse(null);
+    }
+}

@@ -1,0 +1,84 @@
+package lakehouse;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import java.time.LocalDateTime;
+import org.apache.flink.table.data.StringData;
+import org.apache.flink.table.data.TimestampData;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.ValueSource;
+
+class EventValuesTest {
+    private final JsonNumber number = new JsonNumber();
+    private final IsoTimestamp timestamp = new IsoTimestamp();
+
+    @BeforeEach
+    void open() {
+        number.open(null);
+        timestamp.open(null);
+    }
+
+    private Double number(String text) {
+        return number.eval(StringData.fromString(text));
+    }
+
+    private TimestampData timestamp(String text) {
+        return timestamp.eval(StringData.fromString(text));
+    }
+
+    @ParameterizedTest
+    @CsvSource({"0, 0", "-0.5, -0.5", "12.50, 12.5", "1e2, 100", "1E-2, 0.01", "1e400, Infinity", "-1e400, -Infinity"})
+    void numbersAsJsonWritesThem(String text, double value) {
+        assertThat(number(text)).isEqualTo(value);
+        assertThat(number(text)).as("again").isEqualTo(value);
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"", " 1", "1 ", "01", "+1", "1.", ".5", "1e", "20d", "0x1p4", "NaN", "Infinity", "null", "1,5", "\u0661", "1\n"})
+    void whatIsNoNumber(String text) {
+        assertThat(number(text)).isNull();
+        assertThat(number(text)).as("again").isNull();
+    }
+
+    @ParameterizedTest
+    @CsvSource({
+        "2024-01-31 23:59:59, 2024-01-31T23:59:59",
+        "2024-01-31T23:59:59, 2024-01-31T23:59:59",
+        "2024-02-29 00:00:00.123456, 2024-02-29T00:00:00.123456",
+        "2024-01-31, 2024-01-31T00:00:00",
+        "1901-05-06 03:04:05, 1901-05-06T03:04:05"
+    })
+    void timestampsAsTheyAreWritten(String text, LocalDateTime value) {
+        assertThat(timestamp(text)).isEqualTo(TimestampData.fromLocalDateTime(value));
+        assertThat(timestamp(text)).as("again").isEqualTo(TimestampData.fromLocalDateTime(value));
+    }
+
+    @ParameterizedTest
+    @ValueSource(
+            strings = {
+                "", "soon", "2024-02-30 00:00:00", "2023-02-29", "2024-13-01 00:00:00", "2024-01-01 24:00:00",
+                "2024-01-01 00:00:60", "2024-01-01 00:00:00.", "2024-01-01 00:00:00Z", "2024-01-01 00:00:00+01:00",
+                "01/31/2024", "1706745599", "2024-1-1 0:0:0", " 2024-01-01", "\u0662024-01-01 00:00:00"
+            })
+    void whatNoCalendarHas(String text) {
+        assertThat(timestamp(text)).isNull();
+        assertThat(timestamp(text)).as("again").isNull();
+    }
+
+    @Test
+    void nothingIsNothing() {
+        assertThat(number.eval(null)).isNull();
+        assertThat(timestamp.eval(null)).isNull();
+    }
+
+    @Test
+    void moreTextsThanAreRemembered() {
+        for (int i = 0; i < 20_000; i++) {
+            assertThat(number(String.valueOf(i))).isEqualTo(i);
+            assertThat(number("x" + i)).isNull();
+        }
+    }
+}
