@@ -151,12 +151,12 @@ class JobCluster:
             raise JobFailed(f"Flink job {job.name} ({job_id}) fails again and again: {failures[0]}")
         if not self._is_running(job, job_id):
             return False
-        if not self.flink.checkpoints(job_id)["counts"]["completed"]:
-            try:
+        try:
+            if not self.flink.checkpoints(job_id)["counts"]["completed"]:
                 self.flink.checkpoint(job_id, CHECKPOINT_LIMIT_S)
-            except FlinkError as error:
-                log.info("Flink job %s (%s): no checkpoint yet: %s", job.name, job_id, error)
-                return False
+        except FlinkError as error:  # a job that just begins cannot even be asked
+            log.info("Flink job %s (%s): no checkpoint yet: %s", job.name, job_id, error)
+            return False
         return True
 
     def _failures(self, job_id: str) -> str:

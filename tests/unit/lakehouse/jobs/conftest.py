@@ -63,6 +63,7 @@ class Flink:
     :param fate: state that a job submitted with this fingerprint comes to (default: RUNNING, with checkpoints)
     :param savepoint: takes a savepoint and returns its path; None when none can be taken
     :param submitted: called with each submission
+    :param begins: how often a job is asked for its checkpoints before it can say anything
     :param refused: words of a statement -> the error that it ends with
     """
 
@@ -70,6 +71,7 @@ class Flink:
     fate: dict[str, str] = field(default_factory=dict)
     savepoint: Callable[[], str] | None = None
     submitted: Callable[[], object] = lambda: None
+    begins: int = 0
     refused: dict[str, str] = field(default_factory=dict)
     task_managers: int = 1
     away: bool = False
@@ -108,6 +110,9 @@ class Flink:
                 }
             case ["jobs", _, "exceptions"]:
                 return {"exceptionHistory": {"entries": []}}
+            case ["jobs", _, "checkpoints"] if self.begins:
+                self.begins -= 1
+                return 500, {"errors": ["not available while the JobManager is initializing"]}
             case ["jobs", _, "checkpoints"]:
                 return {"counts": {"completed": 1}}
             case ["jobs", job_id, "stop" | "savepoints" as how]:

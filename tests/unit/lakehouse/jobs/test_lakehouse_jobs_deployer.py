@@ -143,6 +143,12 @@ def test_sql_that_does_not_plan_leaves_the_running_job_alone(act, flink, running
     assert f"/jobs/{A}/stop" not in flink.posted
 
 
+def test_a_job_that_just_begins_cannot_be_asked_yet(act, flink, running, changed):
+    flink.begins = 2
+    assert act(wanted=changed).action == "upgraded"
+    assert flink.begins == 0
+
+
 def test_without_a_savepoint_the_last_checkpoint_serves(act, flink, running, changed):
     flink.savepoint = None
     done = act(wanted=changed)
