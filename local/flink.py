@@ -42,10 +42,10 @@ def jobmanager(platform: Platform) -> list[str]:
 
 
 def taskmanager(platform: Platform) -> list[str]:
-    """The TaskManager."""
+    """The TaskManager. It yields to the parts that command it: one that catches up would take every core from them."""
     jvm, dynamic = _memory(platform, "TM")
     main = "org.apache.flink.runtime.taskexecutor.TaskManagerRunner"
-    return [*_java(platform, "flink-taskmanager", jvm), main, *_conf_dir(platform), *dynamic]
+    return ["nice", *_java(platform, "flink-taskmanager", jvm), main, *_conf_dir(platform), *dynamic]
 
 
 def gateway(platform: Platform) -> list[str]:

@@ -26,7 +26,7 @@ def test_memory_is_computed_by_flink_and_kept_while_its_configuration_stands(con
 
     with monkeypatch.context() as without:
         without.setattr(flink, "java", lambda: ["/nowhere/java"])
-        assert flink.taskmanager(configured) == ["/nowhere/java", *command[command.index(f"-Xmx{heap}") :]]
+        assert flink.taskmanager(configured) == ["nice", "/nowhere/java", *command[command.index(f"-Xmx{heap}") :]]
 
     config = configured.home / "flink" / "conf" / "config.yaml"
     config.write_text(config.read_text().replace("task.heap.size: 320m", "task.heap.size: 321m"))
