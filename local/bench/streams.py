@@ -74,11 +74,13 @@ def _pause_s(name: str, job_id: str) -> float:
     from lakehouse.jobs.declared import JOBS
 
     flink = FlinkRestHook()
-    restored = flink.checkpoints(job_id)["latest"]["restored"]
-    savepoints = [flink.checkpoints(run.job_id)["latest"]["savepoint"] for run in flink.runs(name) if not run.live]
-    stopped_ms = next(
-        s["trigger_timestamp"] for s in savepoints if s and s["external_path"] == restored["external_path"]
-    )
+    restored = flink.checkpoints(job_id)["latest"]["restored"]["external_path"]
+    ended = [flink.checkpoints(run.job_id)["history"] for run in flink.runs(name) if not run.live]
+    folder = restored.rsplit("/", 1)[-1]
+    taken = [c for history in ended for c in history if (c.get("external_path") or "").endswith(folder)]
+    if not taken:
+        raise RuntimeError(f"{name} was restored from {restored}, which no run that ended has taken: {ended}")
+    stopped_ms = taken[0]["trigger_timestamp"]
     iceberg = IcebergCatalogHook()
     commits = [
         snapshot.timestamp_ms

@@ -80,8 +80,9 @@ def _rewrite(table: "Table", strategy: str) -> None:
         strategy=strategy,
         **({"sort_order": SORT_ORDER} if strategy == "sort" else {}),
         target_file_size_bytes=TARGET_BYTES,
-        min_input_files=1,
+        min_input_files=2,
         delete_file_threshold=1,
+        rewrite_all=True,
         dry_run=False,
     )
     if done["failed_groups"] or not done["groups"]:
@@ -103,13 +104,15 @@ def _duckdb_rewrite(bench: "Bench", table: "Table", order: str) -> float:
 
 def commits(bench: "Bench", job: MainJob) -> None:
     """A table after more than a day of commits every 10 s, before and after its maintenance."""
+    import pyarrow.compute as pc
+
     from lakehouse.hooks.iceberg import IcebergCatalogHook
 
     catalog = IcebergCatalogHook().catalog
     bronze = IcebergCatalogHook().table("bronze.raw_trips")
     table = _like(bronze, "bench.commits")
     rows = bronze.scan().to_arrow()
-    samples = [rows.filter(rows["kafka_partition"] == partition)[:ROWS_PER_FILE] for partition in (0, 1, 2)]
+    samples = [rows.filter(pc.field("kafka_partition") == partition)[:ROWS_PER_FILE] for partition in (0, 1, 2)]
     for sample in samples:
         table.append(sample)
     location = SinkCommits(table).write(COMMITS)

@@ -11,6 +11,9 @@ CALL iceberg_catalog.sys.rewrite_data_files(
 {% if max_rewrite_bytes is defined %}
     max_rewrite_bytes => CAST({{ max_rewrite_bytes }} AS BIGINT),
 {% endif %}
+{% if rewrite_all is defined %}
+    rewrite_all => {{ rewrite_all | upper }},
+{% endif %}
     target_file_size_bytes => CAST({{ target_file_size_bytes }} AS BIGINT),
     min_input_files => {{ min_input_files }},
     delete_file_threshold => {{ delete_file_threshold }},
