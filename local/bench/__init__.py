@@ -5,6 +5,8 @@ Nothing else should run meanwhile: the load of the machine at the start is part 
 
 import json
 import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from statistics import median
@@ -15,7 +17,7 @@ from rich.table import Table
 
 from local import supervision
 from local.bench import streams, tables
-from local.config import Platform, PlatformError
+from local.config import ROOT, Platform, PlatformError
 from local.main_job import MainJob, Trips, see_the_platform
 from local.memory import PeakMemory
 from local.parts import parts
@@ -129,6 +131,21 @@ class Bench:
         began = time.monotonic()
         action()
         return time.monotonic() - began
+
+    def verb(self, *arguments: str) -> tuple[float, float]:
+        """Seconds of a verb of `python -m lakehouse` in a process of its own, and its peak memory (RSS, MB).
+
+        :raises PlatformError: it failed: no figure counts
+        """
+        environment = os.environ | {"PYTHONPATH": str(ROOT / "plugins")}
+        began = time.monotonic()
+        process = subprocess.Popen(
+            [sys.executable, "-m", "lakehouse", *arguments], env=environment, stdout=subprocess.DEVNULL
+        )
+        with PeakMemory(lambda: [psutil.Process(process.pid)]) as memory:
+            if process.wait():
+                raise PlatformError(f"{' '.join(arguments)} failed: no figure counts")
+        return time.monotonic() - began, memory.rss_mb
 
     def report(self, load: float) -> None:
         """Print the medians, and write them with every value as JSON."""

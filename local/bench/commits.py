@@ -25,10 +25,10 @@ class SinkCommits:
 
     def __init__(self, table: "Table") -> None:
         self._table = table
-        self._samples = [entry for manifest in self._manifests() for entry in manifest.fetch_manifest_entry(table.io)]
+        self._open: list[ManifestFile] = table.current_snapshot().manifests(table.io)  # not merged yet
+        self._samples = [entry for manifest in self._open for entry in manifest.fetch_manifest_entry(table.io)]
         self._live: list[ManifestEntry] = list(self._samples)
         self._rows = sum(entry.data_file.record_count for entry in self._samples)
-        self._open: list[ManifestFile] = []  # not merged yet
         self._merged: ManifestFile | None = None
 
     def write(self, commits: int) -> str:
@@ -38,7 +38,6 @@ class SinkCommits:
         from pyiceberg.table.snapshots import SnapshotLogEntry
 
         before = self._table.metadata
-        self._open = self._manifests()
         snapshots = list(before.snapshots)
         began_ms = int(time.time() * 1000) - commits * EVERY_MS
         for number in range(1, commits + 1):
@@ -58,9 +57,6 @@ class SinkCommits:
         location = f"{self._table.location()}/metadata/{commits:05}-{uuid.uuid4()}.metadata.json"
         ToOutputFile.table_metadata(after, self._table.io.new_output(location))
         return location
-
-    def _manifests(self) -> list["ManifestFile"]:
-        return self._table.current_snapshot().manifests(self._table.io)
 
     def _commit(self, parent: "Snapshot", timestamp_ms: int) -> "Snapshot":
         from pyiceberg.manifest import ManifestEntry, ManifestEntryStatus, write_manifest_list

@@ -1,17 +1,9 @@
 """Figures of the streaming jobs: an upgrade under load, a million trips in one burst, and what it costs to check them."""
 
 import json
-import os
-import subprocess
-import sys
-import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-import psutil
-
 from local.main_job import MainJob, Trips
-from local.memory import PeakMemory
 from local.watching import Watching
 
 if TYPE_CHECKING:
@@ -103,12 +95,6 @@ def audits(bench: "Bench", job: MainJob) -> None:
     job.build()
     rows = job.ledger().kafka
     for _ in range(AUDITS):
-        began = time.monotonic()
-        command = [sys.executable, "-m", "lakehouse", "audit"]
-        environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2] / "plugins")}
-        audit = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
-        with PeakMemory(lambda audit=audit: [psutil.Process(audit.pid)]) as memory:
-            if audit.wait():
-                raise RuntimeError("the audit is not clean: no figure counts")
-        bench.note(f"audit of {rows:,} events, events/s", rows / (time.monotonic() - began))
-        bench.note("the same, peak memory (RSS), MB", memory.rss_mb)
+        seconds, memory_mb = bench.verb("audit")
+        bench.note(f"audit of {rows:,} events, events/s", rows / seconds)
+        bench.note("the same, peak memory (RSS), MB", memory_mb)

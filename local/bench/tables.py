@@ -1,20 +1,12 @@
 """Figures of table maintenance: how fast files are rewritten, and what a day's commits cost before and after it."""
 
 import json
-import os
-import subprocess
-import sys
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import psutil
-
 from local.bench.commits import SinkCommits
 from local.main_job import MainJob
-from local.memory import PeakMemory
 
 if TYPE_CHECKING:
     from pyiceberg.table import Table
@@ -149,17 +141,8 @@ def _scan_s(bench: "Bench", table: "Table") -> float:
 
 def _maintain(bench: "Bench", operation: str) -> None:
     """One operation by the shell's verb, in a process of its own."""
-    command = [sys.executable, "-m", "lakehouse", "maintenance", "--table", "bench.commits"]
-    command += ["--operation", operation, "--thresholds", json.dumps(NOW)]
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2] / "plugins")}
-    began = time.monotonic()
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
-    with PeakMemory(_family(process)) as memory:
-        if process.wait():
-            raise RuntimeError(f"{operation} failed: no figure counts")
-    bench.note(f"{operation}, s", time.monotonic() - began)
-    bench.note(f"{operation}, peak memory of the worker (RSS), MB", memory.rss_mb)
-
-
-def _family(process: subprocess.Popen) -> Callable[[], list[psutil.Process]]:
-    return lambda: [psutil.Process(process.pid)]
+    seconds, memory_mb = bench.verb(
+        "maintenance", "--table", "bench.commits", "--operation", operation, "--thresholds", json.dumps(NOW)
+    )
+    bench.note(f"{operation}, s", seconds)
+    bench.note(f"{operation}, peak memory of the worker (RSS), MB", memory_mb)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from lakehouse.hooks.flink import FlinkRestHook
 from lakehouse.jobs.declared import JOBS
+from lakehouse.maintenance.procedures import rewrite_job
+from lakehouse.maintenance.settings import Operation
 
 if TYPE_CHECKING:
     from chaos.stage import Stage
@@ -16,7 +18,7 @@ DAG = "iceberg_maintenance"
 TABLE = "bronze.raw_trips"  # new small files with each checkpoint: there is always something to do
 #: All that no writer or reader needs goes at once.
 ALL_BUT_THE_LAST = {"snapshot_age_s": 1, "retain_last": 1}
-OPERATIONS = ["rewrite_data_files", "rewrite_manifests", "expire_snapshots", "remove_orphan_files"]
+OPERATIONS = [operation.value for operation in Operation]
 WITHOUT_PAUSE_S = 600
 
 
@@ -37,8 +39,8 @@ def killed_during_rewrite(*names: str) -> Callable[[Stage], None]:
 
     def strike(stage: Stage) -> None:
         stage.at_rest(DAG)
-        stage.job.api.trigger(DAG, asked("rewrite_data_files", tables=[TABLE]))
-        stage.await_flink("a rewrite", lambda: stage.flink.live_run(f"rewrite_data_files {TABLE}"))
+        stage.job.api.trigger(DAG, asked(Operation.REWRITE_DATA_FILES, tables=[TABLE]))
+        stage.await_flink("a rewrite", lambda: stage.flink.live_run(rewrite_job(TABLE)))
         stage.kill(*names)
 
     return strike

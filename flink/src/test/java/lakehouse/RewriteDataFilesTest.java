@@ -204,6 +204,15 @@ class RewriteDataFilesTest {
         assertThat(rows(trips)).hasSize(13).containsAll(before);
     }
 
+    /** Somebody deletes the file just before the next commit. */
+    private void isDeletedMeanwhile(DataFile file) {
+        FaultyCatalog.NEXT.set(
+                (table, base, metadata) -> {
+                    lake.load("silver.trips").newDelete().deleteFile(file).commit();
+                    table.commit(base, metadata);
+                });
+    }
+
     @Test
     void aDeleteInTheMiddleCostsItsGroupOnly() throws Exception {
         List<String> before = twelveFiles();
@@ -215,11 +224,7 @@ class RewriteDataFilesTest {
                                                 == JAN_5.toEpochDay())
                         .findFirst()
                         .orElseThrow();
-        FaultyCatalog.NEXT.set(
-                (table, base, metadata) -> {
-                    lake.load("silver.trips").newDelete().deleteFile(victim).commit();
-                    table.commit(base, metadata);
-                });
+        isDeletedMeanwhile(victim);
         assertThat(rewrite(""))
                 .containsEntry("groups", 1)
                 .containsEntry("failed_groups", 1)
@@ -272,11 +277,7 @@ class RewriteDataFilesTest {
     void aConflictCostsItsGroupAndNotThoseOfItsCommit() throws Exception {
         List<String> before = manyPartitions();
         DataFile victim = files(trips).get(0);
-        FaultyCatalog.NEXT.set(
-                (table, base, metadata) -> {
-                    lake.load("silver.trips").newDelete().deleteFile(victim).commit();
-                    table.commit(base, metadata);
-                });
+        isDeletedMeanwhile(victim);
         assertThat(rewrite(", min_input_files => 2"))
                 .containsEntry("groups", 20)
                 .containsEntry("failed_groups", 1)
