@@ -47,8 +47,9 @@ def _add_from_environment(add: Callable, flag: str, variable: str, what: str) ->
 
 def _on_signals(stop: threading.Event) -> None:
     def handle(number: int, _frame: object) -> None:
-        print(f"{signal.Signals(number).name}: finishing what is under way", file=sys.stderr)
         stop.set()
+        # Past Python's buffer: the signal may have come amid a line of progress, where print raises.
+        os.write(sys.stderr.fileno(), f"{signal.Signals(number).name}: finishing what is under way\n".encode())
         signal.signal(number, signal.SIG_DFL)  # a second one ends the process at once
 
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -80,6 +80,32 @@ def test_a_signal_ends_the_stream_in_good_order(kafka, tmp_path, events, status)
     assert f"{told['delivered']:,} events delivered" in out
 
 
+AMID_A_LINE = """
+import io, os, signal, sys, threading
+from lakehouse.generator.__main__ import _on_signals
+
+class Stderr(io.FileIO):
+    def write(self, line):
+        if not stop.is_set():
+            os.kill(os.getpid(), signal.SIGTERM)
+        return super().write(line)
+
+stop = threading.Event()
+_on_signals(stop)
+sys.stderr = io.TextIOWrapper(io.BufferedWriter(Stderr(2, "w", closefd=False)), line_buffering=True)
+print("100 events delivered", file=sys.stderr)
+assert stop.is_set()
+"""
+
+
+def test_a_signal_may_come_amid_a_line_of_progress():
+    run = subprocess.run(
+        [sys.executable, "-c", AMID_A_LINE], env=ENVIRONMENT, capture_output=True, text=True, timeout=60
+    )
+    assert run.returncode == 0, run.stderr
+    assert run.stderr == "SIGTERM: finishing what is under way\n100 events delivered\n"
+
+
 def test_a_failed_delivery_is_status_1_with_counts(kafka, tmp_path):
     summary = tmp_path / "summary.json"
     config = tmp_path / "config.json"
