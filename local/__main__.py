@@ -56,7 +56,7 @@ def bench(arguments: argparse.Namespace) -> None:
 
     platform = config.create()
     try:
-        Bench(platform, lambda: up(arguments), lambda: down(arguments)).run()
+        Bench(platform).run()
     finally:
         down(arguments)
 

@@ -34,11 +34,9 @@ TASKS = ("check_flink_health", "prepare", "gold.dbt_build", "publish")
 class Bench:
     """Figures by name, each measured some times."""
 
-    def __init__(self, platform: Platform, up: Callable[[], None], down: Callable[[], None]) -> None:
+    def __init__(self, platform: Platform) -> None:
         self.platform = platform
-        self._up = up
-        self.down = down
-        self._as_started = dict(os.environ)
+        self._environment = dict(os.environ)  # without what this process looks the platform's variables up in
         self.progress = Progress()
         self.figures: dict[str, list[float]] = {}
 
@@ -58,21 +56,22 @@ class Bench:
         self.note("the same, shared pages counted for each process (RSS), MB", memory.rss_mb)
         streams.checks(self, job)
         streams.upgrades(self, job)
-        streams.burst(self, job)
+        streams.bursts(self, job)
         streams.audits(self, job)
         tables.rewrites(self, job)
         tables.commits(self, job)
         self.report(load)
 
     def up(self) -> None:
-        """Start the platform. Its tasks look variables up in Airflow's database, not in what this process sees of them."""
-        seen = dict(os.environ)
-        os.environ.clear()
-        os.environ.update(self._as_started)
-        try:
-            self._up()
-        finally:
-            os.environ.update(seen)
+        """`make up`."""
+        self._local("up")
+
+    def down(self) -> None:
+        """`make down`."""
+        self._local("down")
+
+    def _local(self, verb: str) -> None:
+        subprocess.run([sys.executable, "-m", "local", verb], cwd=ROOT, env=self._environment, check=True)
 
     def burst(self) -> None:
         """The producer against a broker with nothing else running."""

@@ -1,4 +1,4 @@
-"""Commits to a table as the Flink sink makes them, by the thousand in a minute.
+"""Commits to a table as the Flink sink makes them, but quicker: ten thousand in some minutes.
 
 Each adds a file to each partition, with a manifest and a manifest list of its own; manifests are merged by the hundred, as
 Iceberg's MergeAppend does. Only the catalog is spared: the metadata file is written once, as the last commit would leave it.
@@ -38,8 +38,8 @@ class SinkCommits:
         from pyiceberg.table.snapshots import SnapshotLogEntry
 
         before = self._table.metadata
-        snapshots = list(before.snapshots)
         began_ms = int(time.time() * 1000) - commits * EVERY_MS
+        snapshots = [snapshot.model_copy(update={"timestamp_ms": began_ms}) for snapshot in before.snapshots]
         for number in range(1, commits + 1):
             snapshots.append(self._commit(snapshots[-1], began_ms + number * EVERY_MS))
         last = snapshots[-1]

@@ -2,6 +2,7 @@
 
 import json
 import tempfile
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from local.bench import Bench
 
 ROUNDS = 3
-COPIES = 8
+SLICES = 8
 COMMITS = 10_000
 ROWS_PER_FILE = 50
 TARGET_BYTES = 128 * 1024 * 1024
@@ -24,29 +25,25 @@ NOW = {"snapshot_age_s": 1, "retain_last": 1}
 
 
 def rewrites(bench: "Bench", job: MainJob) -> None:
-    """Silver, some times over, rewritten whole by Flink; and by DuckDB as a yardstick."""
-    table = _copies_of_silver()
-    for _ in range(ROUNDS):
-        for strategy in ("binpack", "sort"):
-            megabytes = _megabytes(table)
-            bench.note(f"rewrite by {strategy}, MB/s", megabytes / bench.timed(lambda s=strategy: _rewrite(table, s)))
-            table.refresh()
-        for order in ("", f"ORDER BY {SORT_ORDER}"):
-            name = f"the same by DuckDB{', sorted' if order else ''}, MB/s"
-            bench.note(name, _megabytes(table) / _duckdb_rewrite(bench, table, order))
-    bench.note("    input of each, MB", _megabytes(table))
-    bench.note("    threads of each", 1)
-
-
-def _copies_of_silver() -> "Table":
+    """Silver's rows in small files, rewritten whole by Flink; and by DuckDB, with as many threads, as a yardstick."""
     from lakehouse.hooks.iceberg import IcebergCatalogHook
 
-    hook = IcebergCatalogHook()
-    silver = hook.table("silver.cleaned_trips")
-    table = _like(silver, "bench.trips")
-    rows = silver.scan().to_arrow()
-    for _ in range(COPIES):
-        table.append(rows)
+    silver = IcebergCatalogHook().table("silver.cleaned_trips")
+    for number in range(1, ROUNDS + 1):
+        for strategy in ("binpack", "sort"):
+            table = _in_small_files(silver, f"bench.{strategy}_{number}")
+            megabytes = int(table.current_snapshot().summary["total-files-size"]) / 1e6
+            for who, rewrite in {"DuckDB": _duckdb_rewrite, "Flink": _flink_rewrite}.items():
+                bench.note(f"rewrite by {strategy}, one thread of {who}, MB/s", megabytes / rewrite(bench, table, strategy))
+            bench.note("    input of each, MB", megabytes)
+
+
+def _in_small_files(model: "Table", name: str) -> "Table":
+    """A new table with the rows of another."""
+    table, rows = _like(model, name), model.scan().to_arrow()
+    length = -(-rows.num_rows // SLICES)
+    for number in range(SLICES):
+        table.append(rows.slice(number * length, length))
     return table
 
 
@@ -59,39 +56,32 @@ def _like(model: "Table", name: str) -> "Table":
     return catalog.create_table(name, model.schema(), partition_spec=model.spec(), properties=model.properties)
 
 
-def _megabytes(table: "Table") -> float:
-    return int(table.current_snapshot().summary["total-files-size"]) / 1e6
-
-
-def _rewrite(table: "Table", strategy: str) -> None:
+def _flink_rewrite(bench: "Bench", table: "Table", strategy: str) -> float:
+    """Seconds of the procedure, rows compared before and after."""
     from lakehouse.maintenance.procedures import call
 
-    (done,) = call(
-        "rewrite_data_files",
-        table=".".join(table.name()[-2:]),
-        strategy=strategy,
-        **({"sort_order": SORT_ORDER} if strategy == "sort" else {}),
-        target_file_size_bytes=TARGET_BYTES,
-        min_input_files=2,
-        delete_file_threshold=1,
-        rewrite_all=True,
-        dry_run=False,
-    )
+    order = {"sort_order": SORT_ORDER} if strategy == "sort" else {}
+    options = {"target_file_size_bytes": TARGET_BYTES, "min_input_files": 2, "delete_file_threshold": 1}
+    name = ".".join(table.name()[-2:])
+    began = time.monotonic()
+    (done,) = call("rewrite_data_files", table=name, strategy=strategy, **order, **options, rewrite_all=True, dry_run=False)
     if done["failed_groups"] or not done["groups"]:
         raise RuntimeError(f"the rewrite did not come about: {done}")
+    return time.monotonic() - began
 
 
-def _duckdb_rewrite(bench: "Bench", table: "Table", order: str) -> float:
-    """Seconds of one thread of DuckDB."""
+def _duckdb_rewrite(bench: "Bench", table: "Table", strategy: str) -> float:
+    """Seconds of one thread that reads the table and writes its rows by partition."""
     from lakehouse.duckdb_iceberg import IcebergDatabase
 
+    order = f"ORDER BY {SORT_ORDER}" if strategy == "sort" else ""
     with tempfile.TemporaryDirectory(dir=bench.platform.home) as folder, IcebergDatabase(Path(folder), "2GB") as duckdb:
         duckdb.view("trips", table)
         duckdb.connection.execute("SET threads = 1")
         options = "FORMAT parquet, COMPRESSION zstd, PARTITION_BY (pickup_date)"
-        return bench.timed(
-            lambda: duckdb.connection.execute(f"COPY (FROM trips {order}) TO '{folder}/out' ({options})")
-        )
+        began = time.monotonic()
+        duckdb.connection.execute(f"COPY (FROM trips {order}) TO '{folder}/out' ({options})")
+        return time.monotonic() - began
 
 
 def commits(bench: "Bench", job: MainJob) -> None:
