@@ -34,7 +34,9 @@ def rewrites(bench: "Bench", job: MainJob) -> None:
             table = _in_small_files(silver, f"bench.{strategy}_{number}")
             megabytes = int(table.current_snapshot().summary["total-files-size"]) / 1e6
             for who, rewrite in {"DuckDB": _duckdb_rewrite, "Flink": _flink_rewrite}.items():
-                bench.note(f"rewrite by {strategy}, one thread of {who}, MB/s", megabytes / rewrite(bench, table, strategy))
+                bench.note(
+                    f"rewrite by {strategy}, one thread of {who}, MB/s", megabytes / rewrite(bench, table, strategy)
+                )
             bench.note("    input of each, MB", megabytes)
 
 
@@ -64,7 +66,9 @@ def _flink_rewrite(bench: "Bench", table: "Table", strategy: str) -> float:
     options = {"target_file_size_bytes": TARGET_BYTES, "min_input_files": 2, "delete_file_threshold": 1}
     name = ".".join(table.name()[-2:])
     began = time.monotonic()
-    (done,) = call("rewrite_data_files", table=name, strategy=strategy, **order, **options, rewrite_all=True, dry_run=False)
+    (done,) = call(
+        "rewrite_data_files", table=name, strategy=strategy, **order, **options, rewrite_all=True, dry_run=False
+    )
     if done["failed_groups"] or not done["groups"]:
         raise RuntimeError(f"the rewrite did not come about: {done}")
     return time.monotonic() - began
