@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
-import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+BLOCK, LARGEST_PIECE = 2**12, 2**30
 
 
 @contextmanager
@@ -31,11 +33,25 @@ def is_own_filesystem(folder: Path) -> bool:
 
 @contextmanager
 def filled(folder: Path) -> Iterator[None]:
-    """Not a byte is left under the folder."""
+    """Not a block is left under the folder."""
     ballast = folder / "ballast"
-    with ballast.open("wb") as file:
-        os.posix_fallocate(file.fileno(), 0, shutil.disk_usage(folder).free)
     try:
+        with ballast.open("wb") as file:
+            _fill(file.fileno())
         yield
     finally:
-        ballast.unlink()
+        ballast.unlink(missing_ok=True)
+
+
+def _fill(descriptor: int) -> None:
+    """Allocate ever smaller pieces, until not one more goes in: others write meanwhile, so that free space is no fixed number."""
+    size, piece = 0, LARGEST_PIECE
+    while piece >= BLOCK:
+        try:
+            os.posix_fallocate(descriptor, size, piece)
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+            piece //= 2
+        else:
+            size += piece

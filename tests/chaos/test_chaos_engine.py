@@ -9,10 +9,11 @@ from types import SimpleNamespace
 import pytest
 
 from chaos import engine as engine_module
-from chaos.catalogue import CATALOGUE
+from chaos.catalogue import CATALOGUE, GOOD_SQL
 from chaos.engine import Engine, Fault, NotStruck
 from chaos.judge import Verdict
 from lakehouse.ledger import Ledger, PartitionLedger
+from local.config import ROOT
 
 
 class Stage:
@@ -115,3 +116,7 @@ def test_lost_rows_are_not_good(stage):
 def test_each_fault_has_a_name_of_its_own_and_there_are_enough():
     names = [fault.name for fault in CATALOGUE]
     assert len(set(names)) == len(names) > 25
+
+
+def test_what_is_broken_by_an_upgrade_is_in_the_sql():
+    assert GOOD_SQL in (ROOT / "include" / "sql" / "05-bronze.sql").read_text()
