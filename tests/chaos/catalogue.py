@@ -13,6 +13,7 @@ from chaos.engine import Fault
 from chaos.proxy import CommitTrap
 from chaos.stage import Stage
 from lakehouse.hooks.flink import FlinkRestHook
+from lakehouse.jobs.cluster import PROOF_LIMIT_S
 
 HANG_S = 20  # longer than a timeout of a few seconds, shorter than what makes a cluster give a member up
 COMMIT_LIMIT_S = 60
@@ -258,7 +259,7 @@ CATALOGUE = [
     Fault("checkpoints blocked", f"no checkpoint can be written for {HANG_S} s",
           lambda stage: blocked(stage.folder("flink/checkpoints")), HANG_S),
     Fault("two deploys at once", "the DAG and a shell restore the same job", once(two_deploys)),
-    Fault("upgrade to broken SQL", "it must roll back", broken_sql),
+    Fault("upgrade to broken SQL", f"it has {PROOF_LIMIT_S} s for a checkpoint, then it must roll back", broken_sql),
     Fault("clock backwards", "events whose Kafka and pickup times run backwards", once(events.backwards)),
     Fault("producer killed", "a generator dies in mid-batch, and the same trips are sent again", once(events.sent_again)),
     Fault("checkpoints deleted", f"every checkpoint file is gone, the jobs run on for {HANG_S} s", checkpoints_deleted, HANG_S),
