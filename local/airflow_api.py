@@ -46,12 +46,10 @@ class AirflowApi:
         found = self.call("GET", f"dags/{dag_id}/dagRuns/{quote(run_id)}/taskInstances")["task_instances"]
         return {task["task_id"]: {**task, **_times(task)} for task in found}
 
-    def retry_now(self, dag_id: str, run_id: str) -> None:
-        """Let tasks that failed, and wait for their next try, have it at once."""
-        waiting = [name for name, task in self.tasks(dag_id, run_id).items() if task["state"] == "up_for_retry"]
-        if waiting:
-            clear = {"dag_run_id": run_id, "task_ids": waiting, "only_failed": False, "dry_run": False}
-            self.call("POST", f"dags/{dag_id}/clearTaskInstances", clear)
+    def clear(self, dag_id: str, run_id: str, *task_ids: str, downstream: bool = False) -> None:
+        """Have tasks run again, whatever came of them; those after them too, if wanted."""
+        tasks = {"dag_run_id": run_id, "task_ids": task_ids, "include_downstream": downstream}
+        self.call("POST", f"dags/{dag_id}/clearTaskInstances", tasks | {"only_failed": False, "dry_run": False})
 
     def returned(self, dag_id: str, run_id: str, task_id: str) -> Any:
         """The value that a task returned."""

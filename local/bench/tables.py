@@ -2,7 +2,6 @@
 
 import json
 import tempfile
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +9,7 @@ from local.bench.commits import SinkCommits
 from local.main_job import MainJob
 
 if TYPE_CHECKING:
+    import pyarrow
     from pyiceberg.table import Table
 
     from local.bench import Bench
@@ -29,9 +29,11 @@ def rewrites(bench: "Bench", job: MainJob) -> None:
     from lakehouse.hooks.iceberg import IcebergCatalogHook
 
     silver = IcebergCatalogHook().table("silver.cleaned_trips")
+    rows = silver.scan().to_arrow()
     for number in range(1, ROUNDS + 1):
         for strategy in ("binpack", "sort"):
-            table = _in_small_files(silver, f"bench.{strategy}_{number}")
+            table = _like(silver, f"bench.{strategy}_{number}")
+            _append_in_small_files(table, rows)
             megabytes = int(table.current_snapshot().summary["total-files-size"]) / 1e6
             for who, rewrite in {"DuckDB": _duckdb_rewrite, "Flink": _flink_rewrite}.items():
                 bench.note(
@@ -40,13 +42,10 @@ def rewrites(bench: "Bench", job: MainJob) -> None:
             bench.note("    input of each, MB", megabytes)
 
 
-def _in_small_files(model: "Table", name: str) -> "Table":
-    """A new table with the rows of another."""
-    table, rows = _like(model, name), model.scan().to_arrow()
+def _append_in_small_files(table: "Table", rows: "pyarrow.Table") -> None:
     length = -(-rows.num_rows // SLICES)
     for number in range(SLICES):
         table.append(rows.slice(number * length, length))
-    return table
 
 
 def _like(model: "Table", name: str) -> "Table":
@@ -65,13 +64,15 @@ def _flink_rewrite(bench: "Bench", table: "Table", strategy: str) -> float:
     order = {"sort_order": SORT_ORDER} if strategy == "sort" else {}
     options = {"target_file_size_bytes": TARGET_BYTES, "min_input_files": 2, "delete_file_threshold": 1}
     name = ".".join(table.name()[-2:])
-    began = time.monotonic()
-    (done,) = call(
-        "rewrite_data_files", table=name, strategy=strategy, **order, **options, rewrite_all=True, dry_run=False
-    )
-    if done["failed_groups"] or not done["groups"]:
-        raise RuntimeError(f"the rewrite did not come about: {done}")
-    return time.monotonic() - began
+
+    def rewrite() -> None:
+        (done,) = call(
+            "rewrite_data_files", table=name, strategy=strategy, **order, **options, rewrite_all=True, dry_run=False
+        )
+        if done["failed_groups"] or not done["groups"]:
+            raise RuntimeError(f"the rewrite did not come about: {done}")
+
+    return bench.timed(rewrite)
 
 
 def _duckdb_rewrite(bench: "Bench", table: "Table", strategy: str) -> float:
@@ -83,9 +84,9 @@ def _duckdb_rewrite(bench: "Bench", table: "Table", strategy: str) -> float:
         duckdb.view("trips", table)
         duckdb.connection.execute("SET threads = 1")
         options = "FORMAT parquet, COMPRESSION zstd, PARTITION_BY (pickup_date)"
-        began = time.monotonic()
-        duckdb.connection.execute(f"COPY (FROM trips {order}) TO '{folder}/out' ({options})")
-        return time.monotonic() - began
+        return bench.timed(
+            lambda: duckdb.connection.execute(f"COPY (FROM trips {order}) TO '{folder}/out' ({options})")
+        )
 
 
 def commits(bench: "Bench", job: MainJob) -> None:

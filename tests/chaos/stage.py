@@ -119,8 +119,9 @@ class Stage:
 
         def at_rest() -> bool:
             run = self.job.api.active_run(dag_id)
-            if run:
-                self.job.api.retry_now(dag_id, run)
+            tasks = self.job.api.tasks(dag_id, run) if run else {}
+            if waiting := [name for name, task in tasks.items() if task["state"] == "up_for_retry"]:
+                self.job.api.clear(dag_id, run, *waiting)
             return run is None
 
         self.job.wait(at_rest, f"{dag_id} to be at rest", TASK_LIMIT_S)

@@ -81,14 +81,7 @@ def test_one_clear_recovers(main_job, receiver, model, find, replace, said, seed
     assert "/dags/nyc_taxi_pipeline/runs/" in message["message"]
 
     model.write_text(good)
-    clear = {
-        "dag_run_id": run,
-        "task_ids": ["prepare"],
-        "include_downstream": True,
-        "only_failed": False,
-        "dry_run": False,
-    }
-    main_job.api.call("POST", f"dags/{DAG}/clearTaskInstances", clear)
+    main_job.api.clear(DAG, run, "prepare", downstream=True)
     main_job.wait(lambda: main_job.api.state(DAG, run) in ("success", "failed"), "the cleared run to end", LIMIT_S)
 
     left = {name: found for name, found in states(main_job, run).items() if found != "success"}
