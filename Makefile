@@ -22,7 +22,7 @@ LOCAL_VERBS := down status logs clean env create-topics generate process process
 JOBS_WITHOUT = $(INSIDE) airflow dags test flink_jobs --mark-success-pattern
 
 .DEFAULT_GOAL := help
-.PHONY: help setup set-up-before demo up test lint format bench chaos lock $(LOCAL_VERBS)
+.PHONY: help setup set-up-before demo up test lint format bench chaos lock compose-up compose-down compose-demo $(LOCAL_VERBS)
 
 help: ## List the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-16s\033[0m %s\n", $$1, $$2} /^##@ / {print "\n" substr($$0, 5)}' \
@@ -151,6 +151,20 @@ maintenance: ## What each table needs; or do it now (TABLE= OPERATION=expire_sna
 	@$(INSIDE) python -m lakehouse maintenance $(if $(TABLE),--table '$(TABLE)') $(if $(OPERATION),--operation $(OPERATION)) \
 		$(if $(filter 1 y yes,$(DRY_RUN)),--dry-run) $(if $(THRESHOLDS),--thresholds '$(THRESHOLDS)') \
 		$(if $(BATCH),--batch '$(BATCH)') $(if $(filter 1 y yes,$(IGNORE_UNKNOWN_POSITIONS)),--ignore-unknown-positions)
+
+##@ On containers
+COMPOSE = docker compose $(COMPOSE_FILES)
+
+compose-up: ## The same platform on docker compose: build, make passwords (.env), start, wait until it is healthy
+	@$(PYTHON) -m compose.secrets
+	@$(COMPOSE) build --quiet
+	@$(COMPOSE) up --detach --wait --wait-timeout 600
+
+compose-down: ## Stop it; its volumes are kept
+	@$(COMPOSE) --profile '*' down
+
+compose-demo: compose-up ## Start it, send 10,000 trips through it, show what came of them (EVENTS=n SEED=n)
+	@$(COMPOSE) run --rm demo $(if $(EVENTS),--events $(EVENTS)) $(if $(SEED),--seed $(SEED))
 
 ##@ Development
 lint: setup ## Check the style of Python and SQL

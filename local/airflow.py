@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from local import config
 from local.config import ROOT, Platform, PlatformError, write_private
 
 BIN = Path(sys.prefix) / "bin"
@@ -22,39 +23,24 @@ def environment(platform: Platform) -> dict[str, str]:
         "AIRFLOW_HOME": platform.home / "airflow",
         "AIRFLOW__CORE__DAGS_FOLDER": ROOT / "dags",
         "AIRFLOW__CORE__PLUGINS_FOLDER": ROOT / "plugins",
-        "AIRFLOW__CORE__LOAD_EXAMPLES": False,
-        "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
-        "AIRFLOW__CORE__PARALLELISM": 3,
-        "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": False,
         "AIRFLOW__CORE__FERNET_KEY": platform.values["AIRFLOW_FERNET_KEY"],
         "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{url}/execution/",
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": "admin:admin",
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": _passwords(platform),
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"postgresql+psycopg2://{database}",
-        "AIRFLOW__DATABASE__SQL_ALCHEMY_POOL_SIZE": 2,
         "AIRFLOW__API__HOST": "127.0.0.1",
         "AIRFLOW__API__PORT": platform.port("AIRFLOW_PORT"),
         "AIRFLOW__API__BASE_URL": url,
-        "AIRFLOW__API__WORKERS": 1,
         "AIRFLOW__API__SECRET_KEY": platform.values["AIRFLOW_SECRET_KEY"],
         "AIRFLOW__API_AUTH__JWT_SECRET": platform.values["AIRFLOW_JWT_SECRET"],
-        # A task that may start does so at once, not at the next tick of a second.
-        "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": 0.1,
-        "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": 60,
-        "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": 30,
-        "AIRFLOW__DAG_PROCESSOR__PARSING_PROCESSES": 1,
         "AIRFLOW__LOGGING__BASE_LOG_FOLDER": platform.logs / "airflow",
-        "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": False,
-        "AIRFLOW__COSMOS__ENABLE_TELEMETRY": False,
         "AIRFLOW__COSMOS__CACHE_DIR": platform.home / "airflow" / "cosmos",
-        "DBT_SEND_ANONYMOUS_USAGE_STATS": False,
-        "DO_NOT_TRACK": 1,
         "SPT_NOENV": 1,  # processes that rename themselves keep their environment, which `down` knows them by
         "PYTHONPATH": ROOT / "plugins",
         "PATH": f"{BIN}:{os.environ['PATH']}",
     }
-    shared = {name: value for name, value in platform.values.items() if name not in NOT_FOR_TASKS}
-    return shared | {name: str(value) for name, value in settings.items()}
+    shared = {name: value for name, value in platform.values.items() if value and name not in NOT_FOR_TASKS}
+    return shared | config.read_env(ROOT / "airflow.env") | {name: str(value) for name, value in settings.items()}
 
 
 def command(component: str) -> list[str]:

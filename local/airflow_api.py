@@ -5,7 +5,7 @@ Reference: https://airflow.apache.org/docs/apache-airflow/stable/stable-rest-api
 
 from datetime import datetime
 from functools import cached_property
-from typing import Any
+from typing import Any, Self
 from urllib.parse import quote
 
 import requests
@@ -18,11 +18,20 @@ ERRORS, ERROR_CHARACTERS = 3, 1000
 
 
 class AirflowApi:
-    """A logged-in client of the platform's Airflow."""
+    """A logged-in client of an Airflow.
 
-    def __init__(self, platform: Platform) -> None:
-        self._url = f"http://127.0.0.1:{platform.port('AIRFLOW_PORT')}"
-        self._password = platform.values["AIRFLOW_ADMIN_PASSWORD"]
+    :param url: of its API server
+    """
+
+    def __init__(self, url: str, user: str, password: str) -> None:
+        self._url = url
+        self._login = {"username": user, "password": password}
+
+    @classmethod
+    def of(cls, platform: Platform) -> Self:
+        """The administrator's client of a platform's Airflow."""
+        url = f"http://127.0.0.1:{platform.port('AIRFLOW_PORT')}"
+        return cls(url, "admin", platform.values["AIRFLOW_ADMIN_PASSWORD"])
 
     def trigger(self, dag_id: str, conf: dict[str, Any]) -> str:
         """Start a run of the DAG and return its id."""
@@ -81,10 +90,11 @@ class AirflowApi:
     @cached_property
     def _session(self) -> requests.Session:
         session = requests.Session()
-        login = {"username": "admin", "password": self._password}
-        answer = session.post(f"{self._url}/auth/token", json=login, timeout=TIMEOUT_S)
+        answer = session.post(f"{self._url}/auth/token", json=self._login, timeout=TIMEOUT_S)
         if not answer.ok:
-            raise PlatformError(f"Airflow at {self._url} refuses the login of {login['username']}: {answer.text[:300]}")
+            raise PlatformError(
+                f"Airflow at {self._url} refuses the login of {self._login['username']}: {answer.text[:300]}"
+            )
         session.headers["Accept"] = "application/json"
         session.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
         return session

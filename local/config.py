@@ -53,8 +53,11 @@ SECRETS = {
 # What a user may set, kept until it is set anew.
 OPTIONS = {
     "ALERTS_URL": "",  # an Apprise address (slack://, mailto://, json://, ...)
-    "LAKEHOUSE_WAREHOUSE": "file://{home}/warehouse",  # where the tables lie; s3:// needs its keys in airflow_settings.yaml
+    "LAKEHOUSE_WAREHOUSE": "file://{home}/warehouse",  # where the tables lie; for s3:// the following count too
 }
+
+# Of the object store where the tables lie, by the names that its clients know; kept likewise.
+OBJECT_STORE = ("AWS_ENDPOINT_URL_S3", "AWS_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 
 
 class PlatformError(Exception):
@@ -96,7 +99,7 @@ def state_folder() -> Path:
 def load() -> Platform:
     """The platform as its env file says; it must have been started once."""
     home = state_folder()
-    values = _read(home / "env")
+    values = read_env(home / "env")
     if missing := [name for name in (*PORTS, *SECRETS) if name not in values]:
         raise PlatformError(f"{home} holds no platform ({missing[0]} is not in its `env` file). Start one: make up")
     for name in PORTS:
@@ -107,7 +110,7 @@ def load() -> Platform:
 def declare() -> Platform:
     """The platform as it is to be: what is missing in its env file made, what the environment sets taken over."""
     home = state_folder()
-    stored = _read(home / "env")
+    stored = read_env(home / "env")
     if "LAKEHOUSE_HOME" not in stored and home.is_dir() and (others := set(os.listdir(home)) - {"lock"}):
         message = f"{home} is not a platform's folder and not empty (it holds {min(others)})"
         raise PlatformError(f"{message}: set LAKEHOUSE_HOME to a folder of its own")
@@ -118,6 +121,11 @@ def declare() -> Platform:
     values |= {name: str(port) for name, port in ports.items()}
     values["KAFKA_BOOTSTRAP_SERVERS"] = f"127.0.0.1:{ports['KAFKA_PORT']}"
     values["SCHEMA_REGISTRY_URL"] = f"http://127.0.0.1:{ports['REGISTRY_PORT']}/apis/ccompat/v7"
+    values["FLINK_STATE_DIR"] = f"file://{home}/flink"
+    s3 = values["LAKEHOUSE_WAREHOUSE"].startswith("s3")
+    values |= {name: os.environ.get(name, stored.get(name, "")) if s3 else "" for name in OBJECT_STORE}
+    values["ICEBERG_IO_IMPL"] = "org.apache.iceberg.aws.s3.S3FileIO" if s3 else ""
+    values["S3_PATH_STYLE_ACCESS"] = "true" if values["AWS_ENDPOINT_URL_S3"] else ""
     values |= {name: stored.get(name) or make() for name, make in SECRETS.items()}
     return Platform(home, stored | values)
 
@@ -129,7 +137,7 @@ def create() -> Platform:
     # PostgreSQL runs as a user of its own under root, and must be able to pass through.
     home.mkdir(parents=True, exist_ok=True)
     home.chmod(0o711 if os.geteuid() == 0 else 0o700)
-    if platform.values != _read(platform.env_file):
+    if platform.values != read_env(platform.env_file):
         lines = (f"{name}={shlex.quote(value)}\n" for name, value in platform.values.items())
         write_private(platform.env_file, "".join(lines))
     for folder in ("logs", "kafka", "flink", "flink/conf", "flink/checkpoints", "flink/savepoints", "flink/tmp",
@@ -173,8 +181,8 @@ def _number(name: str, text: str) -> int:
     return int(text)
 
 
-def _read(path: Path) -> dict[str, str]:
-    """NAME=value, quoted as for a shell; whole-line comments are left out."""
+def read_env(path: Path) -> dict[str, str]:
+    """Names and values of a file of NAME=value, quoted as for a shell, whole-line comments left out; none without a file."""
     if not path.is_file():
         return {}
     try:

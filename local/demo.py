@@ -44,7 +44,7 @@ def demo(platform: Platform, began: float, trips: Trips) -> bool:
     daemon = Supervisor(platform).pid()
     progress = Progress()
     with PeakMemory(lambda: supervision.family(daemon)) as memory:
-        job = MainJob(platform, progress)
+        job = MainJob.of(platform, progress)
         job.deploy()
         started = time.monotonic() - began
         outcome = job.run(trips)
@@ -70,8 +70,8 @@ def _write(platform: Platform, trips: Trips, outcome: Outcome, memory: PeakMemor
     _report(platform).write_text(json.dumps(found, indent=2) + "\n")
 
 
-def _print(platform: Platform, outcome: Outcome, memory: PeakMemory) -> None:
-    console = Console(highlight=False)
+def show(outcome: Outcome, console: Console) -> None:
+    """Print the seconds of each phase, the rows of each place beside those that are due, and the ledger's verdict."""
     seconds = Table("phase", ("seconds"), title_justify="left")
     seconds.columns[1].justify = "right"
     for name, meaning in PHASES.items():
@@ -86,6 +86,11 @@ def _print(platform: Platform, outcome: Outcome, memory: PeakMemory) -> None:
     console.print(seconds)
     console.print(rows)
     console.print(f"Ledger: {'balanced' if outcome.ledger_balanced else '[red]NOT balanced[/red] (make ledger)'}")
+
+
+def _print(platform: Platform, outcome: Outcome, memory: PeakMemory) -> None:
+    console = Console(highlight=False)
+    show(outcome, console)
     console.print(
         f"Peak memory of the platform: {memory.pss_mb:,.0f} MB"
         f" ({memory.rss_mb:,.0f} MB when pages that processes share count for each of them)"

@@ -6,16 +6,19 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from local.config import CONF, JARS, Platform, PlatformError, site_packages, write_private
+import yaml
+
+from local.config import CONF, JARS, OBJECT_STORE, ROOT, Platform, PlatformError, site_packages, write_private
 from local.java import ENVIRONMENT, java, render
 
 HOME = site_packages() / "pyflink"
+COMMON = ROOT / "flink" / "config.yaml"
 _PREFIX = "BASH_JAVA_UTILS_EXEC_RESULT:"
 
 
 def configure(platform: Platform) -> None:
     """Write the cluster's configuration, and empty its scratch folder (nothing of Flink runs yet)."""
-    render("flink.yaml.j2", _conf(platform) / "config.yaml", platform.values)
+    render("flink.yaml.j2", _conf(platform) / "config.yaml", {**platform.values, "common": COMMON.read_text()})
     scratch = platform.home / "flink" / "tmp"
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir()
@@ -24,7 +27,8 @@ def configure(platform: Platform) -> None:
 def environment(platform: Platform) -> dict[str, str]:
     """What Flink's processes find by environment variable."""
     folders = {"FLINK_CONF_DIR": _conf(platform), "FLINK_LIB_DIR": HOME / "lib", "FLINK_PLUGINS_DIR": HOME / "plugins"}
-    return ENVIRONMENT | {name: str(path) for name, path in folders.items()}
+    store = {name: platform.values[name] for name in OBJECT_STORE if platform.values.get(name)}
+    return ENVIRONMENT | store | {name: str(path) for name, path in folders.items()}
 
 
 def jobmanager(platform: Platform) -> list[str]:
@@ -65,7 +69,7 @@ def _conf_dir(platform: Platform) -> list[str]:
 def _java(platform: Platform, name: str, jvm: list[str]) -> list[str]:
     """A JVM of Flink. `log.file` is the file that the supervisor writes: the web UI shows it."""
     options = [
-        f"@{CONF}/flink.jvm",
+        *yaml.safe_load(COMMON.read_text())["env.java.opts.all"].split(),
         f"-Dlog.file={platform.logs}/{name}.log",
         f"-Dlog4j.configurationFile={CONF}/flink-log4j2.properties",
         f"-Djava.io.tmpdir={platform.home}/flink/tmp",

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Self, TypeVar
 
 from local import airflow
 from local.airflow_api import ENDED, AirflowApi
@@ -61,16 +61,22 @@ class Outcome:
 
 
 class MainJob:
-    """Runs it, and says how far it is."""
+    """Runs it, and says how far it is. This process must see the platform's connections and variables."""
 
-    def __init__(self, platform: Platform, progress: Progress) -> None:
-        self.api = AirflowApi(platform)
-        self.progress = progress
-        see_the_platform(platform)
+    def __init__(self, api: AirflowApi, progress: Progress) -> None:
         from airflow.sdk import Variable
+
+        self.api = api
+        self.progress = progress
 
         self.topic = Variable.get("taxi_topic")
         self.window = [datetime.fromisoformat(Variable.get(name)) for name in ("pickup_from", "pickup_to")]
+
+    @classmethod
+    def of(cls, platform: Platform, progress: Progress) -> Self:
+        """The main job of an embedded platform, which this process sees from now on."""
+        see_the_platform(platform)
+        return cls(AirflowApi.of(platform), progress)
 
     def deploy(self) -> str:
         """See the Flink jobs running: by the run of `flink_jobs` that is under way, or by one of ours. Returns its id."""
@@ -225,6 +231,11 @@ def see_the_platform(platform: Platform) -> None:
     """Let this process read what the platform's tasks read: connections, variables, the package `lakehouse`."""
     os.environ.update(airflow.environment(platform))
     sys.path.insert(0, str(ROOT / "plugins"))
+    see_the_settings()
+
+
+def see_the_settings() -> None:
+    """Let this process find connections and variables as airflow_settings.yaml says, filled from the environment."""
     from lakehouse import airflow_settings
 
     os.environ.update(airflow_settings.load().environment())

@@ -19,6 +19,7 @@ from local import airflow, config
 from local.config import ROOT, Platform
 
 PARTS = ("dags", "include", "plugins", "local")
+FILES = ("airflow_settings.yaml", "airflow.env")
 VERB_LIMIT_S = 300
 COMMAND_LIMIT_S = 240
 
@@ -30,7 +31,8 @@ class Checkout:
         self.folder = folder
         for part in PARTS:
             shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("target", "__pycache__"))
-        shutil.copy(ROOT / "airflow_settings.yaml", folder)
+        for file in FILES:
+            shutil.copy(ROOT / file, folder)
         (folder / "flink").symlink_to(ROOT / "flink")
         inherited = {name: value for name, value in os.environ.items() if name not in (*config.PORTS, *config.OPTIONS)}
         self._environment = inherited | {"LAKEHOUSE_HOME": str(self.home)} | environment

@@ -12,7 +12,7 @@ CREATE CATALOG iceberg_catalog WITH (
     'jdbc.schema-version' = 'V1',
     'maintenance.state-dir' = '{{ var.value.flink_state_dir }}'
     {%- for option, value in iceberg.extra_dejson.items() %},
-    '{{ option }}' = '{{ value }}'
+    '{{ option }}' = '{{ value | replace("'", "''") }}'
     {%- endfor %}
 );
 
@@ -102,8 +102,8 @@ CREATE TABLE {{ name }} (
 ) WITH (
     'connector' = 'kafka',
     'topic' = '{{ var.value.taxi_topic }}',
-    {%- for option, value in conn.kafka_default.extra_dejson.items() %}
-    'properties.{{ option }}' = '{{ value }}',
+    {%- for option, value in conn.kafka_flink.extra_dejson.items() %}
+    'properties.{{ option }}' = '{{ value | replace("'", "''") }}',
     {%- endfor %}
     'properties.group.id' = '{{ var.value.bronze_consumer_group }}{{ group }}',
     'properties.auto.offset.reset' = 'none',

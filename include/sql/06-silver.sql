@@ -1,5 +1,6 @@
 -- Silver: every Bronze row becomes one row: a typed trip, a rejected row with its reason, or a duplicate with its position.
 {% import 'fields.jinja' as fields -%}
+{% import 'calendar.jinja' as calendar -%}
 
 -- How long a trip_id is remembered to recognise its duplicates.
 SET 'table.exec.state.ttl' = '{{ var.value.dedup_retention }}';
@@ -89,15 +90,9 @@ INSERT INTO iceberg_catalog.silver.cleaned_trips (
 SELECT
     trip_id,
     {{ fields.trip_columns | join(', ') }},
-    -- By day and clock fields: TIMESTAMPDIFF is an INT, which the seconds to a stray year would overflow, and the minutes too.
-    ROUND(
-        TIMESTAMPDIFF(DAY, CAST(pickup_datetime AS DATE), CAST(dropoff_datetime AS DATE)) * CAST(1440 AS BIGINT)
-        + (HOUR(dropoff_datetime) - HOUR(pickup_datetime)) * 60
-        + (MINUTE(dropoff_datetime) - MINUTE(pickup_datetime))
-        + CAST(SECOND(dropoff_datetime) - SECOND(pickup_datetime) AS DOUBLE) / 60, 2
-    ),
-    CAST(pickup_datetime AS DATE),
-    CAST(HOUR(pickup_datetime) AS INT),
+    ROUND({{ calendar.minutes_between('pickup_datetime', 'dropoff_datetime') }}, 2),
+    {{ calendar.date_of('pickup_datetime') }},
+    {{ calendar.hour_of('pickup_datetime') }},
     kafka_partition,
     kafka_offset,
     CURRENT_TIMESTAMP

@@ -93,7 +93,7 @@ class Bench:
 
     def main_job(self) -> MainJob:
         """New trips through every layer, to Gold."""
-        job = MainJob(self.platform, self.progress)
+        job = MainJob.of(self.platform, self.progress)
         self.note("`flink_jobs` that deploys everything, s", self.timed(job.deploy))
         job.run(Trips(TRIPS, seed=100))  # the first one also loads what later ones find loaded
         for seed in range(1, ROUNDS + 1):

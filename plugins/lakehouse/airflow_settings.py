@@ -1,7 +1,8 @@
 """Connections, pools and variables from `airflow_settings.yaml` (Astro's format), the only place that holds them.
 
-`${NAME}` in the file is filled from the environment; a name that is not set is an error. As a command the module imports
-all of it into Airflow's metadata database, overwriting what is there: `python -m lakehouse.airflow_settings`.
+`${NAME}` in the file is filled from the environment; a name that is not set is an error, unless the file says what to take
+instead (`${NAME:-default}`). As a command the module imports all of it into Airflow's metadata database, overwriting what is
+there: `python -m lakehouse.airflow_settings`.
 """
 
 from __future__ import annotations
@@ -72,11 +73,26 @@ def load(path: Path = SETTINGS_FILE, environment: Mapping[str, str] = os.environ
         ) from error
 
 
+class _Template(string.Template):
+    """`${NAME}` and `${NAME:-default}`, as in a shell: the default counts where the value is empty, too."""
+
+    braceidpattern = r"[A-Z][A-Z0-9_]*(?::-[^}]*)?"
+
+
+@dataclass(frozen=True)
+class _Values:
+    environment: Mapping[str, str]
+
+    def __getitem__(self, placeholder: str) -> str:
+        name, has_default, default = placeholder.partition(":-")
+        return self.environment.get(name) or default if has_default else self.environment[name]
+
+
 def _filled(node: Any, environment: Mapping[str, str]) -> Any:
     """Fill the placeholders of each text by itself: what a value holds must not be read as YAML."""
     match node:
         case str():
-            return string.Template(node).substitute(environment)
+            return _Template(node).substitute(_Values(environment))
         case dict():
             return {key: _filled(value, environment) for key, value in node.items()}
         case list():
@@ -86,6 +102,7 @@ def _filled(node: Any, environment: Mapping[str, str]) -> Any:
 
 def _connection(declared: Mapping[str, Any]) -> dict[str, Any]:
     port = declared.get("conn_port")
+    extra = declared.get("conn_extra")
     fields = {
         "conn_type": declared["conn_type"],
         "host": declared.get("conn_host"),
@@ -93,9 +110,9 @@ def _connection(declared: Mapping[str, Any]) -> dict[str, Any]:
         "login": declared.get("conn_login"),
         "password": declared.get("conn_password"),
         "port": None if port is None else int(port),
-        "extra": declared.get("conn_extra"),
+        "extra": extra and {name: value for name, value in extra.items() if value != ""},
     }
-    return {name: value for name, value in fields.items() if value is not None}
+    return {name: value for name, value in fields.items() if value not in (None, "")}
 
 
 def import_into_airflow(settings: AirflowSettings) -> None:

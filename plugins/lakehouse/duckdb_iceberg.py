@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 from urllib.parse import urlsplit
@@ -56,15 +57,15 @@ class IcebergDatabase:
         self.connection.execute(f"CREATE VIEW {name} AS FROM iceberg_scan('{copy}'{version})")
 
     def _authenticate(self, table: Table) -> None:
-        """Let DuckDB into the object store as the catalog's properties say."""
+        """Let DuckDB into the object store as the catalog's properties say, or else the environment, as for every client."""
         properties = table.io.properties
         if not table.metadata_location.startswith("s3"):
             return
         endpoint = urlsplit(properties.get("s3.endpoint", ""))
         options = {
-            "KEY_ID": properties.get("s3.access-key-id"),
-            "SECRET": properties.get("s3.secret-access-key"),
-            "SESSION_TOKEN": properties.get("s3.session-token"),
+            "KEY_ID": properties.get("s3.access-key-id") or os.environ.get("AWS_ACCESS_KEY_ID"),
+            "SECRET": properties.get("s3.secret-access-key") or os.environ.get("AWS_SECRET_ACCESS_KEY"),
+            "SESSION_TOKEN": properties.get("s3.session-token") or os.environ.get("AWS_SESSION_TOKEN"),
             "REGION": properties.get("s3.region") or properties.get("client.region"),
             **({"ENDPOINT": endpoint.netloc, "URL_STYLE": "path"} if endpoint.netloc else {}),
         }

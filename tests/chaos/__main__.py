@@ -93,7 +93,7 @@ def stage_of_its_own() -> Iterator[Stage]:
             stack.enter_context(small_disk(platform.home / name, size))
         stack.callback(checkout.verb, "down")
         print(checkout.verb("up"), flush=True)
-        job = MainJob(platform, Progress())
+        job = MainJob.of(platform, Progress())
         os.environ["AIRFLOW_VAR_HEALTH_THRESHOLDS"] = thresholds
         job.deploy()
         yield Stage(platform, checkout, job, proxy)

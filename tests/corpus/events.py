@@ -190,6 +190,7 @@ ODD_BUT_GOOD = [
     good("dropoff before the pickup", trip(tpep_dropoff_datetime='"2024-01-15T09:59:00"'), {"trip_duration_minutes": -1.0}),
     good("dropoff in year 9999", trip(tpep_dropoff_datetime='"9999-12-31T23:59:59"'), {"trip_duration_minutes": 4194949799.98}),
     good("dropoff in year 1", trip(tpep_dropoff_datetime='"0001-01-01T00:00:00"'), {"trip_duration_minutes": -1064015160.0}),
+    good("dropoff before 1970", trip(tpep_dropoff_datetime='"1969-12-31T23:59:58.5"'), {"trip_duration_minutes": -28421880.03}),
     good("pickup with a blank", trip(**pickup("2024-01-15 10:00:00"))),
     good("pickup to the nanosecond", trip(**pickup("2024-01-15T10:00:00.123456789"))),
     good("pickup a date alone", trip(**pickup("2024-01-15"))),

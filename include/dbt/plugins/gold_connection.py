@@ -53,10 +53,12 @@ def _extension(name: str) -> Path:
 def _s3_secret() -> str:
     env = os.environ
     endpoint = urlsplit(env.get("AWS_ENDPOINT_URL_S3") or env.get("AWS_ENDPOINT_URL") or "")
+    # A key that may read alone comes first, where there is one.
+    reader, secret = (env.get(f"LAKEHOUSE_READER_{part}") for part in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY"))
     options = {
-        "key_id": env.get("AWS_ACCESS_KEY_ID"),
-        "secret": env.get("AWS_SECRET_ACCESS_KEY"),
-        "session_token": env.get("AWS_SESSION_TOKEN"),
+        "key_id": reader or env.get("AWS_ACCESS_KEY_ID"),
+        "secret": secret or env.get("AWS_SECRET_ACCESS_KEY"),
+        "session_token": None if reader else env.get("AWS_SESSION_TOKEN"),
         "region": env.get("AWS_REGION") or env.get("AWS_DEFAULT_REGION") or "us-east-1",
         # A custom endpoint is a MinIO or the like: buckets are in the path there.
         **({"endpoint": endpoint.netloc, "url_style": "path"} if endpoint.netloc else {}),

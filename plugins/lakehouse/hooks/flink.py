@@ -13,9 +13,9 @@ from functools import cached_property
 from typing import Any
 
 from airflow.providers.http.hooks.http import HttpHook
-from airflow.sdk import ObjectStoragePath
 from requests import RequestException, Response, Session
 
+from lakehouse.storage import stored
 from lakehouse.waiting import wait_until
 
 REQUEST_TIMEOUT_S = 30
@@ -169,7 +169,7 @@ class FlinkRestHook(_FlinkHttpHook):
     def _take_savepoint(self, job_id: str, how: str, body: Mapping[str, Any], limit_s: float) -> str:
         trigger = self.call("POST", f"jobs/{job_id}/{how}", body)["request-id"]
         taken = self._await(f"jobs/{job_id}/savepoints/{trigger}", f"savepoint of Flink job {job_id}", limit_s)
-        return str(ObjectStoragePath(taken["location"]))  # Flink writes file:/path, everybody else file:///path
+        return str(stored(taken["location"]))  # Flink writes file:/path, everybody else file:///path
 
     def checkpoint(self, job_id: str, limit_s: float) -> int:
         """Take a checkpoint now instead of at the next interval, and return its id.

@@ -9,11 +9,15 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from airflow.sdk import ObjectStoragePath
 from airflow.sdk.exceptions import AirflowException
 
 from lakehouse.jobs.job import FlinkJob
+from lakehouse.storage import stored
+
+if TYPE_CHECKING:
+    from upath import UPath
 
 STARTS_KEPT = 200
 
@@ -85,8 +89,8 @@ class JobRecord:
         return self if start in self.starts else replace(self, starts=(*self.starts, start)[-STARTS_KEPT:])
 
 
-def _path(state_dir: str, name: str) -> ObjectStoragePath:
-    return ObjectStoragePath(f"{state_dir}/jobs/{name}.json")
+def _path(state_dir: str, name: str) -> UPath:
+    return stored(f"{state_dir}/jobs/{name}.json")
 
 
 def load(state_dir: str, name: str) -> JobRecord:
@@ -118,9 +122,12 @@ def load(state_dir: str, name: str) -> JobRecord:
 def save(state_dir: str, name: str, record: JobRecord) -> None:
     """Write a job's record in one step, readable by its owner alone where the store has file modes."""
     path = _path(state_dir, name)
-    draft = path.with_name(f"{path.name}.draft")
+    text = json.dumps(asdict(record))
+    if path.protocol != "file":
+        path.write_text(text)  # an object is there as a whole, or not
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
-    if draft.protocol == "file":
-        Path(draft.path).touch(mode=0o600)
-    draft.write_text(json.dumps(asdict(record)))
-    draft.replace(path)
+    draft = Path(f"{path.path}.draft")
+    draft.touch(mode=0o600)
+    draft.write_text(text)
+    draft.replace(path.path)

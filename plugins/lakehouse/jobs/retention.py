@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from airflow.sdk import ObjectStoragePath
-
 from lakehouse.jobs.job import FlinkJob
 from lakehouse.jobs.record import JobRecord
 from lakehouse.jobs.state import SavedState, saved_states, writer_of
+from lakehouse.storage import stored
 
 #: So many newest states stay, however old: of a job that stands still they are all there is.
 KEPT = 3
@@ -28,7 +27,7 @@ class OldState:
 
     def remove(self) -> None:
         """Delete it; one that is gone already is fine."""
-        folder = ObjectStoragePath(self.path)
+        folder = stored(self.path)
         if folder.exists():
             folder.rmdir(recursive=True)
 
@@ -50,11 +49,11 @@ def old_states(job: FlinkJob, record: JobRecord, live: str | None, before: float
         folders.setdefault(_folder(state.path), []).append(state)
     for folder, held in folders.items():
         if writer_of(held[0].path) != live and all(s.written_at < before and s.path not in needed for s in held):
-            sizes = [file.stat().st_size for file in ObjectStoragePath(folder).rglob("*") if file.is_file()]
+            sizes = [file.stat().st_size for file in stored(folder).rglob("*") if file.is_file()]
             yield OldState(folder, len(sizes), sum(sizes))
 
 
 def _folder(path: str) -> str:
     """What goes at once: a savepoint alone, a checkpoint with all others of its run."""
-    state = ObjectStoragePath(path)
+    state = stored(path)
     return str(state if state.name.startswith("savepoint-") else state.parent)

@@ -7,10 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from airflow.sdk import ObjectStoragePath
-
 from lakehouse.jobs.job import FlinkJob
 from lakehouse.jobs.record import Commit, Start
+from lakehouse.storage import stored
 
 if TYPE_CHECKING:
     from pyiceberg.table import Table
@@ -39,7 +38,7 @@ class SavedState:
 
 def read_state(path: str) -> SavedState | None:
     """The checkpoint or savepoint at a path; None when it is incomplete or not there."""
-    folder = ObjectStoragePath(path)
+    folder = stored(path)
     file = folder / METADATA
     try:
         with file.open("rb") as opened:
@@ -54,8 +53,8 @@ def read_state(path: str) -> SavedState | None:
 
 def saved_states(job: FlinkJob) -> list[SavedState]:
     """Every complete checkpoint and savepoint of the job, whichever cluster wrote it, newest first."""
-    checkpoints = ObjectStoragePath(job.checkpoint_dir).glob(f"*/chk-*/{METADATA}")
-    savepoints = ObjectStoragePath(job.savepoint_dir).glob(f"*/{METADATA}")
+    checkpoints = stored(job.checkpoint_dir).glob(f"*/chk-*/{METADATA}")
+    savepoints = stored(job.savepoint_dir).glob(f"*/{METADATA}")
     found = [read_state(str(file.parent)) for file in (*checkpoints, *savepoints)]
     return sorted((state for state in found if state), key=lambda s: (s.written_at, s.checkpoint_id), reverse=True)
 
@@ -108,5 +107,5 @@ def _line(state: SavedState, starts: tuple[Start, ...]) -> tuple[set[str], tuple
 
 def writer_of(path: str) -> str:
     """Job id in the path of a checkpoint or savepoint (of a savepoint its first six digits)."""
-    folder = ObjectStoragePath(path)
+    folder = stored(path)
     return folder.name.split("-")[1] if folder.name.startswith("savepoint-") else folder.parent.name

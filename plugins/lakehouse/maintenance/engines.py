@@ -67,7 +67,7 @@ def _rewrite_manifests(request: Request) -> Result:
 def _flink_expire(request: Request) -> Result:
     protected = request.protected()
     rows = request.call(Operation.EXPIRE_SNAPSHOTS, ignore_unknown_positions=request.ignore_unknown_positions)
-    return Result(rows, protected, deleted_files(rows))
+    return Result(rows, protected, deleted_files(rows), sum(int(row["deleted_bytes_count"]) for row in rows))
 
 
 def _flink_orphans(request: Request) -> Result:

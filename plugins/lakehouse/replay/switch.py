@@ -9,7 +9,6 @@ import logging
 from contextlib import ExitStack
 from dataclasses import replace
 
-from airflow.sdk import ObjectStoragePath
 from airflow.sdk.exceptions import AirflowException
 
 from lakehouse.hooks.iceberg import IcebergCatalogHook
@@ -21,6 +20,7 @@ from lakehouse.jobs.job import FlinkJob
 from lakehouse.jobs.lock import deployment_lock
 from lakehouse.maintenance.lease import lease
 from lakehouse.replay.plan import ReplayPlan
+from lakehouse.storage import stored
 from lakehouse.waiting import wait_until
 
 log = logging.getLogger(__name__)
@@ -171,7 +171,7 @@ class Switch:
             self._drop(self.plan.namespace(layer))
             if self.iceberg.catalog.namespace_exists(self.plan.namespace(layer)):
                 self.iceberg.catalog.drop_namespace(self.plan.namespace(layer))
-            checkpoints = ObjectStoragePath(self._folders(self.plan.job(layer)).checkpoint_dir)
+            checkpoints = stored(self._folders(self.plan.job(layer)).checkpoint_dir)
             if checkpoints.exists():
                 checkpoints.rmdir(recursive=True)
 

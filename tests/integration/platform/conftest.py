@@ -119,7 +119,7 @@ def platform(checkout: Path, verb: Callable[..., str]) -> Iterator[Platform]:
 @pytest.fixture(scope="session")
 def main_job(platform: Platform) -> MainJob:
     """The main job, its Flink jobs deployed."""
-    job = MainJob(platform, Progress())
+    job = MainJob.of(platform, Progress())
     job.deploy()
     return job
 

@@ -75,6 +75,23 @@ def test_a_value_reaches_airflow_as_it_is(settings_file, monkeypatch, value):
     assert Connection.get("lake").extra_dejson["d"] == [value]
 
 
+@pytest.mark.parametrize(
+    ("environment", "host"),
+    [({}, "localhost"), ({"HOST": ""}, "localhost"), ({"HOST": "lake.example"}, "lake.example")],
+)
+def test_a_default_counts_where_there_is_no_value(settings_file, environment, host):
+    settings_file.write_text(
+        FILE.replace("conn_host: ${HOST}", "conn_host: ${HOST:-localhost}").replace('["${HOST}"]', "1")
+    )
+    assert load(settings_file, environment | {"PORT": "1"}).connections["lake"]["host"] == host
+
+
+def test_an_extra_that_comes_out_empty_is_left_out(settings_file):
+    settings_file.write_text(FILE.replace('"d": ["${HOST}"]', '"d": "${NO:-}", "e": {"f": "${NO:-}"}'))
+    extra = load(settings_file, {"HOST": "h", "PORT": "1"}).connections["lake"]["extra"]
+    assert extra == {"a.b": [1, {"c": None}], "e": {"f": ""}}
+
+
 def test_a_placeholder_that_is_not_set_is_named(settings_file):
     with pytest.raises(SettingsError, match=r"airflow_settings\.yaml: 'PORT' is not set.*make up"):
         load(settings_file, {"HOST": "lake.example"})

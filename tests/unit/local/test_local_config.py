@@ -38,8 +38,22 @@ def test_two_platforms_share_no_port_secret_or_folder(home, monkeypatch):
     monkeypatch.setenv("PORT_BASE", "28000")
     other = config.create()
 
-    assert {name for name, value in one.values.items() if other.values[name] == value} == {"ALERTS_URL"}
+    assert {value for name, value in one.values.items() if other.values[name] == value} == {""}
     assert one.env_file.read_text() == text
+
+
+def test_keys_of_an_object_store_are_taken_for_one_alone(home, monkeypatch):
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "of something else")
+    assert config.create().values["AWS_SECRET_ACCESS_KEY"] == ""
+    monkeypatch.setenv("LAKEHOUSE_WAREHOUSE", "s3://lake/warehouse")
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:7070")
+    stored = config.create().values
+    monkeypatch.undo()
+    monkeypatch.setenv("LAKEHOUSE_HOME", str(home))
+    assert config.create().values == stored
+    assert (stored["AWS_SECRET_ACCESS_KEY"], stored["S3_PATH_STYLE_ACCESS"]) == ("of something else", "true")
+    monkeypatch.setenv("LAKEHOUSE_WAREHOUSE", f"file://{home}/warehouse")
+    assert config.create().values["ICEBERG_IO_IMPL"] == ""
 
 
 def test_only_the_owner_reads_secrets_and_data_under_any_umask(home):

@@ -222,9 +222,11 @@ def test_expiry_by_flink(trips, flink):
     append(trips)
     flink.procedures["protected_snapshots"] = protect((1, "branch main"))
     kinds = ("data_files", "manifest_files", "manifest_lists", "statistics_files")
-    flink.procedures["expire_snapshots"] = [{f"deleted_{kind}_count": number for number, kind in enumerate(kinds)}]
+    flink.procedures["expire_snapshots"] = [
+        {f"deleted_{kind}_count": number for number, kind in enumerate(kinds)} | {"deleted_bytes_count": 70}
+    ]
     entry = maintain(NAME, EXPIRE, replace(SOON, dry_run=True)).entry
-    assert (entry.engine, entry.deleted_files) == ("flink", 6)
+    assert (entry.engine, entry.deleted_files, entry.deleted_bytes) == ("flink", 6, 70)
     [call] = flink.called("expire_snapshots")
     for part in (
         "older_than => TIMESTAMP '20",

@@ -39,6 +39,7 @@ import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.stream.StreamSupport;
 
 class ExpireSnapshotsTest {
@@ -91,6 +92,10 @@ class ExpireSnapshotsTest {
         append(trips, JAN_5, trip(3, JAN_5, 1, "a"));
         List<String> before = rows(trips);
         List<Path> disk = onDisk(trips.location());
+        Map<Path, Long> sizes = new HashMap<>();
+        for (Path file : disk) {
+            sizes.put(file, Files.size(file));
+        }
 
         Map<String, Object> planned = expire(ALL + ", retain_last => 2, dry_run => true");
         assertThat(onDisk(trips.location())).isEqualTo(disk);
@@ -101,14 +106,20 @@ class ExpireSnapshotsTest {
                 .containsEntry("expired_snapshots_count", 2L)
                 .containsEntry("deleted_data_files_count", 1L);
         for (String count : done.keySet()) {
-            if (count.endsWith("_count")) {
+            if (count.endsWith("_count")) { // files, and bytes
                 assertThat(planned).as(count).containsEntry(count, done.get(count));
             }
         }
         assertThat(snapshots()).hasSize(2);
         assertThat(rows(trips)).isEqualTo(before);
         assertThat(Path.of(file.location().replaceFirst("^file:/*", "/"))).doesNotExist();
-        assertThat(onDisk(trips.location())).hasSizeLessThan(disk.size());
+        Set<Path> left = Set.copyOf(onDisk(trips.location()));
+        assertThat(left).hasSizeLessThan(disk.size());
+        long bytes = 0;
+        for (Path was : disk) {
+            bytes += left.contains(was) ? 0 : sizes.get(was);
+        }
+        assertThat(done).containsEntry("deleted_bytes_count", bytes);
     }
 
     @Test

@@ -253,6 +253,20 @@ class RemoveOrphanFilesTest {
     }
 
     @Test
+    void whatIsCommittedWhileItIsMovedComesBack() throws Exception {
+        lake.options.put("io-impl", MeddledFileIO.class.getName());
+        append(trips, JAN_5, trip(1, JAN_5, 1, "a"));
+        DataFile late = Lakehouse.write(trips, JAN_5, trip(2, JAN_5, 1, "a"));
+        Path nobodys = plant("data/left.parquet");
+        age();
+        MeddledFileIO.MEANWHILE.set(() -> trips.newFastAppend().appendFile(late).commit());
+        assertThat(remove("")).containsEntry("orphan_files_count", 1L);
+        assertThat(MeddledFileIO.MEANWHILE).hasNullValue();
+        assertThat(rows(trips)).hasSize(2);
+        assertThat(nobodys).doesNotExist();
+    }
+
+    @Test
     void whatIsNotThereIsSaid() {
         assertThatThrownBy(() -> lake.call("remove_orphan_files('silver.nothing')"))
                 .hasMessageContaining("There is no table silver.nothing in catalog lake")

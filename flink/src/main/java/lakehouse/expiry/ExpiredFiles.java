@@ -5,12 +5,16 @@ import org.apache.iceberg.PartitionStatisticsFile;
 import org.apache.iceberg.Snapshot;
 import org.apache.iceberg.StatisticsFile;
 import org.apache.iceberg.Table;
+import org.apache.iceberg.util.Tasks;
+import org.apache.iceberg.util.ThreadPools;
 
 import java.util.ArrayList;
+import java.util.Collection;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.concurrent.atomic.LongAdder;
 import java.util.function.Consumer;
 import java.util.stream.Collectors;
 
@@ -26,6 +30,7 @@ class ExpiredFiles implements Consumer<String>, AutoCloseable {
     private long manifests;
     private long manifestLists;
     private long statistics;
+    private long bytes;
 
     ExpiredFiles(Table table, List<Snapshot> expired) {
         this.table = table;
@@ -44,6 +49,16 @@ class ExpiredFiles implements Consumer<String>, AutoCloseable {
             files.put(file.path(), file.snapshotId());
         }
         return files;
+    }
+
+    /** Bytes of files together; one that is gone already has none. */
+    static long bytes(Table table, Collection<String> paths) {
+        LongAdder sum = new LongAdder();
+        Tasks.foreach(paths)
+                .suppressFailureWhenFinished()
+                .executeWith(ThreadPools.getWorkerPool())
+                .run(path -> sum.add(table.io().newInputFile(path).getLength()));
+        return sum.sum();
     }
 
     @Override
@@ -65,6 +80,7 @@ class ExpiredFiles implements Consumer<String>, AutoCloseable {
 
     /** A file that cannot be deleted is logged, and left to remove_orphan_files. */
     private void flush() {
+        bytes += bytes(table, batch);
         CatalogUtil.deleteFiles(table.io(), batch, "expired");
         batch.clear();
     }
@@ -83,6 +99,10 @@ class ExpiredFiles implements Consumer<String>, AutoCloseable {
 
     long statistics() {
         return statistics;
+    }
+
+    long bytes() {
+        return bytes;
     }
 
     /** Deletes the rest. */

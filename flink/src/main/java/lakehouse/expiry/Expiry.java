@@ -18,6 +18,7 @@ import java.time.Instant;
 import java.util.ArrayList;
 import java.util.HashSet;
 import java.util.List;
+import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.stream.Collectors;
@@ -33,6 +34,7 @@ public class Expiry {
             long manifests,
             long manifestLists,
             long statistics,
+            long bytes,
             long expired,
             long kept) {}
 
@@ -113,7 +115,7 @@ public class Expiry {
 
     public Result run() {
         if (expired.isEmpty()) {
-            return new Result(0, 0, 0, 0, 0, kept.size());
+            return new Result(0, 0, 0, 0, 0, 0, kept.size());
         }
         ExpiredFiles files = new ExpiredFiles(table, expired);
         try (files) {
@@ -138,6 +140,7 @@ public class Expiry {
                 files.manifests(),
                 files.manifestLists(),
                 files.statistics(),
+                files.bytes(),
                 expired.size(),
                 kept.size());
     }
@@ -170,15 +173,21 @@ public class Expiry {
         if (!files.isEmpty()) {
             Manifests.livePaths(table, live, files::remove);
         }
-        long statistics =
+        List<String> statistics =
                 ExpiredFiles.statistics(table).entrySet().stream()
                         .filter(file -> ids.contains(file.getValue()))
-                        .count();
+                        .map(Map.Entry::getKey)
+                        .toList();
+        List<String> all = new ArrayList<>(files);
+        manifests.forEach(manifest -> all.add(manifest.path()));
+        expired.forEach(snapshot -> all.add(snapshot.manifestListLocation()));
+        all.addAll(statistics);
         return new Result(
                 files.size(),
                 manifests.size(),
                 expired.size(),
-                statistics,
+                statistics.size(),
+                ExpiredFiles.bytes(table, all),
                 expired.size(),
                 kept.size());
     }

@@ -18,6 +18,8 @@ import org.apache.iceberg.io.SeekableInputStream;
 import org.apache.iceberg.io.SupportsPrefixOperations;
 import org.apache.iceberg.util.Tasks;
 import org.apache.iceberg.util.ThreadPools;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 import java.io.IOException;
 import java.io.UncheckedIOException;
@@ -38,6 +40,7 @@ import java.util.function.Supplier;
  * deleted.
  */
 public class Orphans {
+    private static final Logger LOG = LoggerFactory.getLogger(Orphans.class);
     private static final String QUARANTINE = "_quarantine";
     private static final DateTimeFormatter NOW =
             DateTimeFormatter.ofPattern("yyyyMMdd'T'HHmmss'Z'").withZone(ZoneOffset.UTC);
@@ -155,7 +158,27 @@ public class Orphans {
                             + ". Look at them with dry_run => true; if they are nobody's, allow"
                             + " more with max_orphan_share");
         }
-        return new Result(orphans, listed, move(orphans));
+        String quarantine = move(orphans);
+        return new Result(withoutCommitted(orphans, quarantine), listed, quarantine);
+    }
+
+    /** Brings back what a commit has made part of the table meanwhile. */
+    private List<FileInfo> withoutCommitted(List<FileInfo> moved, String quarantine) {
+        Map<FilePath, FileInfo> nobodys = new ConcurrentHashMap<>();
+        moved.forEach(file -> nobodys.put(FilePath.of(file.location()), file));
+        table.refresh();
+        reach(nobodys);
+        List<FileInfo> gone = new ArrayList<>();
+        for (FileInfo file : moved) {
+            FilePath path = FilePath.of(file.location());
+            if (nobodys.containsKey(path)) {
+                gone.add(file);
+            } else {
+                LOG.warn("{} was committed meanwhile: it is back", file.location());
+                move(path.below(quarantine), file.size(), file.location());
+            }
+        }
+        return gone;
     }
 
     /** Strikes out all that the table reaches. */
@@ -211,7 +234,8 @@ public class Orphans {
                     .executeWith(ThreadPools.getWorkerPool())
                     .run(
                             orphan -> {
-                                move(orphan, FilePath.of(orphan.location()).below(quarantine));
+                                String target = FilePath.of(orphan.location()).below(quarantine);
+                                move(orphan.location(), orphan.size(), target);
                                 moved.incrementAndGet();
                             });
         } catch (RuntimeException error) {
@@ -233,25 +257,19 @@ public class Orphans {
     }
 
     /** The original goes last, when all of its copy is there. */
-    private void move(FileInfo orphan, String target) {
+    private void move(String source, long bytes, String target) {
         FileIO store = table.io();
-        try (SeekableInputStream from = store.newInputFile(orphan.location()).newStream();
+        try (SeekableInputStream from = store.newInputFile(source).newStream();
                 PositionOutputStream to = store.newOutputFile(target).create()) {
             from.transferTo(to);
         } catch (IOException error) {
             throw new UncheckedIOException(error);
         }
         long copied = store.newInputFile(target).getLength();
-        if (copied != orphan.size()) {
+        if (copied != bytes) {
             throw new IllegalStateException(
-                    target
-                            + " has "
-                            + copied
-                            + " bytes, "
-                            + orphan.location()
-                            + " "
-                            + orphan.size());
+                    target + " has " + copied + " bytes, " + source + " " + bytes);
         }
-        store.deleteFile(orphan.location());
+        store.deleteFile(source);
     }
 }

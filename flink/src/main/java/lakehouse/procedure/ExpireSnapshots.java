@@ -43,8 +43,8 @@ public class ExpireSnapshots implements Procedure {
                     @DataTypeHint(
                             "ROW<deleted_data_files_count BIGINT, deleted_manifest_files_count"
                                 + " BIGINT, deleted_manifest_lists_count BIGINT,"
-                                + " deleted_statistics_files_count BIGINT, expired_snapshots_count"
-                                + " BIGINT, kept_snapshots_count BIGINT, protected_snapshots_count"
+                                + " deleted_statistics_files_count BIGINT, deleted_bytes_count BIGINT,"
+                                + " expired_snapshots_count BIGINT, kept_snapshots_count BIGINT, protected_snapshots_count"
                                 + " BIGINT, protected_by STRING, dry_run BOOLEAN, seconds DOUBLE>"))
     public Row[] call(
             ProcedureContext context,
@@ -68,6 +68,7 @@ public class ExpireSnapshots implements Procedure {
                     done.manifests(),
                     done.manifestLists(),
                     done.statistics(),
+                    done.bytes(),
                     done.expired(),
                     done.kept(),
                     (long) protection.protectors().size(),

@@ -1,0 +1,50 @@
+"""`.env` of docker compose: every password and key, made once, readable by its owner alone.
+
+Needs Python alone: a machine that runs containers has nothing else of ours.
+"""
+
+import base64
+import os
+import re
+import secrets
+import tempfile
+from pathlib import Path
+
+FILE = Path(__file__).parents[1] / ".env"
+DECLARED = Path(__file__).parents[1] / "docker-compose.yaml"
+_NEEDED = re.compile(r"\$\{([A-Z][A-Z0-9_]*):\?")
+_FERNET_KEY, _CLUSTER_ID = "AIRFLOW_FERNET_KEY", "KAFKA_CLUSTER_ID"
+
+
+def _make(name: str) -> str:
+    if name == _FERNET_KEY:
+        return base64.urlsafe_b64encode(os.urandom(32)).decode()
+    if name == _CLUSTER_ID:
+        return base64.urlsafe_b64encode(os.urandom(16)).decode().rstrip("=")
+    return secrets.token_urlsafe(24)
+
+
+def complete() -> dict[str, str]:
+    """See that `.env` has a value for each name that docker-compose.yaml needs; what it holds stays.
+
+    :return: all of its values by name
+    """
+    lines = FILE.read_text().splitlines() if FILE.exists() else []
+    values = dict(line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
+    missing = [name for name in dict.fromkeys(_NEEDED.findall(DECLARED.read_text())) if not values.get(name)]
+    made = {name: _make(name) for name in missing}
+    if made:
+        kept = [line for line in lines if line.partition("=")[0] not in made]
+        _write("".join(f"{line}\n" for line in [*kept, *(f"{name}={value}" for name, value in made.items())]))
+    return values | made
+
+
+def _write(text: str) -> None:
+    descriptor, draft = tempfile.mkstemp(dir=FILE.parent, prefix=".env.")  # mode 0600
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)
+    os.replace(draft, FILE)
+
+
+if __name__ == "__main__":
+    complete()

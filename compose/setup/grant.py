@@ -1,0 +1,110 @@
+"""What running services are given: Kafka's users and their rights, and the bucket with who may do what in it."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import botocore.session
+from botocore.exceptions import ClientError
+from confluent_kafka.admin import (
+    AclBinding,
+    AclOperation,
+    AclPermissionType,
+    AdminClient,
+    ResourcePatternType,
+    ResourceType,
+    ScramCredentialInfo,
+    ScramMechanism,
+    UserScramCredentialUpsertion,
+)
+
+from lakehouse import airflow_settings
+
+LIMIT_S = 60
+TLS = "/tls"
+#: Each user of Kafka: what it may do with the topic, and with the consumer groups of the jobs.
+RIGHTS = {
+    "airflow": (
+        (AclOperation.CREATE, AclOperation.DESCRIBE_CONFIGS, AclOperation.READ, AclOperation.WRITE),
+        (AclOperation.READ,),
+    ),
+    "flink": ((AclOperation.READ,), (AclOperation.READ,)),
+    "generator": ((AclOperation.WRITE,), ()),
+}
+
+
+def kafka() -> None:
+    """Set every user's password, and the rights that are declared here."""
+    variables = airflow_settings.load().variables
+    client = AdminClient(
+        {
+            "bootstrap.servers": "kafka:9094",
+            "security.protocol": "SSL",
+            "ssl.ca.location": f"{TLS}/ca.pem",
+            "ssl.certificate.location": f"{TLS}/tls.crt",
+            "ssl.key.location": f"{TLS}/tls.key",
+        }
+    )
+    info = ScramCredentialInfo(ScramMechanism.SCRAM_SHA_512, 8192)
+    passwords = [
+        UserScramCredentialUpsertion(user, info, os.environ[f"KAFKA_{user.upper()}_PASSWORD"].encode())
+        for user in RIGHTS
+    ]
+    acls = []
+    for user, (of_topic, of_groups) in RIGHTS.items():
+        topic, group = variables["taxi_topic"], variables["bronze_consumer_group"]
+        acls += [_allow(user, ResourceType.TOPIC, topic, ResourcePatternType.LITERAL, right) for right in of_topic]
+        acls += [_allow(user, ResourceType.GROUP, group, ResourcePatternType.PREFIXED, right) for right in of_groups]
+    for answers in (client.alter_user_scram_credentials(passwords), client.create_acls(acls)):
+        for future in answers.values():
+            future.result(timeout=LIMIT_S)
+    print(f"Kafka: {len(passwords)} users, {len(acls)} rights")
+
+
+def _allow(user: str, kind: ResourceType, name: str, pattern: ResourcePatternType, right: AclOperation) -> AclBinding:
+    return AclBinding(kind, name, pattern, f"User:{user}", "*", right, AclPermissionType.ALLOW)
+
+
+def policy(bucket: str) -> dict:
+    """Who may do what: the jobs write and delete no data, maintenance deletes, readers read the tables.
+
+    A job deletes its own old checkpoints and metadata files of tables, which Iceberg keeps a fixed number of.
+    """
+    everything, tables, state = (f"arn:aws:s3:::{bucket}{path}" for path in ("", "/warehouse/*", "/flink/*"))
+    write = ["s3:PutObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"]
+    rights = [
+        (["writer", "maintenance", "reader"], ["s3:ListBucket", "s3:GetBucketLocation"], everything),
+        (["writer", "maintenance"], ["s3:ListBucketMultipartUploads"], everything),
+        (["writer", "maintenance", "reader"], ["s3:GetObject"], tables),
+        (["writer", "maintenance"], ["s3:GetObject"], state),
+        (["writer", "maintenance"], write, tables),
+        (["writer", "maintenance"], [*write, "s3:DeleteObject"], state),
+        (["writer"], ["s3:DeleteObject"], f"arn:aws:s3:::{bucket}/warehouse/*/metadata/*"),
+        (["maintenance"], ["s3:DeleteObject"], tables),
+    ]
+    return {
+        "Version": "2012-10-17",
+        "Statement": [
+            {"Effect": "Allow", "Principal": who, "Action": actions, "Resource": where}
+            for who, actions, where in rights
+        ],
+    }
+
+
+def object_store() -> None:
+    """Make the bucket where it is missing, and set its policy."""
+    bucket = os.environ["STORE_BUCKET"]
+    client = botocore.session.get_session().create_client("s3")
+    try:
+        client.create_bucket(Bucket=bucket)
+    except ClientError as error:
+        if error.response["Error"]["Code"] not in ("BucketAlreadyOwnedByYou", "BucketAlreadyExists"):
+            raise
+    client.put_bucket_policy(Bucket=bucket, Policy=json.dumps(policy(bucket)))
+    print(f"Object store: bucket {bucket} and its policy")
+
+
+if __name__ == "__main__":
+    kafka()
+    object_store()

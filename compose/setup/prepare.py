@@ -1,0 +1,62 @@
+"""Before any service: certificates, the object store's accounts, Airflow's passwords, and who owns each volume. Runs as root."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+from compose.setup.certificates import Authority, Holder
+
+VOLUMES = Path("/volumes")
+#: User and group ids of the images' own users.
+KAFKA, FLINK, AIRFLOW, POSTGRES, HAPROXY, STORE = (
+    (1000, 1000),
+    (9999, 9999),
+    (50000, 0),
+    (999, 999),
+    (99, 99),
+    (1000, 1000),
+)
+HOLDERS = (
+    Holder("kafka", ("kafka",), KAFKA),
+    Holder("admin", (), AIRFLOW),
+    Holder("flink", ("flink-jobmanager", "flink-taskmanager", "flink-sql-gateway"), FLINK, keystore=True),
+    Holder("airflow", (), AIRFLOW),
+    Holder("postgres", ("postgres",), POSTGRES),
+    Holder("schema-registry", ("schema-registry",), HAPROXY),
+)
+#: Accounts of the object store; what each may do is in `grant`.
+ACCOUNTS = ("writer", "maintenance", "reader")
+#: Users of Airflow and their roles.
+USERS = {"admin": "ADMIN", "operator": "OPERATOR", "viewer": "VIEWER"}
+
+
+def prepare() -> None:
+    """Make what is missing."""
+    authority = Authority(VOLUMES / "ca")
+    for holder in HOLDERS:
+        authority.issue(holder, VOLUMES / "tls" / holder.name, os.environ["FLINK_KEYSTORE_PASSWORD"])
+    accounts = {
+        name: {"access": name, "secret": os.environ[f"STORE_{name.upper()}_SECRET"], "role": "user"}
+        for name in ACCOUNTS
+    }
+    _give(VOLUMES / "store-accounts" / "users.json", {"accessAccounts": accounts}, STORE)
+    passwords = {user: os.environ[f"AIRFLOW_{name}_PASSWORD"] for user, name in USERS.items()}
+    _give(VOLUMES / "airflow-passwords" / "passwords.json", passwords, AIRFLOW)
+    for volume, owner in (("store", STORE), ("gold", AIRFLOW), ("airflow-logs", AIRFLOW), ("kafka", KAFKA)):
+        os.chown(VOLUMES / volume, *owner)
+
+
+def _give(file: Path, content: object, owner: tuple[int, int]) -> None:
+    draft = file.with_name(f".{file.name}.draft")
+    draft.unlink(missing_ok=True)
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as opened:
+        json.dump(content, opened)
+    for path in (draft, file.parent):
+        os.chown(path, *owner)
+    os.replace(draft, file)
+
+
+if __name__ == "__main__":
+    prepare()
