@@ -180,7 +180,7 @@ bench: setup ## Measure the figures of the README, on a platform of its own (lea
 	@rm -rf .local-bench
 	@LAKEHOUSE_HOME=$(CURDIR)/.local-bench PORT_BASE=27000 $(LOCAL) bench
 
-chaos: setup ## Strike every fault on a platform of its own, count every row (FAULTS=words SEED=n RATE=n MINUTES=n)
+chaos: setup ## Strike every fault on a platform of its own, count every row (FAULTS=words SEQUENCES=n SEED=n RATE=n MINUTES=n)
 	@PYTHONPATH=.:plugins:tests $(VENV)/python -m chaos $(if $(FAULTS),--faults '$(FAULTS)') $(if $(SEED),--seed $(SEED)) \
 		$(if $(RATE),--rate $(RATE)) $(if $(SEQUENCES),--sequences $(SEQUENCES)) $(if $(MINUTES),--minutes $(MINUTES))
 

@@ -51,9 +51,11 @@ with DAG(
 
         from lakehouse import generator
 
+        registry = BaseHook.get_connection("schema_registry")
         return generator.run(
             BaseHook.get_connection("kafka_default").extra_dejson,
-            registry=BaseHook.get_connection("schema_registry").host,
+            registry=registry.host,
+            registry_ca_file=registry.extra_dejson.get("verify"),
             topic=Variable.get("taxi_topic"),
             pickup_from=datetime.fromisoformat(Variable.get("pickup_from")),
             pickup_to=datetime.fromisoformat(Variable.get("pickup_to")),

@@ -102,7 +102,8 @@ def _send(topic: str, events: list[Mended]) -> None:
     from lakehouse.generator.producer import TripProducer, schema_id
 
     try:
-        contract = schema_id(BaseHook.get_connection("schema_registry").host, f"{topic}-value")
+        registry = BaseHook.get_connection("schema_registry")
+        contract = schema_id(registry.host, f"{topic}-value", registry.extra_dejson.get("verify"))
         producer = TripProducer(BaseHook.get_connection("kafka_default").extra_dejson, topic, contract)
     except GeneratorError as error:
         raise AirflowException(str(error)) from error

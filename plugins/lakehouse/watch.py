@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 from airflow.sdk import Variable
 
 from lakehouse.alarms import Alarms, AlarmStore
-from lakehouse.health import CANNOT_BE_ASKED, Thresholds, check, declared_flows, judge, nothing_to_judge, thresholds
+from lakehouse.health import (
+    CANNOT_BE_ASKED,
+    JobHealth,
+    Thresholds,
+    check,
+    declared_flows,
+    judge,
+    nothing_to_judge,
+    thresholds,
+)
 from lakehouse.health.rules import BY_NAME, Rule
-from lakehouse.ledger import read_ledger
+from lakehouse.ledger import Ledger, read_ledger
 
 PLATFORM = "platform"
 
@@ -23,7 +33,7 @@ def watch(count_tasks: Callable[..., int]) -> list[str]:
     alarms = Alarms(AlarmStore())
     limits = thresholds()
     if not nothing_to_judge():
-        for rule, subject, reason in observations(limits):
+        for rule, subject, reason in observations(look(limits), limits):
             alarms.observe(f"{rule.name}.{subject}", reason, rule.lasts_s(limits))
     for name, alarm in alarms.tasks().items():
         task = alarm.ended_by
@@ -32,19 +42,39 @@ def watch(count_tasks: Callable[..., int]) -> list[str]:
     return alarms.on()
 
 
-def observations(limits: Thresholds) -> Iterator[tuple[Rule, str, str | None]]:
-    """Each rule that can be judged now: the rule, its subject, and what is wrong in words, or None."""
-    problems = []
+@dataclass(frozen=True)
+class Seen:
+    """What can be seen of the platform now.
+
+    :param ledger: None when it could not be read
+    :param problems: what could not be asked, in words
+    """
+
+    jobs: tuple[JobHealth, ...]
+    ledger: Ledger | None
+    problems: tuple[str, ...]
+
+
+def look(limits: Thresholds) -> Seen:
+    """Look at each streaming job, and at the ledger where every job could be seen."""
+    jobs, problems, ledger = [], [], None
     for flow in declared_flows():
         try:
-            job = check(flow, limits)
+            jobs.append(check(flow, limits))
         except CANNOT_BE_ASKED as error:
             problems.append(str(error))
-        else:
-            yield from ((rule, flow.job, reason) for rule, reason in judge(job, limits).items())
     if not problems:
         try:
-            yield BY_NAME["ledger"], PLATFORM, "; ".join(read_ledger(Variable.get("taxi_topic")).errors) or None
+            ledger = read_ledger(Variable.get("taxi_topic"))
         except CANNOT_BE_ASKED as error:
             problems.append(str(error))
-    yield BY_NAME["unreachable"], PLATFORM, "; ".join(dict.fromkeys(problems)) or None
+    return Seen(tuple(jobs), ledger, tuple(dict.fromkeys(problems)))
+
+
+def observations(seen: Seen, limits: Thresholds) -> Iterator[tuple[Rule, str, str | None]]:
+    """Each rule that can be judged by that: the rule, its subject, and what is wrong in words, or None."""
+    for job in seen.jobs:
+        yield from ((rule, job.job, reason) for rule, reason in judge(job, limits).items())
+    if seen.ledger:
+        yield BY_NAME["ledger"], PLATFORM, "; ".join(seen.ledger.errors) or None
+    yield BY_NAME["unreachable"], PLATFORM, "; ".join(seen.problems) or None

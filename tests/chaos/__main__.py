@@ -58,19 +58,24 @@ def main() -> int:
         stage.job.build()
         report.audit = run_audit(at_rest=True, log=stage.job.progress.done)
     report.show()
-    if not arguments.faults:
+    if not arguments.faults and arguments.sequences is None:
         report.write_page(ROOT / "docs" / "chaos.md")
     good = report.audit.clean and all(outcome.good for outcome in report.outcomes)
     return 0 if good and not missed else 1
 
 
 def plan(arguments: argparse.Namespace) -> Iterator[tuple[str, list[Fault]]]:
-    """Each chosen fault alone, then random sequences of those that can be struck while another one lasts."""
+    """Each chosen fault alone, then random sequences of those that can be struck while another one lasts.
+
+    Faults that were named are struck alone, sequences that were asked for are struck without them.
+    """
     chosen = [f for f in CATALOGUE if not arguments.faults or any(word in f.name for word in arguments.faults)]
-    for fault in chosen:
-        yield fault.name, [fault]
+    if arguments.sequences is None:
+        for fault in chosen:
+            yield fault.name, [fault]
     dice = random.Random(arguments.seed)
-    for number in range(1, arguments.sequences + 1):
+    sequences = (0 if arguments.faults else SEQUENCES) if arguments.sequences is None else arguments.sequences
+    for number in range(1, sequences + 1):
         faults = dice.sample([fault for fault in chosen if fault.combines], SEQUENCE_LENGTH)
         yield f"sequence {number}: {', '.join(fault.name for fault in faults)}", faults
 
@@ -105,13 +110,10 @@ def _arguments() -> argparse.Namespace:
         "--faults", type=lambda text: text.split(","), help="words of the names of faults, with commas (default: all)"
     )
     parser.add_argument("--seed", type=int, default=1, help="of the trips, and of the random sequences")
-    parser.add_argument("--sequences", type=int, help="random ones, at the end")
+    parser.add_argument("--sequences", type=int, help="random sequences of three, and these alone")
     parser.add_argument("--rate", type=int, default=RATE, help="events per second")
     parser.add_argument("--minutes", type=float, default=40, help="after so many, no further fault is struck")
-    arguments = parser.parse_args()
-    if arguments.sequences is None:
-        arguments.sequences = 0 if arguments.faults else SEQUENCES
-    return arguments
+    return parser.parse_args()
 
 
 if __name__ == "__main__":

@@ -162,8 +162,11 @@ def _librdkafka_logger() -> logging.Logger:
     return logger
 
 
-def schema_id(registry: str, subject: str) -> int:
-    """The id of the newest schema of the subject, from a registry with Confluent's API."""
+def schema_id(registry: str, subject: str, ca_file: str | None = None) -> int:
+    """The id of the newest schema of the subject, from a registry with Confluent's API.
+
+    :param ca_file: certificates (PEM) that the registry's is checked by; by default those that this machine trusts
+    """
     import requests
 
     parts = urlsplit(registry)
@@ -171,7 +174,8 @@ def schema_id(registry: str, subject: str) -> int:
     # Without the login, so that no message tells it.
     url = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl().rstrip("/")
     try:
-        answer = requests.get(f"{url}/subjects/{subject}/versions/latest", auth=login, timeout=(3, 10))
+        latest = f"{url}/subjects/{subject}/versions/latest"
+        answer = requests.get(latest, auth=login, timeout=(3, 10), verify=ca_file or True)
         if answer.status_code == 404:
             raise GeneratorError(
                 f"Schema registry {url} has no subject {subject}. "

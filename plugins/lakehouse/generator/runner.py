@@ -34,6 +34,7 @@ def run(
     kafka: Mapping[str, Any],
     *,
     registry: str | None,
+    registry_ca_file: str | None = None,
     topic: str = TOPIC,
     events: int | None = None,
     mode: str = "burst",
@@ -51,6 +52,7 @@ def run(
     :param kafka: librdkafka's configuration, as in the extra of Airflow's Kafka connection.
     :param registry: base URL of a Confluent-compatible API; each event then carries the id of the subject
         `<topic>-value` in a header. `None` sends without.
+    :param registry_ca_file: certificates (PEM) that its own is checked by, instead of those that this machine trusts.
     :param events: how many; by default 10,000 synthetic ones or the whole file, 0 for no limit (synthetic
         trips then never end).
     :param mode: `burst` as fast as possible; `batch` sends what `rate` (events/s) makes due once a second;
@@ -77,7 +79,7 @@ def run(
     wanted = _wanted(events, file)
     endless = not file and not wanted
     judged = bool(keys) or not endless
-    id_ = schema_id(registry, f"{topic}-value") if registry else None
+    id_ = schema_id(registry, f"{topic}-value", registry_ca_file) if registry else None
     producer = TripProducer(kafka, topic, id_)
     progress = _Progress(producer, wanted, log)
 

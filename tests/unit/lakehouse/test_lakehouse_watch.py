@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from types import SimpleNamespace
 
 import pytest
@@ -21,7 +21,12 @@ LONG_AGO = 1_000_000.0
 def platform(monkeypatch):
     """A platform that is fine until a part of it is changed, and what is known of its alarms."""
     platform = SimpleNamespace(
-        jobs={"bronze": FINE, "silver": FINE}, ledger=[], unused=False, known={}, told=[], successes=0
+        jobs={"bronze": FINE, "silver": replace(FINE, job="silver")},
+        ledger=[],
+        unused=False,
+        known={},
+        told=[],
+        successes=0,
     )
 
     def look(flow, limits):

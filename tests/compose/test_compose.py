@@ -1,0 +1,96 @@
+"""The platform on containers: the main job on real parts, every door closed, and what dies comes back with its data."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+import requests
+from conftest import PORT, Compose
+
+DOORS = Path(__file__).with_name("doors.py")
+URL = f"http://127.0.0.1:{PORT}"
+
+
+def env_file() -> dict[str, str]:
+    lines = Path(__file__).parents[2].joinpath(".env").read_text().splitlines()
+    return dict(line.split("=", 1) for line in lines if "=" in line)
+
+
+def login(user: str) -> requests.Session:
+    session = requests.Session()
+    password = env_file()[f"AIRFLOW_{ {'admin': 'ADMIN', 'operator': 'OPERATOR', 'viewer': 'VIEWER'}[user] }_PASSWORD"]
+    answer = session.post(f"{URL}/auth/token", json={"username": user, "password": password}, timeout=30)
+    answer.raise_for_status()
+    session.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
+    return session
+
+
+def test_the_demo_ends_with_a_balanced_ledger(compose: Compose):
+    said = compose("run", "--rm", "-T", "demo", "--events", "10000", "--seed", "1", limit_s=900)
+    assert "Ledger: balanced" in said
+
+
+@pytest.fixture(scope="module")
+def met(compose: Compose) -> dict[str, str]:
+    return json.loads(compose.python("airflow-scheduler", DOORS).splitlines()[-1])
+
+
+CLOSED = {
+    "Kafka without a password": "_TRANSPORT|_TIMED_OUT",
+    "Kafka with a wrong password": "_TRANSPORT|_AUTHENTICATION|_TIMED_OUT",
+    "Kafka: another topic": "TOPIC_AUTHORIZATION_FAILED",
+    "Kafka's own listener without a certificate": "_TRANSPORT|_TIMED_OUT",
+    "Kafka: another consumer group": "GROUP_AUTHORIZATION_FAILED",
+    "the bucket without a key": "AccessDenied",
+    "the bucket with the reader's key: writing": "AccessDenied",
+    "the bucket with the reader's key: checkpoints": "AccessDenied",
+    "the bucket with the reader's key: deleting": "AccessDenied",
+    "Flink's REST API without a certificate": "SSL|alert|RemoteDisconnected",
+    "Flink's SQL Gateway without a certificate": "SSL|alert|RemoteDisconnected",
+    "PostgreSQL: another's database": "no pg_hba.conf entry",
+    "PostgreSQL without encryption": "no pg_hba.conf entry",
+    "PostgreSQL's administrator": "no pg_hba.conf entry",
+    "the schema registry: writing without a login": "401",
+    "Airflow without a login": "401",
+}
+
+
+@pytest.mark.parametrize("door", CLOSED)
+def test_a_door_is_closed(met, door):
+    assert not met[door].startswith("OPEN"), met[door]
+    assert any(word in met[door] for word in CLOSED[door].split("|")), met[door]
+
+
+def test_every_door_was_tried(met):
+    assert met.keys() == CLOSED.keys()
+
+
+def test_a_viewer_looks_and_starts_nothing(compose: Compose):
+    viewer = login("viewer")
+    assert viewer.get(f"{URL}/api/v2/dags", timeout=30).status_code == 200
+    start = viewer.post(f"{URL}/api/v2/dags/nyc_taxi_pipeline/dagRuns", json={"logical_date": None}, timeout=30)
+    assert start.status_code == 403
+
+
+def test_nothing_but_airflows_page_is_published_and_that_on_loopback(compose: Compose):
+    published = [
+        (service["Service"], port["URL"], port["PublishedPort"])
+        for line in compose("ps", "--format", "json").splitlines()
+        for service in [json.loads(line)]
+        for port in service["Publishers"] or []
+        if port["PublishedPort"]
+    ]
+    assert published == [("airflow-api-server", "127.0.0.1", int(PORT))]
+
+
+def test_starting_without_secrets_is_refused(compose: Compose, tmp_path):
+    empty = tmp_path / "empty.env"
+    empty.touch()
+    run = subprocess.run(
+        ["docker", "compose", "--env-file", empty, *compose.files, "config", "--quiet"], capture_output=True, text=True
+    )
+    assert run.returncode != 0
+    assert "required variable" in run.stderr
