@@ -102,7 +102,7 @@ def _filled(node: Any, environment: Mapping[str, str]) -> Any:
 
 def _connection(declared: Mapping[str, Any]) -> dict[str, Any]:
     port = declared.get("conn_port")
-    extra = declared.get("conn_extra")
+    extra = {name: value for name, value in (declared.get("conn_extra") or {}).items() if value != ""}
     fields = {
         "conn_type": declared["conn_type"],
         "host": declared.get("conn_host"),
@@ -110,9 +110,9 @@ def _connection(declared: Mapping[str, Any]) -> dict[str, Any]:
         "login": declared.get("conn_login"),
         "password": declared.get("conn_password"),
         "port": None if port is None else int(port),
-        "extra": extra and {name: value for name, value in extra.items() if value != ""},
+        "extra": extra,
     }
-    return {name: value for name, value in fields.items() if value not in (None, "")}
+    return {name: value for name, value in fields.items() if value not in (None, "", {})}
 
 
 def import_into_airflow(settings: AirflowSettings) -> None:

@@ -90,6 +90,8 @@ def test_an_extra_that_comes_out_empty_is_left_out(settings_file):
     settings_file.write_text(FILE.replace('"d": ["${HOST}"]', '"d": "${NO:-}", "e": {"f": "${NO:-}"}'))
     extra = load(settings_file, {"HOST": "h", "PORT": "1"}).connections["lake"]["extra"]
     assert extra == {"a.b": [1, {"c": None}], "e": {"f": ""}}
+    settings_file.write_text(FILE.replace('{"a.b": [1, {"c": null}], "d": ["${HOST}"]}', '{"d": "${NO:-}"}'))
+    assert "extra" not in load(settings_file, {"HOST": "h", "PORT": "1"}).connections["lake"]
 
 
 def test_a_placeholder_that_is_not_set_is_named(settings_file):
