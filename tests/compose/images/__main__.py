@@ -39,7 +39,8 @@ def make_base(folder: Path) -> None:
     run("chroot", root, "update-ca-certificates")
     run("chroot", root, "apt-get", "clean")
     with subprocess.Popen(["tar", "-C", root, "-c", "."], stdout=subprocess.PIPE) as tar:
-        run("docker", "import", "-", f"{PREFIX}/base", stdin=tar.stdout)
+        trusted = "ENV PIP_CERT=/etc/ssl/certs/ca-certificates.crt"
+        run("docker", "import", "--change", trusted, "-", f"{PREFIX}/base", stdin=tar.stdout)
 
 
 def fill(context: Path) -> None:
