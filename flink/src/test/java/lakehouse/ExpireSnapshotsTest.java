@@ -93,8 +93,8 @@ class ExpireSnapshotsTest {
         List<String> before = rows(trips);
         List<Path> disk = onDisk(trips.location());
         Map<Path, Long> sizes = new HashMap<>();
-        for (Path file : disk) {
-            sizes.put(file, Files.size(file));
+        for (Path path : disk) {
+            sizes.put(path, Files.size(path));
         }
 
         Map<String, Object> planned = expire(ALL + ", retain_last => 2, dry_run => true");
