@@ -3,7 +3,8 @@ ARG AIRFLOW_IMAGE=apache/airflow:3.3.2-python3.11
 FROM ${AIRFLOW_IMAGE}
 
 COPY --chown=airflow:root requirements.txt requirements.lock /opt/lakehouse/
-RUN grep -Eo '^[a-z0-9._-]+(\[[a-z,_-]+\])?==[^ ;]+' /opt/lakehouse/requirements.lock | sed 's/\[.*\]//' > /tmp/constraints.txt \
+RUN grep -E '^[a-z0-9._-]+(\[[a-z,_-]+\])?==' /opt/lakehouse/requirements.lock | sed -E 's/ *\\$//; s/\[[a-z,_-]+\]//' \
+        > /tmp/constraints.txt \
     && pip install --no-cache-dir --disable-pip-version-check --requirement /opt/lakehouse/requirements.txt \
         --constraint /tmp/constraints.txt \
     && rm /tmp/constraints.txt

