@@ -9,9 +9,9 @@ from rich.console import Console
 
 from local.airflow_api import AirflowApi
 from local.config import PlatformError
-from local.demo import show
 from local.main_job import MainJob, Trips, see_the_settings
 from local.progress import Progress
+from local.report import show
 
 
 def main() -> int:

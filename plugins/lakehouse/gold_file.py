@@ -123,4 +123,4 @@ def _built_from(file: Path) -> str | None:
 def _silver_table(metadata_location: str) -> StaticTable:
     from pyiceberg.table import StaticTable
 
-    return StaticTable.from_metadata(metadata_location)
+    return StaticTable.from_metadata(metadata_location, IcebergCatalogHook().catalog.properties)

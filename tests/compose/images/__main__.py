@@ -10,7 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from local.config import JARS, ROOT, site_packages
+from local.config import CONF, JARS, ROOT, site_packages
 
 HERE = Path(__file__).parent
 PREFIX = "standin"
@@ -50,6 +50,7 @@ def fill(context: Path) -> None:
             shutil.copy(file, context)
     packages = site_packages()
     shutil.copytree(packages / "pyflink", context / "pyflink", ignore=shutil.ignore_patterns("*.py", "__pycache__"))
+    shutil.copy(CONF / "flink-log4j2.properties", context)
     for name in ("kafka", "registry"):
         shutil.copytree(JARS / name, context / name)
     (context / "flink-sql-gateway").mkdir()
