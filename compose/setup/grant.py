@@ -76,8 +76,9 @@ def policy(bucket: str) -> dict:
     rights = [
         (["writer", "maintenance", "reader"], ["s3:ListBucket", "s3:GetBucketLocation"], everything),
         (["writer", "maintenance"], ["s3:ListBucketMultipartUploads"], everything),
-        (["writer", "maintenance", "reader"], ["s3:GetObject"], tables),
-        (["writer", "maintenance"], ["s3:GetObject"], state),
+        # Who lists a folder asks for an object of its name first.
+        (["writer", "maintenance", "reader"], ["s3:GetObject"], [tables, f"{everything}/warehouse"]),
+        (["writer", "maintenance"], ["s3:GetObject"], [state, f"{everything}/flink"]),
         (["writer", "maintenance"], write, tables),
         (["writer", "maintenance"], [*write, "s3:DeleteObject"], state),
         (["writer"], ["s3:DeleteObject"], f"arn:aws:s3:::{bucket}/warehouse/*/metadata/*"),

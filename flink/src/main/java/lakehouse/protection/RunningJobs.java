@@ -28,25 +28,28 @@ class RunningJobs {
     record Job(String id, String name, boolean streaming, List<String> operators) {}
 
     private final URI rest;
-    private final HttpClient http = HttpClient.newBuilder().connectTimeout(PATIENCE).build();
+    private final HttpClient http;
 
-    private RunningJobs(URI rest) {
+    private RunningJobs(URI rest, HttpClient http) {
         this.rest = rest;
+        this.http = http;
     }
 
     /** Nothing when the session has no cluster. */
-    static Optional<RunningJobs> of(Configuration session) {
-        String scheme = session.get(SecurityOptions.SSL_REST_ENABLED) ? "https" : "http";
-        return session.getOptional(RestOptions.ADDRESS)
-                .map(
-                        host ->
-                                new RunningJobs(
-                                        URI.create(
-                                                scheme
-                                                        + "://"
-                                                        + host
-                                                        + ":"
-                                                        + session.get(RestOptions.PORT))));
+    static Optional<RunningJobs> of(Configuration session) throws IOException {
+        Optional<String> host = session.getOptional(RestOptions.ADDRESS);
+        if (host.isEmpty()) {
+            return Optional.empty();
+        }
+        boolean tls = session.get(SecurityOptions.SSL_REST_ENABLED);
+        HttpClient.Builder http = HttpClient.newBuilder().connectTimeout(PATIENCE);
+        if (tls) {
+            http.sslContext(RestTls.of(session));
+        }
+        String scheme = tls ? "https" : "http";
+        int port = session.get(RestOptions.PORT);
+        return Optional.of(
+                new RunningJobs(URI.create(scheme + "://" + host.get() + ":" + port), http.build()));
     }
 
     List<Job> list() throws IOException {
