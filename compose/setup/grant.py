@@ -20,6 +20,7 @@ from confluent_kafka.admin import (
 )
 
 from lakehouse import airflow_settings
+from lakehouse.audit.events import GROUP
 
 LIMIT_S = 60
 TLS = "/tls"
@@ -56,6 +57,7 @@ def kafka() -> None:
         topic, group = variables["taxi_topic"], variables["bronze_consumer_group"]
         acls += [_allow(user, ResourceType.TOPIC, topic, ResourcePatternType.LITERAL, right) for right in of_topic]
         acls += [_allow(user, ResourceType.GROUP, group, ResourcePatternType.PREFIXED, right) for right in of_groups]
+    acls.append(_allow("airflow", ResourceType.GROUP, GROUP, ResourcePatternType.LITERAL, AclOperation.READ))
     for answers in (client.alter_user_scram_credentials(passwords), client.create_acls(acls)):
         for future in answers.values():
             future.result(timeout=LIMIT_S)

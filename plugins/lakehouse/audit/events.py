@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from confluent_kafka import Consumer, Message
 
+#: Offsets are never committed to it, but Kafka asks for the right to it.
+GROUP = "lakehouse-audit"
 BATCH_EVENTS = 20_000
 BATCH_BYTES = 32_000_000
 PAUSE_S = 0.5
@@ -36,7 +38,7 @@ class TopicReader:
             {
                 "log_level": 4,
                 **connection.extra_dejson,
-                "group.id": "lakehouse-audit",  # never committed
+                "group.id": GROUP,
                 "enable.auto.commit": False,
                 "enable.partition.eof": True,
                 "auto.offset.reset": "error",
