@@ -9,6 +9,7 @@ import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 ROOT = Path(__file__).resolve().parent.parent
 CONF = ROOT / "local" / "conf"
@@ -55,6 +56,9 @@ OPTIONS = {
     "ALERTS_URL": "",  # an Apprise address (slack://, mailto://, json://, ...)
     "LAKEHOUSE_WAREHOUSE": "file://{home}/warehouse",  # where the tables lie; for s3:// the following count too
 }
+
+# In a warehouse on the local disk: what docs/runbook.md deletes first when that is full. Made anew by the next start.
+RESERVE, RESERVE_BYTES = "_reserve", 32 << 20
 
 # Of the object store where the tables lie, by the names that its clients know; kept likewise.
 OBJECT_STORE = ("AWS_ENDPOINT_URL_S3", "AWS_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
@@ -143,7 +147,24 @@ def create() -> Platform:
     for folder in ("logs", "kafka", "flink", "flink/conf", "flink/checkpoints", "flink/savepoints", "flink/tmp",
                    "registry", "warehouse", "gold"):  # fmt: skip
         (home / folder).mkdir(mode=0o700, exist_ok=True)
+    if platform.values["LAKEHOUSE_WAREHOUSE"].startswith("file:"):
+        _keep_reserve(Path(urlsplit(platform.values["LAKEHOUSE_WAREHOUSE"]).path) / RESERVE)
     return platform
+
+
+def _keep_reserve(file: Path) -> None:
+    """Room that can be given back on a full disk: even to let go of old snapshots, a table needs some for new metadata."""
+    if file.exists():
+        return
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("wb") as opened:
+        try:
+            os.posix_fallocate(opened.fileno(), 0, RESERVE_BYTES)
+        except OSError as error:
+            file.unlink()
+            print(
+                f"  no reserve of {RESERVE_BYTES >> 20} MB in {file.parent}: {error.strerror} (docs/runbook.md, warehouse-full)"
+            )
 
 
 def write_private(path: Path, text: str) -> None:

@@ -1,5 +1,6 @@
 """Ports, secrets and folders: made once, kept, and refused by name when they are wrong."""
 
+import errno
 import json
 import os
 import shlex
@@ -54,6 +55,24 @@ def test_keys_of_an_object_store_are_taken_for_one_alone(home, monkeypatch):
     assert (stored["AWS_SECRET_ACCESS_KEY"], stored["S3_PATH_STYLE_ACCESS"]) == ("of something else", "true")
     monkeypatch.setenv("LAKEHOUSE_WAREHOUSE", f"file://{home}/warehouse")
     assert config.create().values["ICEBERG_IO_IMPL"] == ""
+
+
+def test_the_warehouse_keeps_room_that_can_be_given_back(home, monkeypatch, capsys):
+    config.create()
+    reserve = home / "warehouse" / "_reserve"
+    assert reserve.stat().st_blocks * 512 >= 32 << 20
+    reserve.unlink()
+    config.create()
+    assert reserve.exists()
+    reserve.unlink()
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    config.create()
+    assert not reserve.exists()
+    assert "No space left on device (docs/runbook.md, warehouse-full)" in capsys.readouterr().out
 
 
 def test_only_the_owner_reads_secrets_and_data_under_any_umask(home):
