@@ -2,55 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-
-from local.config import ROOT
-
-FILES = ("docker-compose.yaml", "tests/compose/docker-compose.override.yaml")
-PORT = os.environ.get("TEST_COMPOSE_PORT", "28080")
-BUILD_LIMIT_S, UP_LIMIT_S, COMMAND_LIMIT_S = 1800, 900, 600
-
-
-class Compose:
-    """`docker compose` on a project of the tests' own."""
-
-    def __init__(self) -> None:
-        self.files = [f"--file={ROOT / file}" for file in FILES]
-        # BuildKit would look for the stand-ins in a registry.
-        self.environment = {
-            **os.environ,
-            "COMPOSE_PROJECT_NAME": "lakehouse-test",
-            "AIRFLOW_PORT": PORT,
-            "DOCKER_BUILDKIT": "0",
-            "COMPOSE_FILES": " ".join(self.files),
-        }
-
-    def run(self, *command: str, limit_s: float = COMMAND_LIMIT_S, **more) -> subprocess.CompletedProcess:
-        return subprocess.run(
-            command, cwd=ROOT, env=self.environment, capture_output=True, text=True, timeout=limit_s, **more
-        )
-
-    def __call__(self, *arguments: str, limit_s: float = COMMAND_LIMIT_S, **more) -> str:
-        """Run `docker compose` and return what it prints."""
-        run = self.run("docker", "compose", *self.files, *arguments, limit_s=limit_s, **more)
-        assert run.returncode == 0, f"{arguments}:\n{run.stdout[-3000:]}\n{run.stderr[-3000:]}"
-        return run.stdout
-
-    def make(self, *arguments: str, limit_s: float) -> str:
-        """Run a verb as a person does."""
-        run = self.run("make", "--no-print-directory", *arguments, f"PYTHON={sys.executable}", limit_s=limit_s)
-        assert run.returncode == 0, f"{arguments}:\n{run.stdout[-3000:]}\n{run.stderr[-3000:]}"
-        return run.stdout
-
-    def python(self, service: str, script: Path) -> str:
-        """Run a script within a service's container, and return what it prints."""
-        return self("exec", "-T", service, "python", "-", input=script.read_text())
+from compose_project import BUILD_LIMIT_S, UP_LIMIT_S, Compose
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import requests
-from conftest import PORT, Compose
+from compose_project import PORT, Compose
 
 DOORS = Path(__file__).with_name("doors.py")
 URL = f"http://127.0.0.1:{PORT}"
