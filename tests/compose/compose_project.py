@@ -48,3 +48,9 @@ class Compose:
     def python(self, service: str, script: Path) -> str:
         """Run a script within a service's container, and return what it prints."""
         return self("exec", "-T", service, "python", "-", input=script.read_text())
+
+
+def secret(name: str) -> str:
+    """A value of `.env`."""
+    lines = (ROOT / ".env").read_text().splitlines()
+    return dict(line.split("=", 1) for line in lines if "=" in line)[name]

@@ -8,21 +8,16 @@ from pathlib import Path
 
 import pytest
 import requests
-from compose_project import PORT, Compose
+from compose_project import PORT, Compose, secret
 
 DOORS = Path(__file__).with_name("doors.py")
 URL = f"http://127.0.0.1:{PORT}"
 
 
-def env_file() -> dict[str, str]:
-    lines = Path(__file__).parents[2].joinpath(".env").read_text().splitlines()
-    return dict(line.split("=", 1) for line in lines if "=" in line)
-
-
 def login(user: str) -> requests.Session:
     session = requests.Session()
-    password = env_file()[f"AIRFLOW_{ {'admin': 'ADMIN', 'operator': 'OPERATOR', 'viewer': 'VIEWER'}[user] }_PASSWORD"]
-    answer = session.post(f"{URL}/auth/token", json={"username": user, "password": password}, timeout=30)
+    login = {"username": user, "password": secret(f"AIRFLOW_{user.upper()}_PASSWORD")}
+    answer = session.post(f"{URL}/auth/token", json=login, timeout=30)
     answer.raise_for_status()
     session.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
     return session

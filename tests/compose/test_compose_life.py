@@ -1,0 +1,71 @@
+"""Containers that die, stop and change: the jobs go on from the object store, and no row is lost or doubled."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from compose_project import PORT, Compose, secret
+
+from lakehouse.waiting import wait_until
+from local.airflow_api import ENDED, AirflowApi
+
+SMALL = '{"open_files": 2, "closed_after_s": 1, "snapshot_age_s": 10, "retain_last": 1}'
+LIMIT_S = 600
+
+
+def inside(compose: Compose, *arguments: str) -> str:
+    """What a verb of `python -m lakehouse` says in the scheduler's container."""
+    return compose("exec", "-T", "airflow-scheduler", "python", "-m", "lakehouse", *arguments)
+
+
+def demo(compose: Compose, events: int, seed: int) -> str:
+    """The main job once; every count must be right."""
+    return compose("run", "--rm", "-T", "demo", "--events", str(events), "--seed", str(seed), limit_s=900)
+
+
+@pytest.fixture(scope="module")
+def airflow(compose: Compose) -> AirflowApi:
+    return AirflowApi(f"http://127.0.0.1:{PORT}", "admin", secret("AIRFLOW_ADMIN_PASSWORD"))
+
+
+def test_a_taskmanager_is_killed_under_load(compose: Compose):
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(demo, compose, 300_000, 11)
+        wait_until(lambda: "rows in flight" in inside(compose, "ledger"), "rows in flight", LIMIT_S)
+        container = compose("ps", "--quiet", "flink-taskmanager").strip()
+        pid = compose.run("docker", "inspect", "--format", "{{.State.Pid}}", container).stdout
+        os.kill(int(pid), signal.SIGKILL)
+        assert "Ledger: balanced" in running.result()
+
+
+@pytest.mark.parametrize(
+    "operation", ["rewrite_data_files", "rewrite_manifests", "expire_snapshots", "remove_orphan_files"]
+)
+def test_maintenance_on_the_object_store(compose: Compose, operation: str):
+    said = inside(
+        compose, "maintenance", "--table=silver.cleaned_trips", f"--operation={operation}", f"--thresholds={SMALL}"
+    )
+    assert '"verdict": "done"' in said or "Nothing to do" in said
+
+
+def test_a_job_is_upgraded_by_a_savepoint_in_the_object_store(compose: Compose, airflow: AirflowApi):
+    wait_until(lambda: airflow.active_run("flink_jobs") is None, "flink_jobs to be at rest", LIMIT_S)
+    airflow.set_variable("dedup_retention", "8 d")
+    run = airflow.trigger("flink_jobs", {})
+    wait_until(lambda: airflow.state("flink_jobs", run) in ENDED, "flink_jobs to end", LIMIT_S)
+    deployed = airflow.returned("flink_jobs", run, "deploy_silver")
+    assert "s3://lakehouse/flink/savepoints/silver" in json.dumps(deployed)
+
+
+def test_data_outlives_down_and_up(compose: Compose):
+    compose.make("compose-down", limit_s=300)
+    compose.make("compose-up", limit_s=900)
+    assert "Ledger: balanced" in demo(compose, 10_000, 12)
+
+
+def test_the_audit_finds_every_event(compose: Compose):
+    assert "audit: clean" in inside(compose, "audit", "--at-rest")
