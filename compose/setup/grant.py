@@ -76,15 +76,15 @@ def policy(bucket: str) -> dict:
     everything, tables, state = (f"arn:aws:s3:::{bucket}{path}" for path in ("", "/warehouse/*", "/flink/*"))
     write = ["s3:PutObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"]
     rights = [
-        (["writer", "maintenance", "reader"], ["s3:ListBucket", "s3:GetBucketLocation"], everything),
-        (["writer", "maintenance"], ["s3:ListBucketMultipartUploads"], everything),
+        (["writer", "maintenance", "reader"], ["s3:ListBucket", "s3:GetBucketLocation"], [everything]),
+        (["writer", "maintenance"], ["s3:ListBucketMultipartUploads"], [everything]),
         # Who lists a folder asks for an object of its name first.
         (["writer", "maintenance", "reader"], ["s3:GetObject"], [tables, f"{everything}/warehouse"]),
         (["writer", "maintenance"], ["s3:GetObject"], [state, f"{everything}/flink"]),
-        (["writer", "maintenance"], write, tables),
-        (["writer", "maintenance"], [*write, "s3:DeleteObject"], state),
-        (["writer"], ["s3:DeleteObject"], f"arn:aws:s3:::{bucket}/warehouse/*/metadata/*"),
-        (["maintenance"], ["s3:DeleteObject"], tables),
+        (["writer", "maintenance"], write, [tables]),
+        (["writer", "maintenance"], [*write, "s3:DeleteObject"], [state]),
+        (["writer"], ["s3:DeleteObject"], [f"{everything}/warehouse/*/metadata/*"]),
+        (["maintenance"], ["s3:DeleteObject"], [tables]),
     ]
     return {
         "Version": "2012-10-17",

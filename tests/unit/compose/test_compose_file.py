@@ -1,0 +1,76 @@
+"""What docker-compose.yaml must never have: an open port, a password, an image that changes by itself, a part without a limit."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+import yaml
+
+from compose.setup import grant, prepare
+from local.config import ROOT
+
+FILE = ROOT / "docker-compose.yaml"
+DECLARED = yaml.safe_load(FILE.read_text())
+SERVICES = DECLARED["services"]
+SECRET = re.compile(r"PASSWORD|SECRET|_KEY$|JWT")
+ONE_SHOT = {"prepare", "grant"}
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_ports_are_published_on_loopback_alone(name):
+    assert all(port.startswith("127.0.0.1:") for port in SERVICES[name].get("ports", []))
+
+
+def test_one_port_is_published():
+    assert [name for name, service in SERVICES.items() if service.get("ports")] == ["airflow-api-server"]
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_every_secret_comes_from_the_env_file_and_has_no_default(name):
+    for variable, value in SERVICES[name].get("environment", {}).items():
+        if SECRET.search(variable) and not variable.endswith("PASSWORDS_FILE"):
+            assert re.fullmatch(r"\$\{[A-Z_]+:\?[^}]*\}", value), variable
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_an_image_has_a_version(name):
+    repository, _, tag = SERVICES[name]["image"].partition(":")
+    assert re.search(r"\d", tag), repository
+
+
+@pytest.mark.parametrize("name", sorted(SERVICES.keys() - ONE_SHOT))
+def test_a_part_has_a_limit_of_memory_and_of_its_log(name):
+    service = SERVICES[name]
+    assert "mem_limit" in service
+    assert service["logging"]["options"].keys() == {"max-size", "max-file"}
+    assert service["security_opt"] == ["no-new-privileges:true"]
+
+
+def test_only_airflow_has_a_way_out():
+    assert {name for name, network in DECLARED["networks"].items() if not network.get("internal")} == {"control"}
+    out = {name for name, service in SERVICES.items() if "control" in service.get("networks", [])}
+    assert all(name.startswith("airflow-") or name == "demo" for name in out)
+
+
+def test_each_holder_of_a_certificate_has_a_volume_of_its_own():
+    mounted = {volume.split(":")[1] for volume in SERVICES["prepare"]["volumes"]}
+    assert {f"/volumes/tls/{holder.name}" for holder in prepare.HOLDERS} <= mounted
+
+
+def test_the_jobs_may_not_delete_data_and_readers_only_read():
+    statements = grant.policy("lake")["Statement"]
+
+    def allowed(who: str) -> set[tuple[str, str]]:
+        return {
+            (action, resource)
+            for statement in statements
+            if who in statement["Principal"]
+            for action in statement["Action"]
+            for resource in statement["Resource"]
+        }
+
+    deleting = {resource for action, resource in allowed("writer") if action == "s3:DeleteObject"}
+    assert deleting == {"arn:aws:s3:::lake/flink/*", "arn:aws:s3:::lake/warehouse/*/metadata/*"}
+    assert {action.split(":")[1][:3] for action, _ in allowed("reader")} == {"Get", "Lis"}
+    assert not any("flink" in resource for _, resource in allowed("reader"))

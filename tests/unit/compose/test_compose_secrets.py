@@ -1,0 +1,40 @@
+"""Passwords and keys of the containers: made once, for their owner alone."""
+
+from __future__ import annotations
+
+import stat
+
+import pytest
+
+from compose import secrets
+
+DECLARED = "a: ${ONE_PASSWORD:?make compose-up}\nb: ${ONE_PASSWORD:?}\nc: ${AIRFLOW_FERNET_KEY:?}\nd: ${PORT:-8080}\n"
+
+
+@pytest.fixture
+def env(tmp_path, monkeypatch):
+    declared = tmp_path / "docker-compose.yaml"
+    declared.write_text(DECLARED)
+    monkeypatch.setattr(secrets, "DECLARED", declared)
+    monkeypatch.setattr(secrets, "FILE", tmp_path / ".env")
+    return tmp_path / ".env"
+
+
+def test_what_the_file_needs_is_made_once(env):
+    values = secrets.complete()
+    assert values.keys() == {"ONE_PASSWORD", "AIRFLOW_FERNET_KEY"}
+    assert len(values["ONE_PASSWORD"]) >= 32
+    assert stat.S_IMODE(env.stat().st_mode) == 0o600
+    text = env.read_text()
+    assert secrets.complete() == values
+    assert env.read_text() == text
+
+
+def test_what_a_person_wrote_there_stays(env):
+    env.write_text("# mine\nAIRFLOW_PORT=9000\nONE_PASSWORD=\n")
+    values = secrets.complete()
+    assert values["AIRFLOW_PORT"] == "9000"
+    assert values["ONE_PASSWORD"]  # an empty one is none
+    lines = env.read_text().splitlines()
+    assert lines[:2] == ["# mine", "AIRFLOW_PORT=9000"]
+    assert len([line for line in lines if line.startswith("ONE_PASSWORD=")]) == 1
