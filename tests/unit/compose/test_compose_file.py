@@ -13,7 +13,7 @@ from local.config import ROOT
 FILE = ROOT / "docker-compose.yaml"
 DECLARED = yaml.safe_load(FILE.read_text())
 SERVICES = DECLARED["services"]
-SECRET = re.compile(r"PASSWORD|SECRET|_KEY$|JWT")
+SECRET = re.compile(r"PASSWORD|SECRET|(?<!ACCESS)_KEY$|JWT")
 ONE_SHOT = {"prepare", "grant"}
 
 
