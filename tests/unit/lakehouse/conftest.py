@@ -34,7 +34,8 @@ PASSWORD = "only-for-tests"
 @pytest.fixture(autouse=True)
 def connect(load_settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., None]:
     """Every connection and variable of the settings file, leading nowhere; call it to change fields of one connection."""
-    for name, value in load_settings(LAKEHOUSE_HOME=tmp_path, ALERTS_URL="").environment().items():
+    folders = {"LAKEHOUSE_HOME": tmp_path, "FLINK_STATE_DIR": f"file://{tmp_path}/flink"}
+    for name, value in load_settings(ALERTS_URL="", **folders).environment().items():
         monkeypatch.setenv(name, value)
 
     def connect(conn_id: str, **fields: Any) -> None:
