@@ -6,9 +6,9 @@ Needs Python alone: a machine that runs containers has nothing else of ours.
 import base64
 import os
 import re
-import secrets
-import tempfile
 from pathlib import Path
+
+from local.config import fernet_key, password, write_private
 
 FILE = Path(__file__).parents[1] / ".env"
 DECLARED = Path(__file__).parents[1] / "docker-compose.yaml"
@@ -18,10 +18,10 @@ _FERNET_KEY, _CLUSTER_ID = "AIRFLOW_FERNET_KEY", "KAFKA_CLUSTER_ID"
 
 def _make(name: str) -> str:
     if name == _FERNET_KEY:
-        return base64.urlsafe_b64encode(os.urandom(32)).decode()
+        return fernet_key()
     if name == _CLUSTER_ID:
         return base64.urlsafe_b64encode(os.urandom(16)).decode().rstrip("=")
-    return secrets.token_urlsafe(24)
+    return password()
 
 
 def complete() -> dict[str, str]:
@@ -35,15 +35,10 @@ def complete() -> dict[str, str]:
     made = {name: _make(name) for name in missing}
     if made:
         kept = [line for line in lines if line.partition("=")[0] not in made]
-        _write("".join(f"{line}\n" for line in [*kept, *(f"{name}={value}" for name, value in made.items())]))
+        write_private(
+            FILE, "".join(f"{line}\n" for line in [*kept, *(f"{name}={value}" for name, value in made.items())])
+        )
     return values | made
-
-
-def _write(text: str) -> None:
-    descriptor, draft = tempfile.mkstemp(dir=FILE.parent, prefix=".env.")  # mode 0600
-    with os.fdopen(descriptor, "w") as file:
-        file.write(text)
-    os.replace(draft, FILE)
 
 
 if __name__ == "__main__":

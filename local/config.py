@@ -31,23 +31,25 @@ PORTS = {
 }
 
 
-def _password() -> str:
+def password() -> str:
+    """A new one, which no two places share."""
     return secrets.token_urlsafe(24)
 
 
-def _fernet_key() -> str:
+def fernet_key() -> str:
+    """A new key of the kind that Airflow encrypts connections with."""
     return base64.urlsafe_b64encode(os.urandom(32)).decode()
 
 
 # Made once, at first start.
 SECRETS = {
-    "POSTGRES_PASSWORD": _password,
-    "POSTGRES_AIRFLOW_PASSWORD": _password,
-    "POSTGRES_ICEBERG_PASSWORD": _password,
-    "AIRFLOW_ADMIN_PASSWORD": _password,
-    "AIRFLOW_FERNET_KEY": _fernet_key,
-    "AIRFLOW_SECRET_KEY": _password,
-    "AIRFLOW_JWT_SECRET": _password,
+    "POSTGRES_PASSWORD": password,
+    "POSTGRES_AIRFLOW_PASSWORD": password,
+    "POSTGRES_ICEBERG_PASSWORD": password,
+    "AIRFLOW_ADMIN_PASSWORD": password,
+    "AIRFLOW_FERNET_KEY": fernet_key,
+    "AIRFLOW_SECRET_KEY": password,
+    "AIRFLOW_JWT_SECRET": password,
 }
 
 

@@ -28,7 +28,6 @@ class Holder:
     :param name: common name, which Kafka takes for the user; also the folder
     :param hosts: by which it is reached; none for a mere client
     :param owner: user and group id under which its image runs
-    :param key_mode: of the file with the key
     :param keystore: whether it reads PKCS #12
     """
 

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 from compose.setup.certificates import Authority, Holder
+from local.config import write_private
 
 VOLUMES = Path("/volumes")
 #: User and group ids of the images' own users.
@@ -49,13 +50,9 @@ def prepare() -> None:
 
 
 def _give(file: Path, content: object, owner: tuple[int, int]) -> None:
-    draft = file.with_name(f".{file.name}.draft")
-    draft.unlink(missing_ok=True)
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as opened:
-        json.dump(content, opened)
-    for path in (draft, file.parent):
+    write_private(file, json.dumps(content))
+    for path in (file, file.parent):
         os.chown(path, *owner)
-    os.replace(draft, file)
 
 
 if __name__ == "__main__":
