@@ -7,9 +7,10 @@ import time
 
 from rich.console import Console
 
+from lakehouse import airflow_settings
 from local.airflow_api import AirflowApi
 from local.config import PlatformError
-from local.main_job import MainJob, Trips, see_the_settings
+from local.main_job import MainJob, Trips
 from local.progress import Progress
 from local.report import show
 
@@ -21,7 +22,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=int(time.time()), help="of synthetic trips (default: a new one)")
     arguments = parser.parse_args()
     began = time.monotonic()
-    see_the_settings()
+    airflow_settings.see()
     job = MainJob(AirflowApi(os.environ["AIRFLOW_URL"], "admin", os.environ["AIRFLOW_ADMIN_PASSWORD"]), Progress())
     try:
         job.deploy()

@@ -231,11 +231,6 @@ def see_the_platform(platform: Platform) -> None:
     """Let this process read what the platform's tasks read: connections, variables, the package `lakehouse`."""
     os.environ.update(airflow.environment(platform))
     sys.path.insert(0, str(ROOT / "plugins"))
-    see_the_settings()
-
-
-def see_the_settings() -> None:
-    """Let this process find connections and variables as airflow_settings.yaml says, filled from the environment."""
     from lakehouse import airflow_settings
 
-    os.environ.update(airflow_settings.load().environment())
+    airflow_settings.see()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from datetime import datetime
 
@@ -92,7 +91,7 @@ def main() -> int:
     parser.add_argument("arguments", nargs=argparse.REMAINDER, help="of the verb")
     arguments = parser.parse_args()
     # Outside of a task, Airflow's SDK looks connections and variables up in the environment alone.
-    os.environ.update(airflow_settings.load().environment())
+    airflow_settings.see()
     try:
         return VERBS[arguments.verb](*arguments.arguments)
     except (AirflowException, FlinkError, TimeoutError, airflow_settings.SettingsError) as error:

@@ -115,6 +115,11 @@ def _connection(declared: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value not in (None, "", {})}
 
 
+def see() -> None:
+    """Let this process, outside of any task, find connections and variables as the file says."""
+    os.environ.update(load().environment())
+
+
 def import_into_airflow(settings: AirflowSettings) -> None:
     """Write all of it into Airflow's metadata database, in place of what it holds under the same names.
 

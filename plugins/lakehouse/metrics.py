@@ -7,7 +7,6 @@ scrape: `python -m lakehouse.metrics [--port 9100]`.
 from __future__ import annotations
 
 import argparse
-import os
 import threading
 import time
 from collections.abc import Iterable, Iterator
@@ -142,7 +141,7 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=9100)
     parser.add_argument("--host", default="127.0.0.1")
     arguments = parser.parse_args()
-    os.environ.update(airflow_settings.load().environment())
+    airflow_settings.see()
     REGISTRY.register(PlatformCollector())
     _, thread = start_http_server(arguments.port, arguments.host)
     thread.join()

@@ -68,7 +68,7 @@ def _do(table: str, operation: Operation, asked: Asked) -> bool:
         else:
             decision = look(table, operation, asked)
             print(f"{'DUE ' if decision.due else '-   '}{operation:20} {decision.score:10.2f}  {decision.reason}")
-    except (AirflowException, FlinkError, TimeoutError, OSError) as error:
+    except (AirflowException, FlinkError, OSError) as error:
         notes = "".join(f". {note}" for note in getattr(error, "__notes__", ()))
         print(f"error: {operation} of {table}: {error}{notes}", file=sys.stderr)
         return False
