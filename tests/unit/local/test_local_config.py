@@ -44,13 +44,12 @@ def test_two_platforms_share_no_port_secret_or_folder(home, monkeypatch):
 
 
 def test_keys_of_an_object_store_are_taken_for_one_alone(home, monkeypatch):
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "of something else")
-    assert config.create().values["AWS_SECRET_ACCESS_KEY"] == ""
-    monkeypatch.setenv("LAKEHOUSE_WAREHOUSE", "s3://lake/warehouse")
-    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:7070")
-    stored = config.create().values
-    monkeypatch.undo()
-    monkeypatch.setenv("LAKEHOUSE_HOME", str(home))
+    with monkeypatch.context() as shell:
+        shell.setenv("AWS_SECRET_ACCESS_KEY", "of something else")
+        assert config.create().values["AWS_SECRET_ACCESS_KEY"] == ""
+        shell.setenv("LAKEHOUSE_WAREHOUSE", "s3://lake/warehouse")
+        shell.setenv("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:7070")
+        stored = config.create().values
     assert config.create().values == stored
     assert (stored["AWS_SECRET_ACCESS_KEY"], stored["S3_PATH_STYLE_ACCESS"]) == ("of something else", "true")
     monkeypatch.setenv("LAKEHOUSE_WAREHOUSE", f"file://{home}/warehouse")
