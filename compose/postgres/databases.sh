@@ -9,3 +9,7 @@ CREATE DATABASE :"name" OWNER :"name";
 REVOKE ALL ON DATABASE :"name" FROM PUBLIC;
 SQL
 done
+# Who reads the server's figures, and no database's rows.
+psql --quiet --set=ON_ERROR_STOP=1 --set=password="$POSTGRES_MONITOR_PASSWORD" --username=postgres <<'SQL'
+CREATE ROLE monitor LOGIN PASSWORD :'password' IN ROLE pg_monitor;
+SQL

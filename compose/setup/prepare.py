@@ -11,14 +11,8 @@ from local.config import write_private
 
 VOLUMES = Path("/volumes")
 #: User and group ids of the images' own users.
-KAFKA, FLINK, AIRFLOW, POSTGRES, HAPROXY, STORE = (
-    (1000, 1000),
-    (9999, 9999),
-    (50000, 0),
-    (999, 999),
-    (99, 99),
-    (1000, 1000),
-)
+KAFKA, STORE, FLINK, AIRFLOW = (1000, 1000), (1000, 1000), (9999, 9999), (50000, 0)
+POSTGRES, HAPROXY, PROMETHEUS, GRAFANA = (999, 999), (99, 99), (65534, 65534), (472, 0)
 HOLDERS = (
     Holder("kafka", ("kafka",), KAFKA),
     Holder("admin", (), AIRFLOW),
@@ -26,7 +20,18 @@ HOLDERS = (
     Holder("airflow", (), AIRFLOW),
     Holder("postgres", ("postgres",), POSTGRES),
     Holder("schema-registry", ("schema-registry",), HAPROXY),
+    Holder("prometheus", ("prometheus",), PROMETHEUS),
+    Holder("grafana", (), GRAFANA),
 )
+#: Whose each volume is, whose image leaves it to root.
+OWNERS = {
+    "store": STORE,
+    "gold": AIRFLOW,
+    "airflow-logs": AIRFLOW,
+    "kafka": KAFKA,
+    "prometheus": PROMETHEUS,
+    "grafana": GRAFANA,
+}
 #: Accounts of the object store; what each may do is in `grant`.
 ACCOUNTS = ("writer", "maintenance", "reader")
 #: Users of Airflow and their roles.
@@ -45,7 +50,7 @@ def prepare() -> None:
     _give(VOLUMES / "store-accounts" / "users.json", {"accessAccounts": accounts}, STORE)
     passwords = {user: os.environ[f"AIRFLOW_{name}_PASSWORD"] for user, name in USERS.items()}
     _give(VOLUMES / "airflow-passwords" / "passwords.json", passwords, AIRFLOW)
-    for volume, owner in (("store", STORE), ("gold", AIRFLOW), ("airflow-logs", AIRFLOW), ("kafka", KAFKA)):
+    for volume, owner in OWNERS.items():
         os.chown(VOLUMES / volume, *owner)
 
 

@@ -91,12 +91,14 @@ class PlatformCollector(Collector):
 
 
 def _jobs(jobs: Iterable[JobHealth]) -> Iterator[GaugeMetricFamily]:
-    yield _gauge("job_running", "Whether the job is RUNNING", ["job"], [([j.job], j.state == "RUNNING") for j in jobs])
+    yield _gauge(
+        "job_running", "Whether the job is RUNNING", ["job_name"], [([j.job], j.state == "RUNNING") for j in jobs]
+    )
     for name, meaning in JOB_FIGURES.items():
         values = [([job.job], value) for job in jobs if (value := getattr(job, name)) is not None]
-        yield _gauge(f"job_{name}", meaning, ["job"], values)
+        yield _gauge(f"job_{name}", meaning, ["job_name"], values)
     lags = [([j.job, str(partition)], lag) for j in jobs for partition, lag in j.partition_lag.items()]
-    yield _gauge("partition_lag", "Events after the last completed checkpoint", ["job", "partition"], lags)
+    yield _gauge("partition_lag", "Events after the last completed checkpoint", ["job_name", "partition"], lags)
 
 
 def _tables() -> Iterator[GaugeMetricFamily]:

@@ -14,9 +14,20 @@ from local.config import CONF, JARS, ROOT, site_packages
 
 HERE = Path(__file__).parent
 PREFIX = "standin"
-STAGES = ("maven", "kafka", "flink", "registry", "postgres", "airflow", "haproxy", "versitygw")
+STAGES = (
+    "maven", "kafka", "flink", "registry", "postgres", "airflow", "haproxy", "versitygw", "prometheus", "statsd-exporter",
+    "postgres-exporter",
+)  # fmt: skip
 PACKAGES = "ca-certificates,curl,wget,netcat-openbsd,procps,gosu,gettext-base"
-VERSITYGW = "github.com/versity/versitygw/cmd/versitygw@v1.8.0"
+#: Programs that are built here.
+PROGRAMS = (
+    "github.com/versity/versitygw/cmd/versitygw@v1.8.0",
+    "github.com/prometheus/prometheus/cmd/prometheus@v0.316.0",
+    "github.com/prometheus/prometheus/cmd/promtool@v0.316.0",
+    "github.com/prometheus/statsd_exporter@v0.31.0",
+)
+#: Of Prometheus' ways to find its targets, the one that docker-compose.yaml uses.
+TAGS = "remove_all_sd,enable_dns_sd"
 OWN_CERTIFICATES = Path("/usr/local/share/ca-certificates")
 
 
@@ -44,7 +55,7 @@ def make_base(folder: Path) -> None:
 
 
 def fill(context: Path) -> None:
-    """Put together what the images hold: the artifacts of the embedded platform."""
+    """Put together what the images hold: the artifacts of the embedded platform, and programs built here."""
     for file in HERE.iterdir():
         if file.is_file() and file.suffix != ".py":
             shutil.copy(file, context)
@@ -58,12 +69,9 @@ def fill(context: Path) -> None:
         shutil.copy(jar, context / "flink-sql-gateway")
     pins = re.findall(r"^([a-z0-9._-]+)(?:\[[a-z,_-]+\])?(==[^\\\n]+)", (ROOT / "requirements.lock").read_text(), re.M)
     (context / "airflow-constraints.txt").write_text("".join(f"{name}{version}\n" for name, version in pins))
-    run(
-        "go",
-        "install",
-        VERSITYGW,
-        env={**os.environ, "GOBIN": str(context), "CGO_ENABLED": "0", "GOFLAGS": "-trimpath"},
-    )
+    environment = {**os.environ, "GOBIN": str(context), "CGO_ENABLED": "0", "GOFLAGS": "-trimpath"}
+    for program in PROGRAMS:
+        run("go", "install", f"-tags={TAGS}", program, env=environment)
 
 
 def main() -> None:

@@ -22,8 +22,8 @@ def test_ports_are_published_on_loopback_alone(name):
     assert all(port.startswith("127.0.0.1:") for port in SERVICES[name].get("ports", []))
 
 
-def test_one_port_is_published():
-    assert [name for name, service in SERVICES.items() if service.get("ports")] == ["airflow-api-server"]
+def test_two_ports_are_published():
+    assert [name for name, service in SERVICES.items() if service.get("ports")] == ["airflow-api-server", "grafana"]
 
 
 @pytest.mark.parametrize("name", SERVICES)
@@ -47,10 +47,10 @@ def test_a_part_has_a_limit_of_memory_and_of_its_log(name):
     assert service["security_opt"] == ["no-new-privileges:true"]
 
 
-def test_only_airflow_has_a_way_out():
+def test_only_airflow_and_grafana_have_a_way_out():
     assert {name for name, network in DECLARED["networks"].items() if not network.get("internal")} == {"control"}
     out = {name for name, service in SERVICES.items() if "control" in service.get("networks", [])}
-    assert all(name.startswith("airflow-") or name == "demo" for name in out)
+    assert all(name.startswith("airflow-") or name in ("demo", "grafana") for name in out)
 
 
 def test_each_holder_of_a_certificate_has_a_volume_of_its_own():
