@@ -45,9 +45,9 @@ class Compose:
         assert run.returncode == 0, f"{arguments}:\n{run.stdout[-3000:]}\n{run.stderr[-3000:]}"
         return run.stdout
 
-    def python(self, service: str, script: Path) -> str:
+    def python(self, service: str, script: Path, *arguments: str) -> str:
         """Run a script within a service's container, and return what it prints."""
-        return self("exec", "-T", service, "python", "-", input=script.read_text())
+        return self("exec", "-T", service, "python", "-", *arguments, input=script.read_text())
 
 
 def secret(name: str) -> str:

@@ -150,4 +150,9 @@ def _():
     return answer.text
 
 
+@attempt("Prometheus without a certificate")
+def _():
+    return requests.get("https://prometheus:9090/api/v1/targets", verify=CA, timeout=8).text
+
+
 print(json.dumps(met))
