@@ -58,7 +58,8 @@ class Authority:
     def issue(self, holder: Holder, folder: Path, password: str) -> None:
         """See that a holder's folder has a certificate that is good for another month.
 
-        `ca.pem`, `tls.pem` (key and certificate), `tls.key`, `tls.crt`; for a keystore `keystore.p12` and `truststore.p12`.
+        `ca.pem`, `tls.pem` (key and certificate), `tls.key`, `tls.crt`; for a keystore `keystore.p12`, `truststore.p12`, and the
+        same without a password, for a JVM's command line, `trusted.p12`.
         """
         if not _is_good(folder / "tls.crt", self.certificate):
             key = ec.generate_private_key(ec.SECP256R1())
@@ -102,6 +103,8 @@ class Authority:
         trusted = pkcs12.PKCS12Certificate(self.certificate, b"lakehouse")
         _write(folder / "keystore.p12", keystore, 0o600)
         _write(folder / "truststore.p12", pkcs12.serialize_java_truststore([trusted], encryption), 0o600)
+        open_to_all = pkcs12.serialize_java_truststore([trusted], serialization.NoEncryption())
+        _write(folder / "trusted.p12", open_to_all, 0o644)
 
 
 def _builder(

@@ -20,6 +20,7 @@ HOLDERS = (
     Holder("airflow", (), AIRFLOW),
     Holder("postgres", ("postgres",), POSTGRES),
     Holder("schema-registry", ("schema-registry",), HAPROXY),
+    Holder("object-store", ("object-store",), STORE),
     Holder("prometheus", ("prometheus",), PROMETHEUS),
     Holder("grafana", (), GRAFANA),
 )

@@ -72,6 +72,9 @@ class IcebergDatabase:
         given = [f"{name} '{value}'" for name, value in options.items() if value]
         plain = ["USE_SSL false"] if endpoint.scheme == "http" else []
         self.connection.execute(f"CREATE OR REPLACE SECRET warehouse (TYPE s3, {', '.join([*given, *plain])})")
+        if authority := os.environ.get("AWS_CA_BUNDLE"):
+            self.connection.execute(f"SET ca_cert_file = '{authority}'")
+            self.connection.execute("SET enable_server_cert_verification = true")
 
 
 def _extension(name: str) -> str:

@@ -150,6 +150,11 @@ def _():
     return answer.text
 
 
+@attempt("the object store without encryption")
+def _():
+    return requests.get("http://object-store:7070/lakehouse", timeout=8).text
+
+
 @attempt("Prometheus without a certificate")
 def _():
     return requests.get("https://prometheus:9090/api/v1/targets", verify=CA, timeout=8).text

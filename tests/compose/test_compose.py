@@ -50,6 +50,7 @@ CLOSED = {
     "PostgreSQL's administrator": "no pg_hba.conf entry",
     "the schema registry: writing without a login": "401",
     "Airflow without a login": "401",
+    "the object store without encryption": "ConnectionError",
     "Prometheus without a certificate": "SSL|alert|RemoteDisconnected",
 }
 

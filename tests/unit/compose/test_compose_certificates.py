@@ -43,15 +43,16 @@ def test_a_certificate_names_its_holder_and_hosts(authority, folder):
     )
     assert (issued.subject.rfc4514_string(), names) == ("CN=flink", ["flink-jobmanager", "flink-sql-gateway"])
     modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()}
-    assert {name for name, mode in modes.items() if mode != 0o600} == {"ca.pem", "tls.crt"}
+    assert {name for name, mode in modes.items() if mode != 0o600} == {"ca.pem", "tls.crt", "trusted.p12"}
 
 
 def test_keystores_hold_the_same(authority, folder):
     authority.issue(FLINK, folder, "secret")
     key, held, _ = pkcs12.load_key_and_certificates((folder / "keystore.p12").read_bytes(), b"secret")
     assert (held, key.public_key()) == (certificate(folder), certificate(folder).public_key())
-    trusted = pkcs12.load_pkcs12((folder / "truststore.p12").read_bytes(), b"secret")
-    assert [found.certificate for found in trusted.additional_certs] == [authority.certificate]
+    for name, password in (("truststore.p12", b"secret"), ("trusted.p12", None)):
+        trusted = pkcs12.load_pkcs12((folder / name).read_bytes(), password)
+        assert [found.certificate for found in trusted.additional_certs] == [authority.certificate]
 
 
 def test_a_good_one_stays_and_one_that_ends_soon_is_made_anew(authority, folder, tmp_path, monkeypatch):
