@@ -1,4 +1,4 @@
-"""`.env` of docker compose: every password and key, made once, readable by its owner alone.
+"""`.env` of docker compose: every password and key, and where Docker is; made once, readable by its owner alone.
 
 Needs Python alone: a machine that runs containers has nothing else of ours.
 """
@@ -13,7 +13,7 @@ from local.config import fernet_key, password, write_private
 FILE = Path(__file__).parents[1] / ".env"
 DECLARED = Path(__file__).parents[1] / "docker-compose.yaml"
 _NEEDED = re.compile(r"\$\{([A-Z][A-Z0-9_]*):\?")
-_FERNET_KEY, _CLUSTER_ID = "AIRFLOW_FERNET_KEY", "KAFKA_CLUSTER_ID"
+_FERNET_KEY, _CLUSTER_ID, _SOCKET = "AIRFLOW_FERNET_KEY", "KAFKA_CLUSTER_ID", "DOCKER_SOCKET"
 
 
 def _make(name: str) -> str:
@@ -21,7 +21,15 @@ def _make(name: str) -> str:
         return fernet_key()
     if name == _CLUSTER_ID:
         return base64.urlsafe_b64encode(os.urandom(16)).decode().rstrip("=")
+    if name == _SOCKET:
+        return docker_socket()
     return password()
+
+
+def docker_socket() -> str:
+    """Where the gate before Docker finds it; a file that is no socket where there is none, so that all else starts."""
+    socket = Path(os.environ.get("DOCKER_HOST", "").removeprefix("unix://") or "/var/run/docker.sock")
+    return str(socket if socket.is_socket() else os.devnull)
 
 
 def complete() -> dict[str, str]:

@@ -10,8 +10,15 @@ Sends trips to Kafka, by hand: **Trigger** shows a form.
 | `rate` | events per second of `batch` and `realtime` |
 | `seed` | the same seed gives the same trips; a new one gives fresh trips |
 | `source` | a TLC yellow-taxi file (Parquet or CSV, any year) on the worker instead of synthetic trips |
+| `where` | `worker` within the task's own process; `container` in a container of its own, where Airflow has a Docker |
 
-What `generate` returns counts what was delivered, and what Silver must make of it.
+| task | does |
+|---|---|
+| `choose` | goes on with what `where` asks for; the other one is skipped |
+| `generate` | sends the trips from the worker |
+| `generate_in_container` | sends them from a container, which ends with the task |
+
+What either returns counts what was delivered, and what Silver must make of it.
 
 **When it is red**: the log counts what was and was not delivered. A new run with the same seed or file is harmless, because
 Silver drops duplicates.
@@ -25,6 +32,10 @@ from airflow.sdk import DAG, Param, Variable, get_current_context, task
 
 from lakehouse.dag_policy import Tag, dag_args, default_args
 from lakehouse.generator import EVENTS, MODES, SEED
+from lakehouse.operators.generator import GeneratorContainerOperator
+
+#: Which task sends the trips, by what the form says.
+WHERE = {"worker": "generate", "container": "generate_in_container"}
 
 with DAG(
     "taxi_trip_generator",
@@ -40,9 +51,15 @@ with DAG(
         ),
         "seed": Param(SEED, type="integer", minimum=0, description="Of synthetic trips"),
         "source": Param(None, type=["null", "string"], description="A TLC file instead of synthetic trips"),
+        "where": Param("worker", enum=[*WHERE], description="What runs the generator"),
     },
     **dag_args(__doc__, Tag.GENERATOR),
 ):
+
+    @task.branch
+    def choose() -> str:
+        """Name the task that sends the trips."""
+        return WHERE[get_current_context()["params"]["where"]]
 
     @task
     def generate() -> dict:
@@ -51,6 +68,7 @@ with DAG(
 
         from lakehouse import generator
 
+        params = {name: value for name, value in get_current_context()["params"].items() if name != "where"}
         registry = BaseHook.get_connection("schema_registry")
         return generator.run(
             BaseHook.get_connection("kafka_default").extra_dejson,
@@ -60,7 +78,7 @@ with DAG(
             pickup_from=datetime.fromisoformat(Variable.get("pickup_from")),
             pickup_to=datetime.fromisoformat(Variable.get("pickup_to")),
             log=print,
-            **get_current_context()["params"],
+            **params,
         )
 
-    generate()
+    choose() >> [generate(), GeneratorContainerOperator(task_id="generate_in_container")]

@@ -11,7 +11,7 @@ from local.config import write_private
 
 VOLUMES = Path("/volumes")
 #: User and group ids of the images' own users.
-KAFKA, STORE, FLINK, AIRFLOW = (1000, 1000), (1000, 1000), (9999, 9999), (50000, 0)
+ROOT, KAFKA, STORE, FLINK, AIRFLOW = (0, 0), (1000, 1000), (1000, 1000), (9999, 9999), (50000, 0)
 POSTGRES, HAPROXY, PROMETHEUS, GRAFANA = (999, 999), (99, 99), (65534, 65534), (472, 0)
 HOLDERS = (
     Holder("kafka", ("kafka",), KAFKA),
@@ -23,6 +23,8 @@ HOLDERS = (
     Holder("object-store", ("object-store",), STORE),
     Holder("prometheus", ("prometheus",), PROMETHEUS),
     Holder("grafana", (), GRAFANA),
+    Holder("generator", (), AIRFLOW),
+    Holder("docker-gate", ("docker-gate",), ROOT),
 )
 #: Whose each volume is, whose image leaves it to root.
 OWNERS = {

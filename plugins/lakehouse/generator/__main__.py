@@ -12,32 +12,44 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
-from . import MODES, DeliveryFailed, GeneratorError, run
+from . import MODES, DeliveryFailed, GeneratorError, environment, run
 from .runner import EVENTS, PICKUP_FROM, PICKUP_TO, SEED, TOPIC
+
+STDOUT = Path("-")
 
 
 def _parser() -> argparse.ArgumentParser:
     name = "python -m lakehouse.generator"
     parser = argparse.ArgumentParser(prog=name, description="Send taxi trips to Kafka.")
     add = parser.add_argument
-    _add_from_environment(add, "--bootstrap", "KAFKA_BOOTSTRAP_SERVERS", "Kafka's bootstrap servers")
-    _add_from_environment(add, "--registry", "SCHEMA_REGISTRY_URL", "Confluent-compatible schema registry, or none")
+    _add_from_environment(add, "--bootstrap", environment.SERVERS, "Kafka's bootstrap servers")
+    _add_from_environment(add, "--registry", environment.REGISTRY, "Confluent-compatible schema registry, or none")
     add("--topic", default=TOPIC)
-    add("--config", type=Path, metavar="FILE", help="JSON with more of librdkafka's settings (security, ...)")
+    add(
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help=f"JSON with more of librdkafka's settings than the environment has ({', '.join(environment.KAFKA)})",
+    )
     add("--events", type=int, metavar="N", help=f"default {EVENTS}, or the whole file; 0: without end")
     add("--mode", choices=MODES, default="burst")
     add("--rate", type=float, metavar="R", help="events per second of batch and realtime")
-    add("--seed", type=int, default=SEED, help=f"of synthetic trips, default {SEED}")
+    add("--seed", type=_seed, default=SEED, help=f"of synthetic trips, default {SEED}; new: another one each time")
     add("--source", metavar="FILE", help="a TLC yellow-taxi file, Parquet or CSV, instead of synthetic trips")
     add("--pickup-from", type=datetime.fromisoformat, default=PICKUP_FROM, help="start of Silver's window")
     add("--pickup-to", type=datetime.fromisoformat, default=PICKUP_TO, help="end of Silver's window")
-    add("--summary", type=Path, metavar="FILE", help="write the summary as JSON")
+    add("--summary", type=Path, metavar="FILE", help="write the summary as JSON; -: as a line of what is printed")
     add("--keys", type=Path, metavar="FILE", help="write the valid trips' ids, dates and hours as Parquet")
     return parser
+
+
+def _seed(text: str) -> int:
+    return int(time.time()) if text == "new" else int(text)
 
 
 def _add_from_environment(add: Callable, flag: str, variable: str, what: str) -> None:
@@ -76,8 +88,9 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         more = json.loads(options.config.read_text()) if options.config else {}
         summary = run(
-            {**more, "bootstrap.servers": options.bootstrap},
+            {**environment.kafka_of(os.environ), **more, "bootstrap.servers": options.bootstrap},
             registry=None if options.registry == "none" else options.registry,
+            registry_ca_file=os.environ.get(environment.CA_FILE),
             topic=options.topic,
             events=options.events,
             mode=options.mode,
@@ -96,7 +109,9 @@ def main(arguments: list[str] | None = None) -> int:
     except (GeneratorError, OSError, json.JSONDecodeError) as error:
         print(error, file=sys.stderr)
         return 1
-    if options.summary:
+    if options.summary == STDOUT:
+        print(json.dumps(summary))
+    elif options.summary:
         options.summary.write_text(json.dumps(summary, indent=2) + "\n")
     _tell(summary)
     if summary["requested"] and summary["events"] < summary["requested"]:
