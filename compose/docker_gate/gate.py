@@ -8,7 +8,7 @@ import json
 from urllib.parse import quote
 
 from .generator import LABEL, Generator
-from .request import Refused, Request, answer, json_of, to_docker
+from .request import Refused, Request, Unknown, answer, json_of, to_docker
 
 READ_LIMIT_S = 10
 #: What is let through, and as what it goes on: with a query of ours, never with the client's.
@@ -44,7 +44,7 @@ class Gate:
             await self._relay(request, onward, reader, writer)
         except Refused as error:
             print(f"refused: {error}", flush=True)
-            writer.write(answer("403 Forbidden", str(error)))
+            writer.write(answer(error.status, str(error)))
         except OSError as error:
             why = f"Docker is not reached ({error!r}). Next: name its socket in .env (DOCKER_SOCKET)"
             print(why, flush=True)
@@ -57,7 +57,7 @@ class Gate:
         if request.route not in ROUTES:
             raise Refused(f"{request.route} is not served")
         if request.container and not await self._is_ours(request.container):
-            raise Refused(f"container {request.container} was not created here")
+            raise Unknown(f"no container {request.container} was created here")
         image = quote(json.dumps({"reference": [self._generator.image]}))
         onward = ROUTES[request.route].format(id=request.container, image=image)
         if request.route == "POST /containers/create":

@@ -15,6 +15,14 @@ CONTAINER = re.compile(r"/containers/([0-9a-f]{64})(?![^/])")
 class Refused(Exception):
     """A request that is not let through; the message says what of it."""
 
+    status = "403 Forbidden"
+
+
+class Unknown(Refused):
+    """It is about a container that this gate did not create, or that is gone: to a client both are the same."""
+
+    status = "404 Not Found"
+
 
 class Request(NamedTuple):
     """What a client asks.

@@ -21,7 +21,9 @@ def parse(path: str) -> dict:
     return {
         "cpu_s": time.process_time() - start,
         "dags": sorted(bag.dags),
-        "operators": sorted({type(task).__module__ for dag in bag.dags.values() for task in dag.tasks}),
+        "operators": sorted(
+            {base.__module__ for dag in bag.dags.values() for task in dag.tasks for base in type(task).__mro__}
+        ),
         "errors": [*bag.import_errors.values()],
         "warnings": [warning for warnings in bag.captured_warnings.values() for warning in warnings],
         "refused": refused,

@@ -6,6 +6,7 @@ import re
 
 import pytest
 import yaml
+from confluent_kafka.admin import AclOperation
 
 from compose.setup import grant, prepare
 from local.config import ROOT
@@ -74,3 +75,26 @@ def test_the_jobs_may_not_delete_data_and_readers_only_read():
     assert deleting == {"arn:aws:s3:::lake/flink/*", "arn:aws:s3:::lake/warehouse/*/metadata/*"}
     assert {action.split(":")[1][:3] for action, _ in allowed("reader")} == {"Get", "Lis"}
     assert not any("flink" in resource for _, resource in allowed("reader"))
+
+
+def test_docker_is_reached_by_its_gate_and_the_gate_by_who_runs_tasks():
+    """No raw socket for Airflow: who may create any container is root on the machine."""
+    mounting = {name for name, service in SERVICES.items() if "docker.sock" in str(service.get("volumes"))}
+    assert mounting == {"docker-gate"}
+    assert "${DOCKER_SOCKET:?}:/run/docker.sock:ro" in SERVICES["docker-gate"]["volumes"]
+    near = {name for name, service in SERVICES.items() if "docker" in service.get("networks", [])}
+    assert near == {"docker-gate", "airflow-scheduler"}
+    assert SERVICES["docker-gate"]["networks"] == ["docker"]
+    assert (SERVICES["docker-gate"]["cap_drop"], SERVICES["docker-gate"].get("privileged")) == (["ALL"], None)
+
+
+def test_the_gate_allows_the_container_that_airflow_asks_for():
+    asked, allowed = (SERVICES[name]["environment"] for name in ("airflow-scheduler", "docker-gate"))
+    names = {"GENERATOR_IMAGE", "GENERATOR_NETWORK", "GENERATOR_CERTIFICATES", "GENERATOR_MEMORY"}
+    assert {name: asked[name] for name in names} == {name: allowed[name] for name in names}
+    assert allowed["GENERATOR_IMAGE"] == SERVICES["airflow-scheduler"]["image"]
+
+
+def test_the_generator_writes_to_kafka_and_may_do_nothing_else():
+    assert grant.RIGHTS["generator"] == ((AclOperation.WRITE,), ())
+    assert SERVICES["data-generator"]["environment"]["KAFKA_USERNAME"] == "generator"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import stat
 
 import pytest
@@ -38,3 +40,13 @@ def test_what_a_person_wrote_there_stays(env):
     lines = env.read_text().splitlines()
     assert lines[:2] == ["# mine", "AIRFLOW_PORT=9000"]
     assert len([line for line in lines if line.startswith("ONE_PASSWORD=")]) == 1
+
+
+def test_where_docker_is(monkeypatch, tmp_path):
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/docker.sock")
+    assert secrets.docker_socket() == os.devnull
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(tmp_path / "docker.sock"))
+        assert secrets.docker_socket() == f"{tmp_path}/docker.sock"
+    monkeypatch.setenv("DOCKER_HOST", "ssh://elsewhere")
+    assert secrets.docker_socket() == os.devnull

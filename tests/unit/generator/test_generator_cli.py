@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pyarrow.parquet
@@ -41,6 +42,22 @@ def test_a_run_by_hand(kafka, tmp_path):
     told = json.loads(summary.read_text())
     assert (told["delivered"], told["expected"]["silver"], told["expected"]["hours"]) == (1_000, 985, 744)
     assert pyarrow.parquet.read_table(keys).num_rows == 985
+
+
+def test_a_summary_among_what_is_printed_and_fresh_trips(kafka):
+    done = generator(kafka.servers, "--events", "5", "--seed", "new", "--summary=-")
+    [told] = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    assert told["delivered"] == 5
+    assert abs(told["seed"] - time.time()) < 60
+
+
+def test_kafkas_settings_come_from_the_environment(kafka):
+    run = subprocess.run(
+        command(kafka.servers), env=ENVIRONMENT | {"KAFKA_SECURITY_PROTOCOL": "NONE"}, capture_output=True, text=True,
+        timeout=60,
+    )  # fmt: skip
+    assert run.returncode == 1
+    assert "security.protocol" in run.stderr
 
 
 def test_a_file_with_fewer_rows_than_wanted(kafka, tmp_path):
