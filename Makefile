@@ -22,7 +22,7 @@ LOCAL_VERBS := down status logs clean env create-topics generate process process
 JOBS_WITHOUT = $(INSIDE) airflow dags test flink_jobs --mark-success-pattern
 
 .DEFAULT_GOAL := help
-.PHONY: help setup set-up-before demo up test lint format bench chaos lock compose-up compose-down compose-demo test-compose $(LOCAL_VERBS)
+.PHONY: help setup set-up-before demo up test lint format bench chaos lock compose-up compose-down compose-demo compose-backup compose-restore test-compose $(LOCAL_VERBS)
 
 help: ## List the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-16s\033[0m %s\n", $$1, $$2} /^##@ / {print "\n" substr($$0, 5)}' \
@@ -165,6 +165,12 @@ compose-down: ## Stop it; its volumes are kept
 
 compose-demo: compose-up ## Start it, send 10,000 trips through it, show what came of them (EVENTS=n SEED=n)
 	@$(COMPOSE) run --rm demo $(if $(EVENTS),--events $(EVENTS)) $(if $(SEED),--seed $(SEED))
+
+compose-backup: ## Save all that has state to ./backups/<time>, while the platform works (docs/backup.md)
+	@$(PYTHON) -m compose.backup create $(COMPOSE_FILES)
+
+compose-restore: ## Start a platform from a backup, where there is none yet (FROM=backups/<time>)
+	@$(PYTHON) -m compose.backup restore $(COMPOSE_FILES) '$(FROM)'
 
 test-compose: setup ## Test all of it on containers of its own (needs Docker, root and debootstrap: tests/compose/README.md)
 	@$(VENV)/python -m pytest --override-ini 'addopts=-ra --durations=10' --timeout 1800 tests/compose

@@ -10,7 +10,7 @@ from datetime import datetime
 from airflow.sdk import Variable
 from airflow.sdk.exceptions import AirflowException
 
-from lakehouse import airflow_settings, dbt_by_hand, inspection, rejects, rejects_replay
+from lakehouse import airflow_settings, dbt_by_hand, inspection, recovery_point, rejects, rejects_replay
 from lakehouse.gold_file import count_trips, published_file
 from lakehouse.health import platform_health
 from lakehouse.hooks.flink import FlinkError
@@ -80,6 +80,7 @@ VERBS = {
     "dbt-docs": dbt_by_hand.docs,
     "query": query,
     "maintenance": by_hand.main,
+    "hold-still": recovery_point.main,
     **inspection.VERBS,
 }
 

@@ -1,0 +1,158 @@
+"""Makes a backup of a platform that works: the jobs stand still for a moment, nothing else does but Kafka for a shorter one."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import tarfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from compose.backup import manifest
+from compose.backup.archive import STEADY_COPIED
+from compose.backup.docker import Compose, Stream
+from compose.secrets import FILE as ENV
+from local.config import PlatformError
+
+#: Those that must run; the others hold nothing, or come back by themselves.
+NEEDED = ("postgres", "kafka", "object-store", "flink-jobmanager", "airflow-scheduler")
+
+
+def create(compose: Compose, folder: Path) -> Path:
+    """Make a backup below a folder, and return where it is. What fails leaves nothing behind that looks like one.
+
+    The order makes it one: the tables' files are copied while the tables stand still, the catalog with them, so each
+    pointer leads to files of the copy; Kafka comes last, so it has every event that the tables have, and those after.
+
+    :raises PlatformError: something could not be saved; the message says what
+    """
+    running = compose("ps", "--services", "--status=running").split()
+    if missing := [service for service in NEEDED if service not in running]:
+        raise PlatformError(f"{', '.join(missing)} is not running, a backup needs it. Next: make compose-up.")
+    made_at = datetime.now(UTC)
+    backup = folder / f"{made_at:%Y-%m-%dT%H-%M-%SZ}"
+    draft = folder / f".{backup.name}.draft"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    draft.mkdir(mode=0o700)
+    try:
+        _fill(compose, draft, {"made_at": made_at.isoformat(timespec="seconds")})
+        os.sync()
+        draft.rename(backup)
+    except BaseException:
+        shutil.rmtree(draft)
+        raise
+    return backup
+
+
+def _fill(compose: Compose, draft: Path, about: dict[str, Any]) -> None:
+    began, sums = time.monotonic(), {}
+    project = compose.project()
+    with ExitStack() as streams:
+
+        def stream(name: str, *arguments: str) -> Stream:
+            found = Stream(compose, draft / name, *arguments)
+            streams.callback(found.abandon)
+            return found
+
+        def dump(database: str) -> None:
+            name = f"{database}.dump"
+            sums[name] = stream(name, *_dump(database)).finish()
+
+        _keep_secrets(draft / "env")
+        sums["env"] = manifest.checksum(draft / "env")
+        store = stream("store.tar", "run", "--rm", "-T", "backup", "pack", "store", "gold")
+        kafka = stream("kafka.tar.gz", "run", "--rm", "-T", "backup", "pack", "kafka")
+        # Airflow as it was before the jobs stopped, with no task in it that waits for them.
+        dump("airflow")
+        dump("registry")
+        store.await_line(STEADY_COPIED)
+        kafka.await_line(STEADY_COPIED)
+        print("What never changes is copied. The streaming jobs stop with a savepoint ...", flush=True)
+        stopping = time.monotonic()
+        with _held_still(compose) as point:
+            still = time.monotonic()
+            dump("iceberg")
+            sums["store.tar"] = store.finish(b"now\n")
+        released = time.monotonic()
+        print(f"Tables stood still for {released - still:.1f} s; Airflow starts the jobs again.", flush=True)
+        with compose.paused("kafka"):
+            paused, recovery_point = time.monotonic(), datetime.now(UTC)
+            sums["kafka.tar.gz"] = kafka.finish(b"now\n")
+        resumed = time.monotonic()
+        print(f"Kafka stood still for {resumed - paused:.1f} s.", flush=True)
+    _check(draft / "store.tar", point)
+    seconds = {"all": time.monotonic() - began, "jobs": released - stopping, "kafka": resumed - paused}
+    about |= {
+        "recovery_point": recovery_point.isoformat(timespec="seconds"),
+        "project": project["name"],
+        "images": {name: service["image"] for name, service in sorted(project["services"].items())},
+        "postgres": compose("exec", "-T", "postgres", "pg_dump", "--version").strip(),
+        "seconds": {name: round(value, 1) for name, value in seconds.items()},
+        **point,
+    }
+    manifest.describe(draft, about, sums)
+    for file in draft.iterdir():
+        file.chmod(0o600)
+
+
+def _keep_secrets(file: Path) -> None:
+    """Without the key in it, nobody can read the connections that people made in Airflow."""
+    if not ENV.exists():
+        raise PlatformError(f"{ENV} is missing: with which secrets does the platform run? Next: put it back.")
+    shutil.copyfile(ENV, file)
+
+
+def _dump(database: str) -> tuple[str, ...]:
+    """By the server's own pg_dump, as the one who owns the database; its password is in the container's environment."""
+    return (
+        "exec", "-T", "postgres", "sh", "-c",
+        f'PGPASSWORD="$POSTGRES_{database.upper()}_PASSWORD" '
+        f"exec pg_dump --host=127.0.0.1 --username={database} --format=custom {database}",
+    )  # fmt: skip
+
+
+@contextmanager
+def _held_still(compose: Compose) -> Iterator[dict[str, Any]]:
+    """Have the tables stand still; gives what does.
+
+    :raises PlatformError: they did not, or not until the end
+    """
+    command = compose.command("exec", "-T", "airflow-scheduler", "python", "-m", "lakehouse", "hold-still")
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as holding:
+        try:
+            if not (said := next((line for line in holding.stdout if line.startswith("{")), None)):
+                raise PlatformError(f"The tables could not be held still: {_why(holding)}")
+            yield json.loads(said)
+        finally:
+            holding.stdin.close()
+        why = _why(holding)
+        if holding.wait():
+            raise PlatformError(f"The tables did not stand still until all was copied: {why}")
+
+
+def _why(process: subprocess.Popen[str]) -> str:
+    lines = process.stderr.read().strip().splitlines()
+    return next((line for line in reversed(lines) if line.startswith("error:")), "; ".join(lines[-3:]))
+
+
+def _check(archive: Path, point: dict[str, Any]) -> None:
+    """See that what the catalog and the jobs point to was copied.
+
+    :raises PlatformError: something is not there
+    """
+    states = [f"{state}/_metadata" for state in point["states"].values() if state]
+    needed = {f"store/{address.removeprefix('s3://')}" for address in [*point["tables"].values(), *states]}
+    with tarfile.open(archive) as tar:
+        copied = {member.name for member in tar}
+    if missing := sorted(needed - copied):
+        raise PlatformError(
+            f"{archive.name} lacks {', '.join(missing)}: is that another object store? See docs/backup.md. Nothing was kept."
+        )
