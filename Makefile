@@ -170,7 +170,7 @@ compose-backup: ## Save all that has state to ./backups/<time>, while the platfo
 	@$(PYTHON) -m compose.backup create $(COMPOSE_FILES)
 
 compose-restore: ## Start a platform from a backup, where there is none yet (FROM=backups/<time>)
-	@$(PYTHON) -m compose.backup restore $(COMPOSE_FILES) '$(FROM)'
+	@$(PYTHON) -m compose.backup restore $(COMPOSE_FILES) --backup='$(FROM)'
 
 test-compose: setup ## Test all of it on containers of its own (needs Docker, root and debootstrap: tests/compose/README.md)
 	@$(VENV)/python -m pytest --override-ini 'addopts=-ra --durations=10' --timeout 1800 tests/compose

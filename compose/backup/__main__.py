@@ -19,7 +19,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m compose.backup", description=__doc__)
     parser.add_argument("verb", choices=["create", "restore"])
     parser.add_argument("--file", action="append", default=[], help="of docker compose, as its own option")
-    parser.add_argument("backup", nargs="?", help="of restore: the folder of a backup")
+    parser.add_argument("--backup", help="of restore: the folder of a backup")
     arguments = parser.parse_args()
     # So that whatever stands still is let go.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))

@@ -155,7 +155,10 @@ def main() -> None:
     """`pack VOLUME ...` or `unpack VOLUME ...`."""
     verb, *volumes = sys.argv[1:]
     if verb == "unpack":
-        print(f"{', '.join(volumes)}: {unpack(volumes, sys.stdin.buffer):,} files")
+        try:
+            print(f"{', '.join(volumes)}: {unpack(volumes, sys.stdin.buffer):,} files")
+        except (tarfile.TarError, EOFError) as error:
+            raise SystemExit(f"The archive cannot be read to its end: {error}") from error
         return
     if volumes == ["kafka"]:  # its indexes are mostly room for more; files of tables are compressed already
         with gzip.GzipFile(fileobj=sys.stdout.buffer, mode="wb", compresslevel=1) as out:

@@ -74,7 +74,6 @@ def _fill(compose: Compose, draft: Path, about: dict[str, Any]) -> None:
         store.await_line(STEADY_COPIED)
         kafka.await_line(STEADY_COPIED)
         print("What never changes is copied. The streaming jobs stop with a savepoint ...", flush=True)
-        stopping = time.monotonic()
         with _held_still(compose) as point:
             still = time.monotonic()
             dump("iceberg")
@@ -87,7 +86,7 @@ def _fill(compose: Compose, draft: Path, about: dict[str, Any]) -> None:
         resumed = time.monotonic()
         print(f"Kafka stood still for {resumed - paused:.1f} s.", flush=True)
     _check(draft / "store.tar", point)
-    seconds = {"all": time.monotonic() - began, "jobs": released - stopping, "kafka": resumed - paused}
+    seconds = {"all": time.monotonic() - began, "tables_still": released - still, "kafka_still": resumed - paused}
     about |= {
         "recovery_point": recovery_point.isoformat(timespec="seconds"),
         "project": project["name"],

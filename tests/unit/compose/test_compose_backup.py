@@ -1,0 +1,247 @@
+"""A backup says what it holds, and one that is not whole, or does not fit, is refused before anything is written."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import stat
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from compose.backup import archive, create, manifest, restore
+from compose.backup.docker import Compose, Stream
+from local.config import PlatformError
+
+
+@pytest.fixture
+def backup(tmp_path: Path) -> Path:
+    """A whole one, of one file and the secrets."""
+    folder = tmp_path / "backup"
+    folder.mkdir()
+    (folder / "store.tar").write_bytes(b"x" * 100)
+    (folder / "env").write_text("AIRFLOW_FERNET_KEY=a\nKAFKA_CLUSTER_ID=b\nOTHER_PASSWORD=c\n")
+    sums = {name: manifest.checksum(folder / name) for name in ("store.tar", "env")}
+    manifest.describe(folder, {"made_at": "2026-01-01T00:00:00+00:00"}, sums)
+    return folder
+
+
+def test_a_whole_backup_is_taken(backup):
+    assert manifest.checked(backup)["files"]["store.tar"]["bytes"] == 100
+
+
+@pytest.mark.parametrize(
+    ("harm", "words"),
+    [
+        (lambda folder: (folder / "manifest.json").unlink(), "no whole backup"),
+        (lambda folder: (folder / "manifest.json").write_text("{"), "cannot be understood"),
+        (lambda folder: (folder / "store.tar").unlink(), "store.tar is missing"),
+        (lambda folder: (folder / "store.tar").write_bytes(b"x" * 99), "99 bytes instead of 100"),
+        (lambda folder: (folder / "store.tar").write_bytes(b"y" * 100), "store.tar has the checksum"),
+        (
+            lambda folder: (folder / "manifest.json").write_text(
+                (folder / "manifest.json").read_text().replace('"format": 1', '"format": 2')
+            ),
+            "has format 2",
+        ),
+    ],
+    ids=["no manifest", "torn manifest", "a file is missing", "too short", "altered", "another format"],
+)
+def test_what_is_not_whole_is_refused(backup, harm, words):
+    harm(backup)
+    with pytest.raises(PlatformError, match=words) as refused:
+        manifest.checked(backup)
+    assert "Next:" in str(refused.value)
+
+
+@pytest.fixture
+def docker(tmp_path, monkeypatch):
+    """A `docker` that writes down what it is asked, and says what the test has it say."""
+    script, asked = tmp_path / "bin" / "docker", tmp_path / "asked"
+    script.parent.mkdir()
+
+    def says(words: str) -> Path:
+        script.write_text(f'#!/bin/sh\necho "$@" >> {asked}\n{words}\n')
+        script.chmod(0o755)
+        return asked
+
+    monkeypatch.setenv("PATH", f"{script.parent}:{os.environ['PATH']}")
+    monkeypatch.setattr(restore, "ENV", tmp_path / ".env")
+    monkeypatch.setattr(create, "ENV", tmp_path / ".env")
+    return says
+
+
+def test_a_project_with_volumes_is_left_alone(backup, docker, tmp_path):
+    asked = docker(
+        """case "$*" in *config*) echo '{"name": "mine"}' ;; volume*) printf 'mine_store\\nmine_kafka\\n' ;; esac"""
+    )
+    with pytest.raises(PlatformError, match=r"mine has volumes already \(mine_kafka and 1 more\): nothing was written"):
+        restore.restore(Compose(), backup)
+    assert not (tmp_path / ".env").exists()
+    assert not any(word in asked.read_text() for word in ("build", "up ", "run", "exec"))
+
+
+def test_a_damaged_backup_is_refused_before_docker_is_asked(backup, docker):
+    asked = docker("exit 1")
+    (backup / "store.tar").write_bytes(b"")
+    with pytest.raises(PlatformError, match="damaged"):
+        restore.restore(Compose(), backup)
+    assert not asked.exists()
+
+
+def test_other_keys_are_refused(backup, docker, tmp_path):
+    docker("exit 1")
+    (tmp_path / ".env").write_text("AIRFLOW_FERNET_KEY=another\n")
+    with pytest.raises(PlatformError, match="another AIRFLOW_FERNET_KEY than the backup"):
+        restore.restore(Compose(), backup)
+
+
+def test_secrets_that_are_there_stay_and_the_others_come_from_the_backup(backup, docker, tmp_path):
+    (tmp_path / ".env").write_text("# mine\nAIRFLOW_PORT=9000\nOTHER_PASSWORD=new\n")
+    assert restore._secrets(backup / "env").splitlines() == [
+        "# mine",
+        "AIRFLOW_PORT=9000",
+        "OTHER_PASSWORD=new",
+        "AIRFLOW_FERNET_KEY=a",
+        "KAFKA_CLUSTER_ID=b",
+    ]
+
+
+def test_a_failed_backup_leaves_nothing(docker, tmp_path):
+    (tmp_path / ".env").write_text("A=b\n")
+    docker(f"""case "$*" in *config*) echo '{{"name": "mine"}}' ;; *ps*) printf '{" ".join(create.NEEDED)}' ;;
+        *pg_dump*) echo "no such database" >&2; exit 1 ;; esac""")
+    with pytest.raises(PlatformError, match=r"airflow\.dump could not be written by .*: no such database"):
+        create.create(Compose(), tmp_path / "backups")
+    assert list((tmp_path / "backups").iterdir()) == []
+
+
+def test_a_part_that_is_down_is_named(docker, tmp_path):
+    docker("case \"$*\" in *ps*) printf 'postgres kafka object-store airflow-scheduler' ;; esac")
+    with pytest.raises(PlatformError, match="flink-jobmanager is not running"):
+        create.create(Compose(), tmp_path / "backups")
+
+
+def test_a_stream_goes_into_a_file_of_its_owner_alone(docker, tmp_path):
+    docker('echo ready >&2; read word; printf "said $word"')
+    stream = Stream(Compose(), tmp_path / "out", "run")
+    stream.await_line("ready")
+    checksum = stream.finish(b"now\n")
+    assert (tmp_path / "out").read_text() == "said now"
+    assert checksum == manifest.checksum(tmp_path / "out")
+    assert stat.S_IMODE((tmp_path / "out").stat().st_mode) == 0o600
+
+
+@pytest.fixture
+def volumes(tmp_path, monkeypatch) -> Path:
+    for name in ("store", "gold", "kafka"):
+        (tmp_path / "volumes" / name).mkdir(parents=True)
+    monkeypatch.setattr(archive, "VOLUMES", tmp_path / "volumes")
+    return tmp_path / "volumes"
+
+
+def write(file: Path, text: str) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text)
+
+
+class AtTheCut(io.BytesIO):
+    """The input of `pack`: does something at the moment when the platform is to stand still."""
+
+    def __init__(self, act) -> None:
+        super().__init__(b"now\n")
+        self.act = act
+
+    def readline(self, *arguments):
+        self.act()
+        return super().readline(*arguments)
+
+
+def packed(act, *names: str) -> io.BytesIO:
+    out = io.BytesIO()
+    archive.pack([*names], out, AtTheCut(act))
+    out.seek(0)
+    return out
+
+
+def unpacked(volumes: Path, stream: io.BytesIO, *names: str) -> dict[str, str]:
+    """The files that `unpack` leaves in empty volumes."""
+    for name in names:
+        os.rename(volumes / name, volumes.parent / f"{name}-before")
+        (volumes / name).mkdir()
+    archive.unpack([*names], stream)
+    files = (path for name in names for path in (volumes / name).rglob("*") if path.is_file())
+    return {str(path.relative_to(volumes)): path.read_text() for path in files}
+
+
+def test_files_are_those_of_the_moment_when_the_platform_stands_still(volumes):
+    store = volumes / "store" / "lakehouse"
+    write(store / "stays", "1")
+    write(store / "goes", "1")
+    write(store / "changes", "1")
+    write(store / ".sgwtmp" / "draft", "1")
+    os.utime(store / "stays", (1e9, 1e9))
+
+    def meanwhile():
+        (store / "goes").unlink()
+        write(store / "draft", "2")
+        (store / "draft").rename(store / "changes")
+        write(store / "flink" / "comes", "2")
+
+    held = unpacked(volumes, packed(meanwhile, "store"), "store")
+    assert held == {"store/lakehouse/stays": "1", "store/lakehouse/changes": "2", "store/lakehouse/flink/comes": "2"}
+    assert (store / "stays").stat().st_mtime == 1e9
+
+
+def test_attributes_of_objects_and_buckets_come_back(volumes):
+    store = volumes / "store" / "lakehouse"
+    write(store / "object", "1")
+    os.setxattr(store / "object", "user.etag", b"\xff1")
+    os.setxattr(store, "user.policy", b"{}")
+    unpacked(volumes, packed(lambda: None, "store"), "store")
+    assert (os.getxattr(store / "object", "user.etag"), os.getxattr(store, "user.policy")) == (b"\xff1", b"{}")
+
+
+def test_what_kafka_appends_to_is_copied_when_it_stands_still(volumes):
+    partition = volumes / "kafka" / "trips-0"
+    for segment in ("000", "100"):
+        write(partition / f"{segment}.log", "1")
+    write(volumes / "kafka" / ".lock", "")
+    steady = []
+    stream = packed(lambda: (steady.extend(archive._steady("kafka")), write(partition / "100.log", "12")), "kafka")
+    assert [path.name for path in steady] == ["000.log"]
+    assert unpacked(volumes, stream, "kafka") == {"kafka/trips-0/000.log": "1", "kafka/trips-0/100.log": "12"}
+
+
+def test_of_gold_the_published_file_is_kept(volumes):
+    write(volumes / "gold" / "gold.duckdb", "1")
+    write(volumes / "gold" / "runs" / "a" / "gold.duckdb", "2")
+    assert unpacked(volumes, packed(lambda: None, "gold"), "gold") == {"gold/gold.duckdb": "1"}
+
+
+def test_a_volume_that_is_not_empty_stays_as_it_is(volumes):
+    write(volumes / "store" / "mine", "1")
+    stream = packed(lambda: None, "store")
+    with pytest.raises(SystemExit, match="store is not empty"):
+        archive.unpack(["store"], stream)
+
+
+def test_an_archive_without_its_end_is_told(volumes):
+    write(volumes / "store" / "a", "1")
+    whole = packed(lambda: None, "store")
+    with tarfile.open(fileobj=whole) as tar:
+        end = tar.getmember(archive.INDEX).offset
+    with pytest.raises(SystemExit, match="lacks its index"):
+        unpacked(volumes, io.BytesIO(whole.getvalue()[:end] + bytes(10240)), "store")
+
+
+def test_pointers_must_lead_into_the_archive(volumes, tmp_path):
+    write(volumes / "store" / "lakehouse" / "t" / "1.json", "1")
+    (tmp_path / "store.tar").write_bytes(packed(lambda: None, "store").getvalue())
+    point = {"tables": {"a.t": "s3://lakehouse/t/1.json"}, "states": {"bronze": None}}
+    create._check(tmp_path / "store.tar", point)
+    point["states"]["bronze"] = "s3://lakehouse/flink/savepoint-1"
+    with pytest.raises(PlatformError, match="lacks store/lakehouse/flink/savepoint-1/_metadata"):
+        create._check(tmp_path / "store.tar", json.loads(json.dumps(point)))
