@@ -1,0 +1,83 @@
+"""A backup of a platform that takes in events, restored into an empty project of another name: nothing lost, nothing doubled."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from compose_project import COMMAND_LIMIT_S, UP_LIMIT_S, Compose
+
+from lakehouse.waiting import wait_until
+from local.config import ROOT
+
+LIMIT_S = 600
+EVENTS = 20_000
+
+
+def ledger(compose: Compose) -> str:
+    return compose("exec", "-T", "airflow-scheduler", "python", "-m", "lakehouse", "ledger")
+
+
+def demo(compose: Compose, events: int, seed: int) -> str:
+    return compose("run", "--rm", "-T", "demo", "--events", str(events), "--seed", str(seed), limit_s=900)
+
+
+@pytest.fixture(scope="module")
+def backup(compose: Compose) -> Iterator[Path]:
+    """A backup made while events come in; the project that it is of stops afterwards, with its data."""
+    demo(compose, 10_000, 31)
+    before = set((ROOT / "backups").glob("2*"))
+    with ThreadPoolExecutor(1) as pool:
+        sending = pool.submit(demo, compose, EVENTS, 32)
+        wait_until(lambda: "rows in flight" in ledger(compose), "rows in flight", LIMIT_S)
+        compose.make("compose-backup", limit_s=COMMAND_LIMIT_S)
+        # The stop of the jobs is nothing that anybody loses a row by.
+        assert "Ledger: balanced" in sending.result()
+    [made] = set((ROOT / "backups").glob("2*")) - before
+    compose("--profile", "*", "stop")
+    yield made
+    shutil.rmtree(made)
+    compose("up", "--detach", "--wait", limit_s=UP_LIMIT_S)
+
+
+@pytest.fixture(scope="module")
+def restored(compose: Compose, backup: Path) -> Iterator[Compose]:
+    """The platform as of the backup, in a project of another name."""
+    other = Compose()
+    other.environment |= {"COMPOSE_PROJECT_NAME": "lakehouse-test-restored"}
+    try:
+        other.make("compose-restore", f"FROM={backup}", limit_s=UP_LIMIT_S)
+        yield other
+    finally:
+        other("--profile", "*", "down", "--volumes")
+
+
+def test_a_backup_is_for_its_owner_alone(backup: Path):
+    files = [backup, *backup.iterdir()]
+    assert {file.stat().st_mode & 0o077 for file in files} == {0}
+    told = json.loads((backup / "manifest.json").read_text())["files"]
+    assert {file.name for file in backup.iterdir()} == {*told, "manifest.json"}
+
+
+def test_a_project_that_is_there_is_refused(compose: Compose, backup: Path):
+    refused = compose.run("make", "compose-restore", f"FROM={backup}")
+    assert refused.returncode
+    assert "lakehouse-test has volumes already" in refused.stderr
+
+
+def test_what_was_in_flight_arrives(restored: Compose):
+    wait_until(lambda: "rows in flight" not in ledger(restored), "no row in flight", LIMIT_S)
+    assert "rows more than" not in ledger(restored)
+
+
+def test_more_trips_go_through(restored: Compose):
+    assert "Ledger: balanced" in demo(restored, 5_000, 33)
+
+
+def test_the_audit_finds_every_event(restored: Compose):
+    said = restored("exec", "-T", "airflow-scheduler", "python", "-m", "lakehouse", "audit", "--at-rest")
+    assert "audit: clean" in said
