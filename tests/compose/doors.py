@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 
 import botocore.session
 import psycopg2
@@ -158,6 +159,48 @@ def _():
 @attempt("Prometheus without a certificate")
 def _():
     return requests.get("https://prometheus:9090/api/v1/targets", verify=CA, timeout=8).text
+
+
+def docker(method, path, body=None, cert="/tls/tls.pem"):
+    gate = os.environ["DOCKER_URL"]
+    answer = requests.request(method, f"{gate}{path}", json=body, verify=CA, cert=cert, timeout=8)
+    if not answer.ok:
+        raise RuntimeError(answer.text)
+    return answer.text
+
+
+CONTAINER = {"Image": os.environ["GENERATOR_IMAGE"], "Cmd": ["--events=1"], "Env": []}
+
+
+@attempt("Docker without a certificate")
+def _():
+    return docker("GET", "/version", cert=None)
+
+
+@attempt("Docker: the machine's root as a volume")
+def _():
+    return docker("POST", "/containers/create", {**CONTAINER, "HostConfig": {"Binds": ["/:/host"]}})
+
+
+@attempt("Docker: a privileged container")
+def _():
+    return docker("POST", "/v1.41/containers/create", {**CONTAINER, "HostConfig": {"Privileged": True}})
+
+
+@attempt("Docker: another command")
+def _():
+    return docker("POST", "/containers/create", {**CONTAINER, "Entrypoint": ["sh"]})
+
+
+@attempt("Docker: all containers")
+def _():
+    return docker("GET", "/containers/json")
+
+
+@attempt("Docker's own socket")
+def _():
+    connection = socket.socket(socket.AF_UNIX)
+    return connection.connect("/var/run/docker.sock") or connection.connect("/run/docker.sock")
 
 
 print(json.dumps(met))

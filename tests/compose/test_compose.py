@@ -52,6 +52,12 @@ CLOSED = {
     "Airflow without a login": "401",
     "the object store without encryption": "ConnectionError",
     "Prometheus without a certificate": "SSL|alert|RemoteDisconnected",
+    "Docker without a certificate": "SSL|alert|RemoteDisconnected",
+    "Docker: the machine's root as a volume": "HostConfig.Binds is",
+    "Docker: a privileged container": "HostConfig.Privileged is",
+    "Docker: another command": "Entrypoint is",
+    "Docker: all containers": "GET /containers/json is not served",
+    "Docker's own socket": "FileNotFoundError",
 }
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import quote
 
 import pytest
 from compose_project import PORT, Compose, secret
@@ -30,6 +32,35 @@ def demo(compose: Compose, events: int, seed: int) -> str:
 @pytest.fixture(scope="module")
 def airflow(compose: Compose) -> AirflowApi:
     return AirflowApi(f"http://127.0.0.1:{PORT}", "admin", secret("AIRFLOW_ADMIN_PASSWORD"))
+
+
+def events(compose: Compose) -> int:
+    """How many the topic has had, by the ledger."""
+    return int(re.search(r"^all +([0-9,]+)", inside(compose, "ledger"), re.MULTILINE)[1].replace(",", ""))
+
+
+def containers(compose: Compose) -> str:
+    """Those that the gate before Docker created and that are still there."""
+    return compose.run("docker", "ps", "--all", "--quiet", "--filter=label=lakehouse.docker-gate=lakehouse-test").stdout
+
+
+def test_the_generator_runs_in_a_container(compose: Compose, airflow: AirflowApi):
+    before = events(compose)
+    run = airflow.trigger("taxi_trip_generator", {"events": 500, "seed": 21, "where": "container"})
+    wait_until(lambda: airflow.state("taxi_trip_generator", run) in ENDED, "the generator to end", LIMIT_S)
+    sent = airflow.returned("taxi_trip_generator", run, "generate_in_container")
+    assert (sent["delivered"], sent["seed"]) == (500, 21)
+    assert events(compose) == before + 500
+    assert containers(compose) == ""
+
+
+def test_the_generators_container_ends_with_its_task(compose: Compose, airflow: AirflowApi):
+    endless = {"events": 1_000_000, "mode": "realtime", "rate": 10, "seed": 22, "where": "container"}
+    run = airflow.trigger("taxi_trip_generator", endless)
+    wait_until(lambda: containers(compose), "the generator's container", LIMIT_S)
+    task = f"dags/taxi_trip_generator/dagRuns/{quote(run)}/taskInstances/generate_in_container"
+    airflow.call("PATCH", task, {"new_state": "failed"})
+    wait_until(lambda: not containers(compose), "the generator's container to be gone", 60)
 
 
 def test_a_taskmanager_is_killed_under_load(compose: Compose):
