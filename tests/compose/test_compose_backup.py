@@ -48,7 +48,7 @@ def backup(compose: Compose) -> Iterator[Path]:
 def restored(compose: Compose, backup: Path) -> Iterator[Compose]:
     """The platform as of the backup, in a project of another name."""
     other = Compose()
-    other.environment |= {"COMPOSE_PROJECT_NAME": "lakehouse-test-restored"}
+    other.environment["COMPOSE_PROJECT_NAME"] += "-restored"
     try:
         other.make("compose-restore", f"FROM={backup}", limit_s=UP_LIMIT_S)
         yield other
@@ -66,7 +66,7 @@ def test_a_backup_is_for_its_owner_alone(backup: Path):
 def test_a_project_that_is_there_is_refused(compose: Compose, backup: Path):
     refused = compose.run("make", "compose-restore", f"FROM={backup}")
     assert refused.returncode
-    assert "lakehouse-test has volumes already" in refused.stderr
+    assert f"{compose.environment['COMPOSE_PROJECT_NAME']} has volumes already" in refused.stderr
 
 
 def test_what_was_in_flight_arrives(restored: Compose):
