@@ -24,6 +24,8 @@ class Docker:
 
     def __init__(self) -> None:
         self.got: list[tuple[str, bytes]] = []
+        #: What came to the container that is attached to.
+        self.input: bytes | None = None
         self._stopped = asyncio.Event()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -35,7 +37,9 @@ class Docker:
         writer.write(b"HTTP/1.0 200 OK\r\n\r\n" + json.dumps({"Config": {"Labels": {LABEL: project}}}).encode())
         if "/attach" in request:
             await writer.drain()
+            reading = asyncio.create_task(reader.read(100))
             await self._stopped.wait()
+            self.input = reading.result() if reading.done() else b""
         if "/stop" in request:
             self._stopped.set()
         writer.close()

@@ -251,6 +251,8 @@ def test_nothing_is_sent_to_a_container_that_is_attached_to(gate, docker):
         gate.request(f"POST /containers/{OURS}/stop")
     attached = f"POST /containers/{OURS}/attach?stream=1&stdout=1&stderr=1"
     assert (attached, b"") in docker.got
+    wait_until(lambda: docker.input is not None, "the container to end", 10)
+    assert docker.input == b""
     assert f"DELETE /containers/{OURS}?force=1&v=1" not in [request for request, _ in docker.got]
 
 
