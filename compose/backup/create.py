@@ -16,7 +16,7 @@ from typing import Any
 
 from compose.backup import manifest
 from compose.backup.archive import STEADY_COPIED
-from compose.backup.docker import Compose, Stream
+from compose.backup.docker import Compose, Stream, as_owner
 from compose.secrets import FILE as ENV
 from local.config import PlatformError
 
@@ -62,7 +62,7 @@ def _fill(compose: Compose, draft: Path, about: dict[str, Any]) -> None:
 
         def dump(database: str) -> None:
             name = f"{database}.dump"
-            sums[name] = stream(name, *_dump(database)).finish()
+            sums[name] = stream(name, *as_owner(database, "pg_dump --format=custom")).finish()
 
         _keep_secrets(draft / "env")
         sums["env"] = manifest.checksum(draft / "env")
@@ -105,15 +105,6 @@ def _keep_secrets(file: Path) -> None:
     if not ENV.exists():
         raise PlatformError(f"{ENV} is missing: with which secrets does the platform run? Next: put it back.")
     shutil.copyfile(ENV, file)
-
-
-def _dump(database: str) -> tuple[str, ...]:
-    """By the server's own pg_dump, as the one who owns the database; its password is in the container's environment."""
-    return (
-        "exec", "-T", "postgres", "sh", "-c",
-        f'PGPASSWORD="$POSTGRES_{database.upper()}_PASSWORD" '
-        f"exec pg_dump --host=127.0.0.1 --username={database} --format=custom {database}",
-    )  # fmt: skip
 
 
 @contextmanager

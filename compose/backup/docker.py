@@ -129,6 +129,13 @@ def feed(compose: Compose, file: Path, *arguments: str) -> str:
         return compose(*arguments, stdin=opened)
 
 
+def as_owner(database: str, program: str) -> tuple[str, ...]:
+    """A command of the server's own programs, as the one who owns a database; its password is in the container's environment."""
+    password = f'PGPASSWORD="$POSTGRES_{database.upper()}_PASSWORD"'
+    command = f"{password} exec {program} --host=127.0.0.1 --username={database} --dbname={database}"
+    return "exec", "-T", "postgres", "sh", "-c", command
+
+
 def volumes(project: str) -> list[str]:
     """Names of the volumes that a project has."""
     label = f"label=com.docker.compose.project={project}"

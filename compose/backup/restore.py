@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from compose.backup import manifest
-from compose.backup.docker import Compose, feed, volumes
+from compose.backup.docker import Compose, as_owner, feed, volumes
 from compose.secrets import FILE as ENV
 from compose.secrets import complete
 from local.config import PlatformError, write_private
@@ -45,19 +45,13 @@ def _write(compose: Compose, backup: Path) -> None:
     compose("build", "--quiet")
     compose("up", "--detach", "--wait", f"--wait-timeout={HEALTHY_LIMIT_S}", "postgres")
     for database in DATABASES:
-        feed(compose, backup / f"{database}.dump", *_load(database))
+        feed(
+            compose, backup / f"{database}.dump", *as_owner(database, "pg_restore --exit-on-error --single-transaction")
+        )
     print("Databases are restored.", flush=True)
     for archive, packed in ARCHIVES.items():
         print(feed(compose, backup / archive, "run", "--rm", "-T", "restore", "unpack", *packed).strip(), flush=True)
     compose("up", "--detach", "--wait", f"--wait-timeout={HEALTHY_LIMIT_S}")
-
-
-def _load(database: str) -> tuple[str, ...]:
-    return (
-        "exec", "-T", "postgres", "sh", "-c",
-        f'PGPASSWORD="$POSTGRES_{database.upper()}_PASSWORD" '
-        f"exec pg_restore --host=127.0.0.1 --username={database} --dbname={database} --exit-on-error --single-transaction",
-    )  # fmt: skip
 
 
 def _secrets(env: Path) -> str:
