@@ -36,8 +36,8 @@ class Plugin(BasePlugin):
         if os.environ.get("LAKEHOUSE_SILVER_METADATA", "").startswith("s3://"):
             conn.execute(_s3_secret())
             if authority := os.environ.get("AWS_CA_BUNDLE"):
-                conn.execute(f"set ca_cert_file = {_literal(authority)}")
-                conn.execute("set enable_server_cert_verification = true")
+                conn.execute(f"set global ca_cert_file = {_literal(authority)}")
+                conn.execute("set global enable_server_cert_verification = true")
 
     def configure_cursor(self, cursor):
         """Pin the version of Silver: `getvariable('silver_metadata')` in SQL."""
