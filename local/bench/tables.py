@@ -106,9 +106,9 @@ def commits(bench: "Bench", job: MainJob) -> None:
     catalog.drop_table("bench.commits")
     table = catalog.register_table("bench.commits", location)
     _state(bench, table, f"after {COMMITS:,} commits")
-    _maintain(bench, "remove_orphan_files", "remove_orphan_files before all")
+    _maintain(bench, "remove_orphan_files", when=" before all")
     for operation in ("rewrite_data_files", "rewrite_manifests", "expire_snapshots", "remove_orphan_files"):
-        _maintain(bench, operation, operation)
+        _maintain(bench, operation)
     _state(bench, table.refresh(), "after maintenance")
 
 
@@ -134,10 +134,10 @@ def _scan_s(bench: "Bench", table: "Table") -> float:
         return bench.timed(lambda: duckdb.connection.execute(query).fetchall())
 
 
-def _maintain(bench: "Bench", operation: str, name: str) -> None:
-    """One operation by the shell's verb, in a process of its own, noted by a name."""
+def _maintain(bench: "Bench", operation: str, when: str = "") -> None:
+    """One operation by the shell's verb, in a process of its own."""
     seconds, memory_mb = bench.verb(
         "maintenance", "--table", "bench.commits", "--operation", operation, "--thresholds", json.dumps(NOW)
     )
-    bench.note(f"{name}, s", seconds)
-    bench.note(f"{name}, peak memory of the worker (RSS), MB", memory_mb)
+    bench.note(f"{operation}{when}, s", seconds)
+    bench.note(f"{operation}{when}, peak memory of the worker (RSS), MB", memory_mb)
