@@ -45,6 +45,14 @@ class Compose:
         assert run.returncode == 0, f"{arguments}:\n{run.stdout[-3000:]}\n{run.stderr[-3000:]}"
         return run.stdout
 
+    def demo(self, events: int, seed: int) -> str:
+        """The main job once, and the table that it prints; every count must be right."""
+        return self("run", "--rm", "-T", "demo", "--events", str(events), "--seed", str(seed), limit_s=UP_LIMIT_S)
+
+    def lakehouse(self, *arguments: str) -> str:
+        """What a verb of `python -m lakehouse` says in the scheduler's container."""
+        return self("exec", "-T", "airflow-scheduler", "python", "-m", "lakehouse", *arguments)
+
     def python(self, service: str, script: Path, *arguments: str) -> str:
         """Run a script within a service's container, and return what it prints."""
         return self("exec", "-T", service, "python", "-", *arguments, input=script.read_text())

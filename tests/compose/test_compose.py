@@ -24,7 +24,7 @@ def login(user: str) -> requests.Session:
 
 
 def test_the_demo_ends_with_a_balanced_ledger(compose: Compose):
-    said = compose("run", "--rm", "-T", "demo", "--events", "10000", "--seed", "1", limit_s=900)
+    said = compose.demo(10_000, 1)
     assert "Ledger: balanced" in said
 
 

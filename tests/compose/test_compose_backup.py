@@ -18,22 +18,14 @@ LIMIT_S = 600
 EVENTS = 20_000
 
 
-def ledger(compose: Compose) -> str:
-    return compose("exec", "-T", "airflow-scheduler", "python", "-m", "lakehouse", "ledger")
-
-
-def demo(compose: Compose, events: int, seed: int) -> str:
-    return compose("run", "--rm", "-T", "demo", "--events", str(events), "--seed", str(seed), limit_s=900)
-
-
 @pytest.fixture(scope="module")
 def backup(compose: Compose) -> Iterator[Path]:
     """A backup made while events come in; the project that it is of stops afterwards, with its data."""
-    demo(compose, 10_000, 31)
+    compose.demo(10_000, 31)
     before = set((ROOT / "backups").glob("2*"))
     with ThreadPoolExecutor(1) as pool:
-        sending = pool.submit(demo, compose, EVENTS, 32)
-        wait_until(lambda: "rows in flight" in ledger(compose), "rows in flight", LIMIT_S)
+        sending = pool.submit(compose.demo, EVENTS, 32)
+        wait_until(lambda: "rows in flight" in compose.lakehouse("ledger"), "rows in flight", LIMIT_S)
         compose.make("compose-backup", limit_s=COMMAND_LIMIT_S)
         # The stop of the jobs is nothing that anybody loses a row by.
         assert "Ledger: balanced" in sending.result()
@@ -70,14 +62,14 @@ def test_a_project_that_is_there_is_refused(compose: Compose, backup: Path):
 
 
 def test_what_was_in_flight_arrives(restored: Compose):
-    wait_until(lambda: "rows in flight" not in ledger(restored), "no row in flight", LIMIT_S)
-    assert "rows more than" not in ledger(restored)
+    wait_until(lambda: "rows in flight" not in restored.lakehouse("ledger"), "no row in flight", LIMIT_S)
+    assert "rows more than" not in restored.lakehouse("ledger")
 
 
 def test_more_trips_go_through(restored: Compose):
-    assert "Ledger: balanced" in demo(restored, 5_000, 33)
+    assert "Ledger: balanced" in restored.demo(5_000, 33)
 
 
 def test_the_audit_finds_every_event(restored: Compose):
-    said = restored("exec", "-T", "airflow-scheduler", "python", "-m", "lakehouse", "audit", "--at-rest")
+    said = restored.lakehouse("audit", "--at-rest")
     assert "audit: clean" in said

@@ -19,16 +19,6 @@ SMALL = '{"open_files": 2, "closed_after_s": 1, "snapshot_age_s": 10, "retain_la
 LIMIT_S = 600
 
 
-def inside(compose: Compose, *arguments: str) -> str:
-    """What a verb of `python -m lakehouse` says in the scheduler's container."""
-    return compose("exec", "-T", "airflow-scheduler", "python", "-m", "lakehouse", *arguments)
-
-
-def demo(compose: Compose, events: int, seed: int) -> str:
-    """The main job once; every count must be right."""
-    return compose("run", "--rm", "-T", "demo", "--events", str(events), "--seed", str(seed), limit_s=900)
-
-
 @pytest.fixture(scope="module")
 def airflow(compose: Compose) -> AirflowApi:
     return AirflowApi(f"http://127.0.0.1:{PORT}", "admin", secret("AIRFLOW_ADMIN_PASSWORD"))
@@ -36,7 +26,7 @@ def airflow(compose: Compose) -> AirflowApi:
 
 def events(compose: Compose) -> int:
     """How many the topic has had, by the ledger."""
-    return int(re.search(r"^all +([0-9,]+)", inside(compose, "ledger"), re.MULTILINE)[1].replace(",", ""))
+    return int(re.search(r"^all +([0-9,]+)", compose.lakehouse("ledger"), re.MULTILINE)[1].replace(",", ""))
 
 
 def containers(compose: Compose) -> str:
@@ -65,8 +55,8 @@ def test_the_generators_container_ends_with_its_task(compose: Compose, airflow: 
 
 def test_a_taskmanager_is_killed_under_load(compose: Compose):
     with ThreadPoolExecutor(1) as pool:
-        running = pool.submit(demo, compose, 300_000, 11)
-        wait_until(lambda: "rows in flight" in inside(compose, "ledger"), "rows in flight", LIMIT_S)
+        running = pool.submit(compose.demo, 300_000, 11)
+        wait_until(lambda: "rows in flight" in compose.lakehouse("ledger"), "rows in flight", LIMIT_S)
         container = compose("ps", "--quiet", "flink-taskmanager").strip()
         pid = compose.run("docker", "inspect", "--format", "{{.State.Pid}}", container).stdout
         os.kill(int(pid), signal.SIGKILL)
@@ -77,8 +67,8 @@ def test_a_taskmanager_is_killed_under_load(compose: Compose):
     "operation", ["rewrite_data_files", "rewrite_manifests", "expire_snapshots", "remove_orphan_files"]
 )
 def test_maintenance_on_the_object_store(compose: Compose, operation: str):
-    said = inside(
-        compose, "maintenance", "--table=silver.cleaned_trips", f"--operation={operation}", f"--thresholds={SMALL}"
+    said = compose.lakehouse(
+        "maintenance", "--table=silver.cleaned_trips", f"--operation={operation}", f"--thresholds={SMALL}"
     )
     assert '"verdict": "done"' in said or "Nothing to do" in said
 
@@ -95,8 +85,8 @@ def test_a_job_is_upgraded_by_a_savepoint_in_the_object_store(compose: Compose, 
 def test_data_outlives_down_and_up(compose: Compose):
     compose.make("compose-down", limit_s=300)
     compose.make("compose-up", limit_s=900)
-    assert "Ledger: balanced" in demo(compose, 10_000, 12)
+    assert "Ledger: balanced" in compose.demo(10_000, 12)
 
 
 def test_the_audit_finds_every_event(compose: Compose):
-    assert "audit: clean" in inside(compose, "audit", "--at-rest")
+    assert "audit: clean" in compose.lakehouse("audit", "--at-rest")
