@@ -70,7 +70,22 @@ class IcebergCatalogHook(BaseHook):
         :raises AirflowException: the catalog's database does not answer
         """
         with self._answering():
-            return self.catalog.table_exists(name)
+            return not self._is_new() and self.catalog.table_exists(name)
+
+    def tables(self, *namespaces: str) -> list[str]:
+        """Every `namespace.table` of those of these namespaces that there are. Errors as of `exists`."""
+        with self._answering():
+            if self._is_new():
+                return []
+            there = [namespace for namespace in namespaces if self.catalog.namespace_exists(namespace)]
+            return [".".join(table) for namespace in there for table in sorted(self.catalog.list_tables(namespace))]
+
+    def _is_new(self) -> bool:
+        """Whether nobody has written through it: the first who creates a table makes the catalog's own ones too."""
+        from pyiceberg.catalog.sql import IcebergTables
+        from sqlalchemy import inspect
+
+        return not inspect(self.catalog.engine).has_table(IcebergTables.__tablename__)
 
     @contextmanager
     def _answering(self) -> Iterator[None]:

@@ -62,10 +62,7 @@ class Outcome:
 
 def maintained_tables() -> list[str]:
     """The tables that maintenance is for: all in the namespaces of the jobs, and its own log."""
-    catalog = IcebergCatalogHook().catalog
-    namespaces = [*JOBS, log.TABLE.split(".")[0]]
-    there = [namespace for namespace in namespaces if catalog.namespace_exists(namespace)]
-    return [".".join(table) for namespace in there for table in sorted(catalog.list_tables(namespace))]
+    return IcebergCatalogHook().tables(*JOBS, log.TABLE.split(".")[0])
 
 
 def look(name: str, operation: Operation, asked: Asked) -> Decision:

@@ -128,7 +128,9 @@ def test_sql_that_does_not_plan_leaves_the_running_job_alone(main_job, deploy, s
     assert FlinkRestHook().live_run("silver") == before
 
 
-def test_sql_that_its_state_does_not_fit_is_rolled_back(main_job, deploy, silver_sql, receiver, trips_arrive):
+def test_sql_that_its_state_does_not_fit_is_rolled_back(
+    main_job, deploy, silver_sql, nobody_mends_it, receiver, trips_arrive
+):
     """A step more that keeps state: the old SQL comes back from the same savepoint, and people are told."""
     flink = FlinkRestHook()
     old = flink.live_run("silver")

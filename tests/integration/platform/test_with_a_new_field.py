@@ -84,10 +84,10 @@ def test_a_new_field_goes_through_all_layers(main_job: MainJob, checkout: Path, 
     flink = FlinkRestHook()
     main_job.send(Trips(events=500, seed=951))
     main_job.build()
-    main_job.at_rest("flink_jobs", LIMIT_S)
     old_jobs = {job: flink.live_run(job) for job in ("bronze", "silver")}
     old_rows = {name: row_count(IcebergCatalogHook().table(name)) for name in (BRONZE, SILVER)}
 
+    main_job.at_rest("flink_jobs", LIMIT_S)
     add_to_contract(include)
     add_to_flink(include)
     add_to_gold(include / "dbt")

@@ -33,6 +33,12 @@ def test_a_table_that_is_not_there_is_named_with_the_next_step(iceberg):
         IcebergCatalogHook().table("silver.nothing")
 
 
+def test_a_catalog_that_nobody_has_used_has_no_table(iceberg):
+    iceberg.destroy_tables()
+    assert IcebergCatalogHook().tables("bronze", "silver") == []
+    assert not IcebergCatalogHook().exists("silver.cleaned_trips")
+
+
 def test_who_holds_a_lock_keeps_others_out_until_done(iceberg):
     held, release = Event(), Event()
 

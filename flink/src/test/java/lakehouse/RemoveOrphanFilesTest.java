@@ -23,6 +23,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
 import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.attribute.FileTime;
@@ -30,6 +31,9 @@ import java.time.Duration;
 import java.time.Instant;
 import java.util.List;
 import java.util.Map;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.stream.Stream;
 
 class RemoveOrphanFilesTest {
@@ -250,6 +254,38 @@ class RemoveOrphanFilesTest {
         assertThat(left).doesNotExist();
         assertThat(checksum).doesNotExist();
         assertThat(hidden).exists();
+    }
+
+    @Test
+    void whatGoesWhileItIsListedIsPassedOver() throws Exception {
+        append(trips, JAN_5, trip(1, JAN_5, 1, "a"));
+        AtomicBoolean done = new AtomicBoolean();
+        CompletableFuture<Void> others =
+                CompletableFuture.runAsync(
+                        () -> {
+                            try {
+                                for (int i = 0; !done.get(); i++) {
+                                    plant("data/left-" + i);
+                                    Files.delete(path(trips.location()).resolve("data/left-" + i));
+                                }
+                            } catch (IOException error) {
+                                throw new UncheckedIOException(error);
+                            }
+                        });
+        try {
+            for (int i = 0; i < 20; i++) {
+                assertThat(remove("")).containsEntry("orphan_files_count", 0L);
+            }
+        } finally {
+            done.set(true);
+            others.get(1, TimeUnit.MINUTES);
+        }
+    }
+
+    @Test
+    void aFolderThatIsNotThereIsRefused() {
+        assertThatThrownBy(() -> remove(", location => '" + trips.location() + "/nowhere'"))
+                .hasMessageContaining("/nowhere cannot be listed");
     }
 
     @Test

@@ -1,5 +1,7 @@
 package lakehouse.orphan;
 
+import lakehouse.table.FilePath;
+import lakehouse.table.Listing;
 import lakehouse.table.Manifests;
 
 import org.apache.flink.table.api.ValidationException;
@@ -120,7 +122,7 @@ public class Orphans {
         // The listing comes first: what is written after it cannot be in it.
         Map<FilePath, FileInfo> candidates = new ConcurrentHashMap<>();
         long listed = 0;
-        for (FileInfo file : io.listPrefix(location() + "/")) {
+        for (FileInfo file : Listing.of(io, location())) {
             FilePath path = FilePath.of(file.location());
             if (path.isIn(
                     new FilePath(

@@ -1,5 +1,7 @@
 package lakehouse.rewrite;
 
+import lakehouse.table.Listing;
+
 import org.apache.iceberg.Table;
 import org.apache.iceberg.TableProperties;
 import org.apache.iceberg.io.FileInfo;
@@ -22,7 +24,7 @@ final class Leftovers {
     static void delete(Table table, String runId, Set<Integer> groups) {
         try {
             if (table.io() instanceof SupportsPrefixOperations io) {
-                for (FileInfo file : io.listPrefix(dataLocation(table))) {
+                for (FileInfo file : Listing.of(io, dataLocation(table))) {
                     String name = file.location().substring(file.location().lastIndexOf('/') + 1);
                     if (name.contains("-" + runId + "-") && groups.contains(group(name))) {
                         table.io().deleteFile(file.location());
@@ -41,6 +43,6 @@ final class Leftovers {
 
     private static String dataLocation(Table table) {
         String configured = table.properties().get(TableProperties.WRITE_DATA_LOCATION);
-        return (configured != null ? configured : table.location() + "/data") + "/";
+        return configured != null ? configured : table.location() + "/data";
     }
 }

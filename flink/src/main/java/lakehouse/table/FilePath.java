@@ -1,4 +1,4 @@
-package lakehouse.orphan;
+package lakehouse.table;
 
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
@@ -11,11 +11,11 @@ import java.util.regex.Pattern;
  * @param authority the bucket or host; empty for local files
  * @param path begins with a slash
  */
-record FilePath(String scheme, String authority, String path) {
+public record FilePath(String scheme, String authority, String path) {
     private static final Pattern URI =
             Pattern.compile("([A-Za-z][A-Za-z0-9+.-]*):(//([^/]*))?(.*)", Pattern.DOTALL);
 
-    static FilePath of(String location) {
+    public static FilePath of(String location) {
         Matcher uri = URI.matcher(location);
         if (!uri.matches() || uri.group(1).equals("file")) {
             String path = uri.matches() ? uri.group(4) : location;
@@ -27,22 +27,22 @@ record FilePath(String scheme, String authority, String path) {
         return new FilePath(scheme, authority, "/" + uri.group(4).replaceFirst("^/", ""));
     }
 
-    boolean sameStore(FilePath other) {
+    public boolean sameStore(FilePath other) {
         return scheme.equals(other.scheme) && authority.equals(other.authority);
     }
 
     /** Whether this is the folder or lies in it. */
-    boolean isIn(FilePath folder) {
+    public boolean isIn(FilePath folder) {
         return sameStore(folder)
                 && (path + "/").startsWith(folder.path.replaceFirst("/+$", "") + "/");
     }
 
-    String name() {
+    public String name() {
         return path.substring(path.lastIndexOf('/') + 1);
     }
 
     /** Where a file that is taken away keeps its path. */
-    String below(String folder) {
+    public String below(String folder) {
         return folder + "/" + scheme + "/" + (authority.isEmpty() ? "-" : authority) + path;
     }
 }
