@@ -60,9 +60,9 @@ class AirflowApi:
         tasks = {"dag_run_id": run_id, "task_ids": task_ids, "include_downstream": downstream}
         self.call("POST", f"dags/{dag_id}/clearTaskInstances", tasks | {"only_failed": False, "dry_run": False})
 
-    def returned(self, dag_id: str, run_id: str, task_id: str) -> Any:
-        """The value that a task returned."""
-        path = f"dags/{dag_id}/dagRuns/{quote(run_id)}/taskInstances/{task_id}/xcomEntries/return_value"
+    def returned(self, dag_id: str, run_id: str, task_id: str, key: str = "return_value") -> Any:
+        """The value that a task returned, or left under another key."""
+        path = f"dags/{dag_id}/dagRuns/{quote(run_id)}/taskInstances/{task_id}/xcomEntries/{key}"
         return self.call("GET", f"{path}?deserialize=true")["value"]
 
     def variable(self, name: str) -> str:

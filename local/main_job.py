@@ -207,6 +207,11 @@ class MainJob:
     def _published_at(self, run: str) -> float | None:
         self._refuse_failure("nyc_taxi_pipeline", run)
         task = self.api.tasks("nyc_taxi_pipeline", run)["publish"]
+        if task["state"] == "skipped":
+            reasons = self.api.returned("nyc_taxi_pipeline", run, "check_flink_health", key="reasons")
+            raise PlatformError(
+                f"nyc_taxi_pipeline holds Gold back: {'; '.join(reasons)}. When `make health` is content: again"
+            )
         return task["end_date"].timestamp() if task["state"] == "success" else None
 
     def _finish(self, dag_id: str, run: str, limit_s: float) -> None:

@@ -53,6 +53,10 @@ class Compose:
         """What a verb of `python -m lakehouse` says in the scheduler's container."""
         return self("exec", "-T", "airflow-scheduler", "python", "-m", "lakehouse", *arguments)
 
+    def generate(self, *arguments: str) -> str:
+        """Send trips from the scheduler's container."""
+        return self("exec", "-T", "airflow-scheduler", "python", "-m", "lakehouse.generator", *arguments)
+
     def python(self, service: str, script: Path, *arguments: str) -> str:
         """Run a script within a service's container, and return what it prints."""
         return self("exec", "-T", service, "python", "-", *arguments, input=script.read_text())
