@@ -29,6 +29,8 @@ import java.nio.file.Path;
 import java.nio.file.attribute.FileTime;
 import java.time.Duration;
 import java.time.Instant;
+import java.util.ArrayDeque;
+import java.util.Deque;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.CompletableFuture;
@@ -264,9 +266,12 @@ class RemoveOrphanFilesTest {
                 CompletableFuture.runAsync(
                         () -> {
                             try {
+                                Deque<Path> there = new ArrayDeque<>();
                                 for (int i = 0; !done.get(); i++) {
-                                    plant("data/left-" + i);
-                                    Files.delete(path(trips.location()).resolve("data/left-" + i));
+                                    there.add(plant("data/left-" + i));
+                                    if (there.size() > 200) {
+                                        Files.delete(there.remove());
+                                    }
                                 }
                             } catch (IOException error) {
                                 throw new UncheckedIOException(error);
