@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import subprocess
+import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -52,6 +53,19 @@ class Compose:
             yield
         finally:
             self("unpause", service)
+
+    def await_health(self, service: str, limit_s: float = 60) -> None:
+        """Wait until Docker has found a service healthy, which one that was frozen is not at first: what needs it does not start.
+
+        :raises PlatformError: it did not within the limit
+        """
+        deadline = time.monotonic() + limit_s
+        while (health := self("ps", "--format={{.Health}}", service).strip()) != "healthy":
+            if time.monotonic() > deadline:
+                raise PlatformError(
+                    f"{service} is {health or 'not there'} after {limit_s:g} s. Next: docker compose logs {service}"
+                )
+            time.sleep(0.2)
 
 
 class Stream:

@@ -124,6 +124,15 @@ def test_a_part_that_is_down_is_named(docker, tmp_path):
         create.create(Compose(), tmp_path / "backups")
 
 
+def test_a_service_that_was_frozen_is_waited_for(docker, tmp_path):
+    asked = docker(f"test $(wc -l < {tmp_path}/asked) -ge 3 && echo healthy || echo unhealthy")
+    Compose().await_health("kafka")
+    assert len(asked.read_text().splitlines()) == 3
+    docker("echo unhealthy")
+    with pytest.raises(PlatformError, match=r"kafka is unhealthy after 0\.1 s"):
+        Compose().await_health("kafka", 0.1)
+
+
 def test_a_stream_goes_into_a_file_of_its_owner_alone(docker, tmp_path):
     docker('echo ready >&2; read word; printf "said $word"')
     stream = Stream(Compose(), tmp_path / "out", "run")
