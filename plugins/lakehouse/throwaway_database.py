@@ -42,24 +42,33 @@ def open_throwaway_database() -> tuple[str, str]:
 
 def _template() -> Path:
     """Return a migrated database with the settings loaded and nothing else in it; make it when there is none."""
+    migrated = _prepared(f"dags-test-{version('apache-airflow')}", None, "airflow", "db", "migrate")
+    settings = str(airflow_settings.load())  # with the values of this environment: other ports are another database
+    return _prepared(
+        f"{migrated.stem}-{sha256(settings.encode()).hexdigest()[:12]}", migrated, "lakehouse.airflow_settings"
+    )
+
+
+def _prepared(name: str, base: Path | None, *module: str) -> Path:
+    """Return a database; make it when there is none, by having a module work on a copy of the base, or on nothing."""
     from airflow.configuration import AIRFLOW_HOME
 
-    settings = airflow_settings.load()  # with the values of this environment: other ports are another database
-    key = sha256(f"{version('apache-airflow')} {settings}".encode()).hexdigest()[:12]
-    template = Path(AIRFLOW_HOME) / f"dags-test-{key}.db"
-    if not template.exists():
+    database = Path(AIRFLOW_HOME) / f"{name}.db"
+    if database.exists():
+        return database
+    draft = database.with_suffix(f".{os.getpid()}")
+    if base:
+        shutil.copyfile(base, draft)
+    else:
         print("Preparing the database of `airflow dags test` (once, about 20 s)", file=sys.stderr, flush=True)
-        draft = template.with_suffix(f".{os.getpid()}")
-        env = {**os.environ, "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{draft}"}
-        for step in (["airflow", "db", "migrate"], ["lakehouse.airflow_settings"]):
-            command = [sys.executable, "-m", *step]
-            done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=PREPARE_LIMIT_S)
-            if done.returncode:
-                draft.unlink(missing_ok=True)
-                raise SystemExit(f"`{' '.join(command)}` failed ({done.returncode}):\n{done.stderr[-2000:]}")
-        draft.chmod(0o600)
-        draft.replace(template)
-    return template
+    env = {**os.environ, "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{draft}"}
+    command = [sys.executable, "-m", *module]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=PREPARE_LIMIT_S)
+    if done.returncode:
+        draft.unlink(missing_ok=True)
+        raise SystemExit(f"`{' '.join(command)}` failed ({done.returncode}):\n{done.stderr[-2000:]}")
+    draft.chmod(0o600)
+    return draft.replace(database)
 
 
 def _wait(child: psutil.Process) -> int:
