@@ -3,6 +3,7 @@
 import os
 import signal
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -130,8 +131,16 @@ def test_a_part_that_the_running_supervisor_does_not_know_is_named(platform, sup
         start(platform, supervisor, [fake("old"), fake("newest"), fake("newer")])
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Ctrl-C counts, however the tests were started: a process in the background ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.timeout(30, func_only=True)
-def test_an_interrupt_ends_the_waiting_and_leaves_the_parts(platform, supervisor, fake, monkeypatch):
+def test_an_interrupt_ends_the_waiting_and_leaves_the_parts(platform, supervisor, fake, monkeypatch, interruptible):
     monkeypatch.setattr(limits, "LIMIT_S", 600)
     interrupted = threading.Event()
 
