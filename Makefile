@@ -39,7 +39,7 @@ demo: setup ## Start everything, send 10,000 trips through it, show what came of
 
 test: setup ## Lint, unit tests, DAG tests, and integration tests on a platform of their own
 	@$(MAKE) --no-print-directory lint
-	@$(VENV)/python -m pytest --numprocesses 2 --dist loadgroup $(ARGS)
+	@$(VENV)/python -m pytest --numprocesses 2 $(ARGS)
 	@mvn --batch-mode --quiet --file flink/pom.xml test
 
 setup: $(ENVIRONMENT) $(JARS) ## Get the pinned Python environment and jars, when they are not there yet

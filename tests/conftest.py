@@ -11,9 +11,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from xdist.remote import Producer
+    from xdist.scheduler import LoadScopeScheduling
+
     from lakehouse.airflow_settings import AirflowSettings
 
 ROOT = Path(__file__).parents[1]
+PLATFORM = "tests/integration/platform/"
 
 _home = tempfile.TemporaryDirectory(prefix="airflow-tests-")
 os.environ |= {
@@ -27,6 +31,17 @@ os.environ |= {
     "AIRFLOW__COSMOS__ENABLE_TELEMETRY": "False",
     "DO_NOT_TRACK": "1",
 }
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
+    """A file's tests run one after the other in one process, and so do all that share a platform: it begins with them."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByPlatform(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return PLATFORM if nodeid.startswith(PLATFORM) else nodeid.split("::")[0]
+
+    return ByPlatform(config, log)
 
 
 class Nowhere(dict):

@@ -29,11 +29,6 @@ VERB_LIMIT_S = 300
 CHECKPOINT_INTERVAL = "3 s"  # more often than declared: rows are seen when they are committed
 
 
-def pytest_itemcollected(item: pytest.Item) -> None:
-    """One process has the platform, and runs all of these one after the other; the other one runs what is left meanwhile."""
-    item.add_marker(pytest.mark.xdist_group("platform"))
-
-
 class Receiver:
     """Where alerts go: a web server on loopback that keeps each message."""
 
