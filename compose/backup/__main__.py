@@ -30,6 +30,7 @@ def main() -> int:
             size = sum(file.stat().st_size for file in backup.iterdir())
             print(f"Backup {backup.relative_to(ROOT)}: {size / 1e6:,.1f} MB, {time.monotonic() - began:.0f} s.")
             print("It holds every secret of the platform (.env): keep it as you keep those.")
+            compose.await_health("kafka")
         else:
             if not arguments.backup:
                 raise PlatformError("Which backup? Next: make compose-restore FROM=backups/<time> (ls backups).")

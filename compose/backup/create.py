@@ -47,7 +47,6 @@ def create(compose: Compose, folder: Path) -> Path:
     except BaseException:
         shutil.rmtree(draft)
         raise
-    compose.await_health("kafka")
     return backup
 
 

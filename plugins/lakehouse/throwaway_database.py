@@ -60,7 +60,7 @@ def _prepared(name: str, base: Path | None, *module: str) -> Path:
     if base:
         shutil.copyfile(base, draft)
     else:
-        print("Preparing the database of `airflow dags test` (once, about 20 s)", file=sys.stderr, flush=True)
+        print("Preparing the database of `airflow dags test` (once, about 10 s)", file=sys.stderr, flush=True)
     env = {**os.environ, "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{draft}"}
     command = [sys.executable, "-m", *module]
     done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=PREPARE_LIMIT_S)

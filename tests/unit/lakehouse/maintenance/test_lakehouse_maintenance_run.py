@@ -339,3 +339,10 @@ def test_overview(trips, flink):
     assert line.startswith(f"{NAME}         expire_snapshots               2 > 2         2 > 2        1 ")
     assert line.endswith("done (dry run)")
     assert log.of_run("run 2") == []
+
+
+def test_a_platform_that_has_no_table_yet_needs_nothing(iceberg):
+    iceberg.destroy_tables()
+    assert maintained_tables() == []
+    assert purge(Asked(by="run 1")) is None
+    assert overview(log.of_run("run 1")) == "Nothing was due."

@@ -1,5 +1,6 @@
 package lakehouse.rewrite;
 
+import lakehouse.table.FilePath;
 import lakehouse.table.Listing;
 
 import org.apache.iceberg.Table;
@@ -25,7 +26,7 @@ final class Leftovers {
         try {
             if (table.io() instanceof SupportsPrefixOperations io) {
                 for (FileInfo file : Listing.of(io, dataLocation(table))) {
-                    String name = file.location().substring(file.location().lastIndexOf('/') + 1);
+                    String name = FilePath.of(file.location()).name();
                     if (name.contains("-" + runId + "-") && groups.contains(group(name))) {
                         table.io().deleteFile(file.location());
                     }
