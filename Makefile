@@ -83,7 +83,7 @@ create-topics: ## Create the Kafka topic where it is missing
 	@$(JOBS_WITHOUT) '(?!create_topic$$).*'
 
 generate: ## Send trips (EVENTS=10000 MODE=burst|batch|realtime RATE=n SEED=n SOURCE=file)
-	@$(INSIDE) python -m lakehouse.generator $(if $(EVENTS),--events $(EVENTS)) $(if $(MODE),--mode $(MODE)) \
+	@$(INSIDE) python -m taxi_generator $(if $(EVENTS),--events $(EVENTS)) $(if $(MODE),--mode $(MODE)) \
 		$(if $(RATE),--rate $(RATE)) $(if $(SEED),--seed $(SEED)) $(if $(SOURCE),--source '$(SOURCE)')
 
 process-bronze: ## Deploy the Flink job Kafka -> Bronze, when it does not run as declared

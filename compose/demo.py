@@ -7,7 +7,7 @@ import time
 
 from rich.console import Console
 
-from lakehouse import airflow_settings
+from lakehouse.airflow import settings as airflow_settings
 from local.airflow_api import AirflowApi
 from local.config import PlatformError
 from local.main_job import MainJob, Trips

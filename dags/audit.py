@@ -27,7 +27,7 @@ from datetime import datetime, timedelta
 
 from airflow.sdk import DAG, Param, get_current_context, task
 
-from lakehouse.dag_policy import Tag, dag_args, default_args
+from lakehouse.airflow.dag_policy import Tag, dag_args, default_args
 
 with DAG(
     "audit",
@@ -53,7 +53,7 @@ with DAG(
         """Compare every layer with the one before it; fails when anything is missing, doubled or altered."""
         from airflow.sdk.exceptions import AirflowFailException
 
-        from lakehouse.audit import run_audit
+        from lakehouse.quality.audit import run_audit
 
         params = dict(get_current_context()["params"])
         since = params.pop("since")

@@ -48,11 +48,11 @@ from pathlib import Path
 from airflow.sdk import DAG, AssetOrTimeSchedule, CronTriggerTimetable, Param, Variable, task
 from airflow.sdk.exceptions import AirflowException
 
-from lakehouse.assets import FLINK_JOB_GONE
-from lakehouse.dag_policy import Tag, dag_args, default_args
-from lakehouse.jobs.declared import JOBS
-from lakehouse.jobs.job import Action
-from lakehouse.operators.flink import FlinkClusterSensor, FlinkJobOperator, FlinkTablesOperator
+from lakehouse.airflow.assets import FLINK_JOB_GONE
+from lakehouse.airflow.dag_policy import Tag, dag_args, default_args
+from lakehouse.airflow.operators.flink import FlinkClusterSensor, FlinkJobOperator, FlinkTablesOperator
+from lakehouse.streaming.declared import JOBS
+from lakehouse.streaming.job import Action
 
 INCLUDE = Path(__file__).parents[1] / "include"
 TOPIC_PARTITIONS = 3
@@ -85,7 +85,7 @@ with DAG(
     @task
     def create_topic() -> str:
         """Kafka topic of the events; the broker creates none by itself."""
-        from lakehouse.hooks.kafka import TopicHook
+        from lakehouse.airflow.hooks.kafka import TopicHook
 
         retention_ms = int(Variable.get("taxi_topic_retention_ms"))
         return TopicHook(Variable.get("taxi_topic")).ensure(TOPIC_PARTITIONS, retention_ms)
@@ -93,7 +93,7 @@ with DAG(
     @task
     def register_contract() -> int:
         """JSON Schema of an event, under the topic's value subject; returns its id."""
-        from lakehouse.hooks.registry import SchemaRegistryHook
+        from lakehouse.airflow.hooks.registry import SchemaRegistryHook
 
         contract = (INCLUDE / "contracts" / "taxi_trip.json").read_text()
         return SchemaRegistryHook().register(f"{Variable.get('taxi_topic')}-value", contract)
@@ -101,7 +101,7 @@ with DAG(
     @task
     def check_health() -> list[dict]:
         """State, checkpoints, lag and commits of both jobs; fails with the reasons."""
-        from lakehouse.health import platform_health
+        from lakehouse.streaming.health import platform_health
 
         jobs = platform_health()
         if reasons := [reason for job in jobs for reason in job.reasons]:

@@ -40,9 +40,9 @@ from datetime import datetime, timedelta
 
 from airflow.sdk import DAG, CronTriggerTimetable, Param, TriggerRule, get_current_context, task, task_group
 
-from lakehouse.dag_policy import Tag, dag_args, default_args
+from lakehouse.airflow.dag_policy import Tag, dag_args, default_args
+from lakehouse.alerting.notifier import AlertNotifier
 from lakehouse.maintenance.settings import Operation
-from lakehouse.notifiers.alert import AlertNotifier
 
 POOL = "maintenance"
 

@@ -30,10 +30,10 @@ from datetime import datetime, timedelta
 from airflow.sdk import DAG, AssetOrTimeSchedule, DeltaTriggerTimetable, Param, get_current_context, task
 from airflow.sdk.exceptions import AirflowSkipException
 
-from lakehouse.assets import SILVER_REPLACED
-from lakehouse.dag_policy import Tag, dag_args, default_args
-from lakehouse.gold_tasks import gold_task_group
-from lakehouse.notifiers.alert import AlertNotifier
+from lakehouse.airflow.assets import SILVER_REPLACED
+from lakehouse.airflow.dag_policy import Tag, dag_args, default_args
+from lakehouse.alerting.notifier import AlertNotifier
+from lakehouse.gold.tasks import gold_task_group
 
 ENV = {
     "LAKEHOUSE_GOLD_PATH": "{{ ti.xcom_pull('prepare')['LAKEHOUSE_GOLD_PATH'] }}",
@@ -52,7 +52,7 @@ with DAG(
     @task.branch
     def check_flink_health() -> str:
         """Judge both streaming jobs, after a deployment that is under way; the reasons are in the log and go to the alert."""
-        from lakehouse.health import nothing_to_judge, reasons_when_deployed
+        from lakehouse.streaming.health import nothing_to_judge, reasons_when_deployed
 
         if nothing_to_judge():
             raise AirflowSkipException("No event was ever sent: trigger taxi_trip_generator")
@@ -72,14 +72,14 @@ with DAG(
     @task
     def prepare(run_id: str, params: dict) -> dict[str, str]:
         """Pin Silver's version; copy the published Gold file to this run's own, or begin anew."""
-        from lakehouse import gold_file
+        from lakehouse.gold import file as gold_file
 
         return gold_file.prepare(run_id, params["full_refresh"])
 
     @task(priority_weight=100)  # before the models' tasks, which only show what is done
     def publish(env: dict[str, str]) -> dict:
         """Check the ledger, then swap the file in."""
-        from lakehouse import gold_file
+        from lakehouse.gold import file as gold_file
 
         ledger = gold_file.publish(env)
         print(ledger)

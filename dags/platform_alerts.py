@@ -28,7 +28,7 @@ from datetime import datetime, timedelta
 
 from airflow.sdk import DAG, get_current_context, task
 
-from lakehouse.dag_policy import Tag, dag_args, default_args
+from lakehouse.airflow.dag_policy import Tag, dag_args, default_args
 
 with DAG(
     "platform_alerts",
@@ -43,7 +43,7 @@ with DAG(
     @task
     def ring_alarms() -> list[str]:
         """Every rule against what is; tell what began and what is over."""
-        from lakehouse.watch import watch
+        from lakehouse.alerting.watch import watch
 
         return watch(get_current_context()["ti"].get_ti_count)
 

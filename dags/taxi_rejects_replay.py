@@ -36,7 +36,7 @@ from datetime import datetime, timedelta
 
 from airflow.sdk import DAG, Param, get_current_context, task
 
-from lakehouse.dag_policy import Tag, dag_args, default_args
+from lakehouse.airflow.dag_policy import Tag, dag_args, default_args
 
 with DAG(
     "taxi_rejects_replay",
@@ -60,14 +60,14 @@ with DAG(
     @task
     def overview() -> None:
         """What was rejected, and how much of it is mended."""
-        from lakehouse import rejects
+        from lakehouse.quality import rejects
 
         print(rejects.overview(rejects.reasons()))
 
     @task
     def replay() -> dict[str, int]:
         """Send the events that the form names; returns how many were sent, now and before."""
-        from lakehouse import rejects_replay
+        from lakehouse.quality import rejects_replay
 
         return rejects_replay.run(**get_current_context()["params"])
 

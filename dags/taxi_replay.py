@@ -37,9 +37,9 @@ from pathlib import Path
 
 from airflow.sdk import DAG, Param, TriggerRule, Variable, get_current_context, task
 
-from lakehouse.assets import SILVER_REPLACED
-from lakehouse.dag_policy import Tag, dag_args, default_args
-from lakehouse.operators.flink import FlinkJobOperator, FlinkReplayOperator, FlinkReplaySensor
+from lakehouse.airflow.assets import SILVER_REPLACED
+from lakehouse.airflow.dag_policy import Tag, dag_args, default_args
+from lakehouse.airflow.operators.flink import FlinkJobOperator, FlinkReplayOperator, FlinkReplaySensor
 
 CATCH_UP_LIMIT_S = 24 * 3600
 
@@ -63,7 +63,7 @@ with DAG(
     @task
     def plan() -> dict:
         """Check the form and count; the value that it returns is what the other tasks go by."""
-        from lakehouse.hooks.kafka import TopicHook
+        from lakehouse.airflow.hooks.kafka import TopicHook
         from lakehouse.replay.plan import make_plan
 
         context = get_current_context()
@@ -91,7 +91,7 @@ with DAG(
             _switch(plan).abandon()
 
     def _switch(plan: dict):
-        from lakehouse.hooks.kafka import TopicHook
+        from lakehouse.airflow.hooks.kafka import TopicHook
         from lakehouse.replay.plan import ReplayPlan
         from lakehouse.replay.switch import Switch
 

@@ -30,9 +30,9 @@ from datetime import datetime, timedelta
 
 from airflow.sdk import DAG, Param, Variable, get_current_context, task
 
-from lakehouse.dag_policy import Tag, dag_args, default_args
-from lakehouse.generator import EVENTS, MODES, SEED
-from lakehouse.operators.generator import GeneratorContainerOperator
+from lakehouse.airflow.dag_policy import Tag, dag_args, default_args
+from taxi_generator import EVENTS, MODES, SEED
+from taxi_generator.operator import GeneratorContainerOperator
 
 #: Which task sends the trips, by what the form says.
 WHERE = {"worker": "generate", "container": "generate_in_container"}
@@ -66,7 +66,7 @@ with DAG(
         """Produce the trips that the form asks for, and return the generator's summary."""
         from airflow.sdk import BaseHook
 
-        from lakehouse import generator
+        import taxi_generator as generator
 
         params = {name: value for name, value in get_current_context()["params"].items() if name != "where"}
         registry = BaseHook.get_connection("schema_registry")

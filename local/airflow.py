@@ -53,7 +53,7 @@ def prepare(platform: Platform) -> None:
     """Migrate the metadata database, and bring connections, pools and variables into it."""
     _passwords(platform).parent.mkdir(mode=0o700, exist_ok=True)
     write_private(_passwords(platform), json.dumps({"admin": platform.values["AIRFLOW_ADMIN_PASSWORD"]}))
-    for step in (["airflow", "db", "migrate"], ["lakehouse.airflow_settings"]):
+    for step in (["airflow", "db", "migrate"], ["lakehouse.airflow.settings"]):
         run = subprocess.run(
             [sys.executable, "-m", *step], env=environment(platform), cwd=ROOT,
             capture_output=True, text=True, timeout=MIGRATE_LIMIT_S,

@@ -16,7 +16,7 @@ from local.config import ROOT, Platform, PlatformError
 from local.progress import Progress
 
 if TYPE_CHECKING:
-    from lakehouse.ledger import Ledger
+    from lakehouse.quality.ledger import Ledger
 
 POLL_S = 0.25
 PARSE_LIMIT_S = 120
@@ -132,7 +132,7 @@ class MainJob:
         """Rows by place as they are now, and whether the ledger balances."""
         import duckdb
 
-        from lakehouse.gold_file import published_file
+        from lakehouse.gold.file import published_file
 
         with duckdb.connect(str(published_file()), read_only=True) as gold:
             marts = {name: gold.table(name).count("*").fetchone()[0] for name in ("fct_trips", *MARTS)}
@@ -142,7 +142,7 @@ class MainJob:
 
     def ledger(self, fct_trips: int | None = None) -> "Ledger":
         """The row ledger as it is now."""
-        from lakehouse.ledger import read_ledger
+        from lakehouse.quality.ledger import read_ledger
 
         return read_ledger(self.topic, fct_trips)
 
@@ -176,8 +176,8 @@ class MainJob:
         """Rows that are due by place: those that are there, and what the generator's own rules make of the trips."""
         import duckdb
 
-        from lakehouse import generator
-        from lakehouse.hooks.iceberg import IcebergCatalogHook
+        import taxi_generator as generator
+        from lakehouse.airflow.hooks.iceberg import IcebergCatalogHook
 
         with tempfile.TemporaryDirectory() as folder:
             keys = Path(folder) / "keys.parquet"
@@ -225,7 +225,7 @@ class MainJob:
 
 def _last_commit(*tables: str) -> float:
     """Epoch seconds of the newest commit to any of the tables."""
-    from lakehouse.hooks.iceberg import IcebergCatalogHook
+    from lakehouse.airflow.hooks.iceberg import IcebergCatalogHook
 
     iceberg = IcebergCatalogHook()
     snapshots = [iceberg.table(name).current_snapshot() for name in tables]
@@ -236,6 +236,6 @@ def see_the_platform(platform: Platform) -> None:
     """Let this process read what the platform's tasks read: connections, variables, the package `lakehouse`."""
     os.environ.update(airflow.environment(platform))
     sys.path.insert(0, str(ROOT / "plugins"))
-    from lakehouse import airflow_settings
+    from lakehouse.airflow import settings as airflow_settings
 
     airflow_settings.see()

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from airflow.sdk import BaseOperator
 
 if sys.argv[1:3] in (["dags", "test"], ["tasks", "test"]):
-    from lakehouse.throwaway_database import open_throwaway_database
+    from lakehouse.airflow.throwaway_database import open_throwaway_database
 
     SQL_ALCHEMY_CONN, SQL_ALCHEMY_CONN_ASYNC = open_throwaway_database()
 

@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from xdist.remote import Producer
     from xdist.scheduler import LoadScopeScheduling
 
-    from lakehouse.airflow_settings import AirflowSettings
+    from lakehouse.airflow.settings import AirflowSettings
 
 ROOT = Path(__file__).parents[1]
-PLATFORM = "tests/integration/platform/"
+PLATFORM = "tests/platform/"
 
 _home = tempfile.TemporaryDirectory(prefix="airflow-tests-")
 os.environ |= {
@@ -54,7 +54,7 @@ class Nowhere(dict):
 @pytest.fixture(scope="session")
 def load_settings() -> Callable[..., AirflowSettings]:
     """Load the settings file with these placeholders, and with values that lead nowhere for the others."""
-    from lakehouse import airflow_settings
+    from lakehouse.airflow import settings as airflow_settings
 
     def load(**placeholders: object) -> AirflowSettings:
         return airflow_settings.load(environment=Nowhere({name: str(value) for name, value in placeholders.items()}))

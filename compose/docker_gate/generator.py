@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from lakehouse.generator import environment
+from taxi_generator import environment
 
 from .request import Refused
 
@@ -45,7 +45,7 @@ class Generator:
         """All but its arguments and environment, in the words of Docker's API."""
         return {
             "Image": self.image,
-            "Entrypoint": ["python", "-m", "lakehouse.generator"],
+            "Entrypoint": ["python", "-m", "taxi_generator"],
             "AttachStdout": True,
             "AttachStderr": True,
             "Labels": {LABEL: self.project},

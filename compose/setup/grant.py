@@ -19,8 +19,8 @@ from confluent_kafka.admin import (
     UserScramCredentialUpsertion,
 )
 
-from lakehouse import airflow_settings
-from lakehouse.audit.events import GROUP
+from lakehouse.airflow import settings as airflow_settings
+from lakehouse.quality.audit.events import GROUP
 
 LIMIT_S = 60
 TLS = "/tls"

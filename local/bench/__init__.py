@@ -79,8 +79,8 @@ class Bench:
         supervisor = Supervisor(self.platform)
         supervisor.launch([kafka])
         start(self.platform, supervisor, [kafka])
-        from lakehouse import generator
-        from lakehouse.hooks.kafka import TopicHook
+        import taxi_generator as generator
+        from lakehouse.airflow.hooks.kafka import TopicHook
 
         servers = {"bootstrap.servers": self.platform.values["KAFKA_BOOTSTRAP_SERVERS"]}
         TopicHook("bench").ensure(partitions=3, retention_ms=3_600_000)

@@ -28,8 +28,8 @@ class InFlight(Watching):
 
 def checks(bench: "Bench", job: MainJob) -> None:
     """What the ledger and the health of both jobs cost in a pipeline run."""
-    from lakehouse.health import platform_health
-    from lakehouse.ledger import read_ledger
+    from lakehouse.quality.ledger import read_ledger
+    from lakehouse.streaming.health import platform_health
 
     for name, check in {"ledger": lambda: read_ledger(job.topic), "health": platform_health}.items():
         for _ in range(CHECKS):
@@ -61,9 +61,9 @@ def upgrades(bench: "Bench", job: MainJob) -> None:
 
 def _pause_s(name: str, job_id: str) -> float:
     """Seconds from the savepoint that ended the run before to the first commit of this one."""
-    from lakehouse.hooks.flink import FlinkRestHook
-    from lakehouse.hooks.iceberg import IcebergCatalogHook
-    from lakehouse.jobs.declared import JOBS
+    from lakehouse.airflow.hooks.flink import FlinkRestHook
+    from lakehouse.airflow.hooks.iceberg import IcebergCatalogHook
+    from lakehouse.streaming.declared import JOBS
 
     flink = FlinkRestHook()
     restored = flink.checkpoints(job_id)["latest"]["restored"]["external_path"]

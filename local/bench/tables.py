@@ -26,7 +26,7 @@ NOW = {"snapshot_age_s": 1, "retain_last": 1}
 
 def rewrites(bench: "Bench", job: MainJob) -> None:
     """Silver's rows in small files, rewritten whole by Flink; and by DuckDB, with as many threads, as a yardstick."""
-    from lakehouse.hooks.iceberg import IcebergCatalogHook
+    from lakehouse.airflow.hooks.iceberg import IcebergCatalogHook
 
     silver = IcebergCatalogHook().table("silver.cleaned_trips")
     rows = silver.scan().to_arrow()
@@ -50,7 +50,7 @@ def _append_in_small_files(table: "Table", rows: "pyarrow.Table") -> None:
 
 def _like(model: "Table", name: str) -> "Table":
     """A new, empty table with the schema, partitions and properties of another."""
-    from lakehouse.hooks.iceberg import IcebergCatalogHook
+    from lakehouse.airflow.hooks.iceberg import IcebergCatalogHook
 
     catalog = IcebergCatalogHook().catalog
     catalog.create_namespace_if_not_exists(name.split(".")[0])
@@ -77,7 +77,7 @@ def _flink_rewrite(bench: "Bench", table: "Table", strategy: str) -> float:
 
 def _duckdb_rewrite(bench: "Bench", table: "Table", strategy: str) -> float:
     """Seconds of one thread that reads the table and writes its rows by partition."""
-    from lakehouse.duckdb_iceberg import IcebergDatabase
+    from lakehouse.tables.duckdb_iceberg import IcebergDatabase
 
     order = f"ORDER BY {SORT_ORDER}" if strategy == "sort" else ""
     with tempfile.TemporaryDirectory(dir=bench.platform.home) as folder, IcebergDatabase(Path(folder), "2GB") as duckdb:
@@ -93,7 +93,7 @@ def commits(bench: "Bench", job: MainJob) -> None:
     """A table after more than a day of commits every 10 s, before and after its maintenance."""
     import pyarrow.compute as pc
 
-    from lakehouse.hooks.iceberg import IcebergCatalogHook
+    from lakehouse.airflow.hooks.iceberg import IcebergCatalogHook
 
     catalog = IcebergCatalogHook().catalog
     bronze = IcebergCatalogHook().table("bronze.raw_trips")
@@ -126,7 +126,7 @@ def _state(bench: "Bench", table: "Table", when: str) -> None:
 
 
 def _scan_s(bench: "Bench", table: "Table") -> float:
-    from lakehouse.duckdb_iceberg import IcebergDatabase
+    from lakehouse.tables.duckdb_iceberg import IcebergDatabase
 
     with tempfile.TemporaryDirectory(dir=bench.platform.home) as folder, IcebergDatabase(Path(folder), "2GB") as duckdb:
         duckdb.view("raw_trips", table)

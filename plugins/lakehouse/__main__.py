@@ -10,12 +10,16 @@ from datetime import datetime
 from airflow.sdk import Variable
 from airflow.sdk.exceptions import AirflowException
 
-from lakehouse import airflow_settings, dbt_by_hand, inspection, recovery_point, rejects, rejects_replay
-from lakehouse.gold_file import count_trips, published_file
-from lakehouse.health import platform_health
-from lakehouse.hooks.flink import FlinkError
-from lakehouse.ledger import read_ledger
+from lakehouse.airflow import settings as airflow_settings
+from lakehouse.airflow.hooks.flink import FlinkError
+from lakehouse.gold import dbt as dbt_by_hand
+from lakehouse.gold.file import count_trips, published_file
 from lakehouse.maintenance import by_hand
+from lakehouse.quality import rejects, rejects_replay
+from lakehouse.quality.ledger import read_ledger
+from lakehouse.streaming import recovery_point
+from lakehouse.streaming.health import platform_health
+from lakehouse.tables import inspect as inspection
 
 
 def ledger() -> int:
@@ -36,7 +40,7 @@ def health() -> int:
 
 def audit(*options: str) -> int:
     """Compare every layer with the one before it, row by row; fails when anything is missing, doubled or altered."""
-    from lakehouse.audit import run_audit
+    from lakehouse.quality.audit import run_audit
 
     parser = argparse.ArgumentParser(prog="python -m lakehouse audit", description=audit.__doc__)
     parser.add_argument("--partition", type=int, help="this Kafka partition alone")

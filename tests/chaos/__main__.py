@@ -23,7 +23,7 @@ from chaos.load import RATE
 from chaos.proxy import Proxy
 from chaos.report import Report
 from chaos.stage import Stage, tolerate_restarts
-from lakehouse.audit import run_audit
+from lakehouse.quality.audit import run_audit
 from local import config
 from local.config import ROOT
 from local.main_job import MainJob

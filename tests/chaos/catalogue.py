@@ -12,8 +12,8 @@ from chaos.disk import filled, is_own_filesystem
 from chaos.engine import Fault
 from chaos.proxy import CommitTrap
 from chaos.stage import Stage
-from lakehouse.hooks.flink import FlinkRestHook
-from lakehouse.jobs.cluster import PROOF_LIMIT_S
+from lakehouse.airflow.hooks.flink import FlinkRestHook
+from lakehouse.streaming.cluster import PROOF_LIMIT_S
 
 HANG_S = 20  # longer than a timeout of a few seconds, shorter than what makes a cluster give a member up
 COMMIT_LIMIT_S = 60

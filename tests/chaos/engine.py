@@ -16,7 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from chaos.judge import Verdict
 from chaos.load import RATE, Load
 from chaos.stage import Stage
-from lakehouse.ledger import Ledger
+from lakehouse.quality.ledger import Ledger
 from lakehouse.waiting import wait_until
 from local.config import PlatformError
 

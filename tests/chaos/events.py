@@ -15,9 +15,9 @@ from airflow.sdk import BaseHook
 from confluent_kafka import Producer
 
 from chaos.stage import Stage
-from lakehouse.generator import judge
-from lakehouse.hooks.iceberg import IcebergCatalogHook
+from lakehouse.airflow.hooks.iceberg import IcebergCatalogHook
 from lakehouse.waiting import wait_until
+from taxi_generator import judge
 
 BACKWARDS, STEP_S = 5_000, 60
 BATCH, BATCH_RATE = 20_000, 4_000
@@ -49,7 +49,7 @@ def backwards(stage: Stage) -> None:
 def sent_again(_: Stage) -> None:
     """The generator dies in mid-batch; as its own message advises, the same trips are sent again: each is in Silver once."""
     seed = int(time.time())
-    command = [sys.executable, "-m", "lakehouse.generator", "--registry", "none", "--events", str(BATCH)]
+    command = [sys.executable, "-m", "taxi_generator", "--registry", "none", "--events", str(BATCH)]
     command += ["--seed", str(seed), "--mode", "realtime", "--rate", str(BATCH_RATE)]
     first = subprocess.Popen(command, env=os.environ, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     try:

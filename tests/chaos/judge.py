@@ -14,8 +14,8 @@ import pyarrow as pa
 from airflow.sdk import BaseHook
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
-from lakehouse.hooks.iceberg import IcebergCatalogHook
-from lakehouse.hooks.kafka import TopicHook
+from lakehouse.airflow.hooks.iceberg import IcebergCatalogHook
+from lakehouse.airflow.hooks.kafka import TopicHook
 
 BRONZE = ("bronze.raw_trips", "bronze.rejected_events")
 SILVER = ("silver.cleaned_trips", "silver.rejected_trips", "silver.duplicate_trips")

@@ -36,7 +36,7 @@ class Load:
 
     def _keep_running(self) -> None:
         while not self._over.is_set():
-            command = [sys.executable, "-m", "lakehouse.generator", "--registry", "none", "--events", "0"]
+            command = [sys.executable, "-m", "taxi_generator", "--registry", "none", "--events", "0"]
             command += ["--mode", "realtime", "--rate", str(self._rate), "--seed", str(next(self._seeds))]
             with self._log.open("a") as log:
                 generator = subprocess.Popen(command, env=os.environ, stdout=log, stderr=log)

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from chaos.engine import Fault, Outcome
-from lakehouse.audit import AuditReport
+from lakehouse.quality.audit import AuditReport
 
 COLUMNS = [field.name for field in fields(Outcome)]
 PAGE = """# Chaos: what breaks, and what comes of the rows

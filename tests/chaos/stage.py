@@ -14,9 +14,9 @@ import psutil
 from checkout import Checkout
 
 from chaos.proxy import Proxy
-from lakehouse.health import unhealthy_reasons
-from lakehouse.hooks.flink import FlinkError, FlinkRestHook
-from lakehouse.ledger import Ledger
+from lakehouse.airflow.hooks.flink import FlinkError, FlinkRestHook
+from lakehouse.quality.ledger import Ledger
+from lakehouse.streaming.health import unhealthy_reasons
 from lakehouse.waiting import wait_until
 from local import supervision
 from local.config import Platform, PlatformError

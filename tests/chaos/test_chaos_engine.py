@@ -12,7 +12,7 @@ from chaos import engine as engine_module
 from chaos.catalogue import CATALOGUE, GOOD_SQL
 from chaos.engine import Engine, Fault, NotStruck
 from chaos.judge import Verdict
-from lakehouse.ledger import Ledger, PartitionLedger
+from lakehouse.quality.ledger import Ledger, PartitionLedger
 from local.config import ROOT
 
 

@@ -7,7 +7,7 @@ from contextlib import nullcontext
 
 from chaos.engine import Fault, Outcome
 from chaos.report import Report
-from lakehouse.audit import AuditReport
+from lakehouse.quality.audit import AuditReport
 
 FAULTS = [Fault(name, f"what {name} is", lambda _: nullcontext()) for name in ("quick", "slow", "broken", "absent")]
 

@@ -6,10 +6,10 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from lakehouse.hooks.flink import FlinkRestHook
-from lakehouse.jobs.declared import JOBS
+from lakehouse.airflow.hooks.flink import FlinkRestHook
 from lakehouse.maintenance.procedures import rewrite_job
 from lakehouse.maintenance.settings import Operation
+from lakehouse.streaming.declared import JOBS
 
 if TYPE_CHECKING:
     from chaos.stage import Stage

@@ -55,7 +55,7 @@ class Compose:
 
     def generate(self, *arguments: str) -> str:
         """Send trips from the scheduler's container."""
-        return self("exec", "-T", "airflow-scheduler", "python", "-m", "lakehouse.generator", *arguments)
+        return self("exec", "-T", "airflow-scheduler", "python", "-m", "taxi_generator", *arguments)
 
     def python(self, service: str, script: Path, *arguments: str) -> str:
         """Run a script within a service's container, and return what it prints."""

@@ -4,8 +4,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from lakehouse.jobs.job import Action
-from lakehouse.triggers.flink import FlinkJobGoneTrigger
+from lakehouse.airflow.triggers.flink import FlinkJobGoneTrigger
+from lakehouse.streaming.job import Action
 
 
 @pytest.fixture

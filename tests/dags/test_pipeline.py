@@ -5,7 +5,8 @@ import json
 import pytest
 from airflow.sdk import TriggerRule
 
-from lakehouse.gold_tasks import DBT_PROJECT, DbtModelResult
+from lakehouse.gold.tasks import DbtModelResult
+from lakehouse.paths import DBT
 
 BUILD = "gold.dbt_build"
 
@@ -18,7 +19,7 @@ def tasks(dags):
 @pytest.fixture(scope="module")
 def models() -> dict[str, dict]:
     """The models of dbt's manifest by their id."""
-    nodes = json.loads((DBT_PROJECT / "manifest.json").read_text())["nodes"]
+    nodes = json.loads((DBT / "manifest.json").read_text())["nodes"]
     return {key: node for key, node in nodes.items() if node["resource_type"] == "model"}
 
 

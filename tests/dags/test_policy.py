@@ -4,8 +4,8 @@ from datetime import timedelta
 
 import pytest
 
-from lakehouse.dag_policy import OWNER, Tag
-from lakehouse.notifiers.alert import AlertNotifier
+from lakehouse.airflow.dag_policy import OWNER, Tag
+from lakehouse.alerting.notifier import AlertNotifier
 
 
 def each_wrong(dag, is_right) -> list[str]:

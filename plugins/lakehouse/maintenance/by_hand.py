@@ -14,7 +14,7 @@ from dataclasses import asdict
 
 from airflow.sdk.exceptions import AirflowException
 
-from lakehouse.hooks.flink import FlinkError
+from lakehouse.airflow.hooks.flink import FlinkError
 from lakehouse.maintenance.log import Entry
 from lakehouse.maintenance.run import Asked, look, maintain, maintained_tables, purge, restore
 from lakehouse.maintenance.settings import Operation

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from lakehouse.hooks.iceberg import row_count
+from lakehouse.airflow.hooks.iceberg import row_count
 
 if TYPE_CHECKING:
     from pyiceberg.manifest import DataFile, ManifestFile

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from airflow.sdk.exceptions import AirflowException
 
-from lakehouse.hooks.iceberg import IcebergCatalogHook
+from lakehouse.airflow.hooks.iceberg import IcebergCatalogHook
 from lakehouse.maintenance.locations import Listed, Location, checked, list_files, move
 from lakehouse.maintenance.observe import table_name
 from lakehouse.maintenance.quarantine import Quarantine

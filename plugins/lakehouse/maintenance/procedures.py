@@ -10,8 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from lakehouse.flink_script import BATCH, catalog_statement, render
-from lakehouse.hooks.flink import FlinkError, FlinkRestHook, FlinkSqlError, FlinkUnavailable, SqlGatewayHook
+from lakehouse.airflow.hooks.flink import FlinkError, FlinkRestHook, FlinkSqlError, FlinkUnavailable, SqlGatewayHook
+from lakehouse.pipelines.script import BATCH, catalog_statement, render
 from lakehouse.waiting import wait_until
 
 log = logging.getLogger(__name__)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from airflow.sdk.exceptions import AirflowException
 
-from lakehouse.hooks.iceberg import IcebergCatalogHook
+from lakehouse.airflow.hooks.iceberg import IcebergCatalogHook
 from lakehouse.maintenance.locations import Listed, Location, delete, list_files, move
 from lakehouse.maintenance.reachable import Reachable
 

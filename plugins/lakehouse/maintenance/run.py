@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
-from lakehouse.hooks.flink import FlinkSqlError
-from lakehouse.hooks.iceberg import IcebergCatalogHook
-from lakehouse.jobs.declared import JOBS
+from lakehouse.airflow.hooks.flink import FlinkSqlError
+from lakehouse.airflow.hooks.iceberg import IcebergCatalogHook
 from lakehouse.maintenance import log
 from lakehouse.maintenance.engines import DO, Request, Result
 from lakehouse.maintenance.lease import lease
@@ -25,6 +24,7 @@ from lakehouse.maintenance.policy import Decision, decide
 from lakehouse.maintenance.quarantine import Done, Quarantine
 from lakehouse.maintenance.rows import lost_rows
 from lakehouse.maintenance.settings import Engine, Operation, Thresholds, engine_of, thresholds
+from lakehouse.streaming.declared import JOBS
 
 if TYPE_CHECKING:
     from pyiceberg.table import Table

@@ -10,16 +10,16 @@ from datetime import timedelta
 
 from airflow.sdk import Variable
 
-from lakehouse.hooks.flink import FlinkRestHook
-from lakehouse.jobs import record
-from lakehouse.jobs.declared import JOBS
-from lakehouse.jobs.job import FlinkJob
-from lakehouse.jobs.lock import deployment_lock
-from lakehouse.jobs.retention import OldState, old_states
+from lakehouse.airflow.hooks.flink import FlinkRestHook
 from lakehouse.maintenance.engines import Result
 from lakehouse.maintenance.log import Entry
 from lakehouse.maintenance.run import Asked, recorded
 from lakehouse.maintenance.settings import Engine, thresholds
+from lakehouse.streaming import record
+from lakehouse.streaming.declared import JOBS
+from lakehouse.streaming.job import FlinkJob
+from lakehouse.streaming.lock import deployment_lock
+from lakehouse.streaming.retention import OldState, old_states
 
 
 def remove_old_states(asked: Asked) -> Entry | None:

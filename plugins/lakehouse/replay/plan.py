@@ -11,9 +11,9 @@ from typing import Any
 
 from airflow.sdk.exceptions import AirflowFailException
 
-from lakehouse.hooks.iceberg import IcebergCatalogHook
-from lakehouse.hooks.kafka import TopicHook
-from lakehouse.jobs.declared import JOBS
+from lakehouse.airflow.hooks.iceberg import IcebergCatalogHook
+from lakehouse.airflow.hooks.kafka import TopicHook
+from lakehouse.streaming.declared import JOBS
 
 
 class Target(StrEnum):

@@ -8,14 +8,14 @@ from dataclasses import replace
 
 from airflow.sdk.exceptions import AirflowFailException
 
-from lakehouse.hooks.iceberg import IcebergCatalogHook
-from lakehouse.hooks.kafka import TopicHook
-from lakehouse.jobs.cluster import JobCluster
-from lakehouse.jobs.declared import JOBS
-from lakehouse.jobs.job import FlinkJob
-from lakehouse.jobs.table_offsets import startup_options
+from lakehouse.airflow.hooks.iceberg import IcebergCatalogHook
+from lakehouse.airflow.hooks.kafka import TopicHook
+from lakehouse.pipelines.statements import statements
 from lakehouse.replay.plan import ReplayPlan
-from lakehouse.sql import statements
+from lakehouse.streaming.cluster import JobCluster
+from lakehouse.streaming.declared import JOBS
+from lakehouse.streaming.job import FlinkJob
+from lakehouse.streaming.table_offsets import startup_options
 
 COPY_LIMIT_S = 3600
 COPY_OPTIONS = {"execution.runtime-mode": "batch", "table.dml-sync": "true"}

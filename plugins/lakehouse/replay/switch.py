@@ -11,16 +11,16 @@ from dataclasses import replace
 
 from airflow.sdk.exceptions import AirflowException
 
-from lakehouse.hooks.iceberg import IcebergCatalogHook
-from lakehouse.hooks.kafka import TopicHook
-from lakehouse.jobs import record as records
-from lakehouse.jobs.cluster import RUNNING_LIMIT_S, JobCluster
-from lakehouse.jobs.declared import JOBS
-from lakehouse.jobs.job import FlinkJob
-from lakehouse.jobs.lock import deployment_lock
+from lakehouse.airflow.hooks.iceberg import IcebergCatalogHook
+from lakehouse.airflow.hooks.kafka import TopicHook
 from lakehouse.maintenance.lease import lease
 from lakehouse.replay.plan import ReplayPlan
 from lakehouse.storage import stored
+from lakehouse.streaming import record as records
+from lakehouse.streaming.cluster import RUNNING_LIMIT_S, JobCluster
+from lakehouse.streaming.declared import JOBS
+from lakehouse.streaming.job import FlinkJob
+from lakehouse.streaming.lock import deployment_lock
 from lakehouse.waiting import wait_until
 
 log = logging.getLogger(__name__)

@@ -25,7 +25,7 @@ def asked() -> dict:
         IMAGE,
         ARGUMENTS,
         environment={"KAFKA_PASSWORD": "secret"},
-        entrypoint=["python", "-m", "lakehouse.generator"],
+        entrypoint=["python", "-m", "taxi_generator"],
         host_config=client.create_host_config(
             mounts=[Mount("/tls", CERTIFICATES, read_only=True)],
             network_mode=NETWORK,

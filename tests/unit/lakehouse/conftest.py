@@ -19,7 +19,7 @@ import pytest
 from airflow.sdk import BaseHook
 from confluent_kafka import Consumer, Producer, TopicPartition
 
-from lakehouse.hooks.iceberg import IcebergCatalogHook
+from lakehouse.airflow.hooks.iceberg import IcebergCatalogHook
 from lakehouse.waiting import wait_until
 from local import postgres, probes
 from local.config import Platform

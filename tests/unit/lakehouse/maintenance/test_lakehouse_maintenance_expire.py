@@ -12,12 +12,12 @@ from pyiceberg.table.statistics import PartitionStatisticsFile
 from pyiceberg.table.update import SetPartitionStatisticsUpdate
 from streamed import append, commit_as_flink, files_of, reload, rewrite
 
-from lakehouse.jobs.state import last_commit
 from lakehouse.maintenance import expire as expiry
 from lakehouse.maintenance.expire import expire, look, plan
 from lakehouse.maintenance.locations import Location, delete
 from lakehouse.maintenance.orphans import find
 from lakehouse.maintenance.procedures import Protected
+from lakehouse.streaming.state import last_commit
 
 FUTURE = int((time.time() + 3600) * 1000)
 

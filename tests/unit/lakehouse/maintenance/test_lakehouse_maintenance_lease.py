@@ -14,8 +14,8 @@ from airflow.sdk.exceptions import AirflowException
 from sqlalchemy import text
 from streamed import NAME
 
-from lakehouse.hooks.flink import FlinkError
-from lakehouse.hooks.iceberg import IcebergCatalogHook
+from lakehouse.airflow.hooks.flink import FlinkError
+from lakehouse.airflow.hooks.iceberg import IcebergCatalogHook
 from lakehouse.maintenance import procedures
 from lakehouse.maintenance.lease import Lease, LeaseLost, lease
 from lakehouse.maintenance.procedures import rewrite_job

@@ -13,7 +13,7 @@ from pyiceberg.table.update import SetLocationUpdate, SetPartitionStatisticsUpda
 from pyiceberg.types import StringType
 from streamed import DAYS, NAME, SCHEMA, age, append, files_of, reload, rewrite
 
-from lakehouse.hooks.iceberg import IcebergCatalogHook
+from lakehouse.airflow.hooks.iceberg import IcebergCatalogHook
 from lakehouse.maintenance import orphans
 from lakehouse.maintenance.locations import Location
 from lakehouse.maintenance.orphans import every_table, find, remove

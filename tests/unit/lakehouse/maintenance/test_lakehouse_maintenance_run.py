@@ -10,8 +10,8 @@ import pytest
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 from streamed import DAYS, NAME, append, commit_as_flink, protect, reload, rewrite
 
-from lakehouse.hooks.flink import FlinkSqlError
-from lakehouse.hooks.iceberg import IcebergCatalogHook
+from lakehouse.airflow.hooks.flink import FlinkSqlError
+from lakehouse.airflow.hooks.iceberg import IcebergCatalogHook
 from lakehouse.maintenance import log
 from lakehouse.maintenance.engines import DO
 from lakehouse.maintenance.lease import lease

@@ -9,10 +9,10 @@ import pytest
 from airflow.sdk.exceptions import AirflowSkipException
 from streamed import NAME, append, protect, reload
 
-from lakehouse.jobs.state import HEADER, MAGIC
 from lakehouse.maintenance import by_hand, log, tasks
 from lakehouse.maintenance.run import Asked, maintain
 from lakehouse.maintenance.settings import Operation
+from lakehouse.streaming.state import HEADER, MAGIC
 
 EXPIRE, ORPHANS = Operation.EXPIRE_SNAPSHOTS, Operation.REMOVE_ORPHAN_FILES
 FORM = {"tables": None, "operations": None, "dry_run": False, "thresholds": None, "ignore_unknown_positions": False}

@@ -1,0 +1,52 @@
+"""What every DAG of the platform has in common: owner, retries, alerts, tags. Tests hold each DAG to it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from enum import StrEnum
+from typing import Any
+
+from jinja2 import StrictUndefined
+
+from lakehouse.alerting.notifier import AlertNotifier
+
+OWNER = "data-platform"
+
+
+class Tag(StrEnum):
+    """The only tags that a DAG may carry."""
+
+    STREAMING = "streaming"
+    PIPELINE = "pipeline"
+    GENERATOR = "generator"
+    GOLD = "gold"
+    REPAIR = "repair"
+    OPERATIONS = "operations"
+    MAINTENANCE = "maintenance"
+
+
+def default_args(**overrides: Any) -> dict[str, Any]:
+    """Task defaults: two retries five minutes apart, a limit on every task, alerts on retry and failure."""
+    return {
+        "owner": OWNER,
+        "retries": 2,
+        "retry_delay": timedelta(minutes=5),
+        "execution_timeout": timedelta(minutes=30),
+        "on_retry_callback": AlertNotifier("retry"),
+        "on_failure_callback": AlertNotifier("failure"),
+        **overrides,
+    }
+
+
+def dag_args(doc: str | None, *tags: Tag) -> dict[str, Any]:
+    """DAG arguments that are the same everywhere; `doc` is the DAG file's docstring.
+
+    A template that names an unknown variable is an error, not an empty text.
+    """
+    return {
+        "doc_md": doc,
+        "tags": [tag.value for tag in tags],
+        "catchup": False,
+        "max_active_runs": 1,
+        "template_undefined": StrictUndefined,
+    }

@@ -1,0 +1,65 @@
+"""Events that start a DAG run the moment something happens in Flink."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+from airflow.sdk import Variable
+from airflow.sdk.exceptions import AirflowException
+from airflow.triggers.base import BaseEventTrigger, TriggerEvent
+
+from lakehouse.airflow.hooks.flink import FlinkError, FlinkRestHook
+from lakehouse.streaming.record import load
+
+TOLD_AGAIN_S = 60
+
+
+class FlinkJobGoneTrigger(BaseEventTrigger):
+    """Fires when the JobManager is there but a job that should run is not: it was restarted, or the job failed.
+
+    A job has to be gone twice in a row, so that an upgrade between two runs of a job mostly passes unseen. As long as it
+    stays gone the event comes again every minute.
+
+    :param jobs: names of the jobs
+    :param poll_s: seconds between two looks
+    """
+
+    def __init__(self, jobs: list[str], poll_s: float = 2) -> None:
+        super().__init__()
+        self.jobs = jobs
+        self.poll_s = poll_s
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        return f"{type(self).__module__}.{type(self).__qualname__}", {"jobs": self.jobs, "poll_s": self.poll_s}
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        seen: set[str] = set()
+        told_at = float("-inf")
+        while True:
+            gone = await asyncio.to_thread(self._gone)
+            if gone & seen and time.monotonic() - told_at > TOLD_AGAIN_S:
+                told_at = time.monotonic()
+                yield TriggerEvent({"gone": sorted(gone & seen)})
+            elif not gone:
+                told_at = float("-inf")
+            seen = gone
+            await asyncio.sleep(self.poll_s)
+
+    def _gone(self) -> set[str]:
+        flink = FlinkRestHook()
+        try:
+            live = {run.name for run in flink.all_runs() if run.live}
+        except FlinkError:
+            return set()  # nothing could be started there now
+        state_dir = Variable.get("flink_state_dir")
+        return {job for job in self.jobs if job not in live and not _suspended(state_dir, job)}
+
+
+def _suspended(state_dir: str, job: str) -> bool:
+    try:
+        return load(state_dir, job).suspended
+    except AirflowException:
+        return False  # the record is damaged: the run that this starts says so, with the next step

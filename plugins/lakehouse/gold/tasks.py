@@ -1,0 +1,141 @@
+"""Gold as an Airflow task group: one dbt process does the work, and each dbt model is a task that shows its part."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseOperator, TriggerRule
+from airflow.sdk.exceptions import AirflowFailException
+
+from lakehouse.alerting.notifier import AlertNotifier
+from lakehouse.paths import DBT
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context, TaskGroup
+    from cosmos.dbt.graph import DbtNode
+
+BUILD = "dbt_build"
+FAILED = {"error", "fail", "runtime error"}
+
+
+def gold_task_group(group_id: str, env: dict[str, str]) -> TaskGroup:
+    """Return the group `dbt_build -> models`, rendered by Cosmos from dbt's manifest.
+
+    DuckDB has one writer, so the whole project is one `dbt build` (its seeds, models and tests) in the pool `dbt`.
+    The models' tasks run no dbt: they read what it reported, which makes any retry or clearing of any of them harmless.
+    A root model runs also after a failed build, to show whether it was the one that failed. The build must stay its
+    only upstream: of one upstream, ONE_DONE means that it ran, and a build that never began starts no model.
+    """
+    # Cosmos takes 0.4 s to import: only for the DAG that needs it.
+    from cosmos import DbtTaskGroup, ExecutionConfig, LoadMode, ProfileConfig, ProjectConfig, RenderConfig, settings
+    from cosmos.constants import DbtResourceType, ExecutionMode, InvocationMode, SeedRenderingBehavior, TestBehavior
+    from cosmos.operators.local import DbtBuildLocalOperator
+
+    profile = ProfileConfig(profile_name="lakehouse", target_name="gold", profiles_yml_filepath=DBT / "profiles.yml")
+
+    failed = AlertNotifier("failure", rule="dbt-failed", until=f"{group_id}.{BUILD}")  # one alarm for all of them
+
+    def model_task(node: DbtNode, task_group: TaskGroup, **_: Any) -> DbtModelResult:
+        return DbtModelResult(
+            task_id=node.name,
+            task_group=task_group,
+            model=node.unique_id,
+            build_task_id=f"{group_id}.{BUILD}",
+            on_failure_callback=failed,
+        )
+
+    group = DbtTaskGroup(
+        group_id=group_id,
+        project_config=ProjectConfig(dbt_project_path=DBT, manifest_path=DBT / "manifest.json", install_dbt_deps=False),
+        profile_config=profile,
+        execution_config=ExecutionConfig(execution_mode=ExecutionMode.LOCAL),
+        render_config=RenderConfig(
+            load_method=LoadMode.DBT_MANIFEST,
+            test_behavior=TestBehavior.NONE,  # a model's tests are part of its task: see `report_build`
+            seed_rendering_behavior=SeedRenderingBehavior.NONE,
+            node_converters={DbtResourceType.MODEL: model_task},
+            emit_datasets=False,
+        ),
+    )
+    roots = list(group.get_roots())
+    build = DbtBuildLocalOperator(
+        task_id=BUILD,
+        task_group=group,
+        project_dir=str(DBT),
+        profile_config=profile,
+        env=env,
+        append_env=True,
+        pool="dbt",
+        invocation_mode=InvocationMode.SUBPROCESS,  # in Airflow's own process, dbt would keep the Gold file open
+        dbt_cmd_flags=["--exclude-resource-type", "unit_test"],  # they judge the code, not the data: `make test`
+        cache_dir=settings.cache_dir / group_id,  # where Cosmos keeps what dbt parsed: 4 s the next time
+        callback=report_build,
+        on_failure_callback=failed,
+        install_deps=False,
+        emit_datasets=False,
+        should_store_compiled_sql=False,
+    )
+    for root in roots:
+        root.trigger_rule = TriggerRule.ONE_DONE
+    build >> roots
+    return group
+
+
+def report_build(project_dir: str, context: Context) -> None:
+    """Push, by model, what went wrong in this `dbt build`; fail without a retry when anything did.
+
+    Cosmos calls it after dbt, whether or not dbt succeeded. A failed test fails the same way again: only what ends
+    without a report (a killed process, an unreadable Silver) is worth the DAG's retries.
+    """
+    target = Path(project_dir) / "target"
+    if not (target / "run_results.json").exists():
+        return  # dbt ended before it ran anything; Cosmos raises dbt's error
+    manifest = json.loads((target / "manifest.json").read_text())
+    results = json.loads((target / "run_results.json").read_text())["results"]
+    problems = problems_by_model({**manifest["nodes"], **manifest["unit_tests"]}, results)
+    context["ti"].xcom_push(key="problems", value=problems)
+    failed = [f"{r['unique_id']}: {r['status']}: {r['message']}" for r in results if r["status"] in FAILED]
+    if failed:
+        raise AirflowFailException("\n".join([f"{len(failed)} of {len(results)} dbt nodes failed:", *failed]))
+
+
+def problems_by_model(nodes: dict[str, Any], results: list[dict[str, Any]]) -> dict[str, list[str]]:
+    """Return for each model of the run what is wrong with it or with its tests (an empty list: nothing).
+
+    A test that reads several models counts against the one it is declared on, or else the one that was built last.
+    """
+    models = [r["unique_id"] for r in results if r["unique_id"].startswith("model.")]
+    problems: dict[str, list[str]] = {model: [] for model in models}
+    for result in results:
+        kind, status = result["unique_id"].split(".")[0], result["status"]
+        if kind == "model" and status in FAILED | {"skipped"}:
+            problems[result["unique_id"]].append(f"{status}: {result['message'] or 'something that it reads failed'}")
+        elif kind in ("test", "unit_test") and status in FAILED:
+            node = nodes[result["unique_id"]]
+            tested = node.get("attached_node") or max(
+                (model for model in node["depends_on"]["nodes"] if model in problems), key=models.index, default=None
+            )
+            if tested in problems:
+                problems[tested].append(f"test {node['name']}: {status}: {result['message']}")
+    return problems
+
+
+class DbtModelResult(BaseOperator):
+    """Succeed or fail as one model and its tests did in the run's `dbt build`."""
+
+    ui_color = "#8194E0"
+
+    def __init__(self, *, model: str, build_task_id: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.model = model
+        self.build_task_id = build_task_id
+
+    def execute(self, context: Context) -> None:
+        """Raise with dbt's messages about this model; to run it again, the build is what must be cleared."""
+        problems = context["ti"].xcom_pull(task_ids=self.build_task_id, key="problems") or {}
+        if self.model not in problems:
+            raise AirflowFailException(f"{self.model} was not built: see the log of {self.build_task_id}")
+        if problems[self.model]:
+            raise AirflowFailException("\n".join([self.model, *problems[self.model], "Mend it, then clear `prepare`."]))

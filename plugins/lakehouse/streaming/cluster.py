@@ -1,0 +1,171 @@
+"""One job in the Flink cluster: planned, submitted, watched, stopped. It decides nothing."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+
+from airflow.sdk.exceptions import AirflowFailException
+
+from lakehouse.airflow.hooks.flink import FlinkError, FlinkJobRun, FlinkRestHook, FlinkUnavailable, SqlGatewayHook
+from lakehouse.pipelines.statements import statements
+from lakehouse.streaming.job import FlinkJob
+from lakehouse.streaming.restore import last_commits
+from lakehouse.waiting import wait_until
+
+log = logging.getLogger(__name__)
+
+FINGERPRINT = "lakehouse.fingerprint"
+SUBMIT_LIMIT_S = 180
+RUNNING_LIMIT_S = 120
+SAVEPOINT_LIMIT_S = 300
+CHECKPOINT_LIMIT_S = 60
+PROOF_LIMIT_S = 180
+FAILURES_ALLOWED = 3
+# Flink's words for state that changed SQL can no longer read.
+UNFIT_STATE = ("Cannot map checkpoint/savepoint state", "StateMigrationException", "allowNonRestoredState")
+
+Startup = Mapping[str, Mapping[str, str]]  # Flink table -> options of its connector
+
+
+class JobFailed(FlinkError):
+    """The job itself failed: its SQL, its state or its data, not the cluster around it."""
+
+
+class JobCluster:
+    """What the cluster can be asked to do with a job."""
+
+    def __init__(self) -> None:
+        self.flink = FlinkRestHook()
+        self.gateway = SqlGatewayHook()
+
+    def fingerprint(self, run: FlinkJobRun) -> str | None:
+        """Of the SQL and options that a run was submitted with."""
+        return self.flink.parameters(run.job_id).get(FINGERPRINT)
+
+    def validate(self, job: FlinkJob) -> None:
+        """Have Flink plan the SQL.
+
+        :raises AirflowFailException: it does not plan
+        """
+        *set_up, job_statement = statements(job.script)
+        try:
+            with self.gateway.session(job.options) as session:
+                for statement in set_up:
+                    session.execute(statement, SUBMIT_LIMIT_S)
+                session.execute(f"EXPLAIN {job_statement.removeprefix('EXECUTE ')}", SUBMIT_LIMIT_S)
+        except FlinkUnavailable:
+            raise
+        except FlinkError as error:
+            raise AirflowFailException(
+                f"Flink refuses the SQL of job {job.name}; what runs goes on as it is. {error}"
+            ) from error
+
+    def submit(self, job: FlinkJob, job_id: str, state: str | None, startup: Startup) -> None:
+        """Submit the job under an id, and wait until it is RUNNING.
+
+        Submitting the same id again is harmless: Flink takes it once.
+
+        :raises JobFailed: it ended instead
+        """
+        wait_until(lambda: self.flink.free_slots() > 0, "a free Flink task slot", RUNNING_LIMIT_S)
+        log.info("Submitting Flink job %s as %s from %s", job.name, job_id, state or startup or "no state")
+        options = {
+            **job.options,
+            "pipeline.name": job.name,
+            "pipeline.global-job-parameters": f"{FINGERPRINT}:{job.fingerprint}",
+            "$internal.pipeline.job-id": job_id,
+            "execution.checkpointing.dir": job.checkpoint_dir,
+            **({"execution.state-recovery.path": state} if state else {}),
+        }
+        *set_up, job_statement = statements(job.script)
+        try:
+            with self.gateway.session(options) as session:
+                for statement in (*set_up, *_moved(startup), job_statement):
+                    session.execute(statement, SUBMIT_LIMIT_S)
+        except FlinkError:
+            if job_id not in [run.job_id for run in self.flink.runs(job.name)]:
+                raise
+            log.info("Flink has it already: a submission before this one got through")
+        wait_until(
+            lambda: self._is_running(job, job_id),
+            f"Flink job {job.name} ({job_id}) to be RUNNING",
+            RUNNING_LIMIT_S,
+            on_timeout=lambda: self._failures(job_id),
+        )
+
+    def await_proof(self, job: FlinkJob, job_id: str) -> None:
+        """Wait for the first checkpoint of a run, and for its first commit when there are rows to commit.
+
+        :raises JobFailed, TimeoutError: it did not come to that
+        """
+        wait_until(
+            lambda: self._has_checkpoint(job, job_id),
+            f"first checkpoint of Flink job {job.name} ({job_id})",
+            PROOF_LIMIT_S,
+            on_timeout=lambda: self._failures(job_id),
+        )
+        wait_until(
+            lambda: any(commit.job_id == job_id for commit in last_commits(job)) or not job.pending(),
+            f"first commit of Flink job {job.name} ({job_id}) to {' or '.join(job.tables)}",
+            PROOF_LIMIT_S,
+            on_timeout=lambda: self._failures(job_id),
+        )
+
+    def stop(self, job: FlinkJob, run: FlinkJobRun) -> str:
+        """Stop a run with a savepoint among those of the job, and return its path.
+
+        :param run: of the job, or of one that built tables in its place
+        :raises FlinkError, TimeoutError: no savepoint could be taken; the job may go on
+        """
+        log.info("Flink job %s (%s, %s): stopping it with a savepoint", run.name, run.job_id, run.state)
+        savepoint = self.flink.stop_with_savepoint(run.job_id, job.savepoint_dir, SAVEPOINT_LIMIT_S)
+        self._await_end(run.name)
+        return savepoint
+
+    def cancel(self, job: FlinkJob) -> None:
+        """End the job, if it is there, as it is; its retained checkpoints stay."""
+        if run := self.flink.live_run(job.name):
+            self.flink.cancel(run.job_id)
+            self._await_end(run.name)
+
+    def _await_end(self, name: str) -> None:
+        wait_until(lambda: self.flink.live_run(name) is None, f"end of Flink job {name}", RUNNING_LIMIT_S)
+
+    def _is_running(self, job: FlinkJob, job_id: str) -> bool:
+        run = next((run for run in self.flink.runs(job.name) if run.job_id == job_id), None)
+        if run is None:
+            raise FlinkUnavailable(f"Flink no longer knows job {job.name} ({job_id}): its JobManager was restarted")
+        if run.live:
+            return run.state == "RUNNING"
+        cause = self._failures(job_id)
+        hint = (
+            " The saved state does not fit this SQL any more; nothing of it was dropped. Undo the change, or rebuild the "
+            "tables with the DAG taxi_replay."
+        )
+        unfit = any(words in cause for words in UNFIT_STATE)
+        raise JobFailed(f"Flink job {job.name} ({job_id}) is {run.state}. {cause}{hint if unfit else ''}")
+
+    def _has_checkpoint(self, job: FlinkJob, job_id: str) -> bool:
+        if len(failures := self.flink.failures(job_id)) >= FAILURES_ALLOWED:
+            raise JobFailed(f"Flink job {job.name} ({job_id}) fails again and again: {failures[0]}")
+        if not self._is_running(job, job_id):
+            return False
+        try:
+            if not self.flink.checkpoints(job_id)["counts"]["completed"]:
+                self.flink.checkpoint(job_id, CHECKPOINT_LIMIT_S)
+        except FlinkError as error:  # a job that just begins cannot even be asked
+            log.info("Flink job %s (%s): no checkpoint yet: %s", job.name, job_id, error)
+            return False
+        return True
+
+    def _failures(self, job_id: str) -> str:
+        return "; ".join(dict.fromkeys(self.flink.failures(job_id))) or "Flink names no cause"
+
+
+def _moved(startup: Startup) -> list[str]:
+    """Statements that have the job's sources start elsewhere than declared."""
+    options = {
+        table: ", ".join(f"'{name}' = '{value}'" for name, value in moved.items()) for table, moved in startup.items()
+    }
+    return [f"ALTER TABLE {table} SET ({moved})" for table, moved in options.items()]

@@ -1,0 +1,200 @@
+"""What can be seen of a streaming job from outside: Flink's REST API, table metadata and Kafka's offsets. Nothing is judged."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from lakehouse.airflow.hooks.flink import FlinkJobRun, FlinkRestHook
+from lakehouse.airflow.hooks.iceberg import IcebergCatalogHook
+from lakehouse.airflow.hooks.kafka import TopicHook
+from lakehouse.streaming import record
+from lakehouse.streaming.declared import JOBS
+
+if TYPE_CHECKING:
+    from pyiceberg.table import Table
+
+MISSING = "MISSING"
+SUSPENDED = "SUSPENDED"
+
+
+@dataclass(frozen=True)
+class JobHealth:
+    """One job as seen now. What Flink alone knows is None while the job is not there.
+
+    :param state: a state of Flink's JobStatus, MISSING, or SUSPENDED: not there because somebody asked for that
+    :param lag: rows that the source holds and the job's tables do not yet
+    :param overdue: those of them that have waited for longer than the threshold
+    :param commit_age_s: seconds since the last commit to one of its tables, None before the first
+    :param data_files: table -> its data files
+    :param partition_lag: Kafka partition -> events after the last completed checkpoint; empty when the source is a table
+    :param restarts: failures within the window
+    :param checkpoint_age_s: seconds since the last completed checkpoint, or since the start before the first
+    :param checkpoint_duration_s: seconds that it took, None before the first
+    :param failed_checkpoints: failures since then
+    :param backpressure_percent: share of its time that the most hindered subtask waits, None while Flink has no figure
+    :param reasons: why the job is unhealthy, in words; empty when it is healthy
+    """
+
+    job: str
+    state: str
+    lag: int
+    overdue: int
+    commit_age_s: float | None
+    data_files: dict[str, int]
+    partition_lag: dict[int, int] = field(default_factory=dict)
+    restarts: int | None = None
+    checkpoint_age_s: float | None = None
+    checkpoint_duration_s: float | None = None
+    failed_checkpoints: int | None = None
+    backpressure_percent: float | None = None
+    reasons: tuple[str, ...] = ()
+
+    @property
+    def healthy(self) -> bool:
+        return not self.reasons
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def __str__(self) -> str:
+        rows = [("state", self.state), ("lag", f"{self.lag:,} rows, {self.overdue:,} of them overdue")]
+        rows += [("  by partition", _listed(self.partition_lag))] if self.partition_lag else []
+        rows += [("last commit", _age(self.commit_age_s)), ("data files", _listed(self.data_files))]
+        if self.state not in (MISSING, SUSPENDED):
+            took = f", took {self.checkpoint_duration_s:.1f} s" if self.checkpoint_duration_s is not None else ""
+            pressure = "-" if self.backpressure_percent is None else f"{self.backpressure_percent:.0f} %"
+            rows += [
+                ("last checkpoint", f"{_age(self.checkpoint_age_s)}{took}, {self.failed_checkpoints} failed since"),
+                ("restarts", str(self.restarts)),
+                ("backpressure", pressure),
+            ]
+        rows += [("UNHEALTHY", reason) for reason in self.reasons]
+        return "\n".join([self.job, *(f"  {name:16}{value}" for name, value in rows)])
+
+
+def _age(seconds: float | None) -> str:
+    return "-" if seconds is None else f"{seconds:,.0f} s ago"
+
+
+def _listed(counts: Mapping[Any, int]) -> str:
+    return ", ".join(f"{name}: {count:,}" for name, count in sorted(counts.items()))
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a job's rows come from.
+
+    :param rows: rows that it holds now
+    :param rows_at: rows that it held at that moment (epoch milliseconds)
+    :param partition_lag: as in `JobHealth`
+    """
+
+    rows: Callable[[], int]
+    rows_at: Callable[[int], int]
+    partition_lag: Callable[[], dict[int, int]] = dict
+
+
+@dataclass(frozen=True)
+class Flow:
+    """What a job moves: rows of a source into tables.
+
+    :param sinks: tables that together receive one row for each row of the source
+    """
+
+    job: str
+    sinks: tuple[str, ...]
+    source: Source
+
+    def pending(self) -> int:
+        """Rows of the source that are in none of the tables yet."""
+        arrived = IcebergCatalogHook().rows(*self.sinks)
+        return max(0, self.source.rows() - arrived)
+
+
+def platform_flows(topic: str, consumer_group: str) -> tuple[Flow, Flow]:
+    """Bronze and Silver: from the topic to Bronze, from Bronze to Silver."""
+    return (
+        Flow("bronze", JOBS["bronze"].tables, topic_source(topic, consumer_group)),
+        Flow("silver", JOBS["silver"].tables, table_source("bronze.raw_trips")),
+    )
+
+
+def topic_source(topic: str, consumer_group: str) -> Source:
+    """Events of a Kafka topic.
+
+    The lag of a partition is seen from its consumer group, to which Flink commits its offsets with each completed
+    checkpoint: one request at constant cost, it says the same to every Kafka tool, and it stands while Flink is down.
+    The rows of each partition in the tables would have to be read from all of their manifests.
+    """
+    kafka = TopicHook(topic)
+
+    def partition_lag() -> dict[int, int]:
+        read = kafka.committed_offsets(consumer_group)
+        return {partition: max(0, end - read[partition]) for partition, end in kafka.end_offsets().items()}
+
+    return Source(
+        rows=lambda: sum(kafka.end_offsets().values()),
+        rows_at=lambda epoch_ms: sum(kafka.offsets_at(epoch_ms).values()),
+        partition_lag=partition_lag,
+    )
+
+
+def table_source(name: str) -> Source:
+    """Rows of an Iceberg table."""
+    iceberg = IcebergCatalogHook()
+    return Source(rows=lambda: iceberg.rows(name), rows_at=lambda epoch_ms: _rows_at(iceberg.table(name), epoch_ms))
+
+
+def _rows_at(table: Table, epoch_ms: int) -> int:
+    """Rows of the newest snapshot that was current at that moment, 0 before the first."""
+    snapshot = table.snapshot_as_of_timestamp(epoch_ms)
+    return int(snapshot.summary["total-records"]) if snapshot and snapshot.summary else 0
+
+
+def measure(flow: Flow, state_dir: str, overdue_s: float, restart_window_s: float) -> JobHealth:
+    """Look at one job now.
+
+    :param state_dir: URI under which the jobs' records live
+    :raises FlinkError, AirflowException: Flink, Kafka or the catalog cannot be asked; the message says which
+    """
+    now_ms = int(time.time() * 1000)
+    iceberg = IcebergCatalogHook()
+    # The tables before their source: a row that is committed meanwhile looks late, never doubled.
+    snapshots = {name: iceberg.table(name).current_snapshot() for name in flow.sinks}
+    summaries = {name: (snapshot and snapshot.summary) or {} for name, snapshot in snapshots.items()}
+    arrived = sum(int(summary.get("total-records", 0)) for summary in summaries.values())
+    commits = [snapshot.timestamp_ms for snapshot in snapshots.values() if snapshot]
+    overdue = max(0, flow.source.rows_at(now_ms - int(overdue_s * 1000)) - arrived)
+    seen = {
+        "lag": max(overdue, flow.source.rows() - arrived),
+        "overdue": overdue,
+        "commit_age_s": (now_ms - max(commits)) / 1000 if commits else None,
+        "data_files": {name: int(summary.get("total-data-files", 0)) for name, summary in summaries.items()},
+        "partition_lag": flow.source.partition_lag(),
+    }
+    flink = FlinkRestHook()
+    run = flink.live_run(flow.job)
+    if run is None:
+        suspended = record.load(state_dir, flow.job).suspended
+        return JobHealth(flow.job, SUSPENDED if suspended else MISSING, **seen)
+    return JobHealth(flow.job, run.state, **seen, **_seen_by_flink(flink, run, now_ms, restart_window_s))
+
+
+def _seen_by_flink(flink: FlinkRestHook, run: FlinkJobRun, now_ms: int, restart_window_s: float) -> dict[str, Any]:
+    window_start = now_ms - restart_window_s * 1000
+    checkpoints = flink.checkpoints(run.job_id)
+    completed = checkpoints["latest"]["completed"]
+    last_ms = completed["latest_ack_timestamp"] if completed else run.started_ms
+    last_id = completed["id"] if completed else 0
+    return {
+        "restarts": sum(1 for failure in flink.exceptions(run.job_id) if failure["timestamp"] >= window_start),
+        "checkpoint_age_s": (now_ms - last_ms) / 1000,
+        "checkpoint_duration_s": completed["end_to_end_duration"] / 1000 if completed else None,
+        "failed_checkpoints": sum(
+            1 for found in checkpoints["history"] if found["status"] == "FAILED" and found["id"] > last_id
+        ),
+        "backpressure_percent": flink.backpressure_percent(run.job_id),
+    }

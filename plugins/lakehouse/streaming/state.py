@@ -1,0 +1,111 @@
+"""What a job can be restored from, and whether that still fits what its tables hold."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lakehouse.storage import stored
+from lakehouse.streaming.job import FlinkJob
+from lakehouse.streaming.record import Commit, Start
+
+if TYPE_CHECKING:
+    from pyiceberg.table import Table
+    from pyiceberg.table.snapshots import Snapshot
+
+# Flink writes `_metadata` last: magic number, version, checkpoint id (`Checkpoints.storeCheckpointMetadata`).
+METADATA = "_metadata"
+HEADER = struct.Struct(">IIQ")
+MAGIC = 0x4960672D
+
+
+@dataclass(frozen=True)
+class SavedState:
+    """A complete checkpoint or savepoint.
+
+    :param checkpoint_id: counts on along a job's line of restarts, for checkpoints and savepoints alike
+    :param job_id: Flink's id of the run that wrote it; of a savepoint only its first six digits are known
+    :param written_at: epoch seconds
+    """
+
+    path: str
+    checkpoint_id: int
+    job_id: str
+    written_at: float
+
+
+def read_state(path: str) -> SavedState | None:
+    """The checkpoint or savepoint at a path; None when it is incomplete or not there."""
+    folder = stored(path)
+    file = folder / METADATA
+    try:
+        with file.open("rb") as opened:
+            magic, _, checkpoint_id = HEADER.unpack(opened.read(HEADER.size))
+        written_at = file.stat().st_mtime
+    except (OSError, struct.error):
+        return None
+    if magic != MAGIC:
+        return None
+    return SavedState(str(folder), checkpoint_id, writer_of(path), written_at)
+
+
+def saved_states(job: FlinkJob) -> list[SavedState]:
+    """Every complete checkpoint and savepoint of the job, whichever cluster wrote it, newest first."""
+    checkpoints = stored(job.checkpoint_dir).glob(f"*/chk-*/{METADATA}")
+    savepoints = stored(job.savepoint_dir).glob(f"*/{METADATA}")
+    found = [read_state(str(file.parent)) for file in (*checkpoints, *savepoints)]
+    return sorted((state for state in found if state), key=lambda s: (s.written_at, s.checkpoint_id), reverse=True)
+
+
+def last_commit(name: str, table: Table) -> Commit | None:
+    """The newest commit that a Flink job made to the table; what maintenance committed since is passed over."""
+    for snapshot in _history(table):
+        summary = snapshot.summary.additional_properties if snapshot.summary else {}
+        if "flink.job-id" in summary:
+            return Commit(name, summary["flink.job-id"], int(summary["flink.max-committed-checkpoint-id"]))
+    return None
+
+
+def _history(table: Table) -> Iterator[Snapshot]:
+    snapshot = table.current_snapshot()
+    while snapshot:
+        yield snapshot
+        snapshot = table.snapshot_by_id(snapshot.parent_snapshot_id) if snapshot.parent_snapshot_id else None
+
+
+def objection(state: SavedState, commits: list[Commit], starts: tuple[Start, ...]) -> str | None:
+    """Why a start from this state would write rows that its tables already hold; None when it would not.
+
+    What a state has pending, the sink commits after a restore unless the table says it is there already. What was
+    committed after the state was taken would be read and written again.
+    """
+    line, after = _line(state, starts)
+    for commit in commits:
+        if commit in after:
+            continue
+        if not any(commit.job_id.startswith(job_id) for job_id in line):
+            return f"{commit.table} was last written by Flink job {commit.job_id}, which {state.path} does not descend from"
+        if commit.checkpoint_id > state.checkpoint_id:
+            return (
+                f"{commit.table} holds everything up to checkpoint {commit.checkpoint_id}, "
+                f"{state.path} is checkpoint {state.checkpoint_id}"
+            )
+    return None
+
+
+def _line(state: SavedState, starts: tuple[Start, ...]) -> tuple[set[str], tuple[Commit, ...]]:
+    """Job ids that the state descends from, its own among them, and the commits that the first of them began after."""
+    line, job_id = {state.job_id}, state.job_id
+    while start := next((s for s in reversed(starts) if s.job_id.startswith(job_id)), None):
+        if start.restored_from is None or (job_id := writer_of(start.restored_from)) in line:
+            return line, start.after
+        line.add(job_id)
+    return line, ()
+
+
+def writer_of(path: str) -> str:
+    """Job id in the path of a checkpoint or savepoint (of a savepoint its first six digits)."""
+    folder = stored(path)
+    return folder.name.split("-")[1] if folder.name.startswith("savepoint-") else folder.parent.name

@@ -1,0 +1,72 @@
+"""Iceberg tables that follow their CREATE TABLE: a column that is new in the statement is added to the table that is there."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from airflow.sdk.exceptions import AirflowFailException
+
+from lakehouse.airflow.hooks.flink import SqlSession
+from lakehouse.airflow.hooks.iceberg import IcebergCatalogHook
+
+_CREATE = re.compile(r"CREATE TABLE IF NOT EXISTS (iceberg_catalog\.\w+\.\w+)")
+
+
+class Column(NamedTuple):
+    """A column as Flink describes it."""
+
+    name: str
+    type: str
+    nullable: bool
+
+
+def evolve(session: SqlSession, statements: Iterable[str]) -> dict[str, list[str]]:
+    """Add to each table the nullable columns that its CREATE TABLE declares and it lacks. Jobs may write meanwhile.
+
+    :param statements: those of the session, which have run; what creates no Iceberg table is passed over
+    :return: table -> names of the columns added
+    :raises AirflowFailException: a table differs in another way; no table was changed
+    """
+    definitions = {found[1]: text[found.end() :] for text in statements if (found := _CREATE.match(text))}
+    if not _missing(session, definitions):
+        return {}
+    with IcebergCatalogHook().lock("iceberg-tables"):
+        missing = _missing(session, definitions)
+        for table, columns in missing.items():
+            added = ", ".join(f"`{column.name}` {column.type}" for column in columns)
+            session.execute(f"ALTER TABLE {table} ADD ({added})")
+    return {table: [column.name for column in columns] for table, columns in missing.items()}
+
+
+def _missing(session: SqlSession, definitions: dict[str, str]) -> dict[str, list[Column]]:
+    """Table -> columns to be added, for those that lack any."""
+    missing, unlike = {}, []
+    for table, definition in definitions.items():
+        # Flink reads the statement for us: the same table, in this session alone.
+        declaration = f"declared_{table.replace('.', '_')}"
+        session.execute(f"CREATE TEMPORARY TABLE IF NOT EXISTS {declaration} {definition}")
+        declared, held = _columns(session, declaration), _columns(session, table)
+        new = [column for name, column in declared.items() if name not in held]
+        unlike += [f"{table}.{name} is declared no more" for name in held if name not in declared]
+        unlike += [f"{table}.{column.name} is new and NOT NULL" for column in new if not column.nullable]
+        unlike += [
+            f"{table}.{name} is {held[name].type}, but declared {column.type}"
+            for name, column in declared.items()
+            if name in held and held[name].type != column.type
+        ]
+        if new:
+            missing[table] = new
+    if unlike:
+        raise AirflowFailException(
+            f"Tables are not as include/sql/00-init.sql declares them: {'; '.join(unlike)}. Only new nullable columns are "
+            "added by themselves; nothing was changed. Undo the change, give the field another name, or build the tables "
+            "anew with the DAG taxi_replay."
+        )
+    return missing
+
+
+def _columns(session: SqlSession, table: str) -> dict[str, Column]:
+    columns = (Column(*row[:3]) for row in session.execute(f"DESCRIBE {table}"))
+    return {column.name: column for column in columns}

@@ -1,0 +1,179 @@
+"""Questions to a table's metadata, and to a table as it was: by pyiceberg, by DuckDB, or as Flink SQL (`include/sql/inspect/`).
+
+As commands: `python -m lakehouse history --help`, and likewise snapshots, files, table-size and query-at.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk.exceptions import AirflowException
+
+from lakehouse.airflow.hooks.flink import SqlGatewayHook
+from lakehouse.airflow.hooks.iceberg import IcebergCatalogHook
+from lakehouse.pipelines.script import BATCH, catalog_statement, render
+from lakehouse.tables.duckdb_iceberg import IcebergDatabase
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from pyiceberg.table import Table
+    from pyiceberg.table.snapshots import Snapshot
+
+Rows = list[dict[str, Any]]
+
+FLINK_LIMIT_S = 300
+COUNT = "SELECT COUNT(*) AS row_count FROM {table}"
+
+
+#: Question -> what of pyiceberg's inspection answers it, and how DuckDB makes of that the columns that Flink's SQL gives.
+QUESTIONS: Mapping[str, tuple[Callable[[Table], pa.Table], str]] = {
+    "history": (
+        lambda table: table.inspect.history(),
+        "SELECT made_current_at, snapshot_id, parent_id, is_current_ancestor FROM answer ORDER BY made_current_at DESC",
+    ),
+    "snapshots": (
+        lambda table: table.inspect.snapshots(),
+        "SELECT committed_at, snapshot_id, operation, summary['added-records'] AS added_rows,"
+        " summary['total-records'] AS total_rows, summary['total-data-files'] AS total_files,"
+        " summary['flink.job-id'] AS flink_job FROM answer ORDER BY committed_at DESC",
+    ),
+    "files": (
+        lambda table: table.inspect.files(),
+        "SELECT content, record_count, file_size_in_bytes, sort_order_id, file_path FROM answer"
+        " ORDER BY file_size_in_bytes, file_path",
+    ),
+    "table-size": (
+        lambda table: table.inspect.files(),
+        "SELECT content, count(*) AS files, sum(record_count)::BIGINT AS row_count, sum(file_size_in_bytes)::BIGINT AS bytes,"
+        " min(file_size_in_bytes) AS smallest, max(file_size_in_bytes) AS largest FROM answer GROUP BY content",
+    ),
+}
+
+
+def ask(question: str, name: str, limit: int = 50) -> Rows:
+    """Answer one of `QUESTIONS` about `namespace.table` by pyiceberg.
+
+    :raises AirflowException: there is no such table, or the catalog does not answer
+    """
+    import duckdb
+
+    inspect, query = QUESTIONS[question]
+    with duckdb.connect() as connection:
+        connection.register("answer", inspect(IcebergCatalogHook().table(name)))
+        return _rows(connection.execute(f"{query} LIMIT {limit}"))
+
+
+def ask_flink(question: str, name: str, **values: Any) -> Rows:
+    """The same, by the SQL of `include/sql/inspect/` in Flink's SQL Gateway.
+
+    :raises FlinkError: Flink refused it, or is not there
+    """
+    namespace, _, table = name.partition(".")
+    with SqlGatewayHook().session(BATCH) as session:
+        session.execute(catalog_statement())
+        return session.query(
+            render(f"inspect/{question}.sql", namespace=namespace, table=table, **values), FLINK_LIMIT_S
+        )
+
+
+def snapshot_at(table: Table, at: str) -> Snapshot:
+    """The snapshot that was current at a moment (ISO 8601, UTC where it does not say), or the one of this id.
+
+    :raises AirflowException: there was none yet, or it has expired
+    """
+    found = table.snapshot_by_id(int(at)) if at.isdigit() else table.snapshot_as_of_timestamp(_epoch_ms(at))
+    if found is None:
+        oldest = min((entry.timestamp_ms for entry in table.history()), default=None)
+        since = f"{datetime.fromtimestamp(oldest / 1000, UTC):%Y-%m-%dT%H:%M:%S.%fZ}" if oldest else "none"
+        raise AirflowException(
+            f"{'.'.join(table.name())} has no snapshot of {at}: it was not written yet, or the snapshot has expired. Next: "
+            f"take a later one; the oldest is of {since} (make history)."
+        )
+    return found
+
+
+def query_at(name: str, at: str, query: str = COUNT, engine: str = "duckdb") -> Rows:
+    """What a query gives of a table as it was.
+
+    :param at: a moment (ISO 8601) or a snapshot id
+    :param query: SQL in which `{table}` stands for the table then
+    :param engine: duckdb, pyiceberg (which reads what DuckDB then asks) or flink (of a moment only)
+    :raises AirflowException: there is no such table or snapshot, or it cannot be read
+    """
+    import duckdb
+
+    if engine == "flink":
+        return ask_flink("query-at", name, query=query, at=_epoch_ms(at))
+    table = IcebergCatalogHook().table(name)
+    snapshot = snapshot_at(table, at)
+    with (
+        tempfile.TemporaryDirectory(prefix="lakehouse-query-") as folder,
+        IcebergDatabase(Path(folder), "1GB") as database,
+    ):
+        if engine == "pyiceberg":
+            database.connection.register(
+                "table_then", table.scan(snapshot_id=snapshot.snapshot_id).to_arrow_batch_reader()
+            )
+        else:
+            database.view("table_then", table, snapshot.snapshot_id)
+        try:
+            return _rows(database.connection.execute(query.replace("{table}", "table_then")))
+        except duckdb.Error as error:
+            raise AirflowException(f"The query of {name} at {at} failed: {error}") from error
+
+
+def _epoch_ms(at: str) -> int:
+    try:
+        moment = datetime.fromisoformat(at)
+    except ValueError as error:
+        raise AirflowException(f"{at!r} is no time in ISO 8601. Next: write it like 2026-01-01T00:00:00Z.") from error
+    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
+
+
+def _rows(cursor: Any) -> Rows:
+    names = [column[0] for column in cursor.description]
+    return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+
+def as_text(rows: Rows) -> str:
+    """Rows as a table, each column as wide as it must be."""
+    if not rows:
+        return "(no rows)"
+    lines = [[*rows[0]], *([("" if value is None else str(value)) for value in row.values()] for row in rows)]
+    widths = [max(len(line[number]) for line in lines) for number in range(len(lines[0]))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
+    )
+
+
+def main(question: str, *arguments: str) -> int:
+    """Answer a question about a table's metadata."""
+    parser = argparse.ArgumentParser(prog=f"python -m lakehouse {question}", description=main.__doc__)
+    parser.add_argument("table", help="namespace.table")
+    parser.add_argument("--limit", type=int, default=50, help="the first so many rows (default: 50)")
+    parser.add_argument("--flink", action="store_true", help="by Flink SQL instead of pyiceberg")
+    options = parser.parse_args(arguments)
+    answer = ask_flink if options.flink else ask
+    print(as_text(answer(question, options.table, limit=options.limit)))
+    return 0
+
+
+def main_query_at(*arguments: str) -> int:
+    """Ask a table as it was at a moment."""
+    parser = argparse.ArgumentParser(prog="python -m lakehouse query-at", description=main_query_at.__doc__)
+    parser.add_argument("table", help="namespace.table")
+    parser.add_argument("at", help="a moment (ISO 8601, UTC where it does not say) or a snapshot id")
+    parser.add_argument("--sql", default=COUNT, help=f"{{table}} stands for the table then (default: {COUNT})")
+    parser.add_argument("--engine", choices=("duckdb", "pyiceberg", "flink"), default="duckdb")
+    options = parser.parse_args(arguments)
+    print(as_text(query_at(options.table, options.at, options.sql, options.engine)))
+    return 0
+
+
+VERBS = {question: partial(main, question) for question in QUESTIONS} | {"query-at": main_query_at}

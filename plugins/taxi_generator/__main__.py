@@ -1,0 +1,124 @@
+"""`python -m taxi_generator`: send trips to Kafka by hand.
+
+Exit status: 0 when all that was wanted is delivered (of a stream without end: all until it was stopped),
+1 otherwise.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+
+from . import MODES, DeliveryFailed, GeneratorError, environment, run
+from .runner import EVENTS, PICKUP_FROM, PICKUP_TO, SEED, TOPIC
+
+STDOUT = Path("-")
+
+
+def _parser() -> argparse.ArgumentParser:
+    name = "python -m taxi_generator"
+    parser = argparse.ArgumentParser(prog=name, description="Send taxi trips to Kafka.")
+    add = parser.add_argument
+    _add_from_environment(add, "--bootstrap", environment.SERVERS, "Kafka's bootstrap servers")
+    _add_from_environment(add, "--registry", environment.REGISTRY, "Confluent-compatible schema registry, or none")
+    add("--topic", default=TOPIC)
+    add(
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help=f"JSON with more of librdkafka's settings than the environment has ({', '.join(environment.KAFKA)})",
+    )
+    add("--events", type=int, metavar="N", help=f"default {EVENTS}, or the whole file; 0: without end")
+    add("--mode", choices=MODES, default="burst")
+    add("--rate", type=float, metavar="R", help="events per second of batch and realtime")
+    add("--seed", type=_seed, default=SEED, help=f"of synthetic trips, default {SEED}; new: another one each time")
+    add("--source", metavar="FILE", help="a TLC yellow-taxi file, Parquet or CSV, instead of synthetic trips")
+    add("--pickup-from", type=datetime.fromisoformat, default=PICKUP_FROM, help="start of Silver's window")
+    add("--pickup-to", type=datetime.fromisoformat, default=PICKUP_TO, help="end of Silver's window")
+    add("--summary", type=Path, metavar="FILE", help="write the summary as JSON; -: as a line of what is printed")
+    add("--keys", type=Path, metavar="FILE", help="write the valid trips' ids, dates and hours as Parquet")
+    return parser
+
+
+def _seed(text: str) -> int:
+    return int(time.time()) if text == "new" else int(text)
+
+
+def _add_from_environment(add: Callable, flag: str, variable: str, what: str) -> None:
+    value = os.environ.get(variable)
+    add(flag, required=not value, default=value, metavar=variable, help=f"{what}; default ${variable}")
+
+
+def _on_signals(stop: threading.Event) -> None:
+    def handle(number: int, _frame: object) -> None:
+        stop.set()
+        # Past Python's buffer: the signal may have come amid a line of progress, where print raises.
+        os.write(sys.stderr.fileno(), f"{signal.Signals(number).name}: finishing what is under way\n".encode())
+        signal.signal(number, signal.SIG_DFL)  # a second one ends the process at once
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, handle)
+
+
+def _tell(summary: dict) -> None:
+    counts = f"{summary['delivered']:,} events delivered to {summary['topic']}, {summary['failed']:,} not"
+    print(f"{counts}, in {summary['elapsed_s']:.1f} s: {summary['rate']:,.0f} events/s ({summary['mode']})")
+    for name in ("missing_columns", "extra_columns"):
+        if summary[name]:
+            print(f"{name.replace('_', ' ')}: {', '.join(summary[name])}")
+    for name, words in summary["unknown_codes"].items():
+        print(f"{name} was sent as null where the file has {', '.join(words)}: there is no code for it")
+    if summary["expected"]:
+        print("expected: " + ", ".join(f"{name} {rows:,}" for name, rows in summary["expected"].items()))
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line."""
+    options = _parser().parse_args(arguments)
+    stop = threading.Event()
+    _on_signals(stop)
+    try:
+        more = json.loads(options.config.read_text()) if options.config else {}
+        summary = run(
+            {**environment.kafka_of(os.environ), **more, "bootstrap.servers": options.bootstrap},
+            registry=None if options.registry == "none" else options.registry,
+            registry_ca_file=os.environ.get(environment.CA_FILE),
+            topic=options.topic,
+            events=options.events,
+            mode=options.mode,
+            rate=options.rate,
+            seed=options.seed,
+            source=options.source,
+            pickup_from=options.pickup_from,
+            pickup_to=options.pickup_to,
+            keys=options.keys,
+            stopped=stop.is_set,
+            log=lambda line: print(line, file=sys.stderr),
+        )
+    except DeliveryFailed as error:
+        print(error, file=sys.stderr)
+        summary = error.summary
+    except (GeneratorError, OSError, json.JSONDecodeError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    if options.summary == STDOUT:
+        print(json.dumps(summary))
+    elif options.summary:
+        options.summary.write_text(json.dumps(summary, indent=2) + "\n")
+    _tell(summary)
+    if summary["requested"] and summary["events"] < summary["requested"]:
+        why = "the file has no more" if summary["complete"] else "that is where it ended"
+        print(f"{summary['events']:,} of {summary['requested']:,} events: {why}.", file=sys.stderr)
+    return 0 if summary["complete"] else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

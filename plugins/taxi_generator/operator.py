@@ -1,0 +1,92 @@
+"""The operator that runs the generator in a container of its own."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.docker.exceptions import DockerContainerFailedException
+from airflow.providers.docker.operators.docker import DockerOperator
+from airflow.sdk import BaseHook, Variable
+from airflow.sdk.exceptions import AirflowFailException
+
+from taxi_generator.environment import environment_of
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+#: Params of the run that are the command line's, too.
+ARGUMENTS = ("events", "mode", "rate", "seed")
+TLS = "/tls"
+
+
+class GeneratorContainerOperator(DockerOperator):
+    """Sends the trips that the run's params ask for, from a container, and returns the generator's summary.
+
+    The connection `docker_default` says where Docker is, the variable `generator_container` which image, network, volume of
+    certificates and memory, the connection `kafka_generator` who it is to Kafka. Once the task ends, so does the container.
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(
+            image="{{ var.json.generator_container.image }}",
+            entrypoint=["python", "-m", "taxi_generator"],
+            auto_remove="force",
+            mount_tmp_dir=False,
+            xcom_all=True,
+            **kwargs,
+        )
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Run it to its end.
+
+        :raises AirflowFailException: there is no Docker to run it, it cannot be run as asked, or it failed; the message says what
+            to do
+        """
+        if context["params"]["source"]:
+            raise AirflowFailException(
+                f"A container does not see the worker's file {context['params']['source']}. "
+                "Next: choose `worker`, or send synthetic trips."
+            )
+        self._find_docker()
+        self._fill_in(Variable.get("generator_container", deserialize_json=True))
+        self.command = self._arguments(context["params"])
+        self.log.info("python -m taxi_generator %s", " ".join(self.command))
+        try:
+            lines = super().execute(context)
+        except DockerContainerFailedException as error:
+            raise AirflowFailException("\n".join(["The generator failed:", *error.logs[-3:]])) from error
+        return json.loads(next(line for line in reversed(lines) if line.startswith("{")))
+
+    def _find_docker(self) -> None:
+        docker = BaseHook.get_connection("docker_default")
+        if not docker.host:
+            raise AirflowFailException(
+                "No Docker can run the generator: the connection docker_default has no host. Next: choose `worker`, use the "
+                "platform on containers (make compose-up), or name a Docker in airflow_settings.yaml."
+            )
+        self.docker_url = docker.host
+        self.tls_ca_cert = docker.extra_dejson.get("verify")
+        # One file with both, as for Flink.
+        self.tls_client_cert = self.tls_client_key = docker.extra_dejson.get("cert")
+
+    def _fill_in(self, container: dict[str, str]) -> None:
+        self.network_mode = container["network"] or None
+        self.mem_limit = container["memory"]
+        if volume := container["certificates"]:
+            self.mounts = [{"type": "volume", "source": volume, "target": TLS, "read_only": True}]
+        kafka = BaseHook.get_connection("kafka_generator").extra_dejson
+        try:
+            # Private: shown by no log and by no page.
+            self._private_environment = environment_of(kafka, BaseHook.get_connection("schema_registry").host)
+        except ValueError as error:
+            raise AirflowFailException(f"The connection kafka_generator: {error}. Next: choose `worker`.") from error
+
+    def _arguments(self, params: dict[str, Any]) -> list[str]:
+        wanted = {name: params[name] for name in ARGUMENTS} | {
+            "topic": Variable.get("taxi_topic"),
+            "pickup-from": Variable.get("pickup_from"),
+            "pickup-to": Variable.get("pickup_to"),
+            "summary": "-",
+        }
+        return [f"--{name}={value}" for name, value in wanted.items() if value is not None]

@@ -1,0 +1,77 @@
+"""What the dbt project promises to those who read it, and to those who read the Gold file."""
+
+from __future__ import annotations
+
+import runpy
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from tests.gold.gold import PROJECT, Dbt
+
+
+@pytest.fixture(scope="module")
+def models(dbt: Dbt) -> list[dict[str, Any]]:
+    return [node for node in dbt.manifest["nodes"].values() if node["resource_type"] == "model"]
+
+
+@pytest.fixture(scope="module")
+def marts(models: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [model for model in models if model["path"].startswith("marts/")]
+
+
+def test_the_manifest_that_cosmos_reads_is_that_of_the_project():
+    writer = runpy.run_path(str(PROJECT / "write_manifest.py"))
+
+    assert writer["MANIFEST"].read_text() == writer["render"](), "run include/dbt/write_manifest.py"
+
+
+def test_there_are_as_many_models_and_tests_as_promised(dbt, models):
+    kinds = Counter(node["resource_type"] for node in dbt.manifest["nodes"].values())
+
+    assert len(models) >= 15
+    assert kinds["test"] + len(dbt.manifest["unit_tests"]) >= 91
+
+
+def test_every_column_is_documented(models, built):
+    names = {model["name"] for model in models}
+    columns = built.query("select table_name, column_name from information_schema.columns")
+    documented = {(m["name"], name) for m in models for name, column in m["columns"].items() if column["description"]}
+
+    assert documented ^ {(model, name) for model, name in columns if model in names} == set()
+    assert [model["name"] for model in models if not model["description"]] == []
+
+
+def test_contracts_hold_in_the_gold_file(marts, built):
+    declared = {
+        (mart["name"], name, column["data_type"].upper(), "NO" if column["constraints"] else "YES")
+        for mart in marts
+        for name, column in mart["columns"].items()
+    }
+    columns = "select table_name, column_name, data_type, is_nullable from information_schema.columns"
+
+    assert {mart["name"] for mart in marts if not mart["contract"]["enforced"]} == set()
+    assert set(built.query(f"{columns} where table_schema = 'main'")) == declared
+
+
+def test_readers_find_the_marts_and_what_they_mean(marts, built):
+    tables = built.query("select table_name, comment from duckdb_tables() where schema_name = 'main'")
+    columns = "select column_name from duckdb_columns() where schema_name = 'main' and not internal and comment is null"
+
+    assert dict(tables) == {mart["name"]: mart["description"] for mart in marts}
+    assert built.query(columns) == []
+
+
+def test_exposures_say_which_marts_are_read(dbt, marts):
+    read = [set(exposure["depends_on"]["nodes"]) for exposure in dbt.manifest["exposures"].values()]
+
+    assert read
+    assert all(read)
+    assert set().union(*read) <= {mart["unique_id"] for mart in marts}
+
+
+def test_no_package_is_used(dbt):
+    parts = [*dbt.manifest["nodes"].values(), *dbt.manifest["macros"].values()]
+
+    assert {part["package_name"] for part in parts} == {"lakehouse", "dbt", "dbt_duckdb"}

@@ -1,0 +1,198 @@
+"""One embedded platform for all of these tests, run from a copy of the repository (see `checkout.py`)."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+
+import pytest
+from chaos.proxy import Proxy
+from chaos.stage import tolerate_restarts
+from checkout import Checkout
+
+from lakehouse.waiting import wait_until
+from local import config, supervision
+from local.config import Platform
+from local.main_job import MainJob, Trips
+from local.progress import Progress
+from taxi_generator.synthetic import invalid_events
+
+PORT_BASE = os.environ.get("TEST_PORT_BASE", "28000")
+VERB_LIMIT_S = 300
+CHECKPOINT_INTERVAL = "3 s"  # more often than declared: rows are seen when they are committed
+
+
+class Receiver:
+    """Where alerts go: a web server on loopback that keeps each message."""
+
+    def __init__(self) -> None:
+        received = self.messages = []
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                received.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+                self.send_response(200)
+                self.end_headers()
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        Thread(target=self.server.serve_forever, daemon=True).start()
+
+    @property
+    def url(self) -> str:
+        """The receiver's address as Apprise writes it."""
+        return f"json://127.0.0.1:{self.server.server_port}/"
+
+    def await_message(self, *words: str) -> dict:
+        """The first message that holds all of the words."""
+
+        def found() -> dict | None:
+            return next((m for m in self.messages if all(word in m["title"] + m["message"] for word in words)), None)
+
+        return wait_until(found, f"an alert with {words}", 60, on_timeout=lambda: f"There were: {self.messages}")
+
+
+@pytest.fixture(scope="session")
+def receiver() -> Iterator[Receiver]:
+    receiver = Receiver()
+    yield receiver
+    receiver.server.shutdown()
+
+
+@pytest.fixture(scope="session")
+def proxy() -> Iterator[Proxy]:
+    """The network between the platform and its catalog, which a test can break."""
+    proxy = Proxy(int(PORT_BASE) + list(config.PORTS).index("POSTGRES_PORT"))
+    yield proxy
+    proxy.close()
+
+
+@pytest.fixture(scope="session")
+def copy(proxy: Proxy, receiver: Receiver) -> Iterator[Checkout]:
+    """A copy of the repository. Under root PostgreSQL's user must get in."""
+    with tempfile.TemporaryDirectory(prefix="lakehouse-platform-") as folder:
+        Path(folder).chmod(0o711)
+        copy = Checkout(Path(folder, "checkout"), PORT_BASE=PORT_BASE, ALERTS_URL=receiver.url)
+        copy.connect("iceberg_catalog", port=proxy.port)
+        tolerate_restarts(copy)
+        copy.change_variable("flink_job_options", **{"execution.checkpointing.interval": CHECKPOINT_INTERVAL})
+        yield copy
+
+
+@pytest.fixture(scope="session")
+def checkout(copy: Checkout) -> Path:
+    """The copy's folder."""
+    return copy.folder
+
+
+@pytest.fixture(scope="session")
+def verb(copy: Checkout) -> Callable[..., str]:
+    """Run a verb of the platform and return what it prints."""
+    return copy.verb
+
+
+@pytest.fixture(scope="session")
+def platform(checkout: Path, verb: Callable[..., str]) -> Iterator[Platform]:
+    """The platform, up; down at the end, with no process left."""
+    kept = dict(os.environ)
+    os.environ["LAKEHOUSE_HOME"] = str(checkout / ".local")
+    try:
+        verb("up")
+        platform = config.load()
+        yield platform
+    finally:
+        verb("down")
+        os.environ.clear()
+        os.environ.update(kept)
+    assert supervision.members(platform) == []
+
+
+@pytest.fixture(scope="session")
+def main_job(platform: Platform) -> MainJob:
+    """The main job, its Flink jobs deployed."""
+    job = MainJob.of(platform, Progress())
+    job.deploy()
+    return job
+
+
+@pytest.fixture
+def trips_arrive(main_job: MainJob) -> Callable[[int], None]:
+    """Send that many new trips: each must be in Bronze once, and in Silver once, where it keeps the rules."""
+
+    def trips_arrive(seed: int) -> None:
+        before = main_job.wait(main_job.ledger_at_rest, "earlier trips to arrive", VERB_LIMIT_S)
+        main_job.send(Trips(events=1_000, seed=seed))
+        now = main_job.ledger()
+        places = ("kafka", "bronze", "rejected_events", "silver", "rejected_trips", "duplicates")
+        new = {name: getattr(now, name) - getattr(before, name) for name in places}
+        valid = 1_000 - invalid_events(1_000)[0]
+        assert now.balanced
+        assert new == {
+            "kafka": 1_000,
+            "bronze": 1_000,
+            "rejected_events": 0,
+            "silver": valid,
+            "rejected_trips": 1_000 - valid,
+            "duplicates": 0,
+        }
+
+    return trips_arrive
+
+
+@pytest.fixture
+def nobody_mends_it(main_job: MainJob) -> Iterator[Callable[[], None]]:
+    """`flink_jobs` brings a job that is gone back by itself, within seconds: not until this is called.
+
+    It is paused between two runs: one under way would never end.
+    """
+    api = main_job.api
+
+    def pause(rest: bool) -> None:
+        api.call("PATCH", "dags/flink_jobs", {"is_paused": rest})
+
+    def paused_at_rest() -> bool:
+        if api.active_run("flink_jobs"):
+            return False
+        pause(True)
+        if api.active_run("flink_jobs") is None:
+            return True
+        pause(False)
+        return False
+
+    main_job.wait(paused_at_rest, "flink_jobs to be at rest", VERB_LIMIT_S)
+    yield lambda: pause(False)
+    pause(False)
+
+
+@pytest.fixture(scope="session")
+def shell_environment(platform: Platform, copy: Checkout) -> dict[str, str]:
+    """The environment of a person's shell after `eval "$(make -s env)"`."""
+    return copy.shell_environment(platform)
+
+
+@pytest.fixture(scope="session")
+def shell(platform: Platform, copy: Checkout) -> Callable[..., subprocess.CompletedProcess]:
+    """Run a command in such a shell; other values for some variables may be given."""
+    return partial(copy.shell, platform)
+
+
+@pytest.fixture
+def deploy(shell: Callable[..., subprocess.CompletedProcess]) -> Callable[..., str]:
+    """Run the task of `flink_jobs` that deploys a job, with these params, and return all that it says."""
+
+    def deploy(job: str, fails: bool = False, **params: str) -> str:
+        run = shell("airflow", "tasks", "test", "flink_jobs", f"deploy_{job}", "-t", json.dumps({"job": job, **params}))
+        said = run.stdout + run.stderr
+        assert ("new_state=success" not in said) is fails, said  # its exit code is 0 either way
+        return said
+
+    return deploy

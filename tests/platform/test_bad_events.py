@@ -1,0 +1,115 @@
+"""Whatever is sent to the topic ends in one table, with its reason and its position, and stops nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from airflow.sdk import BaseHook
+from confluent_kafka import KafkaError, Producer
+
+from lakehouse.airflow.hooks.flink import FlinkRestHook
+from lakehouse.airflow.hooks.iceberg import IcebergCatalogHook
+from lakehouse.waiting import wait_until
+from local.main_job import MainJob
+from tests.corpus.events import BRONZE, NO_EVENT, REFUSED_BY_BROKER, SENT, TABLES, TRIP, Event, good
+
+ARRIVE_LIMIT_S = 120
+PARTITION = 0
+
+
+def send(topic: str, events: list[Event]) -> list[int]:
+    """Send the events to one partition in their order; the offset of each."""
+    producer = Producer(BaseHook.get_connection("kafka_default").extra_dejson)
+    offsets: list[int] = []
+    for event in events:
+        producer.produce(
+            topic, event.value, event.key, PARTITION, timestamp=event.timestamp_ms, headers=list(event.headers),
+            on_delivery=lambda error, message: offsets.append(error or message.offset()),
+        )  # fmt: skip
+    assert producer.flush(60) == 0
+    assert len(offsets) == len(events)
+    return offsets
+
+
+def rows(offsets: list[int]) -> dict[str, dict[int, list[Mapping[str, Any]]]]:
+    """What each table holds of these events, by offset."""
+    mine = f"kafka_partition = {PARTITION} AND kafka_offset >= {offsets[0]} AND kafka_offset <= {offsets[-1]}"
+    found = {name: {offset: [] for offset in offsets} for name in (BRONZE, *TABLES)}
+    for name, by_offset in found.items():
+        for row in IcebergCatalogHook().table(name).scan(mine).to_arrow().to_pylist():
+            by_offset[row["kafka_offset"]].append(row)
+    return found
+
+
+class Sent:
+    """The whole corpus, sent at once with a good trip before, between and after, and what came of it."""
+
+    def __init__(self, main_job: MainJob) -> None:
+        flink = FlinkRestHook()
+        before = {job: flink.live_run(job).job_id for job in ("bronze", "silver")}
+        events = [good("around it")]
+        for event in SENT:
+            events += [event, good("around it")]
+        offsets = send(main_job.topic, events)
+        self.ledger = wait_until(
+            lambda: (now := main_job.ledger()).balanced and now,
+            "the corpus to arrive",
+            ARRIVE_LIMIT_S,
+            on_timeout=lambda: f"\n{main_job.ledger()}\n{[flink.exceptions(job_id) for job_id in before.values()]}",
+        )
+        self.jobs = {job: (job_id, flink.live_run(job).job_id) for job, job_id in before.items()}
+        self.failures = {job: flink.exceptions(job_id) for job, job_id in before.items()}
+        self.rows = rows(offsets)
+        self.offsets = {event.name: offset for event, offset in zip(events, offsets, strict=True)}
+        self.around = [offset for event, offset in zip(events, offsets, strict=True) if event.name == "around it"]
+
+    def where(self, offset: int) -> dict[str, list[str | None]]:
+        """Table -> reasons of the event's rows there; the last tables of its way alone."""
+        held = {name: self.rows[name][offset] for name in TABLES}
+        return {name: [row.get("reason") for row in found] for name, found in held.items() if found}
+
+
+@pytest.fixture(scope="module")
+def sent(main_job: MainJob) -> Sent:
+    return Sent(main_job)
+
+
+@pytest.mark.parametrize("event", SENT, ids=lambda event: event.name)
+def test_each_ends_in_one_place(sent, event):
+    offset = sent.offsets[event.name]
+    assert sent.where(offset) == {event.ends: [event.reason]}
+    [row] = sent.rows[event.ends][offset]
+    assert {name: row[name] for name in event.holds} == event.holds
+    if event.ends == NO_EVENT:
+        assert row["payload"] == event.value
+    assert len(sent.rows[BRONZE][offset]) == (event.ends != NO_EVENT)
+
+
+def test_good_trips_around_them_arrive(sent):
+    assert all(after - before == 2 for before, after in pairwise(sent.around))
+    assert [offset for offset in sent.around if sent.where(offset) != {TRIP: [None]}] == []
+
+
+def test_no_job_restarts(sent):
+    assert sent.failures == {"bronze": [], "silver": []}
+    assert all(before == after for before, after in sent.jobs.values())
+
+
+@pytest.mark.parametrize("event", REFUSED_BY_BROKER, ids=lambda event: event.name)
+def test_what_the_broker_refuses_is_an_error_of_its_producer(sent, main_job, event):
+    config = BaseHook.get_connection("kafka_default").extra_dejson
+    producer = Producer({**config, "message.max.bytes": 20_000_000})
+    errors: list[KafkaError | None] = []
+    producer.produce(
+        main_job.topic, event.value, timestamp=event.timestamp_ms, on_delivery=lambda error, _: errors.append(error)
+    )
+    assert producer.flush(60) == 0
+    assert event.reason in errors[0].str()
+    assert main_job.ledger().kafka == sent.ledger.kafka
+
+
+def test_good_trips_go_on(sent, trips_arrive):
+    trips_arrive(seed=401)

@@ -1,0 +1,156 @@
+"""The life of the streaming jobs under `flink_jobs`: nothing to do, two at once, an upgrade, SQL that fails."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from lakehouse.airflow.hooks.flink import FlinkRestHook
+from lakehouse.waiting import wait_until
+from local.main_job import MainJob
+
+LIMIT_S = 120
+
+
+@pytest.fixture
+def deployments(main_job: MainJob) -> Callable[[], dict[str, dict]]:
+    """Run `flink_jobs` and return what it did to each job."""
+
+    def run() -> dict[str, dict]:
+        run_id = main_job.deploy()
+        return {job: main_job.api.returned("flink_jobs", run_id, f"deploy_{job}") for job in ("bronze", "silver")}
+
+    return run
+
+
+@pytest.fixture
+def settled(main_job: MainJob) -> Iterator[None]:
+    """After all else of a test is undone, the jobs run as they are declared: no upgrade comes in the midst of the next test."""
+    yield
+    main_job.at_rest("flink_jobs", LIMIT_S)
+    main_job.deploy()
+
+
+@pytest.fixture
+def job_options(main_job: MainJob, settled: None) -> Iterator[Callable[..., None]]:
+    """Change options of the streaming jobs as in the UI: in the variable."""
+    declared = main_job.api.variable("flink_job_options")
+
+    def change(**options: str) -> None:
+        main_job.api.set_variable("flink_job_options", json.dumps({**json.loads(declared), **options}))
+
+    yield change
+    change()
+
+
+@pytest.fixture
+def silver_sql(checkout: Path, settled: None) -> Iterator[Callable[[str, str], None]]:
+    """Change a place of Silver's SQL as it is in the repository; afterwards it is so again."""
+    file = checkout / "include" / "sql" / "06-silver.sql"
+    declared = file.read_text()
+
+    def change(place: str, by: str) -> None:
+        assert declared.count(place) == 1
+        file.write_text(declared.replace(place, by))
+
+    yield change
+    file.write_text(declared)
+
+
+def test_a_second_run_changes_nothing(deployments):
+    jobs = deployments()
+
+    again = deployments()
+
+    assert {name: deployment["action"] for name, deployment in again.items()} == dict.fromkeys(jobs, "unchanged")
+    assert [again[name]["job_id"] for name in jobs] == [jobs[name]["job_id"] for name in jobs]
+
+
+def test_a_job_that_is_gone_is_restored_once_by_two_at_once(deployments, deploy, trips_arrive):
+    """The DAG's own run and a shell find it missing together; its rows are neither lost nor doubled."""
+    flink = FlinkRestHook()
+    old = flink.live_run("bronze")
+    flink.cancel(old.job_id)
+    wait_until(lambda: flink.live_run("bronze") is None, "the job to be cancelled", LIMIT_S)
+
+    with ThreadPoolExecutor(1) as pool:
+        by_hand = pool.submit(deploy, "bronze")
+        deployments()
+        by_hand.result()
+
+    new = [run for run in flink.runs("bronze") if run.started_ms > old.started_ms]
+    assert len(new) == 1
+    restored = flink.checkpoints(new[0].job_id)["latest"]["restored"]
+    assert f"/checkpoints/bronze/{old.job_id}/chk-" in restored["external_path"]
+    trips_arrive(seed=301)
+
+
+def test_other_options_are_an_upgrade_from_a_savepoint(main_job, deployments, job_options, trips_arrive):
+    flink = FlinkRestHook()
+    old = {job: (flink.live_run(job), done["fingerprint"]) for job, done in deployments().items()}
+    main_job.at_rest("flink_jobs", LIMIT_S)
+    job_options(**{"execution.checkpointing.min-pause": "1 s"})
+
+    done = deployments()
+
+    for job, (before, fingerprint) in old.items():
+        after = flink.live_run(job)
+        restored = flink.checkpoints(after.job_id)["latest"]["restored"]
+        assert restored["is_savepoint"]
+        assert f"/savepoints/{job}/savepoint-" in restored["external_path"]
+        assert flink.state(before.job_id) == "FINISHED"
+        assert done[job].pop("fingerprint") != fingerprint
+        assert done[job] == {
+            "job": job,
+            "found": f"RUNNING ({before.job_id})",
+            "action": "upgraded",
+            "job_id": after.job_id,
+            "restored_from": done[job]["restored_from"],
+            "savepoint": None,
+        }
+        assert done[job]["restored_from"].split("/flink/")[1] == restored["external_path"].split("/flink/")[1]
+        assert before.job_id != after.job_id
+    trips_arrive(seed=302)
+
+
+def test_sql_that_does_not_plan_leaves_the_running_job_alone(main_job, deploy, silver_sql):
+    before = FlinkRestHook().live_run("silver")
+    silver_sql("WHERE occurrence = 1", "WHERE no_such_column = 1")
+
+    said = deploy("silver", fails=True)
+
+    assert "what runs goes on as it is" in said
+    assert "no_such_column" in said
+    assert FlinkRestHook().live_run("silver") == before
+
+
+def test_sql_that_its_state_does_not_fit_is_rolled_back(
+    main_job, deploy, silver_sql, nobody_mends_it, receiver, trips_arrive
+):
+    """A step more that keeps state: the old SQL comes back from the same savepoint, and people are told."""
+    flink = FlinkRestHook()
+    old = flink.live_run("silver")
+    receiver.messages.clear()
+    once = "(SELECT *, ROW_NUMBER() OVER (PARTITION BY kafka_partition, kafka_offset ORDER BY PROCTIME()) AS n FROM typed_trips)"
+    silver_sql("    FROM typed_trips\n);", f"    FROM {once} WHERE n = 1\n);")
+
+    assert "does not fit this SQL any more" in deploy("silver", fails=True)
+
+    back = flink.live_run("silver")
+    failed = next(run for run in flink.runs("silver") if run.state == "FAILED")
+    assert old.started_ms < failed.started_ms < back.started_ms
+    restored = flink.checkpoints(back.job_id)["latest"]["restored"]
+    assert f"/savepoints/silver/savepoint-{old.job_id[:6]}-" in restored["external_path"]
+    receiver.await_message("failure", "flink_jobs.deploy_silver", "was rolled back: it runs as before")
+
+    assert "was rolled back" in deploy("silver", fails=True)
+    assert flink.live_run("silver") == back
+    trips_arrive(seed=303)
+
+    silver_sql("WHERE occurrence > 1", "WHERE occurrence >= 2")
+    assert "action='upgraded'" in deploy("silver")
+    trips_arrive(seed=304)

@@ -1,0 +1,90 @@
+"""A model that fails, or one of its tests: who is blamed, what readers see, who is told, and how one clear mends it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from lakehouse.gold.file import published_file
+from local.main_job import MainJob, Trips
+
+LIMIT_S = 240
+ALONE_FOR = timedelta(seconds=90)
+DAG = "nyc_taxi_pipeline"
+MART = "models/marts/daily/mart_daily_revenue.sql"
+
+
+@pytest.fixture
+def model(checkout: Path):
+    """The file of a mart, which is put back."""
+    file = checkout / "include" / "dbt" / MART
+    good = file.read_text()
+    yield file
+    file.write_text(good)
+
+
+def published() -> tuple[int, int] | None:
+    """Identity of the published file, another one after each publication; None before the first."""
+    if not published_file().exists():
+        return None
+    status = published_file().stat()
+    return status.st_ino, status.st_mtime_ns
+
+
+def await_quiet(job: MainJob) -> None:
+    """Until the DAG's own schedule leaves time for a test: a run of its own would publish, or fail first and be told of."""
+
+    def quiet() -> bool:
+        scheduled = datetime.fromisoformat(job.api.call("GET", f"dags/{DAG}")["next_dagrun_run_after"])
+        return job.api.active_run(DAG) is None and scheduled - datetime.now(UTC) > ALONE_FOR
+
+    job.wait(quiet, f"{DAG} to be at rest", LIMIT_S)
+
+
+def run_to_the_end(job: MainJob) -> tuple[str, dict[str, str]]:
+    run = job.api.trigger(DAG, {})
+    job.wait(lambda: job.api.state(DAG, run) in ("success", "failed"), "the run to end", LIMIT_S)
+    return run, states(job, run)
+
+
+def states(job: MainJob, run: str) -> dict[str, str]:
+    return {task_id: task["state"] for task_id, task in job.api.tasks(DAG, run).items()}
+
+
+@pytest.mark.parametrize(
+    ("find", "replace", "said", "seed"),
+    [
+        ("trip_count,", "no_such_column as trip_count,", "no_such_column", 501),
+        ("trip_count,", "trip_count + 1 as trip_count,", "mart_daily_revenue_covers_every_trip", 502),
+    ],
+    ids=["model", "test"],
+)
+def test_one_clear_recovers(main_job, receiver, model, find, replace, said, seed):
+    good = model.read_text()
+    assert find in good
+    await_quiet(main_job)
+    main_job.send(Trips(events=1_000, seed=seed))  # new trips, so that the mart has days to build
+    before = published()
+    receiver.messages.clear()
+    model.write_text(good.replace(find, replace, 1))
+
+    run, state = run_to_the_end(main_job)
+
+    failed = {name for name, found in state.items() if found == "failed"}
+    assert failed == {"gold.dbt_build", "gold.mart_daily_revenue"}
+    assert state["gold.fct_trips"] == state["gold.mart_hourly_demand"] == "success"
+    assert state["publish"] == "upstream_failed"
+    assert published() == before
+    message = receiver.await_message(DAG, "gold.dbt_build", run, said)
+    assert "/dags/nyc_taxi_pipeline/runs/" in message["message"]
+
+    model.write_text(good)
+    main_job.api.clear(DAG, run, "prepare", downstream=True)
+    main_job.wait(lambda: main_job.api.state(DAG, run) in ("success", "failed"), "the cleared run to end", LIMIT_S)
+
+    left = {name: found for name, found in states(main_job, run).items() if found != "success"}
+    assert left == {"alert_flink_down": "skipped"}
+    assert published() != before
+    assert main_job.count()[0]["fct_trips"] == main_job.ledger().silver

@@ -1,0 +1,79 @@
+"""Tables are maintained while the jobs write and read them: neither job notices, and every row is still there once."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+from chaos.upkeep import ALL_BUT_THE_LAST, job_runs
+
+from lakehouse.airflow.hooks.iceberg import IcebergCatalogHook
+from lakehouse.maintenance.log import DONE
+from lakehouse.maintenance.run import Asked, maintain
+from lakehouse.maintenance.settings import Operation
+from lakehouse.quality.audit import run_audit
+from local.main_job import Trips
+
+TABLES = ("bronze.raw_trips", "silver.cleaned_trips")
+DAYS_S = 86_400
+LIMIT_S = 180
+
+
+def forget_earlier_runs(home: Path, live: dict[str, tuple[str, int]]) -> None:
+    """Remove the states of all runs but the live ones: as long as a run can be restored, expiry keeps what it would need."""
+    for job, (job_id, _) in live.items():
+        shutil.rmtree(home / "flink" / "savepoints" / job, ignore_errors=True)
+        for folder in (home / "flink" / "checkpoints" / job).iterdir():
+            if folder.name != job_id:
+                shutil.rmtree(folder)
+
+
+def plant_orphan(table: str) -> Path:
+    """A file that nothing leads to, older than any checkpoint."""
+    location = IcebergCatalogHook().table(table).location()
+    file = Path("/" + location.split(":", 1)[1].lstrip("/")) / "data" / "orphan.parquet"
+    file.write_bytes(b"never committed")
+    os.utime(file, times=(time.time() - 10 * DAYS_S,) * 2)
+    return file
+
+
+@pytest.mark.parametrize(("engine", "seed"), [("pyiceberg", 971), ("flink", 975)])
+def test_beside_the_running_jobs(platform, main_job, trips_arrive, monkeypatch, engine, seed):
+    engines = {"expire_snapshots": engine, "remove_orphan_files": engine}
+    monkeypatch.setenv("AIRFLOW_VAR_MAINTENANCE_ENGINES", json.dumps(engines))
+    for more in range(2):
+        main_job.send(Trips(events=500, seed=seed + more))
+    main_job.at_rest("flink_jobs", LIMIT_S)
+    before = job_runs()
+    forget_earlier_runs(platform.home, before)
+    load = main_job.api.trigger(
+        "taxi_trip_generator", {"events": 20_000, "mode": "realtime", "rate": 1_000, "seed": seed + 2}
+    )
+
+    for table in TABLES:
+        orphan = plant_orphan(table)
+        asked = Asked(by="test", at_once=True, overruled=ALL_BUT_THE_LAST)
+        done = {operation: maintain(table, operation, asked).entry for operation in Operation}
+        assert {entry.verdict for entry in done.values() if entry} == {DONE}
+        rewritten = done[Operation.REWRITE_DATA_FILES]
+        assert sum(row["rewritten_files_count"] for row in rewritten.result) > sum(
+            row["added_files_count"] for row in rewritten.result
+        )
+        expired = done[Operation.EXPIRE_SNAPSHOTS]
+        assert expired.after.snapshots < expired.before.snapshots
+        assert expired.deleted_files > 0
+        assert any("writer" in protected["by"] for protected in expired.protected)
+        assert done[Operation.REMOVE_ORPHAN_FILES].deleted_files == 1
+        assert not orphan.exists()
+
+    main_job.wait(lambda: main_job.api.state("taxi_trip_generator", load) == "success", "the load to end", LIMIT_S)
+    trips_arrive(seed=seed + 3)
+    assert job_runs() == before
+    main_job.build()
+    main_job.wait(main_job.ledger_at_rest, "all rows to arrive", LIMIT_S)
+    report = run_audit(at_rest=True)
+    assert report.clean, f"\n{report}"

@@ -1,0 +1,37 @@
+"""A streaming job that is away: the pipeline goes the other way, people are told, and nothing is lost meanwhile."""
+
+from __future__ import annotations
+
+import pytest
+
+from lakehouse.airflow.hooks.flink import FlinkRestHook
+from lakehouse.gold.file import published_file
+from lakehouse.waiting import wait_until
+from local.config import PlatformError
+
+LIMIT_S = 120
+DAG = "nyc_taxi_pipeline"
+
+
+def test_the_pipeline_alerts(main_job, receiver, nobody_mends_it):
+    before = published_file().stat().st_mtime_ns
+    flink = FlinkRestHook()
+    flink.call("PATCH", f"jobs/{flink.live_run('silver').job_id}?mode=cancel")
+    wait_until(lambda: flink.live_run("silver") is None, "the job to be cancelled", LIMIT_S)
+    receiver.messages.clear()
+
+    with pytest.raises(PlatformError, match="holds Gold back: Flink job silver is not there"):
+        main_job.build()
+    main_job.at_rest(DAG, LIMIT_S)
+
+    run = main_job.api.call("GET", f"dags/{DAG}/dagRuns?order_by=-start_date&limit=1")["dag_runs"][0]["dag_run_id"]
+    states = {name: task["state"] for name, task in main_job.api.tasks(DAG, run).items()}
+    assert states.pop("check_flink_health") == states.pop("alert_flink_down") == "success"
+    assert set(states.values()) == {"skipped"}
+    assert published_file().stat().st_mtime_ns == before
+    receiver.await_message(DAG, "alert_flink_down", run, "Flink job silver is not there")
+
+
+def test_and_the_job_comes_back(main_job, trips_arrive):
+    main_job.deploy()
+    trips_arrive(seed=701)

@@ -1,0 +1,150 @@
+"""A new nullable field goes from the contract to Gold while everything runs; what is no such change is refused.
+
+The platform keeps the field, so these are the last tests.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from decimal import Decimal
+from pathlib import Path
+
+import duckdb
+import pytest
+from airflow.sdk import BaseHook
+from confluent_kafka import Producer
+
+from lakehouse.airflow.hooks.flink import FlinkRestHook
+from lakehouse.airflow.hooks.iceberg import IcebergCatalogHook, row_count
+from lakehouse.airflow.hooks.registry import SchemaRegistryHook
+from lakehouse.gold.file import published_file
+from local.main_job import MainJob, Trips
+from tests.corpus.events import trip
+from tests.new_field import FIELD, add_to_audit, add_to_contract, add_to_flink, add_to_gold, change_contract
+
+LIMIT_S = 180
+BRONZE, SILVER, REJECTED = "bronze.raw_trips", "silver.cleaned_trips", "silver.rejected_trips"
+# The last one breaks a rule that came with the field.
+NEW_TRIPS = (trip(), trip(**{FIELD: "0.75"}), trip(**{FIELD: "null"}), trip(**{FIELD: '"much"'}))
+
+
+@pytest.fixture
+def include(checkout: Path) -> Path:
+    return checkout / "include"
+
+
+@pytest.fixture
+def kept(include: Path) -> Iterator[None]:
+    """What a test changes in contract and fields is undone at its end."""
+    files = (include / "contracts" / "taxi_trip.json", include / "sql" / "fields.jinja")
+    texts = [file.read_text() for file in files]
+    yield
+    for file, text in zip(files, texts, strict=True):
+        file.write_text(text)
+
+
+@pytest.fixture
+def refused(shell: Callable) -> Callable[[str], str]:
+    """Run a task of `flink_jobs` that must fail, and return all that it says."""
+
+    def refused(task: str) -> str:
+        run = shell("airflow", "tasks", "test", "flink_jobs", task)
+        said = run.stdout + run.stderr
+        assert "new_state=success" not in said, said  # its exit code is 0 either way
+        return said
+
+    return refused
+
+
+def rows(table: str, *columns: str, where: str) -> dict[int, tuple]:
+    """Offset -> these columns."""
+    found = IcebergCatalogHook().table(table).scan(where, selected_fields=("kafka_offset", *columns)).to_arrow()
+    return {row["kafka_offset"]: tuple(row[name] for name in columns) for row in found.to_pylist()}
+
+
+def send(topic: str, events: tuple[bytes, ...]) -> list[int]:
+    """Send them to partition 0; the offset of each."""
+    producer = Producer(BaseHook.get_connection("kafka_default").extra_dejson)
+    offsets: list[int] = []
+    for event in events:
+        producer.produce(topic, event, partition=0, on_delivery=lambda _, message: offsets.append(message.offset()))
+    assert producer.flush(60) == 0
+    return offsets
+
+
+def registered(main_job: MainJob) -> dict:
+    """The newest contract of the topic."""
+    registry = SchemaRegistryHook()
+    url = registry.url_from_endpoint(f"subjects/{main_job.topic}-value/versions/latest")
+    return json.loads(registry.get_conn().get(url, timeout=30).json()["schema"])
+
+
+def test_a_new_field_goes_through_all_layers(main_job: MainJob, checkout: Path, include: Path, shell):
+    flink = FlinkRestHook()
+    main_job.send(Trips(events=500, seed=951))
+    main_job.build()
+    old_jobs = {job: flink.live_run(job) for job in ("bronze", "silver")}
+    old_rows = {name: row_count(IcebergCatalogHook().table(name)) for name in (BRONZE, SILVER)}
+
+    main_job.at_rest("flink_jobs", LIMIT_S)
+    add_to_contract(include)
+    add_to_flink(include)
+    add_to_gold(include / "dbt")
+    add_to_audit(checkout)
+    main_job.deploy()
+
+    assert FIELD in registered(main_job)["properties"]
+    for job, old in old_jobs.items():
+        new = flink.live_run(job)
+        assert new.job_id != old.job_id
+        restored = flink.checkpoints(new.job_id)["latest"]["restored"]
+        assert restored["is_savepoint"]
+        assert f"/savepoints/{job}/savepoint-{old.job_id[:6]}-" in restored["external_path"]
+
+    without, fee, null, broken = offsets = send(main_job.topic, NEW_TRIPS)
+    main_job.wait(main_job.ledger_at_rest, "the trips to arrive", LIMIT_S)
+    main_job.build()
+
+    new = f"kafka_partition = 0 AND kafka_offset >= {offsets[0]}"
+    assert rows(BRONZE, FIELD, where=new) == {without: (None,), fee: ("0.75",), null: (None,), broken: ("much",)}
+    assert rows(SILVER, FIELD, where=new) == {without: (None,), fee: (Decimal("0.75"),), null: (None,)}
+    reason = f"{FIELD} does not fit DECIMAL(10,2)"
+    assert rows(REJECTED, FIELD, "reason", where=new) == {broken: ("much", reason)}
+    now = {name: row_count(IcebergCatalogHook().table(name)) for name in (BRONZE, SILVER)}
+    assert now == {BRONZE: old_rows[BRONZE] + 4, SILVER: old_rows[SILVER] + 3}
+    assert len(rows(SILVER, FIELD, where=f"{FIELD} IS NOT NULL")) == 1
+    with duckdb.connect(str(published_file()), read_only=True) as gold:
+        held = gold.execute(f"SELECT {FIELD}, count(*) FROM fct_trips GROUP BY 1 ORDER BY 1 NULLS LAST").fetchall()
+    assert held == [(Decimal("0.75"), 1), (None, now[SILVER] - 1)]
+    assert main_job.count()[1]
+    audit = shell("python", "-m", "lakehouse", "audit", "--at-rest")
+    assert audit.returncode == 0, audit.stdout
+
+
+def test_trips_go_on(trips_arrive):
+    trips_arrive(seed=952)
+
+
+def test_a_contract_that_breaks_its_readers_is_refused(include: Path, kept, refused):
+    change_contract(include, {"tip_amount": {"type": ["string", "null"]}})
+
+    said = refused("register_contract")
+
+    assert "Incompatible artifact" in said
+    assert "/properties/tip_amount" in said
+
+
+def test_a_field_of_another_type_or_one_that_is_gone_is_refused(include: Path, kept, refused):
+    fields = include / "sql" / "fields.jinja"
+    text = fields.read_text().replace(
+        "('tip_amount', 'tip_amount', 'DECIMAL(10, 2)')", "('tip_amount', 'tip', 'DOUBLE')"
+    )
+    fields.write_text(text.replace("('extra', 'extra', 'DECIMAL(10, 2)')", "('extra', 'extra', 'DOUBLE')"))
+    before = IcebergCatalogHook().table(SILVER).schema()
+
+    said = refused("create_tables")
+
+    assert f"{SILVER}.tip_amount is declared no more" in said
+    assert f"{SILVER}.extra is DECIMAL(10, 2), but declared DOUBLE" in said
+    assert IcebergCatalogHook().table(SILVER).schema() == before

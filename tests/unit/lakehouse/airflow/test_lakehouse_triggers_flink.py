@@ -1,0 +1,114 @@
+"""The event that a job is gone: told when it is so twice, again as long as it stays so, and not without reason."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+
+from lakehouse.airflow.triggers import flink as triggers
+from lakehouse.airflow.triggers.flink import FlinkJobGoneTrigger
+from lakehouse.streaming import record as records
+from lakehouse.streaming.record import JobRecord
+
+
+@pytest.fixture
+def runs(http, connect) -> list[dict]:
+    """What the JobManager lists; Silver runs."""
+    connect("flink_rest", port=http.server_port)
+    listed = [listing("silver")]
+    http["GET /jobs/overview"] = lambda: {"jobs": listed}
+    return listed
+
+
+def listing(job: str, state: str = "RUNNING") -> dict:
+    return {"jid": "1f0c", "name": job, "state": state, "start-time": 1}
+
+
+@pytest.fixture
+def events(runs, monkeypatch) -> Callable[..., list[list[str]]]:
+    """The jobs that each event of so many looks names, when one is told again after so many seconds."""
+
+    def events(looks: int = 6, again_s: float = 60) -> list[list[str]]:
+        monkeypatch.setattr(triggers, "TOLD_AGAIN_S", again_s)
+        trigger = FlinkJobGoneTrigger(["bronze", "silver"], poll_s=0)
+        found, left, look = [], iter(range(looks)), trigger._gone
+
+        def gone() -> set[str]:
+            if next(left, None) is None:
+                raise InterruptedError
+            return look()
+
+        async def collect() -> None:
+            async for event in trigger.run():
+                found.append(event.payload["gone"])
+
+        monkeypatch.setattr(trigger, "_gone", gone)
+        with pytest.raises(InterruptedError):
+            asyncio.run(collect())
+        return found
+
+    return events
+
+
+def test_a_job_that_is_gone_is_told(events):
+    assert events() == [["bronze"]]
+
+
+def test_both_are_told_at_once(events, runs):
+    runs.clear()
+    assert events() == [["bronze", "silver"]]
+
+
+@pytest.mark.parametrize("state", ["FAILED", "CANCELED", "FINISHED"])
+def test_one_that_ended_is_gone(events, runs, state):
+    runs.append(listing("bronze", state))
+    assert events() == [["bronze"]]
+
+
+@pytest.mark.parametrize("state", ["RUNNING", "RESTARTING", "CREATED", "INITIALIZING"])
+def test_one_that_is_there_is_not(events, runs, state):
+    runs.append(listing("bronze", state))
+    assert events() == []
+
+
+def test_one_that_is_gone_for_a_moment_is_not_told(events, runs, http):
+    """Between two runs of an upgrade: every second look finds it."""
+    looks = iter(range(10_000))
+    http["GET /jobs/overview"] = lambda: {"jobs": [*runs, *([listing("bronze")] if next(looks) % 2 else [])]}
+    assert events() == []
+
+
+def test_a_suspended_job_is_not_told(events, tmp_path):
+    records.save(f"file://{tmp_path}/flink", "bronze", JobRecord(suspended=True))
+    assert events() == []
+
+
+def test_a_damaged_record_does_not_silence_it(events, tmp_path):
+    """The run that it starts names the damage."""
+    records.save(f"file://{tmp_path}/flink", "bronze", JobRecord())
+    (tmp_path / "flink/jobs/bronze.json").write_text("{")
+    assert events() == [["bronze"]]
+
+
+def test_without_a_jobmanager_nothing_could_be_started(events, connect):
+    connect("flink_rest", port=1)
+    assert events() == []
+
+
+def test_it_is_told_once_a_minute(events):
+    assert events(10) == [["bronze"]]
+    assert events(4, again_s=0) == [["bronze"]] * 3
+
+
+def test_it_is_told_at_once_when_it_was_there_in_between(events, runs, http):
+    answers = iter([[], [], [listing("bronze")], [], []])
+    http["GET /jobs/overview"] = lambda: {"jobs": [*runs, *next(answers)]}
+    assert events(5) == [["bronze"]] * 2
+
+
+def test_airflow_can_keep_it():
+    path, arguments = FlinkJobGoneTrigger(["bronze"], poll_s=3).serialize()
+    assert path == "lakehouse.airflow.triggers.flink.FlinkJobGoneTrigger"
+    assert FlinkJobGoneTrigger(**arguments).serialize() == (path, arguments)

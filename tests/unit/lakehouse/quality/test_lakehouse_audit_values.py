@@ -1,0 +1,239 @@
+"""Events and values as the platform's streaming side reads them: the results below were taken from Flink itself."""
+
+from __future__ import annotations
+
+import math
+import random
+from pathlib import Path
+
+import pytest
+
+from lakehouse.quality.audit import event_fields
+from lakehouse.quality.audit.database import AuditDatabase
+from lakehouse.quality.audit.event_fields import FIELDS, _walk
+
+N = None
+
+
+def fare(payload: bytes) -> str | None:
+    """The text of fare_amount."""
+    fields = event_fields.event_fields(payload)
+    assert fields is not None
+    return fields[FIELDS.index("fare_amount")]
+
+
+@pytest.mark.parametrize(
+    ("written", "text"),
+    [
+        (b"20", "20"),
+        (b"20.50", "20.50"),
+        (b"-0", "-0"),
+        (b"1E+05", "1E+05"),
+        (b"1e400", "1e400"),
+        (b"123456789012345678901234567890.10", "123456789012345678901234567890.10"),
+        (b"null", None),
+        (b"true", "true"),
+        (b"false", "false"),
+        (b'""', ""),
+        (b'"free"', "free"),
+        (b'"20.50"', "20.50"),
+        (b'"null"', "null"),
+        (b'"a\\u0020\\"b\\n"', 'a "b\n'),
+        (b'"\\ud83d\\ude95"', "\U0001f695"),
+        ("“Zürich”".join('""').encode(), "“Zürich”"),
+        (b'{"a": 1.50}', '{"a": 1.50}'),
+        (b'[ 1 , {"b" :null} ]', '[ 1 , {"b" :null} ]'),
+        (b"[" * 5000 + b"]" * 5000, "[" * 5000 + "]" * 5000),
+        (b'1, "fare_amount": 2', "2"),
+        (b'1, "fare_amount": null', None),
+        (b'[1], "fare_amount": 2', "2"),
+        (b'1, "Fare_amount": 2', "1"),
+        (b'1, "unknown": [[{"x": {}}], "y", 1e9]', "1"),
+        (b'1, "unknown": "\\ud800"', "1"),
+        (b"1 \r\n\t", "1"),
+    ],
+)
+def test_a_field_is_text_as_it_came(written, text):
+    payload = b'{"fare_amount":' + written + b"}"
+    assert fare(payload) == text
+    assert _walk(payload.decode())[FIELDS.index("fare_amount")] == text
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        None,
+        b"",
+        b" ",
+        b"plain text",
+        b"42",
+        b"null",
+        b'"text"',
+        b"[1, 2]",
+        b'[{"fare_amount": 1}]',
+        b'{"fare_amount": 1',
+        b'{"fare_amount": 1} x',
+        b'{"fare_amount": 1} {"fare_amount": 1}',
+        b'{"fare_amount": 1,}',
+        b'{,"fare_amount": 1}',
+        b'{"fare_amount" 1}',
+        b'{"fare_amount": 01}',
+        b'{"fare_amount": 1.}',
+        b'{"fare_amount": .5}',
+        b'{"fare_amount": +1}',
+        b'{"fare_amount": NaN}',
+        b'{"fare_amount": Infinity}',
+        b'{"fare_amount": -Infinity}',
+        b'{"fare_amount": TRUE}',
+        b"{'fare_amount': 1}",
+        b"{fare_amount: 1}",
+        b'{"fare_amount": "a\tb"}',
+        b'{"fare_amount": "a\\x"}',
+        b'{"fare_amount": "\\u12"}',
+        b'{"fare_amount": "\\ud800"}',
+        b'{"fare_amount": "\\ude95\\ud83d"}',
+        b'{"fare_amount": [1}',
+        b'{"fare_amount": [1,]}',
+        b'{"fare_amount": {"a"}}',
+        b'{"fare_amount": 1 2}',
+        b'{"x": ' + b"[" * 5000,
+        b'\xef\xbb\xbf{"fare_amount": 1}',
+        '{"fare_amount": 1}'.encode("utf-16"),
+        '{"fare_amount": 1}'.encode("utf-16-le"),
+        b'{"fare_amount": "\xff"}',
+        b"{} //",
+    ],
+)
+def test_what_is_not_one_json_object_in_utf8_is_rejected(payload):
+    assert event_fields.event_fields(payload) is None
+    if payload and b"\xff" not in payload:
+        assert _walk(payload.decode()) is None
+
+
+def test_the_walk_agrees_with_pythons_parser():
+    """On what both can read: objects and broken ones, made by changing characters of a good one."""
+    random.seed(5)
+    good = '{"VendorID": 2, "extra": "a\\n", "x": [1.5, {"y": null}, []], "fare_amount": -0.10e+2, "tip_amount": true}'
+    for _ in range(20_000):
+        text = list(good)
+        for _ in range(random.randint(1, 3)):
+            text[random.randrange(len(text))] = random.choice('{}[]:,"0123456789.eE+-\\ntrue \t')
+        text = "".join(text)
+        if "\\u" in text:
+            continue
+        plain = event_fields.event_fields(text.encode())
+        walked = _walk(text)
+        assert plain == walked, text
+
+
+#: Text, its number, its amount.
+NUMBERS = [
+    ("2024", 2024.0, "2024.00"),
+    ("", N, N),
+    (" 1.5", N, N),
+    ("1.5\n", N, N),
+    ("+1.5", N, N),
+    ("1d", N, N),
+    ("0x1p3", N, N),
+    ("NaN", N, N),
+    ("Infinity", N, N),
+    ("1e400", math.inf, N),
+    ("-1e400", -math.inf, N),
+    ("3" * 10_000, math.inf, N),
+    ("0." + "3" * 10_000, 1 / 3, "0.33"),
+    ("1e99999999999", math.inf, N),
+    ("1e-400", 0.0, "0.00"),
+    (".5", N, N),
+    ("5.", N, N),
+    ("1e", N, N),
+    ("1E+5", 100000.0, "100000.00"),
+    ("1_000", N, N),
+    ("\uff11", N, N),
+    ("true", N, N),
+    ("2.675", 2.675, "2.68"),
+    ("1.005", 1.005, "1.01"),
+    ("0.015", 0.015, "0.02"),
+    ("0.125", 0.125, "0.13"),
+    ("-0.005", -0.005, "-0.01"),
+    ("99999999.994", 99999999.994, "99999999.99"),
+    ("99999999.995", 99999999.995, N),
+    ("99999999.9949999", 99999999.9949999, "99999999.99"),
+    ("2.5e-3", 0.0025, "0.00"),
+    ("12345678.915", 12345678.915, "12345678.92"),
+    ("-0", 0.0, "0.00"),
+    ("0.004999999999999999999", 0.005, "0.01"),
+    ("00012", N, N),
+    ("1 2", N, N),
+]
+MOMENTS = {
+    "2024-01-15": "2024-01-15 00:00:00",
+    "2024-01-15T10:00:00": "2024-01-15 10:00:00",
+    "2024-01-15 10:00": N,
+    "2024-01-15 10:00:0": "2024-01-15 10:00:00",
+    "2024-01-15 10:00:5": N,
+    "2024-1-5 10:00:00": N,
+    "2024-01-15 10:00:00.5": "2024-01-15 10:00:00.5",
+    "2024-01-15 10:00:00.": N,
+    "2024-01-15 10:00:00.123456789": "2024-01-15 10:00:00.123456",
+    "2024-01-15 10:00:00.1234567891": N,
+    "2024-01-15T10:00:00Z": N,
+    "2024-01-15 10:00:00+01:00": N,
+    "2024-01-15 10:00:00 ": N,
+    " 2024-01-15 10:00:00": N,
+    "2024-01-15 10:00:00junk": N,
+    "2024-01-15 ": N,
+    "2024-01": N,
+    "2024": N,
+    "": N,
+    "2024-01-15 24:00:00": N,
+    "2024-01-15 10:60:00": N,
+    "2024-01-15 10:00:60": N,
+    "2024-02-30": N,
+    "2023-02-29 00:00:00": N,
+    "2024-02-29 00:00:00": "2024-02-29 00:00:00",
+    "0001-01-01 00:00:00": "0001-01-01 00:00:00",
+    "0000-01-01 00:00:00": N,
+    "9999-12-31 23:59:59": "9999-12-31 23:59:59",
+    "10000-01-01 00:00:00": N,
+    "1582-10-10 00:00:00": "1582-10-10 00:00:00",
+    "2024-01-15t10:00:00": N,
+    "2024-01-15T": N,
+    "2024/01/15 10:00:00": N,
+    "1705312800000": N,
+}
+
+
+@pytest.fixture(scope="module")
+def database(tmp_path_factory: pytest.TempPathFactory):
+    with AuditDatabase(Path(tmp_path_factory.mktemp("audit")), "500MB") as database:
+        text = "SELECT {}, 0::INTEGER AS kafka_partition, 0::BIGINT AS kafka_offset"
+        database.connection.execute("CREATE SCHEMA scoped")
+        names = ", ".join(f"NULL::VARCHAR AS {name}" for name in FIELDS)
+        database.connection.execute(f"CREATE TABLE scoped.raw_trips AS {text.format(names)}")
+        trips = "trip_id, vendor_id, pickup_datetime, dropoff_datetime, passenger_count, trip_distance, rate_code_id,"
+        trips += "store_and_fwd_flag, pickup_location_id, dropoff_location_id, payment_type_id, trip_duration_minutes,"
+        trips += "pickup_date, pickup_hour," + ",".join(name.lower() for name in FIELDS[10:])
+        trips = ", ".join(f"NULL::VARCHAR AS {name.strip()}" for name in trips.split(","))
+        for table, columns in {"cleaned_trips": trips, "duplicate_trips": trips, "rejected_trips": names}.items():
+            database.connection.execute(f"CREATE TABLE scoped.{table} AS {text.format(columns)}")
+        database.run("silver.sql", pickup_from="2024-01-01 00:00:00", pickup_to="2024-02-01 00:00:00")
+        yield database
+
+
+@pytest.mark.parametrize(("text", "number", "amount"), NUMBERS)
+def test_numbers(database, text, number, amount):
+    read = database.rows("SELECT number_of($1) AS number, amount_of(number_of($1))::VARCHAR AS amount", text)[0]
+    assert (read["number"], read["amount"]) == (number, amount)
+
+
+@pytest.mark.parametrize(("text", "moment"), MOMENTS.items())
+def test_moments(database, text, moment):
+    assert database.value("SELECT moment_of($1)::VARCHAR", text) == moment
+
+
+@pytest.mark.parametrize(
+    ("number", "is_code"),
+    [(1.0, True), (-2147483647.0, True), (2147483648.0, False), (1.5, False), (math.nan, False), (math.inf, False)],
+)
+def test_codes(database, number, is_code):
+    assert database.value("SELECT is_code($1)", number) == is_code

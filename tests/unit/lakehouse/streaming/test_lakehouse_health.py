@@ -1,0 +1,226 @@
+"""A job is healthy when rows reach its tables in time; what is wrong is said in words."""
+
+from __future__ import annotations
+
+import re
+import time
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event
+
+import pytest
+from airflow.sdk import Variable
+from sqlalchemy import text
+
+from lakehouse.airflow.hooks.iceberg import IcebergCatalogHook
+from lakehouse.airflow.hooks.kafka import TopicHook
+from lakehouse.streaming import health as health_module
+from lakehouse.streaming import record
+from lakehouse.streaming.health import (
+    Flow,
+    check,
+    declared_flows,
+    nothing_to_judge,
+    reasons_when_deployed,
+    thresholds,
+    unhealthy_reasons,
+)
+from lakehouse.streaming.health.measure import Source
+from lakehouse.streaming.lock import deployment_lock
+from lakehouse.waiting import wait_until
+
+TABLES = ("bronze.raw_trips", "bronze.rejected_events")
+
+
+class JobManager:
+    """Flink's REST API with one job, as far as health looks at it; healthy until told otherwise."""
+
+    def __init__(self, http) -> None:
+        self.http = http
+        self.is_running()
+        self.completed(2)
+        self.failed()
+        self.waits(0, 0)
+
+    def is_running(self, state: str = "RUNNING", for_s: float = 1_000) -> None:
+        job = {"jid": "1f0c", "name": "bronze", "state": state, "start-time": ago_ms(for_s)}
+        self.http["GET /jobs/overview"] = {"jobs": [job]}
+
+    def completed(self, ago_s: float | None, took_s: float = 1, failed_since: int = 0) -> None:
+        """The last completed checkpoint was number 7; one before it failed, and so many after it."""
+        last = {"id": 7, "latest_ack_timestamp": ago_ms(ago_s or 0), "end_to_end_duration": took_s * 1000}
+        states = {6: "FAILED", 7: "COMPLETED", **{8 + n: "FAILED" for n in range(failed_since)}, 99: "IN_PROGRESS"}
+        self.http["GET /jobs/1f0c/checkpoints"] = {
+            "latest": {"completed": last if ago_s is not None else None},
+            "history": [{"id": number, "status": status} for number, status in states.items()],
+        }
+
+    def waits(self, *percent: float | None) -> None:
+        """One operator for each figure; None: Flink has none of it yet."""
+        self.http["GET /jobs/1f0c"] = {"vertices": [{"id": f"v{number}"} for number in range(len(percent))]}
+        for number, value in enumerate(percent):
+            path = f"GET /jobs/1f0c/vertices/v{number}/subtasks/metrics?get=backPressuredTimeMsPerSecond&agg=max"
+            found = {"id": "backPressuredTimeMsPerSecond", "max": (value or 0) * 10}
+            self.http[path] = [] if value is None else [found]
+
+    def failed(self, *ago_s: float) -> None:
+        entries = [{"timestamp": ago_ms(age), "exceptionName": "x", "stacktrace": "x"} for age in ago_s]
+        self.http["GET /jobs/1f0c/exceptions?maxExceptions=20"] = {"exceptionHistory": {"entries": entries}}
+
+
+def ago_ms(seconds: float) -> int:
+    return int((time.time() - seconds) * 1000)
+
+
+@pytest.fixture
+def flink(http, connect) -> JobManager:
+    connect("flink_rest", port=http.server_port)
+    return JobManager(http)
+
+
+@pytest.fixture
+def tables(fill) -> None:
+    """Ten rows in Bronze."""
+    for name, rows in zip(TABLES, (9, 1), strict=True):
+        fill(name, rows)
+
+
+def flow(now: int = 10, before: int = 10) -> Flow:
+    """A source with so many rows now, and so many when the threshold of `overdue` began."""
+    return Flow("bronze", TABLES, Source(lambda: now, lambda at_ms: before, lambda: {0: now - 10}))
+
+
+def test_healthy(flink, tables):
+    health = check(flow(), thresholds())
+    assert health.healthy, health.reasons
+    assert (health.state, health.restarts, health.lag, health.overdue) == ("RUNNING", 0, 0, 0)
+    assert health.data_files == {"bronze.raw_trips": 1, "bronze.rejected_events": 1}
+    assert health.partition_lag == {0: 0}
+    assert (health.failed_checkpoints, health.checkpoint_duration_s, health.backpressure_percent) == (0, 1, 0)
+    assert max(health.commit_age_s, health.checkpoint_age_s) < 60
+
+
+def test_a_job_that_is_gone_has_no_figures_of_flink(flink, tables):
+    flink.is_running("FAILED")
+    health = check(flow(now=12), thresholds())
+    assert health.reasons == ("Flink job bronze is not there; the DAG flink_jobs deploys it",)
+    assert (health.lag, health.restarts, health.checkpoint_age_s, health.backpressure_percent) == (2, None, None, None)
+
+
+def test_a_job_that_somebody_suspended_is_not_unhealthy(flink, tables, tmp_path, monkeypatch):
+    monkeypatch.setenv("AIRFLOW_VAR_FLINK_STATE_DIR", f"file://{tmp_path}")
+    record.save(f"file://{tmp_path}", "bronze", record.JobRecord(suspended=True))
+    flink.is_running("FINISHED")
+    health = check(flow(now=20_000, before=15_000), thresholds())
+    assert (health.state, health.reasons) == ("SUSPENDED", ())
+
+
+@pytest.mark.parametrize("ago_s", [1, 9_500])
+def test_checkpoints(flink, tables, ago_s):
+    flink.completed(ago_s, took_s=2.5, failed_since=2)
+    health = check(flow(), thresholds())
+    assert (health.checkpoint_duration_s, health.failed_checkpoints) == (2.5, 2)
+    assert ago_s <= health.checkpoint_age_s < ago_s + 60
+
+
+def test_before_the_first_checkpoint_its_age_is_the_jobs(flink, tables):
+    flink.completed(None)
+    flink.is_running(for_s=7_500)
+    health = check(flow(), thresholds())
+    assert health.checkpoint_duration_s is None
+    assert 7_500 <= health.checkpoint_age_s < 7_560
+    assert health.failed_checkpoints == 1  # number 6
+
+
+def test_restarts_are_those_of_the_window(flink, tables):
+    flink.failed(5, 100, 601)
+    assert check(flow(), thresholds()).restarts == 2
+
+
+@pytest.mark.parametrize(("waits", "seen"), [((0, 45.5, 3), 45.5), ((None, 2), 2), ((None, None), None)])
+def test_backpressure_is_that_of_the_worst_operator(flink, tables, waits, seen):
+    flink.waits(*waits)
+    assert check(flow(), thresholds()).backpressure_percent == seen
+
+
+def test_rows_that_just_came_are_lag_and_no_reason(flink, tables):
+    health = check(flow(now=1_500, before=10), thresholds())
+    assert (health.lag, health.overdue, health.reasons) == (1_490, 0, ())
+
+
+def test_a_job_that_runs_and_moves_no_rows_is_unhealthy(flink, tables):
+    [reason] = check(flow(now=1_500, before=1_200), thresholds()).reasons
+    late = "1,190 rows older than 60 s have not reached bronze.raw_trips or bronze.rejected_events"
+    assert re.fullmatch(rf"{late}; the last commit is \d+ s old", reason)
+
+
+def test_a_job_that_never_committed_says_so(flink, fill):
+    for name in TABLES:
+        fill(name, 0)
+    [reason] = check(flow(), thresholds()).reasons
+    assert reason.endswith("; there was no commit yet")
+
+
+def test_the_sources_are_the_topic_and_bronze(fill, send):
+    fill("bronze.raw_trips", 4)
+    between_ms = int(time.time() * 1000)
+    send(Variable.get("taxi_topic"), 7)
+    bronze, silver = declared_flows()
+    assert bronze.source.rows() == bronze.source.rows_at(ago_ms(-10)) == 7
+    assert silver.source.rows() == silver.source.rows_at(between_ms) == 4
+    assert silver.source.rows_at(ago_ms(60)) == 0
+    assert silver.source.partition_lag() == {}
+
+
+def test_lag_by_partition_is_what_the_group_has_not_read(send, commit):
+    topic, group = Variable.get("taxi_topic"), Variable.get("bronze_consumer_group")
+    send(topic, 50)
+    ends = TopicHook(topic).end_offsets()
+    bronze, _ = declared_flows()
+    assert bronze.source.partition_lag() == ends  # the group has read nothing yet
+    partition = max(ends, key=ends.get)
+    commit(group, topic, partition, ends[partition] - 3)
+    assert bronze.source.partition_lag() == {**ends, partition: 3}
+
+
+def test_before_the_first_event_there_is_nothing_to_judge(send):
+    assert nothing_to_judge()
+    send(Variable.get("taxi_topic"), 1)
+    assert not nothing_to_judge()
+
+
+def test_a_part_that_cannot_be_asked_is_a_reason(iceberg):
+    assert len(unhealthy_reasons()) == 1
+    assert "bronze.raw_trips does not exist" in unhealthy_reasons()[0]
+
+
+def test_a_job_that_is_being_deployed_is_judged_afterwards(flink, tables, monkeypatch):
+    monkeypatch.setattr(health_module, "declared_flows", lambda: (flow(),))
+    flink.is_running("FINISHED")
+    stopped = Event()
+
+    def upgrade() -> None:
+        with deployment_lock("bronze"):
+            stopped.set()
+            wait_until(somebody_waits, "the judge to wait", 30)
+            flink.is_running()
+
+    with ThreadPoolExecutor(1) as background:
+        upgraded = background.submit(upgrade)
+        assert stopped.wait(30)
+        assert reasons_when_deployed() == []
+        upgraded.result()
+
+
+def test_a_deployment_that_does_not_end_is_a_reason_too(flink, tables, monkeypatch):
+    monkeypatch.setattr(health_module, "declared_flows", lambda: (flow(),))
+    monkeypatch.setattr(health_module, "DEPLOYMENT_LIMIT_S", 0.2)
+    flink.is_running("FINISHED")
+    with deployment_lock("bronze"):
+        missing, held = reasons_when_deployed()
+    assert "Flink job bronze is not there" in missing
+    assert "Lock 'flink-job:bronze' was held by another run for 0.2 s" in held
+
+
+def somebody_waits() -> bool:
+    with IcebergCatalogHook().catalog.engine.connect() as connection:
+        return connection.execute(text("SELECT count(*) FROM pg_locks WHERE NOT granted")).scalar() > 0

@@ -1,0 +1,141 @@
+"""Each rule at its edge: what is still fine, what is too much, and the words for it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from lakehouse.streaming.health import JobHealth, judge, thresholds
+from lakehouse.streaming.health.measure import MISSING, SUSPENDED
+from lakehouse.streaming.health.rules import BY_NAME, RULES
+
+SEEN_BY_NO_RULE = "warehouse-full"
+RUNBOOK = Path(__file__).parents[4] / "docs" / "runbook.md"
+FINE = {
+    "job": "bronze",
+    "state": "RUNNING",
+    "lag": 0,
+    "overdue": 0,
+    "commit_age_s": 3.0,
+    "data_files": {"bronze.raw_trips": 10, "bronze.rejected_events": 0},
+    "restarts": 0,
+    "checkpoint_age_s": 3.0,
+    "checkpoint_duration_s": 0.5,
+    "failed_checkpoints": 0,
+    "backpressure_percent": 0.0,
+}
+
+
+def broken(**seen) -> dict[str, str]:
+    """Rule -> words, of a job that is fine but for this, by the thresholds of the settings."""
+    found = judge(JobHealth(**FINE | seen), thresholds())
+    return {rule.name: words for rule, words in found.items() if words}
+
+
+@pytest.mark.parametrize(
+    "seen",
+    [
+        {},
+        {"restarts": 2},
+        {"checkpoint_age_s": 59.9},
+        {"checkpoint_duration_s": 59.9},
+        {"checkpoint_duration_s": None},
+        {"failed_checkpoints": 1},
+        {"lag": 10_000},
+        {"backpressure_percent": 10.0},
+        {"backpressure_percent": None},
+        {"data_files": {"bronze.raw_trips": 1_000}},
+        {"commit_age_s": 9_999},
+        {"commit_age_s": None},
+        {"state": SUSPENDED, "lag": 20_000, "overdue": 5, "restarts": None, "checkpoint_age_s": None},
+    ],
+)
+def test_just_within(seen):
+    assert broken(**seen) == {}
+
+
+@pytest.mark.parametrize(
+    ("seen", "rule", "words"),
+    [
+        ({"state": "RESTARTING"}, "job-not-running", "Flink job bronze is RESTARTING"),
+        ({"restarts": 3}, "restarts", "Flink job bronze failed 3 times in the last 600 s"),
+        (
+            {"checkpoint_age_s": 60.0},
+            "checkpoint-late",
+            "Flink job bronze has completed no checkpoint for 60 s (limit 60 s)",
+        ),
+        (
+            {"checkpoint_duration_s": 60.0},
+            "checkpoint-slow",
+            "the last checkpoint of Flink job bronze took 60 s (limit 60 s)",
+        ),
+        ({"failed_checkpoints": 2}, "checkpoint-failing", "the last 2 checkpoints of Flink job bronze failed"),
+        (
+            {"overdue": 1},
+            "commits-stale",
+            "1 rows older than 60 s have not reached bronze.raw_trips or bronze.rejected_events; the last commit is 3 s old",
+        ),
+        (
+            {"lag": 10_001, "partition_lag": {1: 10_000, 0: 1}},
+            "lag",
+            "10,001 rows wait for Flink job bronze (limit 10,000); by Kafka partition 0: 1, 1: 10,000",
+        ),
+        ({"lag": 10_001}, "lag", "10,001 rows wait for Flink job bronze (limit 10,000)"),
+        (
+            {"backpressure_percent": 10.6},
+            "backpressure",
+            "a part of Flink job bronze waits for the next one 11 % of its time (limit 10 %)",
+        ),
+        (
+            {"data_files": {"bronze.raw_trips": 1_001}},
+            "data-files",
+            "bronze.raw_trips has 1,001 data files (limit 1,000)",
+        ),
+        (
+            {"state": SUSPENDED, "data_files": {"bronze.raw_trips": 1_001}},
+            "data-files",
+            "bronze.raw_trips has 1,001 data files (limit 1,000)",
+        ),
+    ],
+)
+def test_just_too_much(seen, rule, words):
+    assert broken(**seen) == {rule: words}
+
+
+def test_of_a_missing_job_only_what_needs_no_flink_is_judged():
+    gone = {**FINE, "state": MISSING, **dict.fromkeys(["restarts", "checkpoint_age_s", "failed_checkpoints"])}
+    judged = {rule.name: words for rule, words in judge(JobHealth(**gone), thresholds()).items()}
+    assert judged.pop("job-missing") == "Flink job bronze is not there; the DAG flink_jobs deploys it"
+    assert judged == {"commits-stale": None, "lag": None, "data-files": None}
+
+
+def test_how_long_each_lasts_before_it_rings():
+    lasts = {rule.name: rule.lasts_s(thresholds()) for rule in RULES}
+    assert (lasts.pop("lag"), lasts.pop("backpressure")) == (300, 600)
+    assert {lasts.pop(name) for name in ("task-failed", "dbt-failed", "gold-held-back", "maintenance-failed")} == {0}
+    assert set(lasts.values()) == {90}  # what the platform mends by itself within its goals rings nobody
+
+
+def test_only_what_stands_in_the_way_of_gold_is_unhealthy():
+    assert {rule.name for rule in RULES if rule.judge and not rule.unhealthy} == {"lag", "backpressure", "data-files"}
+
+
+def test_every_rule_has_its_section_in_the_runbook_and_every_section_its_rule():
+    sections = re.findall(r"^## (.+)$", RUNBOOK.read_text(), re.MULTILINE)
+    assert sections == [*BY_NAME, SEEN_BY_NO_RULE]
+
+
+@pytest.mark.parametrize("name", [*BY_NAME, SEEN_BY_NO_RULE])
+def test_each_section_says_what_to_do(name):
+    section = RUNBOOK.read_text().split(f"\n## {name}\n")[1].split("\n## ")[0]
+    for part in ("It means", "Look at", "What mends it", "It is over"):
+        assert re.search(rf"^\*\*{part}\*\*", section, re.MULTILINE), f"{name}: **{part}** is missing"
+
+
+def test_commands_in_the_runbook_are_verbs_of_make():
+    named = set(re.findall(r"`(?:[A-Z_]+=\S+ )?make (\S+?)[` ]", RUNBOOK.read_text()))
+    verbs = set(re.findall(r"^([a-z-]+):.*## ", (RUNBOOK.parents[1] / "Makefile").read_text(), re.MULTILINE))
+    assert named
+    assert named - verbs == set()

@@ -1,0 +1,93 @@
+"""Where a job over Kafka goes on when nothing but its table is left."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+import pytest
+from airflow.sdk.exceptions import AirflowException
+
+from lakehouse.airflow.hooks.kafka import TopicHook
+from lakehouse.streaming.table_offsets import next_offsets, startup_options
+
+TRIPS, REJECTS = "bronze.raw_trips", "bronze.rejected_events"
+SOURCES = {"trip_events": TRIPS, "trip_payloads": REJECTS}
+
+
+@pytest.fixture
+def topic(send, monkeypatch):
+    """A topic of three partitions whose oldest events are at these offsets. The tests' broker deletes none."""
+    hook = TopicHook("trips")
+
+    def topic(**first: int) -> TopicHook:
+        monkeypatch.setattr(hook, "start_offsets", lambda: {int(name[1:]): offset for name, offset in first.items()})
+        return hook
+
+    return topic
+
+
+@pytest.fixture
+def rows(iceberg):
+    """Append rows that came from these offsets, each a pair of partition and offset."""
+
+    def rows(*positions: tuple[int, int], table: str = TRIPS) -> None:
+        iceberg.create_namespace_if_not_exists("bronze")
+        schema = pa.schema([("kafka_partition", pa.int32()), ("kafka_offset", pa.int64())])
+        columns = [list(column) for column in zip(*positions, strict=True)] or [[], []]
+        iceberg.create_table_if_not_exists(table, schema).append(pa.table(columns, schema=schema))
+
+    return rows
+
+
+def test_each_partition_goes_on_after_its_last_row(topic, rows):
+    rows((0, 3), (2, 9), (0, 4))
+    rows((0, 2), (2, 7))
+    rows((1, 8), table=REJECTS)
+    assert next_offsets(topic(p0=0, p1=0, p2=0), SOURCES) == {
+        "trip_events": {0: 5, 1: 0, 2: 10},
+        "trip_payloads": {0: 0, 1: 9, 2: 0},
+    }
+
+
+def test_a_partition_without_rows_starts_at_its_oldest_event(topic, rows):
+    rows((0, 3))
+    rows(table=REJECTS)
+    started = {0: 4, 1: 70, 2: 0}
+    assert next_offsets(topic(p0=4, p1=70, p2=0), SOURCES) == {"trip_events": started, "trip_payloads": started}
+
+
+def test_events_that_kafka_deleted_before_they_were_written_are_named(topic, rows):
+    rows((0, 3), (1, 9), (2, 5))
+    rows(table=REJECTS)
+    expected = r"topic trips no longer holds .* row of bronze\.raw_trips or bronze\.rejected_events " + (
+        r"\(partition 0: 4 to 4, partition 2: 6 to 99\).*taxi_replay"
+    )
+    with pytest.raises(AirflowException, match=expected):
+        next_offsets(topic(p0=5, p1=10, p2=100), SOURCES)
+
+
+def test_what_kafka_deleted_since_is_no_gap_when_the_tables_hold_it(topic, rows):
+    """Rejects are few: the last one may be older than anything that Kafka keeps."""
+    rows((0, 0), (0, 2), (0, 3), (0, 4), (0, 5))
+    rows((0, 1), table=REJECTS)
+    assert next_offsets(topic(p0=4), SOURCES) == {"trip_events": {0: 6}, "trip_payloads": {0: 4}}
+    assert next_offsets(topic(p0=6), SOURCES) == {"trip_events": {0: 6}, "trip_payloads": {0: 6}}
+    with pytest.raises(AirflowException, match="partition 0: 2 to 6"):
+        next_offsets(topic(p0=7), SOURCES)
+    rows((0, 7), (0, 8))  # what Kafka still has says nothing about what it has not
+    with pytest.raises(AirflowException, match="partition 0: 2 to 6"):
+        next_offsets(topic(p0=7), SOURCES)
+
+
+def test_the_broker_is_asked_for_its_oldest_events(send, rows):
+    send("trips", 5)
+    rows((0, 1_000))
+    partitions = TopicHook("trips").end_offsets()
+    found = next_offsets(TopicHook("trips"), {"trip_events": TRIPS})
+    assert found == {"trip_events": {**dict.fromkeys(partitions, 0), 0: 1_001}}
+
+
+def test_flinks_connector_reads_them():
+    assert startup_options({1: 70, 0: 4}) == {
+        "scan.startup.mode": "specific-offsets",
+        "scan.startup.specific-offsets": "partition:0,offset:4;partition:1,offset:70",
+    }

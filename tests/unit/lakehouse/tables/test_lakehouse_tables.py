@@ -1,0 +1,87 @@
+"""A column that is new in a CREATE TABLE is added to the table that is there; any other difference is refused."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+import pytest
+from airflow.sdk.exceptions import AirflowFailException
+
+from lakehouse.tables.evolve import evolve
+
+TABLE = "iceberg_catalog.bronze.raw_trips"
+Columns = dict[str, tuple[str, bool]]  # name -> type, nullable
+HELD: Columns = {"fare": ("STRING", True), "kafka_offset": ("BIGINT", True)}
+
+
+@dataclass
+class Flink:
+    """A session in which one statement declares these columns, and the table has those."""
+
+    declared: Columns
+    held: Columns
+    changes: list[str] = field(default_factory=list)
+
+    def execute(self, statement: str) -> list[list[object]]:
+        if statement.startswith("ALTER"):
+            self.changes.append(statement)
+            self.held = self.held | self.declared
+        if not (described := re.fullmatch(r"DESCRIBE (\S+)", statement)):
+            return []
+        columns = self.held if described[1] == TABLE else self.declared
+        return [[name, *column, None, None, None] for name, column in columns.items()]
+
+
+def script() -> list[str]:
+    return [
+        "CREATE CATALOG iceberg_catalog WITH ('type' = 'iceberg')",
+        f"CREATE TABLE IF NOT EXISTS {TABLE} (fare STRING) WITH ()",
+        "CREATE TABLE trip_events (payload BYTES) WITH ()",
+    ]
+
+
+def test_new_columns_are_added_once_where_ever_they_stand(iceberg):
+    flink = Flink({"fare": HELD["fare"], "fee": ("STRING", True), "Tax": ("DECIMAL(10, 2)", True), **HELD}, HELD)
+    assert evolve(flink, script()) == {TABLE: ["fee", "Tax"]}
+    assert evolve(flink, script()) == {}
+    assert flink.changes == [f"ALTER TABLE {TABLE} ADD (`fee` STRING, `Tax` DECIMAL(10, 2))"]
+
+
+def test_nothing_new_needs_nothing():
+    """Not even the catalog, which leads nowhere here."""
+    flink = Flink(HELD, HELD)
+    assert evolve(flink, script()) == {}
+    assert flink.changes == []
+
+
+def test_whoever_comes_second_finds_it_done(iceberg, monkeypatch):
+    flink = Flink({**HELD, "fee": ("STRING", True)}, HELD)
+
+    class Lock:
+        """Held by another run, which adds the column meanwhile."""
+
+        def __enter__(self) -> None:
+            flink.held = flink.declared
+
+        def __exit__(self, *_: object) -> None:
+            pass
+
+    monkeypatch.setattr("lakehouse.tables.evolve.IcebergCatalogHook.lock", lambda *_: Lock())
+    assert evolve(flink, script()) == {}
+    assert flink.changes == []
+
+
+@pytest.mark.parametrize(
+    ("declared", "says"),
+    [
+        ({"kafka_offset": HELD["kafka_offset"]}, f"{TABLE}.fare is declared no more"),
+        ({**HELD, "fare": ("DOUBLE", True)}, f"{TABLE}.fare is STRING, but declared DOUBLE"),
+        ({**HELD, "fee": ("STRING", False)}, f"{TABLE}.fee is new and NOT NULL"),
+    ],
+)
+def test_any_other_difference_is_refused_and_nothing_is_changed(declared, says):
+    flink = Flink({"new": ("STRING", True), **declared}, HELD)
+    with pytest.raises(AirflowFailException, match=rf"{re.escape(says)}\. Only new nullable .* taxi_replay"):
+        evolve(flink, script())
+    assert flink.changes == []

@@ -1,0 +1,163 @@
+"""The command line, as its own process: exit status, summary, signals, and a light import."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pyarrow.parquet
+import pytest
+
+PLUGINS = Path(__file__).parents[3] / "plugins"
+ENVIRONMENT = os.environ | {"PYTHONPATH": str(PLUGINS)}
+
+
+def command(servers: str, *arguments: str) -> list[str]:
+    return [
+        sys.executable,
+        "-m",
+        "taxi_generator",
+        "--bootstrap",
+        servers,
+        "--registry",
+        "none",
+        *arguments,
+    ]
+
+
+def generator(servers: str, *arguments: str) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        command(servers, *arguments), env=ENVIRONMENT, capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+def test_a_run_by_hand(kafka, tmp_path):
+    summary, keys = tmp_path / "summary.json", tmp_path / "keys.parquet"
+    done = generator(kafka.servers, "--events", "1000", "--summary", str(summary), "--keys", str(keys))
+    assert done.returncode == 0, done.stderr
+    assert "1,000 events delivered to taxi.raw_trips, 0 not" in done.stdout
+    told = json.loads(summary.read_text())
+    assert (told["delivered"], told["expected"]["silver"], told["expected"]["hours"]) == (1_000, 985, 744)
+    assert pyarrow.parquet.read_table(keys).num_rows == 985
+
+
+def test_a_summary_among_what_is_printed_and_fresh_trips(kafka):
+    done = generator(kafka.servers, "--events", "5", "--seed", "new", "--summary=-")
+    [told] = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    assert told["delivered"] == 5
+    assert abs(told["seed"] - time.time()) < 60
+
+
+def test_kafkas_settings_come_from_the_environment(kafka):
+    run = subprocess.run(
+        command(kafka.servers), env=ENVIRONMENT | {"KAFKA_SECURITY_PROTOCOL": "NONE"}, capture_output=True, text=True,
+        timeout=60,
+    )  # fmt: skip
+    assert run.returncode == 1
+    assert "security.protocol" in run.stderr
+
+
+def test_a_file_with_fewer_rows_than_wanted(kafka, tmp_path):
+    path = tmp_path / "short.csv"
+    path.write_text("vendor_name,pickup_datetime,dropoff_datetime,trip_distance,fare_amount,tolls\nDDS,,,1,1,2\n")
+    done = generator(kafka.servers, "--source", str(path), "--events", "5")
+    assert done.returncode == 0
+    assert "extra columns: tolls" in done.stdout
+    assert "VendorID was sent as null where the file has DDS" in done.stdout
+    assert "1 of 5 events: the file has no more" in done.stderr
+
+
+def test_errors_are_one_line_and_status_1(kafka, tmp_path):
+    done = generator(kafka.servers, "--source", str(tmp_path / "nowhere.csv"))
+    assert done.returncode == 1
+    assert done.stderr.startswith("File ")
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(("events", "status"), [("0", 0), ("1000000", 1)])
+def test_a_signal_ends_the_stream_in_good_order(kafka, tmp_path, events, status):
+    summary = tmp_path / "summary.json"
+    more = ["--events", events, "--mode", "realtime", "--rate", "100", "--summary", str(summary)]
+    with subprocess.Popen(
+        command(kafka.servers, *more),
+        env=ENVIRONMENT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert "events delivered" in process.stderr.readline()  # the first line of progress: it is under way
+        process.send_signal(signal.SIGTERM)
+        out, err = process.communicate(timeout=30)
+    told = json.loads(summary.read_text())
+    assert process.returncode == status, err
+    assert told["delivered"] == told["events"] > 100
+    assert f"{told['delivered']:,} events delivered" in out
+
+
+AMID_A_LINE = """
+import io, os, signal, sys, threading
+from taxi_generator.__main__ import _on_signals
+
+class Stderr(io.FileIO):
+    def write(self, line):
+        if not stop.is_set():
+            os.kill(os.getpid(), signal.SIGTERM)
+        return super().write(line)
+
+stop = threading.Event()
+_on_signals(stop)
+sys.stderr = io.TextIOWrapper(io.BufferedWriter(Stderr(2, "w", closefd=False)), line_buffering=True)
+print("100 events delivered", file=sys.stderr)
+assert stop.is_set()
+"""
+
+
+def test_a_signal_may_come_amid_a_line_of_progress():
+    run = subprocess.run(
+        [sys.executable, "-c", AMID_A_LINE], env=ENVIRONMENT, capture_output=True, text=True, timeout=60
+    )
+    assert run.returncode == 0, run.stderr
+    assert run.stderr == "SIGTERM: finishing what is under way\n100 events delivered\n"
+
+
+def test_a_failed_delivery_is_status_1_with_counts(kafka, tmp_path):
+    summary = tmp_path / "summary.json"
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps({"delivery.timeout.ms": 1_000}))
+    more = ["--events", "0", "--mode", "realtime", "--rate", "500"]
+    with subprocess.Popen(
+        command(kafka.servers, *more, "--summary", str(summary), "--config", str(config)),
+        env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    ) as process:  # fmt: skip
+        assert "events delivered" in process.stderr.readline()
+        kafka.stop()
+        _, err = process.communicate(timeout=30)
+    told = json.loads(summary.read_text())
+    assert process.returncode == 1
+    assert told["failed"] > 0
+    assert told["delivered"] + told["failed"] == told["events"]
+    assert f"{told['failed']:,} were not delivered" in err
+
+
+def test_an_event_that_is_too_large_is_status_1_with_counts(kafka, tmp_path):
+    path, summary = tmp_path / "large.csv", tmp_path / "summary.json"
+    head = "tpep_pickup_datetime,tpep_dropoff_datetime,trip_distance,fare_amount,store_and_fwd_flag"
+    row = "2024-01-01 00:00:00,2024-01-01 00:10:00,1.0,5.0,"
+    path.write_text(f"{head}\n{row}N\n{row}{'N' * 1_000_000}\n")
+    done = generator(kafka.servers, "--source", str(path), "--summary", str(summary))
+    told = json.loads(summary.read_text())
+    assert done.returncode == 1
+    assert (told["delivered"], told["failed"], told["complete"]) == (1, 1, False)
+    assert "1 were not delivered: Unable to produce message: Broker: Message size too large" in done.stderr
+
+
+def test_importing_the_package_loads_nothing_heavy():
+    heavy = "{'numpy', 'pyarrow', 'confluent_kafka', 'requests', 'orjson'} & set(sys.modules)"
+    code = f"import sys, taxi_generator, taxi_generator.__main__; print({heavy} or 'light')"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=ENVIRONMENT, capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout.strip() == "light"

@@ -1,0 +1,264 @@
+"""Delivery to a real TCP broker: every event counted, every failure told."""
+
+import base64
+import json
+import logging
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from itertools import pairwise
+
+import pytest
+
+from taxi_generator import DeliveryFailed, GeneratorError, run, runner
+from taxi_generator.producer import TripProducer, schema_id
+from tests.corpus.events import REFUSED_EVENTS
+
+
+def test_everything_arrives_once_with_key_and_contract(kafka, registry):
+    summary = run({"bootstrap.servers": kafka.servers}, registry=registry.url, events=2_000, seed=5)
+
+    messages = kafka.messages(2_000)
+    events = [json.loads(message.value()) for message in messages]
+    assert (summary["delivered"], summary["failed"], summary["complete"]) == (2_000, 0, True)
+    assert len({json.dumps(event) for event in events}) == 2_000
+    assert all(
+        message.key() == str(event["PULocationID"]).encode() for message, event in zip(messages, events, strict=True)
+    )
+    assert {tuple(message.headers()) for message in messages} == {(("schema.id", b"17"),)}
+    assert registry.asked == ["/apis/ccompat/v7/subjects/taxi.raw_trips-value/versions/latest"]
+    assert summary["schema_id"] == 17
+    assert summary["expected"]["silver"] == 1_971
+    assert summary["first_event_at_ms"] <= summary["last_event_at_ms"] <= time.time() * 1000
+
+
+def test_without_a_registry_there_is_no_header(kafka):
+    run({"bootstrap.servers": kafka.servers}, registry=None, events=1)
+    assert kafka.messages(1)[0].headers() is None
+
+
+def test_a_file_is_sent_and_described(kafka, real_file):
+    summary = run({"bootstrap.servers": kafka.servers}, registry=None, source=real_file, events=3_000)
+    assert (summary["delivered"], summary["requested"], summary["seed"]) == (3_000, 3_000, None)
+    assert (summary["source"], summary["extra_columns"], summary["missing_columns"]) == (
+        str(real_file),
+        [],
+        [],
+    )
+    assert summary["expected"]["bronze"] == 3_000
+    zones = {json.loads(message.value())["PULocationID"] for message in kafka.messages(3_000)}
+    assert {186, 140, 236} < zones
+
+
+def test_a_full_queue_waits(kafka):
+    config = {"bootstrap.servers": kafka.servers, "queue.buffering.max.messages": 100}
+    assert run(config, registry=None, events=5_000)["delivered"] == 5_000
+
+
+def test_guarantees_cannot_be_weakened(kafka):
+    config = {"bootstrap.servers": kafka.servers, "acks": "0", "enable.idempotence": "false"}
+    producer = TripProducer(config, "taxi.raw_trips", None)
+    assert (producer._config["acks"], producer._config["enable.idempotence"]) == ("all", True)
+
+
+@pytest.mark.parametrize("mode", ["realtime", "burst"])
+def test_a_broker_that_goes_away_is_a_failure_with_counts(kafka, mode, caplog):
+    """The stream ends by itself, and what was delivered and what was not adds up."""
+    started = time.monotonic()
+
+    def stop_the_broker_on_the_way() -> bool:
+        if time.monotonic() - started > 0.7:
+            kafka.stop()
+        assert time.monotonic() - started < 30, "the stream goes on without a broker"
+        return False
+
+    queue = 1_000
+    config = {"delivery.timeout.ms": 1_000, "queue.buffering.max.messages": queue}
+    with pytest.raises(DeliveryFailed) as error:
+        run(
+            {"bootstrap.servers": kafka.servers, **config},
+            registry=None,
+            events=0,
+            mode=mode,
+            rate=2_000,
+            stopped=stop_the_broker_on_the_way,
+        )
+
+    summary = error.value.summary
+    assert summary["delivered"] > 0
+    assert 0 < summary["failed"] <= queue
+    said = [record.getMessage() for record in caplog.records if record.name.endswith("librdkafka")]
+    assert len(said) == len(set(said)) > 0
+    assert summary["delivered"] + summary["failed"] == summary["events"]
+    assert (summary["complete"], summary["expected"]) == (False, None)
+    assert f"{summary['delivered']:,} events" in str(error.value)
+    assert f"{summary['failed']:,} were not delivered" in str(error.value)
+
+
+@pytest.mark.parametrize("event", REFUSED_EVENTS, ids=lambda event: event.name)
+def test_an_event_that_kafka_refuses_is_a_failure(kafka, event):
+    """Good ones before it are delivered, and nothing is sent after it: a run by hand ends with status 1."""
+    producer = TripProducer({"bootstrap.servers": kafka.servers}, "taxi.raw_trips", None)
+    assert producer.send([b"1", event.key, b"1"], [b"{}", event.value, b"{}"]) == 2
+    producer.finish()
+    assert (producer.handed_over, producer.delivered, producer.failed) == (2, 1, 1)
+    assert event.reason in producer.first_error
+
+
+def test_no_broker_is_told_within_the_limit(monkeypatch):
+    monkeypatch.setattr(runner, "BROKER_LIMIT", 1.0)
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        servers = f"127.0.0.1:{closed.getsockname()[1]}"
+        started = time.monotonic()
+        with pytest.raises(GeneratorError, match=rf"{servers} does not answer within 1 s: .*refused.*Next: "):
+            run({"bootstrap.servers": servers}, registry=None)
+    assert time.monotonic() - started < 5
+
+
+def test_a_missing_topic_is_told_and_not_created(kafka):
+    for _ in range(2):
+        with pytest.raises(GeneratorError, match="no topic elsewhere"):
+            run({"bootstrap.servers": kafka.servers}, registry=None, topic="elsewhere")
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        ({"mode": "slow"}, "Mode 'slow' is unknown"),
+        ({"mode": "batch"}, "cannot keep rate None"),
+        ({"mode": "realtime", "rate": 0}, "cannot keep rate 0"),
+        ({"events": -1}, "-1 events"),
+        ({"seed": -1}, "Seed -1"),
+    ],
+)
+def test_options_that_make_no_sense(options, problem):
+    with pytest.raises(GeneratorError, match=problem):
+        run({"bootstrap.servers": "127.0.0.1:1"}, registry=None, **options)
+
+
+def test_a_configuration_that_kafka_refuses():
+    with pytest.raises(GeneratorError, match=r"no\.such\.option"):
+        run({"bootstrap.servers": "127.0.0.1:1", "no.such.option": "x"}, registry=None)
+
+
+def test_a_file_that_breaks_off_tells_what_was_sent(kafka, tmp_path):
+    head = "tpep_pickup_datetime,tpep_dropoff_datetime,trip_distance,fare_amount"
+    good = "2024-01-01 00:00:00,2024-01-01 00:10:00,1.0,5.0"
+    path = tmp_path / "bad.csv"
+    path.write_text("\n".join([head, *[good] * 40_000, good.replace("5.0", "five")]))
+    with pytest.raises(GeneratorError, match=r"five.*[1-9][0-9],[0-9]{3} events were delivered before"):
+        run({"bootstrap.servers": kafka.servers}, registry=None, source=path)
+
+
+def test_realtime_keeps_its_rate_and_stops_when_asked(kafka):
+    started = time.monotonic()
+    config = {"bootstrap.servers": kafka.servers}
+    summary = run(
+        config,
+        registry=None,
+        events=0,
+        mode="realtime",
+        rate=500,
+        stopped=lambda: time.monotonic() > started + 2,
+    )
+    assert (summary["failed"], summary["complete"], summary["requested"]) == (0, True, None)
+    assert summary["delivered"] == summary["events"] == pytest.approx(1_000, abs=150)
+    assert summary["expected"] is None
+    at = sorted(message.timestamp()[1] for message in kafka.messages(summary["events"]))
+    assert max(later - earlier for earlier, later in pairwise(at)) < 400  # on a busy machine
+
+
+def test_keys_of_a_stopped_stream_are_those_sent(kafka, tmp_path):
+    started = time.monotonic()
+    summary = run(
+        {"bootstrap.servers": kafka.servers},
+        registry=None,
+        events=0,
+        mode="batch",
+        rate=300,
+        keys=tmp_path / "keys",
+        stopped=lambda: time.monotonic() > started + 1.5,
+    )
+    assert summary["expected"]["events"] == summary["delivered"] > 0
+
+
+def test_progress_is_told_every_two_seconds(kafka, monkeypatch):
+    monkeypatch.setattr(runner, "PROGRESS_EVERY", 0.3)
+    lines: list[str] = []
+    run(
+        {"bootstrap.servers": kafka.servers},
+        registry=None,
+        events=500,
+        mode="realtime",
+        rate=500,
+        log=lines.append,
+    )
+    assert 2 <= len(lines) <= 5
+    assert "of 500 events delivered" in lines[0]
+
+
+class Registry(BaseHTTPRequestHandler):
+    answer = (200, b'{"subject": "taxi.raw_trips-value", "id": 17, "version": 1}')
+
+    def do_GET(self):
+        self.server.asked.append(self.path)
+        self.server.logins.append(self.headers["Authorization"])
+        status, body = self.server.answer
+        self.send_response(status)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def registry() -> Iterator[HTTPServer]:
+    server = HTTPServer(("127.0.0.1", 0), Registry)
+    server.asked, server.logins, server.answer = [], [], Registry.answer
+    server.url = f"http://127.0.0.1:{server.server_port}/apis/ccompat/v7"
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield server
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.mark.parametrize(
+    ("answer", "problem"),
+    [
+        ((404, b'{"error_code": 40401}'), "has no subject taxi.raw_trips-value.*Next: register the contract"),
+        ((500, b""), "gives no id.*500"),
+        ((200, b"<html>"), "gives no id"),
+        ((200, b"[]"), "gives no id"),
+        ((200, b'{"version": 1}'), "gives no id"),
+    ],
+)
+def test_a_registry_without_the_contract_is_told(registry, answer, problem):
+    registry.answer = answer
+    with pytest.raises(GeneratorError, match=problem):
+        schema_id(registry.url, "taxi.raw_trips-value")
+
+
+def test_the_login_of_a_registry_is_used_and_not_told(registry):
+    url = registry.url.replace("http://", "http://user:open%20sesame@") + "/"
+    assert schema_id(url, "taxi.raw_trips-value") == 17
+    assert registry.logins == ["Basic " + base64.b64encode(b"user:open sesame").decode()]
+
+    registry.answer = (500, b"")
+    with pytest.raises(GeneratorError, match="500") as error:
+        schema_id(url, "taxi.raw_trips-value")
+    assert "sesame" not in str(error.value)
+
+
+def test_librdkafka_talks_through_logging(caplog):
+    with caplog.at_level(logging.ERROR), socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        producer = TripProducer({"bootstrap.servers": f"127.0.0.1:{closed.getsockname()[1]}"}, "t", None)
+        with pytest.raises(GeneratorError):
+            producer.check(1.0)
+    assert any("refused" in record.getMessage() for record in caplog.records)

@@ -1,0 +1,150 @@
+"""The oracle judges as Silver must, and knows a trip as Flink does."""
+
+import hashlib
+from csv import DictReader
+from datetime import date, datetime
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+
+from taxi_generator import GeneratorError, oracle
+from taxi_generator.events import COLUMNS, arrow_type
+from taxi_generator.files import TripFile
+from taxi_generator.oracle import Oracle
+
+JANUARY = datetime(2024, 1, 1), datetime(2024, 2, 1)
+GOOD = {
+    "VendorID": 2, "tpep_pickup_datetime": datetime(2024, 1, 1, 0, 57, 55),
+    "tpep_dropoff_datetime": datetime(2024, 1, 1, 1, 17, 43), "trip_distance": 1.72, "PULocationID": 186,
+    "DOLocationID": 79, "fare_amount": 17.7, "total_amount": 22.7,
+}  # fmt: skip
+
+
+def batch(*changes: dict) -> pa.RecordBatch:
+    rows = [dict.fromkeys(COLUMNS) | GOOD | change for change in changes]
+    columns = [pa.array([row[name] for row in rows], arrow_type(kind)) for name, kind in COLUMNS.items()]
+    return pa.record_batch(columns, names=list(COLUMNS))
+
+
+def judged(*changes: dict) -> dict:
+    with Oracle(*JANUARY) as judge:
+        judge.add(batch(*changes))
+        return judge.result()
+
+
+@pytest.mark.parametrize(
+    ("change", "valid"),
+    [
+        ({}, True),
+        ({"fare_amount": 0.0, "trip_distance": 0.0}, True),
+        ({"fare_amount": -0.001}, True),  # is 0.00 with two decimals
+        ({"fare_amount": -0.01}, False),
+        ({"fare_amount": None}, False),
+        ({"trip_distance": -0.001}, False),
+        ({"trip_distance": None}, False),
+        ({"tpep_pickup_datetime": None}, False),
+        ({"tpep_dropoff_datetime": None}, False),
+        ({"tpep_pickup_datetime": datetime(2023, 12, 31, 23, 59, 59)}, False),
+        ({"tpep_pickup_datetime": datetime(2024, 1, 1)}, True),
+        ({"tpep_pickup_datetime": datetime(2024, 1, 31, 23, 59, 59)}, True),
+        ({"tpep_pickup_datetime": datetime(2024, 2, 1)}, False),
+        ({"total_amount": None, "VendorID": None}, True),
+        ({"total_amount": 99_999_999.99}, True),
+        ({"total_amount": 100_000_000.0}, False),
+        ({"tolls_amount": -1e300}, False),
+        ({"Airport_fee": -1.75}, True),
+    ],
+)
+def test_rules(change, valid):
+    assert judged(change)["silver"] == valid
+    assert judged(change)["rejected_trips"] == (not valid)
+
+
+def test_the_first_of_a_duplicate_counts():
+    other = {"total_amount": 22.71}
+    assert judged({}, {}, other, {"tip_amount": 9.0}, {"fare_amount": -1.0}, {"fare_amount": -1.0}) == {
+        "events": 6, "bronze": 6, "rejected_events": 0, "silver": 2, "rejected_trips": 2, "duplicates": 2,
+        "dates": 1, "hours": 1,
+    }  # fmt: skip
+
+
+def test_duplicates_are_found_across_parts_and_batches(monkeypatch, tmp_path):
+    monkeypatch.setattr(oracle, "PART_ROWS", 7)
+    trips = [{"tpep_pickup_datetime": datetime(2024, 1, 1 + i % 20, i % 5), "DOLocationID": 1 + i} for i in range(50)]
+    with Oracle(*JANUARY, tmp_path / "keys") as judge:
+        for some in (trips[:30], trips[20:], trips):
+            judge.add(batch(*some))
+        result = judge.result()
+    assert (result["silver"], result["duplicates"]) == (50, 60)
+    keys = pa.parquet.read_table(tmp_path / "keys")
+    assert len(set(keys["trip_id"].to_pylist())) == len(keys) == 50
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({}, "2|2024-01-01 00:57:55|2024-01-01 01:17:43|186|79|17.70|22.70"),
+        ({"VendorID": None, "total_amount": None, "DOLocationID": None},
+         "|2024-01-01 00:57:55|2024-01-01 01:17:43|186||17.70|"),
+        ({"fare_amount": 2.675, "total_amount": -2.675}, "2|2024-01-01 00:57:55|2024-01-01 01:17:43|186|79|2.68|-2.68"),
+        ({"fare_amount": 0.0, "total_amount": -0.01}, "2|2024-01-01 00:57:55|2024-01-01 01:17:43|186|79|0.00|-0.01"),
+        ({"fare_amount": 8.899999999999999, "total_amount": 12345678.9},
+         "2|2024-01-01 00:57:55|2024-01-01 01:17:43|186|79|8.90|12345678.90"),
+    ],
+)  # fmt: skip
+def test_trip_id(change, text, tmp_path):
+    with Oracle(*JANUARY, tmp_path / "keys") as judge:
+        judge.add(batch(change))
+        judge.result()
+    row = {
+        "trip_id": hashlib.md5(text.encode()).hexdigest(),
+        "pickup_date": date(2024, 1, 1),
+        "pickup_hour": 0,
+    }
+    assert pa.parquet.read_table(tmp_path / "keys").to_pylist() == [row]
+
+
+def test_the_real_file(real_file, tmp_path):
+    with Oracle(*JANUARY, tmp_path / "keys") as judge:
+        for some in TripFile(real_file).batches():
+            judge.add(some)
+        result = judge.result()
+    assert result == {
+        "events": 10_000, "bronze": 10_000, "rejected_events": 0, "silver": 9_855, "rejected_trips": 145,
+        "duplicates": 0, "dates": 1, "hours": 3,
+    }  # fmt: skip
+    ids = set()
+    with real_file.open() as lines:
+        for row in DictReader(lines):
+            if float(row["fare_amount"]) >= 0 and row["tpep_pickup_datetime"].startswith("2024-01"):
+                amounts = [f"{float(row[name]):.2f}" for name in ("fare_amount", "total_amount")]
+                names = (
+                    "VendorID",
+                    "tpep_pickup_datetime",
+                    "tpep_dropoff_datetime",
+                    "PULocationID",
+                    "DOLocationID",
+                )
+                ids.add(hashlib.md5("|".join([*(row[name] for name in names), *amounts]).encode()).hexdigest())
+    assert set(pa.parquet.read_table(tmp_path / "keys")["trip_id"].to_pylist()) == ids
+
+
+def test_a_keys_file_without_a_folder_is_refused_before_anything_is_sent(tmp_path):
+    with pytest.raises(GeneratorError, match="no folder"):
+        Oracle(*JANUARY, tmp_path / "none" / "keys")
+
+
+def test_nothing_sent_nothing_expected():
+    with Oracle(*JANUARY) as judge:
+        assert set(judge.result().values()) == {0}
+
+
+def test_cents_agree_with_decimal_arithmetic():
+    from decimal import ROUND_HALF_UP, Decimal
+
+    rng = np.random.default_rng(1)
+    values = [*(rng.integers(-(10**7), 10**7, 2_000) / 1_000).tolist(), *rng.normal(0, 1_000, 2_000).tolist()]
+    cents = oracle._cents(batch(*({"tip_amount": value} for value in values)), "tip_amount")
+    assert cents.tolist() == [int((Decimal(repr(value)) * 100).to_integral_value(ROUND_HALF_UP)) for value in values]
