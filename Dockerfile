@@ -14,6 +14,7 @@ COPY --chown=airflow:root dags /opt/lakehouse/dags
 COPY --chown=airflow:root include /opt/lakehouse/include
 COPY --chown=airflow:root plugins /opt/lakehouse/plugins
 COPY --chown=airflow:root local /opt/lakehouse/local
+COPY --chown=airflow:root demo /opt/lakehouse/demo
 COPY --chown=airflow:root compose /opt/lakehouse/compose
 
 ENV PYTHONPATH=/opt/lakehouse:/opt/lakehouse/plugins \

@@ -1,4 +1,4 @@
-# Every verb of the platform. `make` alone lists them.
+# Every command of the platform. `make` alone lists them.
 PYTHON ?= python3
 VENV := .venv/bin
 UV_VERSION := 0.13.9
@@ -9,40 +9,53 @@ UV := $(VENV)/uv --system-certs
 ENVIRONMENT := .venv/.complete
 JARS := flink/target/jars/.complete
 
-# A command in the environment of the platform's Airflow.
 LOCAL = $(VENV)/python -m local
+# A command in the environment of the platform's Airflow.
 INSIDE = environment=$$($(LOCAL) env) && eval "$$environment" &&
-# All files and folders below one: what is taken away counts too.
+LAKEHOUSE = $(INSIDE) python -m lakehouse
+# A command that needs no platform: it works before the first `make up`.
+OFFLINE = PYTHONPATH=plugins AIRFLOW_HOME=$(CURDIR)/.venv/airflow $(VENV)/python -m lakehouse
+OF_PIPELINE = $(if $(PIPELINE),--pipeline '$(PIPELINE)')
+yes = $(filter 1 y yes,$(1))
+# All files and folders below one: what is removed counts too.
 below = $(foreach path,$(wildcard $(1)/*),$(path) $(call below,$(path)))
-# Verbs that make no sense before the first setup say so.
-LOCAL_VERBS := down status logs clean env create-topics generate process process-bronze process-silver \
-	dbt-deps dbt-build dbt-test dbt-docs query ledger health audit rejects rejects-replay \
+# Commands that make no sense before the first setup say so.
+LOCAL_COMMANDS := down status logs clean env generate send process health ledger audit \
+	dbt-deps dbt-build dbt-test dbt-docs query rejects rejects-replay \
 	history snapshots files table-size query-at maintenance
-# The DAG, run here but for the tasks that a pattern names.
-JOBS_WITHOUT = $(INSIDE) airflow dags test flink_jobs --mark-success-pattern
 
 .DEFAULT_GOAL := help
-.PHONY: help setup set-up-before demo up test lint format bench chaos lock compose-up compose-down compose-demo compose-backup compose-restore test-compose $(LOCAL_VERBS)
+.PHONY: help setup set-up-before demo up check test test-long test-all lint format regenerate bench chaos lock pipelines new-pipeline compose-up \
+	compose-down compose-demo compose-backup compose-restore test-compose $(LOCAL_COMMANDS)
 
-help: ## List the verbs
+help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-16s\033[0m %s\n", $$1, $$2} /^##@ / {print "\n" substr($$0, 5)}' \
 		$(MAKEFILE_LIST)
 
-$(LOCAL_VERBS): | set-up-before
+$(LOCAL_COMMANDS): | set-up-before
 
 set-up-before:
 	@test -e $(ENVIRONMENT) || { echo "Nothing is set up here yet: make demo (or make up)" >&2; exit 1; }
 
 ##@ Start here
-demo: setup ## Start everything, send 10,000 trips through it, show what came of them (SOURCE=file EVENTS=n SEED=n)
-	@$(LOCAL) demo $(if $(SOURCE),--source '$(SOURCE)') $(if $(EVENTS),--events $(EVENTS)) $(if $(SEED),--seed $(SEED))
+demo: setup ## Start everything, send 10,000 taxi trips through it, and show the result (SOURCE=file EVENTS=n SEED=n)
+	@$(VENV)/python -m demo $(if $(SOURCE),--source '$(SOURCE)') $(if $(EVENTS),--events $(EVENTS)) $(if $(SEED),--seed $(SEED))
 
-test: setup ## Lint, unit tests, DAG tests, and integration tests on a platform of their own
-	@$(MAKE) --no-print-directory lint
-	@$(VENV)/python -m pytest --numprocesses 2 $(ARGS)
+PYTEST = $(VENV)/python -m pytest --numprocesses 2
+
+check: lint ## Check style, units and DAGs: the platform is not started
+	@$(PYTEST) -m 'not long' tests/unit tests/dags $(ARGS)
+
+test: lint ## The same, with the Java module, Gold, and the main integration tests on a platform of their own
 	@mvn --batch-mode --quiet --file flink/pom.xml test
+	@$(PYTEST) -m 'not long' $(ARGS)
 
-setup: $(ENVIRONMENT) $(JARS) ## Get the pinned Python environment and jars, when they are not there yet
+test-long: setup ## What `make test` leaves out: the long life of the platform, replay, faults, every single variant of a rule
+	@$(PYTEST) -m long $(ARGS)
+
+test-all: test test-long ## All tests but those on containers
+
+setup: $(ENVIRONMENT) $(JARS) ## Get the pinned Python environment and jars, unless they are there already
 
 $(ENVIRONMENT): requirements.lock
 	@$(PYTHON) local/preflight.py
@@ -66,96 +79,100 @@ up: setup ## Start the platform, and wait until it is healthy
 down: ## Stop the platform; its data is kept
 	@$(LOCAL) down
 
-status: ## State, pid, port, memory and log file of each part
+status: ## Show state, pid, port, memory and log file of each service
 	@$(LOCAL) status
 
-logs: ## Last lines of the logs (PART=kafka for one, FOLLOW=1 to go on)
-	@$(LOCAL) logs $(PART) $(if $(FOLLOW),--follow)
+logs: ## Show the last lines of the logs (SERVICE=kafka for one, FOLLOW=1 for new lines too)
+	@$(LOCAL) logs $(SERVICE) $(if $(call yes,$(FOLLOW)),--follow)
 
-clean: ## Delete the platform's data (asks; YES=1 does not)
-	@$(LOCAL) clean $(if $(filter 1 y yes,$(YES)),--yes)
+clean: ## Delete the platform's data (YES=1: without asking)
+	@$(LOCAL) clean $(if $(call yes,$(YES)),--yes)
 
 env: ## Print the environment of Airflow, for `eval` in a shell
 	@$(LOCAL) env
 
-##@ Streaming
-create-topics: ## Create the Kafka topic where it is missing
-	@$(JOBS_WITHOUT) '(?!create_topic$$).*'
+##@ Your data
+pipelines: setup ## List the declared pipelines, and what is wrong with a declaration
+	@$(OFFLINE) pipelines
 
-generate: ## Send trips (EVENTS=10000 MODE=burst|batch|realtime RATE=n SEED=n SOURCE=file)
+new-pipeline: setup ## Write a pipeline from a sample of its events (NAME= FROM=events.jsonl|csv|parquet KEY=field TIME=field)
+	@$(OFFLINE) new-pipeline '$(NAME)' '$(FROM)' $(if $(KEY),--key '$(KEY)') $(if $(TIME),--time '$(TIME)')
+
+send: ## Send a file's events to a pipeline's topic, checked against its contract (NAME= FILE=)
+	@$(LAKEHOUSE) send '$(NAME)' '$(FILE)'
+
+regenerate: setup ## Write a pipeline's dbt source and manifest again after a change of its contract or models (PIPELINE=)
+	@$(OFFLINE) regenerate $(OF_PIPELINE)
+
+##@ Streaming
+generate: ## Send taxi trips (EVENTS=10000 MODE=burst|batch|realtime RATE=n SEED=n SOURCE=file)
 	@$(INSIDE) python -m taxi_generator $(if $(EVENTS),--events $(EVENTS)) $(if $(MODE),--mode $(MODE)) \
 		$(if $(RATE),--rate $(RATE)) $(if $(SEED),--seed $(SEED)) $(if $(SOURCE),--source '$(SOURCE)')
 
-process-bronze: ## Deploy the Flink job Kafka -> Bronze, when it does not run as declared
-	@$(JOBS_WITHOUT) 'deploy_silver|check_health'
+process: ## Create topics and tables, deploy the Flink jobs: the DAG flink_jobs, run here (PIPELINE= STAGE=)
+	@$(LAKEHOUSE) process $(OF_PIPELINE) $(if $(STAGE),--stage '$(STAGE)')
 
-process-silver: ## Deploy the Flink job Bronze -> Silver, likewise
-	@$(JOBS_WITHOUT) 'deploy_bronze|check_health'
+health: ## Show each streaming job: state, checkpoints, lag, commits, and why it is unhealthy (PIPELINE=)
+	@$(LAKEHOUSE) health $(OF_PIPELINE)
 
-process: ## Everything that the streaming side needs: the DAG flink_jobs, run here
-	@$(INSIDE) airflow dags test flink_jobs
-
-health: ## Each streaming job: state, checkpoints, lag by partition, commits, and why it is unhealthy
-	@$(INSIDE) python -m lakehouse health
-
-##@ Gold
+##@ Gold (PIPELINE= when more than one is enabled)
 dbt-deps: ## Show that no dbt package is needed
-	@$(INSIDE) python -m lakehouse dbt-deps
+	@$(LAKEHOUSE) $@ $(OF_PIPELINE)
 
-dbt-build: ## Build and test Gold from Silver, and publish it, without Airflow
-	@$(INSIDE) python -m lakehouse dbt-build
+dbt-build: ## Build and test Gold from its source, and publish it, without Airflow
+	@$(LAKEHOUSE) $@ $(OF_PIPELINE)
 
 dbt-test: ## Run every dbt test on a copy of the published Gold
-	@$(INSIDE) python -m lakehouse dbt-test
+	@$(LAKEHOUSE) $@ $(OF_PIPELINE)
 
 dbt-docs: ## Write Gold's documentation as one HTML page
-	@$(INSIDE) python -m lakehouse dbt-docs
+	@$(LAKEHOUSE) $@ $(OF_PIPELINE)
 
-query: ## Ask the published Gold (SQL="select ...")
-	@$(INSIDE) python -m lakehouse query "$(SQL)"
+query: ## Query the published Gold (SQL="select ...")
+	@$(LAKEHOUSE) query $(OF_PIPELINE) "$(SQL)"
 
-ledger: ## Rows by layer: is every Kafka offset accounted for?
-	@$(INSIDE) python -m lakehouse ledger
+##@ Quality
+ledger: ## Count the rows from the topic to Gold: is every Kafka offset accounted for? (PIPELINE=)
+	@$(LAKEHOUSE) ledger $(OF_PIPELINE)
 
-audit: ## Count and compare every row of every layer again (ARGS='--partition 0 --at-rest --json')
-	@$(INSIDE) python -m lakehouse audit $(ARGS)
+audit: ## Compare every stage with its source, row by row (PIPELINE= ARGS='--partition 0 --at-rest --json')
+	@$(LAKEHOUSE) audit $(OF_PIPELINE) $(ARGS)
 
-##@ Rejected events
-SELECTION = $(if $(LAYER),--layer '$(LAYER)') $(if $(REASON),--reason '$(REASON)') $(if $(FILE),--file '$(FILE)')
+SELECTION = $(OF_PIPELINE) $(if $(STAGE),--stage '$(STAGE)') $(if $(REASON),--reason '$(REASON)') $(if $(FILE),--file '$(FILE)')
 
-rejects: ## Count them by reason, show the first ones (LAYER=bronze|silver REASON=text LIMIT=n), or write them to be mended (FILE=)
-	@$(INSIDE) python -m lakehouse rejects $(SELECTION) $(if $(LIMIT),--limit $(LIMIT))
+rejects: ## Count rejected events by reason and show the first (PIPELINE= STAGE= REASON=text LIMIT=n), or write them to FILE= to be fixed
+	@$(LAKEHOUSE) rejects $(SELECTION) $(if $(LIMIT),--limit $(LIMIT))
 
-rejects-replay: ## Send mended ones (FILE=), or as they are (LAYER= REASON=), each once (DRY_RUN=1 sends nothing)
-	@$(INSIDE) python -m lakehouse rejects-replay $(SELECTION) $(if $(filter 1 y yes,$(DRY_RUN)),--dry-run)
+rejects-replay: ## Send fixed events (FILE=), or rejected ones as they are (STAGE= REASON=), each once (PIPELINE= DRY_RUN=1)
+	@$(LAKEHOUSE) rejects-replay $(SELECTION) $(if $(call yes,$(DRY_RUN)),--dry-run)
 
 ##@ Tables
-QUESTION = $(INSIDE) python -m lakehouse $@ '$(TABLE)' $(if $(LIMIT),--limit $(LIMIT)) $(if $(filter 1 y yes,$(FLINK)),--flink)
+QUESTION = $(LAKEHOUSE) $@ '$(TABLE)' $(if $(LIMIT),--limit $(LIMIT)) $(if $(call yes,$(FLINK)),--flink)
 
-history: ## Which snapshot of a table was current since when (TABLE=bronze.raw_trips LIMIT=n, FLINK=1 by Flink SQL)
+history: ## Show which snapshot of a table was current since when (TABLE=bronze.raw_trips LIMIT=n, FLINK=1 by Flink SQL)
 	@$(QUESTION)
 
-snapshots: ## What each commit to a table did (likewise)
+snapshots: ## Show what each commit to a table did (likewise)
 	@$(QUESTION)
 
-files: ## Files of a table, the smallest first (likewise)
+files: ## Show the files of a table, the smallest first (likewise)
 	@$(QUESTION)
 
-table-size: ## Files, rows and bytes of a table (likewise)
+table-size: ## Count files, rows and bytes of a table (likewise)
 	@$(QUESTION)
 
-query-at: ## Ask a table as it was (TABLE= AT=2026-01-01T00:00:00Z|snapshot SQL="select ... from {table}" ENGINE=duckdb|pyiceberg|flink)
-	@$(INSIDE) python -m lakehouse query-at '$(TABLE)' '$(AT)' $(if $(SQL),--sql "$(SQL)") $(if $(ENGINE),--engine $(ENGINE))
+query-at: ## Query a table as it was (TABLE= AT=2026-01-01T00:00:00Z|snapshot SQL="select ... from {table}" ENGINE=duckdb|pyiceberg|flink)
+	@$(LAKEHOUSE) query-at '$(TABLE)' '$(AT)' $(if $(SQL),--sql "$(SQL)") $(if $(ENGINE),--engine $(ENGINE))
 
-maintenance: ## What each table needs; or do it now (TABLE= OPERATION=expire_snapshots|... DRY_RUN=1 THRESHOLDS='{...}' BATCH=)
-	@$(INSIDE) python -m lakehouse maintenance $(if $(TABLE),--table '$(TABLE)') $(if $(OPERATION),--operation $(OPERATION)) \
-		$(if $(filter 1 y yes,$(DRY_RUN)),--dry-run) $(if $(THRESHOLDS),--thresholds '$(THRESHOLDS)') \
-		$(if $(BATCH),--batch '$(BATCH)') $(if $(filter 1 y yes,$(IGNORE_UNKNOWN_POSITIONS)),--ignore-unknown-positions)
+maintenance: ## Show what each table needs (PIPELINE=), or do it now (TABLE= OPERATION=expire_snapshots|... DRY_RUN=1 THRESHOLDS='{...}' BATCH=)
+	@$(LAKEHOUSE) maintenance $(OF_PIPELINE) $(if $(TABLE),--table '$(TABLE)') $(if $(OPERATION),--operation $(OPERATION)) \
+		$(if $(call yes,$(DRY_RUN)),--dry-run) $(if $(THRESHOLDS),--thresholds '$(THRESHOLDS)') \
+		$(if $(BATCH),--batch '$(BATCH)') $(if $(call yes,$(IGNORE_UNKNOWN_POSITIONS)),--ignore-unknown-positions)
 
 ##@ On containers
 COMPOSE = docker compose $(COMPOSE_FILES)
 
-compose-up: ## The same platform on docker compose: build, make passwords (.env), start, wait until it is healthy
+compose-up: ## Start the same platform on docker compose: make passwords (.env), build, wait until it is healthy
 	@$(PYTHON) -m compose.secrets
 	@$(COMPOSE) build --quiet
 	@$(COMPOSE) up --detach --wait --wait-timeout 600
@@ -163,16 +180,16 @@ compose-up: ## The same platform on docker compose: build, make passwords (.env)
 compose-down: ## Stop it; its volumes are kept
 	@$(COMPOSE) --profile '*' down
 
-compose-demo: compose-up ## Start it, send 10,000 trips through it, show what came of them (EVENTS=n SEED=n)
+compose-demo: compose-up ## Start it, send 10,000 taxi trips through it, and show the result (EVENTS=n SEED=n)
 	@$(COMPOSE) run --rm demo $(if $(EVENTS),--events $(EVENTS)) $(if $(SEED),--seed $(SEED))
 
-compose-backup: ## Save all that has state to ./backups/<time>, while the platform works (docs/backup.md)
+compose-backup: ## Save everything that has state to ./backups/<time>, while the platform runs (docs/backup.md)
 	@$(PYTHON) -m compose.backup create $(COMPOSE_FILES)
 
 compose-restore: ## Start a platform from a backup, where there is none yet (FROM=backups/<time>)
 	@$(PYTHON) -m compose.backup restore $(COMPOSE_FILES) --backup='$(FROM)'
 
-test-compose: setup ## Test all of it on containers of its own (needs Docker, root and debootstrap: tests/compose/README.md)
+test-compose: setup ## Test it on containers of its own (needs Docker, root and debootstrap: tests/compose/README.md)
 	@$(VENV)/python -m pytest --override-ini 'addopts=-ra --durations=10' --timeout 1800 tests/compose
 
 ##@ Development
@@ -181,15 +198,15 @@ lint: setup ## Check the style of Python and SQL
 	@$(VENV)/ruff format --check --quiet .
 	@$(VENV)/sqlfluff lint --quiet --disable-progress-bar include/dbt
 
-format: setup ## Put Python and SQL in the style that lint checks
+format: setup ## Format Python, and fix what lint can fix
 	@$(VENV)/ruff check --fix --quiet .
 	@$(VENV)/ruff format --quiet .
 
-bench: setup ## Measure the figures of the README, on a platform of its own (leave the machine alone meanwhile)
+bench: setup ## Measure the figures of the README on a platform of its own (nothing else should run meanwhile)
 	@rm -rf .local-bench
-	@LAKEHOUSE_HOME=$(CURDIR)/.local-bench PORT_BASE=27000 $(LOCAL) bench
+	@LAKEHOUSE_HOME=$(CURDIR)/.local-bench PORT_BASE=27000 $(VENV)/python -m demo bench
 
-chaos: setup ## Strike every fault on a platform of its own, count every row (FAULTS=words SEQUENCES=n SEED=n RATE=n MINUTES=n)
+chaos: setup ## Inject every fault into a platform of its own, and count every row (FAULTS=words SEQUENCES=n SEED=n RATE=n MINUTES=n)
 	@PYTHONPATH=.:plugins:tests $(VENV)/python -m chaos $(if $(FAULTS),--faults '$(FAULTS)') $(if $(SEED),--seed $(SEED)) \
 		$(if $(RATE),--rate $(RATE)) $(if $(SEQUENCES),--sequences $(SEQUENCES)) $(if $(MINUTES),--minutes $(MINUTES))
 

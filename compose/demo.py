@@ -7,12 +7,12 @@ import time
 
 from rich.console import Console
 
+from demo.main_job import MainJob, Trips
+from demo.report import show
 from lakehouse.airflow import settings as airflow_settings
 from local.airflow_api import AirflowApi
 from local.config import PlatformError
-from local.main_job import MainJob, Trips
 from local.progress import Progress
-from local.report import show
 
 
 def main() -> int:

@@ -1,24 +1,36 @@
 """
 # Audit
 
-Counts everything again, by hand: **Trigger** shows a form. Each event that Kafka holds is read anew and compared, value by
-value, with what Bronze, Silver and the published Gold hold of it, by rules that are written down a second time. Nothing of
-the pipeline's own code takes part, and nothing is changed.
+Counts everything again, by hand: **Trigger** shows a form. Each event that Kafka holds is read again and compared, stage by
+stage, with what became of it. Nothing of the pipeline's own SQL takes part, and nothing is changed.
 
 | param | means |
 |---|---|
+| `pipeline` | whose events |
 | `partition` | look at this Kafka partition alone |
 | `first_offset`, `last_offset` | look at the events between these offsets |
 | `since` | look at the events since then |
 | `at_rest` | nothing is being sent and the jobs are done: whatever has not arrived is missing |
 | `memory_limit` | of DuckDB; what does not fit is spilled to disk |
 
-`compare` returns the counts by layer and the first 20 of each kind of finding. Rows that cannot be judged, because they are
-still on their way or because Kafka has deleted their events, are left out and counted, with the reason.
+`compare` returns the counts by layer, which is a stage or `gold`, and the first 20 of each kind of finding. Rows that cannot be
+judged, because they are still on their way or because Kafka has deleted their events, are left out and counted, with the reason.
 
-**When it is red**: the log lists the rows by partition and offset. `missing`: the row is in no table; `doubled`: it is there
-too often; `altered`: it has other values, or is in another table, than the event and the rules say. Look the first of them
-up in the layer that comes first: what is wrong there goes on into the next one.
+| layer | what must hold |
+|---|---|
+| any stage | each row of its source is in exactly one of its tables; a value is the event's text by the contract's type |
+| rejected rows | the event's texts, unchanged, and a reason |
+| duplicates | the position alone |
+| a stage that declares `audit: <file>` | that file's rules, written down a second time: also which table a row belongs in |
+| `gold` | the fact holds each row of the version that it was built from once, with equal values in the columns that both have |
+
+Rows of the fact are matched by `kafka_partition` and `kafka_offset` where it keeps them, or else as a whole: then an altered
+row is one that is missing and one too many. Rows that share no column with their source are only counted. `gold.audit: <file>`
+names another key, or values that Gold changes on purpose.
+
+**When it is red**: the log lists the rows by partition and offset. `missing`: the row is in no table; `duplicated`: it is there
+too often; `altered`: it has other values, or is in another table, than the event and the rules ask for. Start with the first of
+them in the layer that comes first: what is wrong there goes on into the next one.
 """
 
 from __future__ import annotations
@@ -28,14 +40,18 @@ from datetime import datetime, timedelta
 from airflow.sdk import DAG, Param, get_current_context, task
 
 from lakehouse.airflow.dag_policy import Tag, dag_args, default_args
+from lakehouse.pipelines.load import enabled_pipelines
+
+PIPELINES = [pipeline.name for pipeline in enabled_pipelines()] or [None]
 
 with DAG(
     "audit",
     schedule=None,
     start_date=datetime(2024, 1, 1),
-    # No retry by itself: what is wrong would only be found again.
+    # Another try would find the same.
     default_args=default_args(retries=0, execution_timeout=timedelta(hours=6)),
     params={
+        "pipeline": Param(PIPELINES[0], enum=PIPELINES, description="Whose events"),
         "partition": Param(None, type=["null", "integer"], minimum=0, description="A Kafka partition (nothing: all)"),
         "first_offset": Param(None, type=["null", "integer"], minimum=0, description="From this offset on"),
         "last_offset": Param(None, type=["null", "integer"], minimum=0, description="Up to and including this offset"),
@@ -50,20 +66,20 @@ with DAG(
 
     @task
     def compare() -> dict:
-        """Compare every layer with the one before it; fails when anything is missing, doubled or altered."""
+        """Compare every layer with its source; fails when anything is missing, duplicated or altered."""
         from airflow.sdk.exceptions import AirflowFailException
 
+        from lakehouse.pipelines.load import get_pipeline
         from lakehouse.quality.audit import run_audit
 
         params = dict(get_current_context()["params"])
-        since = params.pop("since")
-        report = run_audit(
-            since_ms=int(datetime.fromisoformat(since).timestamp() * 1000) if since else None, log=print, **params
-        )
+        pipeline, since = get_pipeline(params.pop("pipeline")), params.pop("since")
+        since_ms = int(datetime.fromisoformat(since).timestamp() * 1000) if since else None
+        report = run_audit(pipeline, since_ms=since_ms, log=print, **params)
         print(report)
         if not report.clean:
-            counts = f"missing {report.missing}, doubled {report.doubled}, altered {report.altered}"
-            raise AirflowFailException(f"Rows are not as they should be: {counts}. The log lists the first of them.")
+            counts = f"missing {report.missing}, duplicated {report.duplicated}, altered {report.altered}"
+            raise AirflowFailException(f"{pipeline.name}: {counts}. Next: the log lists the first of them")
         return report.as_dict()
 
     compare()

@@ -1,28 +1,35 @@
 """
 # Flink jobs
 
-Keeps the streaming jobs as `include/sql/` declares them: **Kafka → `bronze` → Iceberg Bronze → `silver` → Iceberg Silver**.
+Keeps the streaming jobs of every pipeline as `include/pipelines/` declares them, one job a stage: topic → `bronze` → Iceberg →
+`silver` → Iceberg.
 
 | task | does |
 |---|---|
 | `wait_for_cluster` | waits until the JobManager, a TaskManager and the SQL Gateway answer |
-| `create_topic`, `register_contract`, `create_tables` | what the jobs need, where it is missing; new columns too |
-| `deploy_bronze`, `deploy_silver` | see below; each returns what it found, decided and did |
-| `check_health` | fails with the reasons when a job runs but rows do not reach its tables |
+| `<pipeline>.create_topic` | the topic where it is missing, with its retention |
+| `<pipeline>.register_contract` | the contract, in the schema registry |
+| `<pipeline>.create_tables` | the tables where they are missing, and new columns |
+| `<pipeline>.deploy_<stage>` | see below; returns what it found and did |
+| `<pipeline>.check_health` | fails with the reasons when a job runs but rows do not reach its tables |
+
+Each pipeline is a group of its own: when one fails, the others go on. Of a pipeline with `enabled: false`, `stop_<stage>` stops
+the jobs with a savepoint; its tables stay.
 
 **Runs** every 5 minutes, within seconds after a job is gone, and whenever you trigger it. A run with nothing to do changes
-nothing; two at once deploy once; a run that dies in the middle is taken up by the next.
+nothing; two at once deploy once; a run that dies in the middle is continued by the next.
 
 | a job is found | then |
 |---|---|
 | running with this SQL | nothing |
 | running with other SQL or options | the new SQL is planned; stop with savepoint; start from it; watched to its first commit |
-| so upgraded, and failing | the SQL before comes back from the same savepoint, and the task fails |
+| so upgraded, and failing | the last stable SQL comes back from the same savepoint, and the task fails |
 | not running | starts from the newest complete state that is not older than what its tables hold |
 | not running, no such state, tables empty | starts fresh |
 | not running, no such state, tables not empty | refused: each row would be written again |
 
-Bronze is upgraded when Silver's old SQL has stopped: no row with a new field passes by a job that does not know it.
+A job is upgraded when the old SQL of its readers has stopped: no row with a new field passes by a job that does not know it.
+Comments and layout are no change.
 
 **By hand**, with a form:
 
@@ -32,30 +39,35 @@ Bronze is upgraded when Silver's old SQL has stopped: no row with a new field pa
 | `action` | suspend (stop with savepoint, until resume), restart, savepoint (the job goes on) or start_after_last_row |
 | `state_path` | the checkpoint or savepoint to restart from |
 
-A suspended job rings no alarm, however many rows wait for it. `restart` also tries again what was rolled back.
-A savepoint stays for a week at least (`iceberg_maintenance` removes it then): copy one that is to last.
-`start_after_last_row` is for Bronze when its state is lost: it goes on exactly where its tables end.
+A suspended job fires no alert, however many rows wait for it. `restart` also retries what was rolled back. A savepoint stays for
+at least a week (`iceberg_maintenance` removes it then): copy one that is to last. `start_after_last_row` is for a job that reads
+the topic and has lost its state: it goes on exactly where its tables end.
 
-**When it is red**: the failed task's log names the part and the next step. A `deploy_*` task that refuses to start a job
-protects the tables from doubled rows, and lists the ways on. One that was rolled back stays red until the SQL is mended.
+**When it is red**: the failed task's log names the cause and the next step. A deployment that refuses to start a job protects the
+tables from duplicates, and lists the options. One that was rolled back stays red until the SQL is fixed.
 """
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from pathlib import Path
 
-from airflow.sdk import DAG, AssetOrTimeSchedule, CronTriggerTimetable, Param, Variable, task
+from airflow.sdk import DAG, AssetOrTimeSchedule, CronTriggerTimetable, Param, TaskGroup, task
 from airflow.sdk.exceptions import AirflowException
 
-from lakehouse.airflow.assets import FLINK_JOB_GONE
+from lakehouse.airflow.assets import flink_job_gone
 from lakehouse.airflow.dag_policy import Tag, dag_args, default_args
-from lakehouse.airflow.operators.flink import FlinkClusterSensor, FlinkJobOperator, FlinkTablesOperator
-from lakehouse.streaming.declared import JOBS
+from lakehouse.airflow.operators.flink import (
+    FlinkClusterSensor,
+    FlinkJobOperator,
+    FlinkJobStopOperator,
+    FlinkTablesOperator,
+)
+from lakehouse.pipelines.load import declarations
 from lakehouse.streaming.job import Action
 
-INCLUDE = Path(__file__).parents[1] / "include"
-TOPIC_PARTITIONS = 3
+DECLARED = declarations()
+JOBS = [stage.job for pipeline in DECLARED.enabled for stage in pipeline.stages.values()]
+#: What the form asks for, and for the jobs that it does not name, what a schedule does.
 ASKED = {
     "action": "{{ params.action if params.job in ('all', task.job) else 'reconcile' }}",
     "state_path": "{{ params.state_path or '' if params.job in ('all', task.job) else '' }}",
@@ -64,10 +76,9 @@ ASKED = {
 with DAG(
     "flink_jobs",
     schedule=AssetOrTimeSchedule(
-        timetable=CronTriggerTimetable("*/5 * * * *", timezone="UTC"), assets=[FLINK_JOB_GONE]
+        timetable=CronTriggerTimetable("*/5 * * * *", timezone="UTC"), assets=[flink_job_gone(JOBS)]
     ),
     start_date=datetime(2024, 1, 1),
-    template_searchpath=str(INCLUDE / "sql"),
     default_args=default_args(retries=1, retry_delay=timedelta(seconds=30), execution_timeout=timedelta(minutes=10)),
     params={
         "job": Param("all", enum=["all", *JOBS], description="Which job the action is for"),
@@ -83,35 +94,47 @@ with DAG(
     wait_for_cluster = FlinkClusterSensor(task_id="wait_for_cluster", poke_interval=1, timeout=120)
 
     @task
-    def create_topic() -> str:
+    def create_topic(name: str) -> str:
         """Kafka topic of the events; the broker creates none by itself."""
         from lakehouse.airflow.hooks.kafka import TopicHook
+        from lakehouse.pipelines.load import get_pipeline
 
-        retention_ms = int(Variable.get("taxi_topic_retention_ms"))
-        return TopicHook(Variable.get("taxi_topic")).ensure(TOPIC_PARTITIONS, retention_ms)
+        topic = get_pipeline(name).topic
+        return TopicHook(topic.name).ensure(topic.partitions, topic.retention_ms)
 
     @task
-    def register_contract() -> int:
+    def register_contract(name: str) -> int:
         """JSON Schema of an event, under the topic's value subject; returns its id."""
         from lakehouse.airflow.hooks.registry import SchemaRegistryHook
+        from lakehouse.pipelines.load import get_pipeline
 
-        contract = (INCLUDE / "contracts" / "taxi_trip.json").read_text()
-        return SchemaRegistryHook().register(f"{Variable.get('taxi_topic')}-value", contract)
+        pipeline = get_pipeline(name)
+        return SchemaRegistryHook().register(pipeline.topic.subject, pipeline.contract.text)
 
     @task
-    def check_health() -> list[dict]:
-        """State, checkpoints, lag and commits of both jobs; fails with the reasons."""
-        from lakehouse.streaming.health import platform_health
+    def check_health(name: str) -> list[dict]:
+        """State, checkpoints, lag and commits of the pipeline's jobs; fails with the reasons."""
+        from lakehouse.pipelines.load import get_pipeline
+        from lakehouse.streaming.flow import flows_of
+        from lakehouse.streaming.health import health_of
 
-        jobs = platform_health()
+        jobs = health_of(flows_of(get_pipeline(name)))
         if reasons := [reason for job in jobs for reason in job.reasons]:
             raise AirflowException("; ".join(reasons))
         return [job.as_dict() for job in jobs]
 
-    create_tables = FlinkTablesOperator(task_id="create_tables", sql="00-init.sql")
-    deploy_bronze = FlinkJobOperator(task_id="deploy_bronze", job="bronze", **ASKED)
-    deploy_silver = FlinkJobOperator(task_id="deploy_silver", job="silver", **ASKED)
-
-    wait_for_cluster >> [create_topic(), register_contract(), create_tables] >> deploy_bronze
-    create_tables >> deploy_silver
-    [deploy_bronze, deploy_silver] >> check_health()
+    for pipeline in DECLARED.pipelines.values():
+        with TaskGroup(pipeline.name, tooltip=pipeline.title) as group:
+            if pipeline.enabled:
+                create_tables = FlinkTablesOperator(task_id="create_tables", pipeline=pipeline.name)
+                checked = check_health(pipeline.name)
+                topic_ready = [create_topic(pipeline.name), register_contract(pipeline.name)]
+                for stage in pipeline.stages.values():
+                    deploy = FlinkJobOperator(task_id=f"deploy_{stage.name}", job=stage.job, **ASKED)
+                    create_tables >> deploy >> checked
+                    if stage.reads_topic:
+                        topic_ready >> deploy
+            else:
+                for stage in pipeline.stages.values():
+                    FlinkJobStopOperator(task_id=f"stop_{stage.name}", job=stage.job)
+        wait_for_cluster >> group

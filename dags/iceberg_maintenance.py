@@ -1,13 +1,13 @@
 """
 # Iceberg maintenance
 
-Keeps the Iceberg tables small and quick, beside the jobs that write and read them. At 02:00 UTC each table is looked at, and
-gets **what it needs**: a table that needs nothing gets nothing, and the task's log says why.
+Keeps the Iceberg tables of every pipeline small and quick, while jobs write and read them. At 02:00 UTC each table is looked
+at, and gets **what it needs**: a table that needs nothing gets nothing, and the task's log says why.
 
 | task | does |
 |---|---|
 | `remove_old_states` | checkpoints and savepoints a week old of runs that are gone: expiry keeps what they would need |
-| `tables` | the tables of Bronze and Silver, and the log of maintenance itself |
+| `tables` | the tables of all declared pipelines, also of those that are switched off, and the log of maintenance itself |
 | `maintain.rewrite_data_files` | small files into large ones: a closed partition fully, once; one that is written to lightly |
 | `maintain.rewrite_manifests` | the same for manifests |
 | `maintain.expire_snapshots` | snapshots that are old and that no writer, reader, branch or tag needs; and their files |
@@ -18,14 +18,14 @@ gets **what it needs**: a table that needs nothing gets nothing, and the task's 
 A task that is skipped had nothing to do. Each one that acts writes a row to `ops.maintenance_log`: before and after, what was
 protected and for whom, and how it ended. An operation goes on to the next whether or not the one before succeeded: a table that
 cannot be rewritten must still be able to shrink. One table at a time (pool `maintenance`), and under a lease: two runs, or a
-run and `taxi_replay`, never meet on a table.
+run and `replay`, never meet on a table.
 
 **By hand**, with a form; or in a shell: `make maintenance`.
 
 | param | says |
 |---|---|
 | `tables` | only these, one a line |
-| `operations` | these, at once, whether or not their time has come; nothing: what the policy says |
+| `operations` | these, at once, whether or not their time has come; by default what the policy says |
 | `dry_run` | only say what would be done |
 | `thresholds` | in place of those of the variable `maintenance_thresholds`, as JSON |
 | `ignore_unknown_positions` | expire even where it is unknown how far a reader is; the reader may then not find its place again |
@@ -61,7 +61,7 @@ with DAG(
             type=["null", "array"],
             items={"type": "string", "enum": [operation.value for operation in Operation]},
             examples=[operation.value for operation in Operation],
-            description="These, at once; nothing: what the policy says",
+            description="These, at once; by default what the policy says",
         ),
         "dry_run": Param(False, type="boolean", description="Change nothing"),
         "thresholds": Param(None, type=["null", "object"], description="In place of maintenance_thresholds"),

@@ -1,34 +1,44 @@
 """
 # Platform alerts
 
-Every minute: is any rule of the platform broken, and for long enough? **One message when an alarm begins, one when it is
-over**, none in between, through the connection `alerts`; each has a link to its section of `docs/runbook.md`.
+Every minute: is any rule of the platform broken, and for long enough? **One message when an alert fires, one when it is
+resolved**, none in between, through the connection `alerts`; each names the pipeline and links to its section of
+`docs/runbook.md`.
 
-| rule | rings when |
+| task | does |
+|---|---|
+| `evaluate` | judges one pipeline by every rule; one mapped task a pipeline, so that one that fails leaves the others green |
+| `resolve` | resolves alerts of tasks that succeeded again, and of pipelines, jobs and tasks that there are no longer |
+
+| rule | fires when |
 |---|---|
 | `job-missing`, `job-not-running`, `restarts` | a streaming job is gone, is not RUNNING, or fails again and again |
 | `checkpoint-late`, `checkpoint-slow`, `checkpoint-failing` | none for 60 s, the last one took 60 s, or several failed |
 | `commits-stale` | rows that wait for more than 60 s have reached no table |
 | `lag` | more than 10,000 rows wait for a job, for 5 minutes |
-| `backpressure` | a part of a job waits for the next one for more than 10 % of its time, for 10 minutes |
+| `backpressure` | an operator of a job waits for the next one for more than 10 % of its time, for 10 minutes |
 | `data-files` | a table has more than 1,000 data files |
-| `ledger` | the row ledger shows what no row in flight can explain |
+| `ledger` | a pipeline's row ledger shows what no row in flight can explain |
 | `unreachable` | Flink, Kafka or the catalog does not answer |
-| `task-failed`, `dbt-failed`, `gold-held-back`, `maintenance-failed` | told at once by the task; over when it succeeds again |
+| `task-failed`, `dbt-failed`, `gold-held-back`, `maintenance-failed` | at once, by the task; resolved when it succeeds again |
 
-`ring_alarms` returns the alarms that are on. The thresholds are in the variable `health_thresholds`; what lasts is kept in
-variables `alarm.<rule>.<subject>`.
+Both tasks return the alerts that are firing. The thresholds are in the variable `health_thresholds`; what lasts is kept in
+variables `alarm.<rule>.<subject>`, where the subject is a job (`<pipeline>.<stage>`), a pipeline or a task. A pipeline that was
+never sent an event is not judged.
 
-**When it is red**: nobody is told of the rest. The task's log says what could not be asked; the next run tries again.
+**When it is red**: nobody is notified of that pipeline's other rules. The task's log says what could not be asked; the next run
+tries again.
 """
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from pathlib import Path
 
 from airflow.sdk import DAG, get_current_context, task
 
 from lakehouse.airflow.dag_policy import Tag, dag_args, default_args
+from lakehouse.pipelines.load import enabled_pipelines
 
 with DAG(
     "platform_alerts",
@@ -40,11 +50,20 @@ with DAG(
     **dag_args(__doc__, Tag.OPERATIONS),
 ):
 
+    @task(map_index_template="{{ task.op_kwargs['name'] }}")
+    def evaluate(name: str) -> list[str]:
+        """Every rule against what is seen of a pipeline; notify of what fires and what is resolved."""
+        from lakehouse.alerting.evaluate import evaluate
+        from lakehouse.pipelines.load import get_pipeline
+
+        return evaluate(get_pipeline(name))
+
     @task
-    def ring_alarms() -> list[str]:
-        """Every rule against what is; tell what began and what is over."""
-        from lakehouse.alerting.watch import watch
+    def resolve() -> list[str]:
+        """Resolve the alerts of tasks that succeeded again, and of what there is no longer."""
+        from lakehouse.alerting.evaluate import resolve
 
-        return watch(get_current_context()["ti"].get_ti_count)
+        return resolve(get_current_context()["ti"].get_ti_count, Path(__file__).parent)
 
-    ring_alarms()
+    evaluate.expand(name=[pipeline.name for pipeline in enabled_pipelines()])
+    resolve()

@@ -1,14 +1,14 @@
 """
 # Taxi trip generator
 
-Sends trips to Kafka, by hand: **Trigger** shows a form.
+Sends trips to the topic of the pipeline `nyc_taxi`, by hand: **Trigger** shows a form.
 
 | param | means |
 |---|---|
 | `events` | how many trips; with a `source` file, at most so many of its rows (nothing: all of them) |
 | `mode` | `burst` as fast as possible; `batch` in portions; `realtime` one by one at an even pace |
 | `rate` | events per second of `batch` and `realtime` |
-| `seed` | the same seed gives the same trips; a new one gives fresh trips |
+| `seed` | the same seed gives the same trips; another one gives others |
 | `source` | a TLC yellow-taxi file (Parquet or CSV, any year) on the worker instead of synthetic trips |
 | `where` | `worker` within the task's own process; `container` in a container of its own, where Airflow has a Docker |
 
@@ -18,7 +18,7 @@ Sends trips to Kafka, by hand: **Trigger** shows a form.
 | `generate` | sends the trips from the worker |
 | `generate_in_container` | sends them from a container, which ends with the task |
 
-What either returns counts what was delivered, and what Silver must make of it.
+What either returns counts what was delivered, and what Silver must make of it by the pipeline's parameters.
 
 **When it is red**: the log counts what was and was not delivered. A new run with the same seed or file is harmless, because
 Silver drops duplicates.
@@ -28,7 +28,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from airflow.sdk import DAG, Param, Variable, get_current_context, task
+from airflow.sdk import DAG, Param, get_current_context, task
 
 from lakehouse.airflow.dag_policy import Tag, dag_args, default_args
 from taxi_generator import EVENTS, MODES, SEED
@@ -74,9 +74,6 @@ with DAG(
             BaseHook.get_connection("kafka_default").extra_dejson,
             registry=registry.host,
             registry_ca_file=registry.extra_dejson.get("verify"),
-            topic=Variable.get("taxi_topic"),
-            pickup_from=datetime.fromisoformat(Variable.get("pickup_from")),
-            pickup_to=datetime.fromisoformat(Variable.get("pickup_to")),
             log=print,
             **params,
         )

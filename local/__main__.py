@@ -1,214 +1,44 @@
 """The embedded platform: `python -m local up|down|env|status|logs|clean`."""
 
 import argparse
-import contextlib
-import fcntl
-import os
-import shlex
-import shutil
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
-from local import airflow, config, flink, postgres, preflight, supervision
-from local.config import Platform, PlatformError
-from local.memory import resident_mb
-from local.parts import Part, parts
-from local.start import start
-from local.supervision import Supervisor
-
-STOP_LIMIT_S = 120
+from local import verbs
+from local.config import PlatformError
 
 
-def up(_: argparse.Namespace) -> None:
-    """Start what is not running, and wait until every part is healthy."""
-    began = time.monotonic()
-    with _alone(config.state_folder()):
-        platform = config.declare()
-        supervisor = Supervisor(platform)
-        if supervisor.running():
-            _refuse_changes(platform)
-        platform = config.create()
-        everything = parts(platform)
-        if not supervisor.running():
-            if problems := preflight.problems():
-                raise PlatformError("this machine lacks something:\n  - " + "\n  - ".join(problems))
-            if left_behind := supervision.members(platform):
-                print(f"  ending {len(left_behind)} processes that an earlier supervisor left behind", flush=True)
-                supervision.stop(left_behind, STOP_LIMIT_S)
-            if taken := supervision.ports_taken(platform.ports):
-                advice = "End it, or give other ports (NAME=port make up, or PORT_BASE=28000 make up)"
-                raise PlatformError("a port is in use:\n  - " + "\n  - ".join(taken) + f"\n  {advice}")
-            print(f"Starting the platform in {platform.home}", flush=True)
-            postgres.configure()
-            flink.configure(platform)
-            supervisor.launch(everything)
-        start(platform, supervisor, everything)
-    print(f"The platform is up ({time.monotonic() - began:.1f} s).\n{addresses(platform)}")
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m local", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="verb")
 
+    def command(verb: object) -> argparse.ArgumentParser:
+        added = commands.add_parser(verb.__name__, help=verb.__doc__)
+        added.set_defaults(verb=verb)
+        return added
 
-def bench(arguments: argparse.Namespace) -> None:
-    """Measure on a platform of its own, which starts empty and is down at the end."""
-    from local.bench import Bench
-
-    platform = config.create()
-    try:
-        Bench(platform).run()
-    finally:
-        down(arguments)
-
-
-def _refuse_changes(wanted: Platform) -> None:
-    """What runs goes on with the settings that it was started with."""
-    running = config.load().values
-    if changed := [f"{name}={value}" for name, value in wanted.values.items() if running.get(name) != value]:
-        raise PlatformError(f"the platform runs with other settings than {', '.join(changed)}: make down first")
-
-
-def demo(arguments: argparse.Namespace) -> None:
-    """Start what is not running, run the main job through Airflow once, and show what came of it."""
-    from local.demo import demo, next_seed
-    from local.main_job import Trips
-
-    began = time.monotonic()
-    up(arguments)
-    platform = config.load()
-    source = str(Path(arguments.source).resolve()) if arguments.source else None
-    seed = next_seed(platform) if arguments.seed is None else arguments.seed
-    right = demo(platform, began, Trips(arguments.events, seed, source))
-    print(addresses(platform))
-    if not right:
-        raise PlatformError("the counts or the ledger are not as they should be (see the table)")
-
-
-def addresses(platform: Platform) -> str:
-    """Where a person finds the platform."""
-    return (
-        f"  Airflow  http://127.0.0.1:{platform.port('AIRFLOW_PORT')}  (admin / {platform.values['AIRFLOW_ADMIN_PASSWORD']})\n"
-        f"  Flink    http://127.0.0.1:{platform.port('FLINK_REST_PORT')}"
-    )
-
-
-def env(_: argparse.Namespace) -> None:
-    """Print the environment of Airflow and the DAGs, for a shell: eval "$(make -s env)"."""
-    for name, value in airflow.environment(config.load()).items():
-        print(f"export {name}={shlex.quote(value)}")
-
-
-def down(_: argparse.Namespace) -> None:
-    """Stop every part in order, and make sure that no process is left."""
-    platform = config.load()
-    supervisor = Supervisor(platform)
-    with _alone(platform.home):
-        left = []
-        if supervisor.running():
-            processes = supervision.family(supervisor.pid())
-            print(f"Stopping the platform in {platform.home} ({len(processes)} processes)", flush=True)
-            supervisor.call("shutdown")
-            left = supervision.await_end(processes, STOP_LIMIT_S)
-        supervision.stop([*{*left, *supervision.members(platform)}], STOP_LIMIT_S)
-        supervision.stop(supervision.members(platform), STOP_LIMIT_S)  # what began meanwhile
-    print("The platform is down; its data is kept.")
-
-
-def status(_: argparse.Namespace) -> None:
-    """Print a table of the parts; fails when one of them is not healthy."""
-    platform = config.load()
-    supervisor = Supervisor(platform)
-    everything = parts(platform)
-    infos = supervisor.info() if supervisor.running() else {}
-    with ThreadPoolExecutor(len(everything)) as pool:
-        rows = list(pool.map(lambda part: _row(platform, part, infos.get(part.name)), everything))
-    broken = [row[0] for row in rows if row[1] != "healthy"]
-    total = sum(int(row[4]) for row in rows if row[4] != "-")
-    rows = [("part", "state", "pid", "port", "rss MB", "log"), *rows, ("all", "", "", "", str(total), "")]
-    widths = [max(len(row[column]) for row in rows) for column in range(5)]
-    for row in rows:
-        print("  ".join(text.ljust(width) for text, width in zip(row, [*widths, 0], strict=True)).rstrip())
-    if broken:
-        raise PlatformError(f"not healthy: {', '.join(broken)}. Start what is missing: make up. Look closer: make logs")
-
-
-def logs(arguments: argparse.Namespace) -> None:
-    """Show the last lines of every part's log, or of one; `--follow` goes on."""
-    platform = config.load()
-    there = sorted(file.stem for file in platform.logs.glob("*.log"))
-    if arguments.part and arguments.part not in there:
-        raise PlatformError(f"there is no log of {arguments.part!r} in {platform.logs} (there are: {', '.join(there)})")
-    files = [str(platform.logs / f"{name}.log") for name in ([arguments.part] if arguments.part else there)]
-    os.execvp("tail", ["tail", "-n", str(arguments.lines), *(["-F"] if arguments.follow else []), *files])
-
-
-def clean(arguments: argparse.Namespace) -> None:
-    """Delete the platform's state folder: all data, logs and secrets."""
-    platform = config.load()
-    with _alone(platform.home):
-        if Supervisor(platform).running() or supervision.members(platform):
-            raise PlatformError(f"the platform in {platform.home} is running: make down first")
-        _ask(platform, arguments.yes)
-        shutil.rmtree(platform.home)
-    print(f"{platform.home} is deleted.")
-
-
-def _ask(platform: Platform, agreed: bool) -> None:
-    if not agreed:
-        size_mb = sum(file.stat().st_size for file in platform.home.rglob("*") if file.is_file()) / 1e6
-        question = (
-            f"Delete {platform.home} ({size_mb:.0f} MB: Kafka's topics, tables, Airflow's history, secrets)? [y/N] "
-        )
-        if not sys.stdin.isatty() or input(question).strip().lower() not in ("y", "yes"):
-            raise PlatformError("nothing was deleted (a script says it with YES=1)")
-
-
-def _row(platform: Platform, part: Part, info: dict | None) -> tuple[str, ...]:
-    running = info is not None and info["pid"]
-    state = (part.probe() or "healthy") if running else (info["statename"].lower() if info else "stopped")
-    memory = resident_mb(supervision.family(info["pid"])) if running else None
-    log = platform.logs / f"{part.name}.log"
-    return (part.name, state, str(info["pid"]) if running else "-", str(platform.port(part.port)) if part.port else "-",
-            "-" if memory is None else f"{memory:.0f}", str(log))  # fmt: skip
-
-
-@contextlib.contextmanager
-def _alone(home: Path) -> Iterator[None]:
-    """One `up`, `down` or `clean` at a time."""
-    home.mkdir(parents=True, exist_ok=True)
-    with (home / "lock").open("a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise PlatformError(f"another up or down of {home} is at work: wait for it, or end it") from None
-        yield
+    for verb in (verbs.up, verbs.down, verbs.env, verbs.status):
+        command(verb)
+    logs = command(verbs.logs)
+    logs.add_argument("service", nargs="?", help="one service (default: all)")
+    logs.add_argument("-n", "--lines", type=int, default=20, help="how many lines of each")
+    logs.add_argument("-f", "--follow", action="store_true", help="show new lines as they are written")
+    clean = command(verbs.clean)
+    clean.add_argument("--yes", dest="agreed", action="store_true", help="do not ask")
+    return parser
 
 
 def main() -> int:
     """Run one verb."""
-    parser = argparse.ArgumentParser(prog="python -m local", description=__doc__)
-    verbs = parser.add_subparsers(required=True, metavar="verb")
-    for verb in (up, demo, bench, down, env, status, logs, clean):
-        command = verbs.add_parser(verb.__name__, help=verb.__doc__)
-        command.set_defaults(verb=verb)
-        if verb is logs:
-            command.add_argument("part", nargs="?", help="one part (default: all)")
-            command.add_argument("-n", "--lines", type=int, default=20, help="how many lines of each")
-            command.add_argument("-f", "--follow", action="store_true", help="go on as they grow")
-        if verb is demo:
-            command.add_argument("--events", type=int, help="how many trips (default 10,000, or the whole source)")
-            command.add_argument("--seed", type=int, help="of synthetic trips (default: the next unused one)")
-            command.add_argument("--source", help="a TLC file instead of synthetic trips")
-        if verb is clean:
-            command.add_argument("--yes", action="store_true", help="do not ask")
-    arguments = parser.parse_args()
+    arguments = vars(_parser().parse_args())
+    verb = arguments.pop("verb")
     try:
-        arguments.verb(arguments)
+        verb(**arguments)
     except (PlatformError, OSError, subprocess.SubprocessError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("\ninterrupted; what was started goes on (make status, make down)", file=sys.stderr)
+        print("\ninterrupted; what was started continues (make status, make down)", file=sys.stderr)
         return 130
     return 0
 

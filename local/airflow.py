@@ -43,6 +43,15 @@ def environment(platform: Platform) -> dict[str, str]:
     return shared | config.read_env(ROOT / "airflow.env") | {name: str(value) for name, value in settings.items()}
 
 
+def adopt(platform: Platform) -> None:
+    """Let this process find what the platform's tasks find: connections, variables, the package `lakehouse`."""
+    os.environ.update(environment(platform))
+    sys.path.insert(0, str(ROOT / "plugins"))
+    from lakehouse.airflow import settings as airflow_settings
+
+    airflow_settings.see()
+
+
 def command(component: str) -> list[str]:
     """One component; logs are read from the folder that all of them share, so none serves its own."""
     serves_logs = component in ("scheduler", "triggerer")

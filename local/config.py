@@ -32,7 +32,7 @@ PORTS = {
 
 
 def password() -> str:
-    """A new one, which no two places share."""
+    """A new password for one place."""
     return secrets.token_urlsafe(24)
 
 
@@ -53,13 +53,17 @@ SECRETS = {
 }
 
 
-# What a user may set, kept until it is set anew.
+# What a user may set, kept until it is set again.
 OPTIONS = {
     "ALERTS_URL": "",  # an Apprise address (slack://, mailto://, json://, ...)
     "LAKEHOUSE_WAREHOUSE": "file://{home}/warehouse",  # where the tables lie; for s3:// the following count too
 }
 
-# In a warehouse on the local disk: what docs/runbook.md deletes first when that is full. Made anew by the next start.
+# Parameters of a pipeline that are to differ from its declaration (`lakehouse.pipelines.params`), kept likewise. An empty
+# value brings the declared one back.
+PARAMETER = re.compile("PIPELINE_[A-Z0-9_]+")
+
+# In a warehouse on the local disk: what docs/runbook.md deletes first when that is full. The next start makes it again.
 RESERVE, RESERVE_BYTES = "_reserve", 32 << 20
 
 # Of the object store where the tables lie, by the names that its clients know; kept likewise.
@@ -123,6 +127,7 @@ def declare() -> Platform:
     values = {"LAKEHOUSE_HOME": str(home)}
     for name, default in OPTIONS.items():
         values[name] = os.environ.get(name, stored.get(name, default.format(home=home)))
+    values |= _parameters(stored)
     ports = _ports(stored)
     values |= {name: str(port) for name, port in ports.items()}
     values["KAFKA_BOOTSTRAP_SERVERS"] = f"127.0.0.1:{ports['KAFKA_PORT']}"
@@ -198,6 +203,12 @@ def _ports(stored: dict[str, str]) -> dict[str, int]:
     return ports
 
 
+def _parameters(stored: dict[str, str]) -> dict[str, str]:
+    """Parameters of pipelines that the environment sets; one that is set to nothing matters only where it was set before."""
+    given = {name: value for name, value in os.environ.items() if PARAMETER.fullmatch(name)}
+    return {name: value for name, value in given.items() if value or name in stored}
+
+
 def _number(name: str, text: str) -> int:
     if not text.isdigit() or not 1024 <= int(text) <= 65500:
         raise PlatformError(f"{name}={text} is not a port: give a number from 1024 to 65500")
@@ -211,5 +222,5 @@ def read_env(path: Path) -> dict[str, str]:
     try:
         words = shlex.split(re.sub(r"^\s*#.*$", "", path.read_text(), flags=re.M))
     except ValueError as error:
-        raise PlatformError(f"{path} cannot be read ({error}): mend the quotes in it") from error
+        raise PlatformError(f"{path} cannot be read ({error}): fix the quotes in it") from error
     return dict(word.split("=", 1) for word in words if "=" in word)

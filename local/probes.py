@@ -1,4 +1,4 @@
-"""Is a part healthy? Each probe returns None when it is, else in words what it waits for."""
+"""Is a part healthy? Each probe returns None when it is, else a text that says what it waits for."""
 
 import http.client
 import json

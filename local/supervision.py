@@ -55,7 +55,7 @@ class Supervisor:
     def call(self, method: str, *arguments: object) -> object:
         """One call of the daemon's API; each uses a connection of its own, so any thread may.
 
-        What the daemon answers in words (`xmlrpc.client.Fault`) is for the caller.
+        What the daemon refuses (`xmlrpc.client.Fault`) is for the caller to handle.
         """
         transport = SupervisorTransport(serverurl=f"unix://{self.socket}")
         try:
@@ -124,7 +124,7 @@ def await_end(processes: list[psutil.Process], limit_s: float) -> list[psutil.Pr
 
 
 def describe(process: psutil.Process) -> str:
-    """A process in words: pid and command."""
+    """A process for messages: pid and command."""
     try:
         return f"pid {process.pid} ({' '.join(process.cmdline())[:100] or process.name()})"
     except psutil.Error:

@@ -17,7 +17,7 @@ def mark(platform: Platform, part: str) -> dict[str, str]:
 
 
 def write(platform: Platform, socket: Path, parts: list[Part]) -> Path:
-    """Write the file anew, and say where."""
+    """Write the file, and return its path."""
     conf = platform.home / "supervisord.conf"
     conf.unlink(missing_ok=True)
     os.close(os.open(conf, os.O_CREAT | os.O_EXCL, 0o600))  # it holds secrets
@@ -37,7 +37,7 @@ def _escaped(value: object) -> str:
     """A percent sign starts an expansion, some texts start a comment or end the line."""
     text = str(value)
     if found := re.search(r"[\n\r]|\s[;#]", text):
-        raise PlatformError(f"the supervisor cannot be told {text!r}: it holds {found.group()!r}")
+        raise PlatformError(f"the supervisor cannot take {text!r}: it holds {found.group()!r}")
     return text.replace("%", "%%")
 
 
@@ -51,6 +51,6 @@ def _variables(environment: dict[str, str]) -> str:
         if re.search(r"""[\n\r"]|\s[;#]|^'|'$""", value):
             message = f"the value of {name} cannot be handed to the parts"
             raise PlatformError(
-                f'{message}: it holds a line break, a ", " ;", " #", or a \' at an end. Set {name} anew'
+                f'{message}: it holds a line break, a ", " ;", " #", or a \' at an end. Set another {name}'
             )
     return ",".join(f'{name}="{_escaped(value)}"' for name, value in environment.items())

@@ -18,14 +18,14 @@ import yaml
 from local import airflow, config
 from local.config import ROOT, Platform
 
-PARTS = ("dags", "include", "plugins", "local")
+PARTS = ("dags", "include", "plugins", "local", "demo")
 FILES = ("airflow_settings.yaml", "airflow.env")
 VERB_LIMIT_S = 300
 COMMAND_LIMIT_S = 240
 
 
 class Checkout:
-    """The copy, which shares the environment and the jars; `environment` is what its verbs are told besides."""
+    """The copy, which shares the environment and the jars; `environment` is given to its commands."""
 
     def __init__(self, folder: Path, **environment: str) -> None:
         self.folder = folder
@@ -34,7 +34,11 @@ class Checkout:
         for file in FILES:
             shutil.copy(ROOT / file, folder)
         (folder / "flink").symlink_to(ROOT / "flink")
-        inherited = {name: value for name, value in os.environ.items() if name not in (*config.PORTS, *config.OPTIONS)}
+        inherited = {
+            name: value
+            for name, value in os.environ.items()
+            if name not in (*config.PORTS, *config.OPTIONS) and not config.PARAMETER.fullmatch(name)
+        }
         self._environment = inherited | {"LAKEHOUSE_HOME": str(self.home)} | environment
 
     @property
@@ -43,8 +47,15 @@ class Checkout:
         return self.folder / ".local"
 
     def verb(self, *arguments: str) -> str:
-        """Run a verb of the platform and return what it prints."""
-        command = [sys.executable, "-m", "local", *arguments]
+        """Run a command of the platform (`python -m local`) and return what it prints."""
+        return self._run("local", *arguments)
+
+    def demo(self, *arguments: str) -> str:
+        """Run the demo and return what it prints."""
+        return self._run("demo", *arguments)
+
+    def _run(self, module: str, *arguments: str) -> str:
+        command = [sys.executable, "-m", module, *arguments]
         run = subprocess.run(
             command, cwd=self.folder, env=self._environment, capture_output=True, text=True, timeout=VERB_LIMIT_S
         )

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from lakehouse.airflow.settings import AirflowSettings
 
 ROOT = Path(__file__).parents[1]
-PLATFORM = "tests/platform/"
+PLATFORM = "tests/platform"
 
 _home = tempfile.TemporaryDirectory(prefix="airflow-tests-")
 os.environ |= {
@@ -39,7 +39,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadSco
 
     class ByPlatform(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            return PLATFORM if nodeid.startswith(PLATFORM) else nodeid.split("::")[0]
+            file = nodeid.split("::")[0]
+            return PLATFORM if file.rpartition("/")[0] == PLATFORM else file
 
     return ByPlatform(config, log)
 
@@ -77,7 +78,8 @@ def own_state_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where a platform of the test's own is going to be, whatever the shell has set; not made yet."""
     from local import config
 
-    for name in ("PORT_BASE", *config.PORTS, *config.OPTIONS):
+    overridden = [name for name in os.environ if config.PARAMETER.fullmatch(name)]
+    for name in ("PORT_BASE", *config.PORTS, *config.OPTIONS, *overridden):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("LAKEHOUSE_HOME", str(tmp_path / "platform"))
     return tmp_path / "platform"

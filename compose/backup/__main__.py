@@ -21,7 +21,7 @@ def main() -> int:
     parser.add_argument("--file", action="append", default=[], help="of docker compose, as its own option")
     parser.add_argument("--backup", help="of restore: the folder of a backup")
     arguments = parser.parse_args()
-    # So that whatever stands still is let go.
+    # So that whatever was quiesced continues.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     compose, began = Compose(*(f"--file={file}" for file in arguments.file)), time.monotonic()
     try:

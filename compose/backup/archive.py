@@ -1,8 +1,8 @@
 """Files of the volumes as one stream of tar, in a container that sees them: `pack` writes it, `unpack` reads it.
 
-Most files never change once they are there. They are copied first, while the platform works; only then is it told to
-stand still, and what has come or changed since is copied too. So it stands still for what is new, however much there is.
-The index at the end of the stream names the files of that moment: what was gone by then is not restored.
+Most files never change once they are there. They are copied first, while the platform runs; only then is it quiesced, and
+what was added or changed since is copied too. So the pause depends on what is new, not on how much there is. The index at the
+end of the stream names the files of that moment: what was gone by then is not restored.
 """
 
 from __future__ import annotations
@@ -21,15 +21,17 @@ from typing import BinaryIO
 VOLUMES = Path("/volumes")
 INDEX = ".index.json"
 STEADY_COPIED = "steady files are copied"
+#: Folders of a volume that are not copied: the object store's drafts and locks; Gold's builds, which a run makes again.
+LEFT_OUT = {"store": (".sgwtmp", ".vgwlocks"), "gold": ("runs",)}
 XATTR = "SCHILY.xattr."  # as GNU tar writes them
 
 Stamp = tuple[int, int, int]
 
 
-def pack(volumes: list[str], out: BinaryIO, stands_still: BinaryIO) -> None:
+def pack(volumes: list[str], out: BinaryIO, quiesced: BinaryIO) -> None:
     """Write the files of the volumes: the steady ones, then, when a line comes in, whatever else there is.
 
-    :raises FileNotFoundError: a file went away though the platform stands still
+    :raises FileNotFoundError: a file went away though the platform is quiesced
     """
     with tarfile.open(fileobj=out, mode="w|", format=tarfile.PAX_FORMAT, dereference=True) as tar:
         copied: dict[str, Stamp] = {}
@@ -40,7 +42,7 @@ def pack(volumes: list[str], out: BinaryIO, stands_still: BinaryIO) -> None:
                 except FileNotFoundError:
                     continue  # deleted before the moment that counts
         print(STEADY_COPIED, file=sys.stderr, flush=True)
-        if not stands_still.readline():
+        if not quiesced.readline():
             raise SystemExit("Nobody waits for the rest any more.")
         index = []
         for volume in volumes:
@@ -87,7 +89,7 @@ def unpack(volumes: list[str], stream: BinaryIO) -> int:
 
 
 def _steady(volume: str) -> Iterator[Path]:
-    """Files that are only ever written as a whole: all but the segments that Kafka still appends to, and what is beside them."""
+    """Files that are only ever written as a whole: not the segments that Kafka appends to, nor their indexes."""
     if volume != "kafka":
         yield from _files(volume)
         return
@@ -102,8 +104,7 @@ def _files(volume: str) -> Iterator[Path]:
 
 def _folders(volume: str) -> Iterator[Path]:
     for folder, below, _ in os.walk(VOLUMES / volume):
-        # The object store's drafts and locks; Gold's builds, which a run makes anew.
-        below[:] = sorted(name for name in below if name not in (".sgwtmp", ".vgwlocks") and volume != "gold")
+        below[:] = sorted(name for name in below if name not in LEFT_OUT.get(volume, ()))
         yield Path(folder)
 
 

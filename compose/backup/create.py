@@ -1,4 +1,4 @@
-"""Makes a backup of a platform that works: the jobs stand still for a moment, nothing else does but Kafka for a shorter one."""
+"""Makes a backup of a running platform: the jobs stop for a moment, and Kafka is paused for a shorter one."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ NEEDED = ("postgres", "kafka", "object-store", "flink-jobmanager", "airflow-sche
 
 
 def create(compose: Compose, folder: Path) -> Path:
-    """Make a backup below a folder, and return where it is. What fails leaves nothing behind that looks like one.
+    """Make a backup in a folder, and return its path. A failed one leaves nothing behind that looks like a backup.
 
-    The order makes it one: the tables' files are copied while the tables stand still, the catalog with them, so each
+    The order makes it one: the tables' files are copied while the tables are quiesced, the catalog with them, so each
     pointer leads to files of the copy; Kafka comes last, so it has every event that the tables have, and those after.
 
     :raises PlatformError: something could not be saved; the message says what
@@ -73,20 +73,24 @@ def _fill(compose: Compose, draft: Path, about: dict[str, Any]) -> None:
         dump("registry")
         store.await_line(STEADY_COPIED)
         kafka.await_line(STEADY_COPIED)
-        print("What never changes is copied. The streaming jobs stop with a savepoint ...", flush=True)
-        with _held_still(compose) as point:
-            still = time.monotonic()
+        print("Files that never change are copied. The streaming jobs stop with a savepoint ...", flush=True)
+        with _quiesced(compose) as point:
+            quiesced = time.monotonic()
             dump("iceberg")
             sums["store.tar"] = store.finish(b"now\n")
         released = time.monotonic()
-        print(f"Tables stood still for {released - still:.1f} s; Airflow starts the jobs again.", flush=True)
+        print(f"The tables were quiesced for {released - quiesced:.1f} s; Airflow starts the jobs again.", flush=True)
         with compose.paused("kafka"):
             paused, recovery_point = time.monotonic(), datetime.now(UTC)
             sums["kafka.tar.gz"] = kafka.finish(b"now\n")
         resumed = time.monotonic()
-        print(f"Kafka stood still for {resumed - paused:.1f} s.", flush=True)
+        print(f"Kafka was paused for {resumed - paused:.1f} s.", flush=True)
     _check(draft / "store.tar", point)
-    seconds = {"all": time.monotonic() - began, "tables_still": released - still, "kafka_still": resumed - paused}
+    seconds = {
+        "all": time.monotonic() - began,
+        "tables_quiesced": released - quiesced,
+        "kafka_paused": resumed - paused,
+    }
     about |= {
         "recovery_point": recovery_point.isoformat(timespec="seconds"),
         "project": project["name"],
@@ -108,24 +112,24 @@ def _keep_secrets(file: Path) -> None:
 
 
 @contextmanager
-def _held_still(compose: Compose) -> Iterator[dict[str, Any]]:
-    """Have the tables stand still; gives what does.
+def _quiesced(compose: Compose) -> Iterator[dict[str, Any]]:
+    """Quiesce the tables; gives the recovery point.
 
-    :raises PlatformError: they did not, or not until the end
+    :raises PlatformError: they were not quiesced, or not until the end
     """
-    command = compose.command("exec", "-T", "airflow-scheduler", "python", "-m", "lakehouse", "hold-still")
+    command = compose.command("exec", "-T", "airflow-scheduler", "python", "-m", "lakehouse", "quiesce")
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as holding:
         try:
             if not (said := next((line for line in holding.stdout if line.startswith("{")), None)):
-                raise PlatformError(f"The tables could not be held still: {_why(holding)}")
+                raise PlatformError(f"The tables could not be quiesced: {_why(holding)}")
             yield json.loads(said)
         finally:
             holding.stdin.close()
         why = _why(holding)
         if holding.wait():
-            raise PlatformError(f"The tables did not stand still until all was copied: {why}")
+            raise PlatformError(f"The tables were not quiesced until everything was copied: {why}")
 
 
 def _why(process: subprocess.Popen[str]) -> str:

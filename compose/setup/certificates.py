@@ -1,7 +1,7 @@
 """The internal certificate authority, and a certificate for each service: as PEM, and as PKCS #12 for Flink.
 
 Each service mounts its own folder alone. The authority's key stays where only this step sees it. A certificate that ends
-within a month is made anew; its service reads it when it starts.
+within a month is issued again; its service reads it when it starts.
 """
 
 from __future__ import annotations

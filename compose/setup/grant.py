@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import sys
+from collections.abc import Iterable
 
 import botocore.session
 from botocore.exceptions import ClientError
@@ -19,15 +21,22 @@ from confluent_kafka.admin import (
     UserScramCredentialUpsertion,
 )
 
-from lakehouse.airflow import settings as airflow_settings
-from lakehouse.quality.audit.events import GROUP
+from lakehouse.pipelines.load import declarations
 
 LIMIT_S = 60
 TLS = "/tls"
-#: Each user of Kafka: what it may do with the topic, and with the consumer groups of the jobs.
+#: What the names of the platform's consumer groups begin with: those of the jobs, of the audit, and of replays.
+GROUPS = "lakehouse-"
+#: Each user of Kafka: what it may do with the pipelines' topics, and with the platform's consumer groups.
 RIGHTS = {
     "airflow": (
-        (AclOperation.CREATE, AclOperation.DESCRIBE_CONFIGS, AclOperation.READ, AclOperation.WRITE),
+        (
+            AclOperation.CREATE,
+            AclOperation.DESCRIBE_CONFIGS,
+            AclOperation.ALTER_CONFIGS,
+            AclOperation.READ,
+            AclOperation.WRITE,
+        ),
         (AclOperation.READ,),
     ),
     "flink": ((AclOperation.READ,), (AclOperation.READ,)),
@@ -35,9 +44,31 @@ RIGHTS = {
 }
 
 
+def acls(topics: Iterable[str]) -> list[AclBinding]:
+    """The rights of every user on these topics."""
+    topics = list(topics)
+    return [
+        _allow(user, kind, name, pattern, right)
+        for user, (of_topics, of_groups) in RIGHTS.items()
+        for kind, names, pattern, rights in (
+            (ResourceType.TOPIC, topics, ResourcePatternType.LITERAL, of_topics),
+            (ResourceType.GROUP, [GROUPS], ResourcePatternType.PREFIXED, of_groups),
+        )
+        for name in names
+        for right in rights
+    ]
+
+
+def declared_topics() -> list[str]:
+    """The topic of each pipeline, enabled or not; a declaration that cannot be used is reported, and stops no other."""
+    declared = declarations()
+    for problem in declared.problems.values():
+        print(f"no rights for include/pipelines/{problem}", file=sys.stderr)
+    return [pipeline.topic.name for pipeline in declared.pipelines.values()]
+
+
 def kafka() -> None:
     """Set every user's password, and the rights that are declared here."""
-    variables = airflow_settings.load().variables
     client = AdminClient(
         {
             "bootstrap.servers": "kafka:9094",
@@ -52,16 +83,11 @@ def kafka() -> None:
         UserScramCredentialUpsertion(user, info, os.environ[f"KAFKA_{user.upper()}_PASSWORD"].encode())
         for user in RIGHTS
     ]
-    acls = []
-    for user, (of_topic, of_groups) in RIGHTS.items():
-        topic, group = variables["taxi_topic"], variables["bronze_consumer_group"]
-        acls += [_allow(user, ResourceType.TOPIC, topic, ResourcePatternType.LITERAL, right) for right in of_topic]
-        acls += [_allow(user, ResourceType.GROUP, group, ResourcePatternType.PREFIXED, right) for right in of_groups]
-    acls.append(_allow("airflow", ResourceType.GROUP, GROUP, ResourcePatternType.LITERAL, AclOperation.READ))
-    for answers in (client.alter_user_scram_credentials(passwords), client.create_acls(acls)):
+    rights = acls(declared_topics())
+    for answers in (client.alter_user_scram_credentials(passwords), client.create_acls(rights)):
         for future in answers.values():
             future.result(timeout=LIMIT_S)
-    print(f"Kafka: {len(passwords)} users, {len(acls)} rights")
+    print(f"Kafka: {len(passwords)} users, {len(rights)} rights")
 
 
 def _allow(user: str, kind: ResourceType, name: str, pattern: ResourcePatternType, right: AclOperation) -> AclBinding:

@@ -26,7 +26,7 @@ HOLDERS = (
     Holder("generator", (), AIRFLOW),
     Holder("docker-gate", ("docker-gate",), ROOT),
 )
-#: Whose each volume is, whose image leaves it to root.
+#: Owners of the volumes whose image leaves them to root.
 OWNERS = {
     "store": STORE,
     "gold": AIRFLOW,

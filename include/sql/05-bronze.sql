@@ -1,22 +1,63 @@
--- Bronze: every Kafka offset becomes one row, either a trip event as it came or a rejected payload with its reason.
-{% import 'fields.jinja' as fields -%}
+-- Bronze, for any contract: every Kafka offset becomes one row, either an event as it came or a rejected payload with its reason.
+{% import 'macros/fields.jinja' as fields %}
+{% import 'macros/tables.jinja' as tables %}
 
-{# Both tables ask the same question of the same bytes: no event can be in both or in neither. -#}
+-- Fields stay text, exactly as they came. Both tables are partitioned by Kafka partition, so that rows can be counted by partition
+-- from the table's metadata. `mends` names the rejected event (partition:offset) that an event was sent to correct.
+CREATE TABLE IF NOT EXISTS {{ sinks.accepted }} (
+    {{- fields.text_columns(contract.fields) }},
+    ingested_at TIMESTAMP_LTZ(6),
+    {{ tables.position() }},
+    mends STRING
+) PARTITIONED BY (kafka_partition) WITH ({{ tables.options() }}
+);
+
+CREATE TABLE IF NOT EXISTS {{ sinks.rejected }} (
+    payload BYTES,
+    reason STRING,
+    {{ tables.position() }},
+    ingested_at TIMESTAMP_LTZ(6),
+    mends STRING
+) PARTITIONED BY (kafka_partition) WITH ({{ tables.options() }}
+);
+
+-- The topic as bytes, because what a format cannot read would be in no table; once for each sink, so that each can start where its
+-- own rows end.
+{% for role in sinks %}
+CREATE TABLE topic_{{ role }} (
+    payload BYTES,
+    kafka_partition INT METADATA FROM 'partition' VIRTUAL,
+    kafka_offset BIGINT METADATA FROM 'offset' VIRTUAL,
+    headers MAP<STRING, BYTES> METADATA VIRTUAL
+) WITH (
+    'connector' = 'kafka',
+    'topic' = {{ pipeline.topic.name | literal }},
+    {%- for option, value in conn.kafka_flink.extra_dejson.items() %}
+    {{ ('properties.' ~ option) | literal }} = {{ value | literal }},
+    {%- endfor %}
+    'properties.group.id' = '{{ group }}{{ '' if loop.first else '-' ~ role }}',
+    'properties.auto.offset.reset' = 'none',
+    'scan.startup.mode' = 'earliest-offset',
+    'format' = 'raw'
+);
+{% endfor %}
+
+{# Both sinks ask the same question of the same bytes: no event can be in both or in neither. #}
 {% macro judged(events) -%}
-{{ events }}, LATERAL TABLE(json_object_fields(payload, '{{ fields.source_fields | join("', '") }}'))
-{%- endmacro -%}
+{{ events }}, LATERAL TABLE(json_object_fields(payload, '{{ contract.names | join("', '") }}'))
+{%- endmacro %}
 
 EXECUTE STATEMENT SET
 BEGIN
 
-INSERT INTO iceberg_catalog.bronze.raw_trips (`{{ fields.source_fields | join('`, `') }}`, ingested_at, kafka_partition, kafka_offset, mends)
-SELECT `{{ fields.source_fields | join('`, `') }}`, CURRENT_TIMESTAMP, kafka_partition, kafka_offset, DECODE(headers['mends'], 'UTF-8')
-FROM {{ judged('trip_events') }}
+INSERT INTO {{ sinks.accepted }} ({{ fields.names(contract.fields) }}, ingested_at, kafka_partition, kafka_offset, mends)
+SELECT {{ fields.names(contract.fields) }}, CURRENT_TIMESTAMP, kafka_partition, kafka_offset, DECODE(headers['mends'], 'UTF-8')
+FROM {{ judged('topic_accepted') }}
 WHERE reason IS NULL;
 
-INSERT INTO iceberg_catalog.bronze.rejected_events (payload, reason, kafka_partition, kafka_offset, ingested_at, mends)
+INSERT INTO {{ sinks.rejected }} (payload, reason, kafka_partition, kafka_offset, ingested_at, mends)
 SELECT payload, reason, kafka_partition, kafka_offset, CURRENT_TIMESTAMP, DECODE(headers['mends'], 'UTF-8')
-FROM {{ judged('trip_payloads') }}
+FROM {{ judged('topic_rejected') }}
 WHERE reason IS NOT NULL;
 
 END;

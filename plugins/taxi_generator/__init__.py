@@ -1,4 +1,4 @@
-"""Trips for the topic `taxi.raw_trips`: synthetic ones, or those of any TLC yellow-taxi file.
+"""Trips for the pipeline `nyc_taxi`: synthetic ones, or those of any TLC yellow-taxi file.
 
 `run` is what Airflow calls; `python -m taxi_generator --help` is the same by hand. Importing this
 package is cheap: numpy, pyarrow and Kafka's client are loaded by a run.

@@ -18,7 +18,7 @@ from datetime import datetime
 from pathlib import Path
 
 from . import MODES, DeliveryFailed, GeneratorError, environment, run
-from .runner import EVENTS, PICKUP_FROM, PICKUP_TO, SEED, TOPIC
+from .runner import EVENTS, SEED
 
 STDOUT = Path("-")
 
@@ -29,7 +29,7 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     _add_from_environment(add, "--bootstrap", environment.SERVERS, "Kafka's bootstrap servers")
     _add_from_environment(add, "--registry", environment.REGISTRY, "Confluent-compatible schema registry, or none")
-    add("--topic", default=TOPIC)
+    add("--topic", help="default: that of the pipeline nyc_taxi")
     add(
         "--config",
         type=Path,
@@ -41,8 +41,10 @@ def _parser() -> argparse.ArgumentParser:
     add("--rate", type=float, metavar="R", help="events per second of batch and realtime")
     add("--seed", type=_seed, default=SEED, help=f"of synthetic trips, default {SEED}; new: another one each time")
     add("--source", metavar="FILE", help="a TLC yellow-taxi file, Parquet or CSV, instead of synthetic trips")
-    add("--pickup-from", type=datetime.fromisoformat, default=PICKUP_FROM, help="start of Silver's window")
-    add("--pickup-to", type=datetime.fromisoformat, default=PICKUP_TO, help="end of Silver's window")
+    add(
+        "--pickup-from", type=datetime.fromisoformat, help="start of Silver's window; default: the pipeline's parameter"
+    )
+    add("--pickup-to", type=datetime.fromisoformat, help="end of Silver's window; likewise")
     add("--summary", type=Path, metavar="FILE", help="write the summary as JSON; -: as a line of what is printed")
     add("--keys", type=Path, metavar="FILE", help="write the valid trips' ids, dates and hours as Parquet")
     return parser

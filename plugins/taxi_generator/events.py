@@ -1,4 +1,4 @@
-"""An event of the topic: its columns (as in `include/contracts/taxi_trip.json`) and its JSON.
+"""An event of the topic: its columns, which the contract lists, and its JSON.
 
 Trips travel through the generator as Arrow record batches, because a month of them as Python objects is too
 slow and too large. Only here do they become bytes.
@@ -8,33 +8,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from lakehouse.paths import CONTRACTS
+from lakehouse.pipelines.contract import Field, read_contract
+
 if TYPE_CHECKING:
     import pyarrow as pa
 
 TIMESTAMP, INTEGER, NUMBER, TEXT = "timestamp", "integer", "number", "text"
 
-#: The columns of TLC's 2024 files, in their order. A batch has all of them, then what a file holds besides.
-COLUMNS = {
-    "VendorID": INTEGER,
-    "tpep_pickup_datetime": TIMESTAMP,
-    "tpep_dropoff_datetime": TIMESTAMP,
-    "passenger_count": INTEGER,
-    "trip_distance": NUMBER,
-    "RatecodeID": INTEGER,
-    "store_and_fwd_flag": TEXT,
-    "PULocationID": INTEGER,
-    "DOLocationID": INTEGER,
-    "payment_type": INTEGER,
-    "fare_amount": NUMBER,
-    "extra": NUMBER,
-    "mta_tax": NUMBER,
-    "tip_amount": NUMBER,
-    "tolls_amount": NUMBER,
-    "improvement_surcharge": NUMBER,
-    "total_amount": NUMBER,
-    "congestion_surcharge": NUMBER,
-    "Airport_fee": NUMBER,
-}
+CONTRACT = read_contract(CONTRACTS / "nyc_taxi.json")
+
+
+def _kind(field: Field) -> str:
+    if field.type.startswith("TIMESTAMP"):
+        return TIMESTAMP
+    return {"integer": INTEGER, "number": NUMBER}.get(field.json_type, TEXT)
+
+
+#: The contract's fields, in its order, which is that of TLC's files. A batch has all of them, then what a file holds besides.
+COLUMNS = {field.name: _kind(field) for field in CONTRACT.fields}
 
 #: Rows of a batch: small enough that making the next one (some 15 ms) does not show in a smooth stream.
 BATCH_ROWS = 10_000

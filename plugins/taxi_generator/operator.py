@@ -10,6 +10,7 @@ from airflow.providers.docker.operators.docker import DockerOperator
 from airflow.sdk import BaseHook, Variable
 from airflow.sdk.exceptions import AirflowFailException
 
+from taxi_generator import pipeline
 from taxi_generator.environment import environment_of
 
 if TYPE_CHECKING:
@@ -83,10 +84,11 @@ class GeneratorContainerOperator(DockerOperator):
             raise AirflowFailException(f"The connection kafka_generator: {error}. Next: choose `worker`.") from error
 
     def _arguments(self, params: dict[str, Any]) -> list[str]:
+        pickup_from, pickup_to = pipeline.window()
         wanted = {name: params[name] for name in ARGUMENTS} | {
-            "topic": Variable.get("taxi_topic"),
-            "pickup-from": Variable.get("pickup_from"),
-            "pickup-to": Variable.get("pickup_to"),
+            "topic": pipeline.topic(),
+            "pickup-from": pickup_from,
+            "pickup-to": pickup_to,
             "summary": "-",
         }
         return [f"--{name}={value}" for name, value in wanted.items() if value is not None]

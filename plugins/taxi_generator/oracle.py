@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .errors import GeneratorError
-from .events import COLUMNS, NUMBER
+from .events import COLUMNS, CONTRACT, NUMBER
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,8 +34,10 @@ _IDENTITY = {
     "fare_amount": "fare",
     "total_amount": "total",
 }
-_AMOUNTS = [name for name, kind in COLUMNS.items() if kind == NUMBER and name != "trip_distance"]
-_LARGEST_CENTS = 10**10 - 1  # of a DECIMAL(10, 2)
+#: Amounts that tell trips apart, as whole cents.
+_AMOUNTS = ("fare_amount", "total_amount")
+#: Every amount -> what its DECIMAL cannot hold any more; from there on Silver rejects the trip.
+_LIMITS = {f.name: float(f.limit) for f in CONTRACT.fields if f.limit is not None and COLUMNS[f.name] == NUMBER}
 
 
 class Oracle:
@@ -70,8 +72,8 @@ class Oracle:
         pickup, dropoff = numbers["tpep_pickup_datetime"], numbers["tpep_dropoff_datetime"]
         valid = (pickup >= self._window[0]) & (pickup < self._window[1]) & (dropoff != _NULL)
         valid &= (distance >= 0) & (cents["fare_amount"] >= 0)  # not so for NaN and the stand-in for null
-        for amount in cents.values():
-            valid &= (amount == _NULL) | (np.abs(amount) <= _LARGEST_CENTS)
+        for name, limit in _LIMITS.items():
+            valid &= ~(np.abs(_floats(batch, name)) >= limit)  # null, here NaN, is no number too large
 
         trips = np.empty(int(valid.sum()), self._record)
         for name, field in _IDENTITY.items():

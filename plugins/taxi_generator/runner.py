@@ -5,10 +5,14 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from lakehouse.producer import ProducerError, TopicProducer, schema_id
+
+from . import pipeline
 from .errors import DeliveryFailed, GeneratorError
 from .pacing import INTERVALS, Pacer
 
@@ -16,15 +20,11 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from .files import TripFile
-    from .producer import TripProducer
+    from .oracle import Oracle
 
 MODES = ("burst", *INTERVALS)
-TOPIC = "taxi.raw_trips"
 EVENTS = 10_000
 SEED = 1
-PICKUP_FROM, PICKUP_TO = datetime(2024, 1, 1), datetime(2024, 2, 1)
-#: Seconds that a broker has to answer before anything is sent.
-BROKER_LIMIT = 15.0
 PROGRESS_EVERY = 2.0
 
 _log = logging.getLogger(__name__)
@@ -35,14 +35,14 @@ def run(
     *,
     registry: str | None,
     registry_ca_file: str | None = None,
-    topic: str = TOPIC,
+    topic: str | None = None,
     events: int | None = None,
     mode: str = "burst",
     rate: float | None = None,
     seed: int = SEED,
     source: str | Path | None = None,
-    pickup_from: datetime = PICKUP_FROM,
-    pickup_to: datetime = PICKUP_TO,
+    pickup_from: datetime | None = None,
+    pickup_to: datetime | None = None,
     keys: str | Path | None = None,
     stopped: Callable[[], bool] = lambda: False,
     log: Callable[[str], None] = _log.info,
@@ -50,17 +50,18 @@ def run(
     """Send trips to Kafka and return a summary of the run.
 
     :param kafka: librdkafka's configuration, as in the extra of Airflow's Kafka connection.
-    :param registry: base URL of a Confluent-compatible API; each event then carries the id of the subject
-        `<topic>-value` in a header. `None` sends without.
+    :param registry: base URL of a Confluent-compatible API, which may hold a login; each event then carries the id of
+        the subject `<topic>-value` in a header. `None` sends without.
     :param registry_ca_file: certificates (PEM) that its own is checked by, instead of those that this machine trusts.
+    :param topic: by default the pipeline's.
     :param events: how many; by default 10,000 synthetic ones or the whole file, 0 for no limit (synthetic
         trips then never end).
     :param mode: `burst` as fast as possible; `batch` sends what `rate` (events/s) makes due once a second;
         `realtime` evenly.
     :param seed: of synthetic trips.
     :param source: a TLC yellow-taxi file, Parquet or CSV, instead of synthetic trips.
-    :param pickup_from: start of Silver's window, for `expected`.
-    :param pickup_to: end of Silver's window.
+    :param pickup_from: start of Silver's window, for `expected`; by default the pipeline's parameter of that name.
+    :param pickup_to: end of Silver's window, likewise.
     :param keys: file to write `trip_id`, `pickup_date`, `pickup_hour` of Silver's trips to (Parquet).
     :param stopped: asked often; once it is true, the run ends in good order.
     :param log: receives a line of progress every 2 s.
@@ -72,27 +73,25 @@ def run(
     """
     _check(events, mode, rate, seed)
     from .files import TripFile
-    from .oracle import Oracle
-    from .producer import TripProducer, schema_id
 
     file = TripFile(source) if source else None
     wanted = _wanted(events, file)
     endless = not file and not wanted
-    judged = bool(keys) or not endless
-    id_ = schema_id(registry, f"{topic}-value", registry_ca_file) if registry else None
-    producer = TripProducer(kafka, topic, id_)
-    progress = _Progress(producer, wanted, log)
+    topic = topic or pipeline.topic()
 
     def going() -> bool:
         progress.tell()
         return not stopped()
 
-    with Oracle(pickup_from, pickup_to, Path(keys) if keys else None) as oracle:
-        producer.check(BROKER_LIMIT)
+    with ExitStack() as stack:
+        # Of a stream that nobody judges, Silver's window does not matter.
+        oracle = stack.enter_context(_oracle(pickup_from, pickup_to, keys)) if keys or not endless else None
+        producer, id_ = _open_producer(kafka, topic, registry, registry_ca_file)
+        progress = _Progress(producer, wanted, log)
         pacer = Pacer(rate, INTERVALS[mode]) if rate and mode in INTERVALS else None
         started = time.monotonic()
         try:
-            sent = _send(producer, _batches(file, seed, wanted), pacer, oracle.add if judged else None, going)
+            sent = _send(producer, _batches(file, seed, wanted), pacer, oracle.add if oracle else None, going)
         except GeneratorError as error:
             producer.finish(going)
             raise GeneratorError(f"{error} {producer.delivered:,} events were delivered before.") from error
@@ -121,10 +120,10 @@ def run(
             raise DeliveryFailed(
                 f"Kafka at {producer.servers} has {producer.delivered:,} events for {topic}; "
                 f"{producer.failed:,} were not delivered: {producer.first_error}. "
-                "Next: mend the broker, then send again: Silver drops what is doubled.",
+                "Next: repair the broker, then send again: Silver drops the duplicates.",
                 summary,
             )
-        if judged:
+        if oracle:
             summary["expected"] = oracle.result()
     return summary
 
@@ -135,24 +134,51 @@ def judge(
     events: int | None = None,
     seed: int = SEED,
     source: str | Path | None = None,
-    pickup_from: datetime = PICKUP_FROM,
-    pickup_to: datetime = PICKUP_TO,
+    pickup_from: datetime | None = None,
+    pickup_to: datetime | None = None,
 ) -> dict[str, int]:
     """What Bronze and Silver get from `run` with the same arguments, without sending anything.
 
     :param keys: file to write `trip_id`, `pickup_date`, `pickup_hour` of Silver's trips to (Parquet).
+    :param pickup_from: start of Silver's window; by default the pipeline's parameter of that name.
+    :param pickup_to: end of Silver's window, likewise.
     :raises GeneratorError: the source cannot be read, or there is no end to what `run` would send.
     """
     from .files import TripFile
-    from .oracle import Oracle
 
     file = TripFile(source) if source else None
     if not file and events == 0:
         raise GeneratorError("A stream without end cannot be judged. Next: give a number of events.")
-    with Oracle(pickup_from, pickup_to, Path(keys)) as oracle:
+    with _oracle(pickup_from, pickup_to, keys) as oracle:
         for batch in _batches(file, seed, _wanted(events, file)):
             oracle.add(batch)
         return oracle.result()
+
+
+def _oracle(pickup_from: datetime | None, pickup_to: datetime | None, keys: str | Path | None) -> Oracle:
+    """An oracle of this window; an edge that is not given is the pipeline's."""
+    from .oracle import Oracle
+
+    if pickup_from is None or pickup_to is None:
+        first, after = pipeline.window()
+        pickup_from, pickup_to = pickup_from or first, pickup_to or after
+    return Oracle(pickup_from, pickup_to, Path(keys) if keys else None)
+
+
+def _open_producer(
+    kafka: Mapping[str, Any], topic: str, registry: str | None, registry_ca_file: str | None
+) -> tuple[TopicProducer, int | None]:
+    """A producer whose broker has answered, and the contract's id.
+
+    :raises GeneratorError: the broker or the registry does not answer
+    """
+    try:
+        id_ = schema_id(registry, f"{topic}-value", registry_ca_file) if registry else None
+        producer = TopicProducer(kafka, topic, id_)
+        producer.check()
+    except ProducerError as error:
+        raise GeneratorError(str(error)) from error
+    return producer, id_
 
 
 def _wanted(events: int | None, file: TripFile | None) -> int:
@@ -186,7 +212,7 @@ class _Sent(NamedTuple):
 
 
 def _send(
-    producer: TripProducer,
+    producer: TopicProducer,
     batches: Iterator[pa.RecordBatch],
     pacer: Pacer | None,
     note: Callable[[pa.RecordBatch], None] | None,
@@ -218,17 +244,17 @@ def _send(
 
 
 class _Progress:
-    """A line every 2 s, so that nobody wonders."""
+    """A line every 2 s from the first event on, so that nobody wonders."""
 
-    def __init__(self, producer: TripProducer, wanted: int, log: Callable[[str], None]):
+    def __init__(self, producer: TopicProducer, wanted: int, log: Callable[[str], None]):
         self._producer = producer
         self._wanted = f" of {wanted:,}" if wanted else ""
         self._log = log
-        self._last = (time.monotonic(), 0)
+        self._last: tuple[float, int] | None = None
 
     def tell(self) -> None:
-        then, before = self._last
         now, delivered = time.monotonic(), self._producer.delivered
+        then, before = self._last = self._last or (now, 0)
         if now - then < PROGRESS_EVERY:
             return
         self._last = (now, delivered)

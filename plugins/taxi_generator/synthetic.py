@@ -279,6 +279,9 @@ def _batch(trips: Columns) -> pa.RecordBatch:
     flex_fare = trips["payment_type"] == _FLEX_FARE
     columns = []
     for name, kind in COLUMNS.items():
+        if name not in trips:  # of a later contract: null
+            columns.append(pa.nulls(len(flex_fare), arrow_type(kind)))
+            continue
         values, unknown = trips[name], flex_fare if name in _UNKNOWN_FOR_FLEX_FARE else None
         if kind == "number":
             values = values / 100

@@ -23,10 +23,10 @@ from chaos.load import RATE
 from chaos.proxy import Proxy
 from chaos.report import Report
 from chaos.stage import Stage, tolerate_restarts
+from demo.main_job import MainJob
 from lakehouse.quality.audit import run_audit
 from local import config
 from local.config import ROOT
-from local.main_job import MainJob
 from local.progress import Progress
 
 PORT_BASE = os.environ.get("PORT_BASE", "29000")
@@ -36,7 +36,7 @@ CHECKPOINT_S = 4  # more often than declared: more commits to strike at, and les
 
 
 def main() -> int:
-    """Run the suite; 0 when every fault was mended without a hand and no row was harmed."""
+    """Run the suite; 0 when the platform recovered from every fault by itself and no row was harmed."""
     arguments = _arguments()
     deadline = time.monotonic() + arguments.minutes * 60
     missed = False
@@ -56,7 +56,7 @@ def main() -> int:
                     report.left_out[name] = str(error)
                     missed = True
         stage.job.build()
-        report.audit = run_audit(at_rest=True, log=stage.job.progress.done)
+        report.audit = run_audit(stage.job.pipeline, at_rest=True, log=stage.job.progress.done)
     report.show()
     if not arguments.faults and arguments.sequences is None:
         report.write_page(ROOT / "docs" / "chaos.md")
@@ -82,7 +82,7 @@ def plan(arguments: argparse.Namespace) -> Iterator[tuple[str, list[Fault]]]:
 
 @contextmanager
 def stage_of_its_own() -> Iterator[Stage]:
-    """A platform that reaches its catalog through a proxy, and whose disks are small where we may mount; down at the end."""
+    """A platform that reaches catalog and locks through a proxy, with small disks where mounting is allowed; down at the end."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="lakehouse-chaos-")))
         folder.chmod(0o711)  # under root, PostgreSQL's user must get in
@@ -92,6 +92,7 @@ def stage_of_its_own() -> Iterator[Stage]:
         proxy = Proxy(platform.port("POSTGRES_PORT"))
         stack.callback(proxy.close)
         checkout.connect("iceberg_catalog", port=proxy.port)
+        checkout.connect("coordination", port=proxy.port)
         checkout.change_variable("flink_job_options", **{"execution.checkpointing.interval": f"{CHECKPOINT_S} s"})
         thresholds = tolerate_restarts(checkout)
         for name, size in DISKS.items():

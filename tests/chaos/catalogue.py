@@ -12,15 +12,17 @@ from chaos.disk import filled, is_own_filesystem
 from chaos.engine import Fault
 from chaos.proxy import CommitTrap
 from chaos.stage import Stage
+from demo.main_job import GOLD_DAG, JOBS_DAG, PIPELINE
 from lakehouse.airflow.hooks.flink import FlinkRestHook
-from lakehouse.streaming.cluster import PROOF_LIMIT_S
+from lakehouse.streaming.cluster import STABLE_LIMIT_S
 
 HANG_S = 20  # longer than a timeout of a few seconds, shorter than what makes a cluster give a member up
 COMMIT_LIMIT_S = 60
 ALL_PARTS = ("kafka", "flink-jobmanager", "flink-taskmanager", "flink-sql-gateway", "registry", "postgres",
              "airflow-scheduler", "airflow-triggerer", "airflow-dag-processor", "airflow-api-server")  # fmt: skip
-PIPELINE = "nyc_taxi_pipeline"
-BY_HAND = "a job whose state is gone is refused on purpose: a person says how to go on (`flink_jobs` by hand)"
+REPLAY_DAG = "replay"
+BRONZE, DEPLOY_BRONZE = f"{PIPELINE}.bronze", f"{PIPELINE}.deploy_bronze"
+BY_HAND = "a job whose state is gone is refused on purpose: a person decides how to continue (`flink_jobs` by hand)"
 # Both are planned alike; the broken one fails with the first row.
 GOOD_SQL = "CURRENT_TIMESTAMP, kafka_partition,"
 BROKEN_SQL = "CURRENT_TIMESTAMP, kafka_partition + 1 / (kafka_partition - kafka_partition),"
@@ -73,7 +75,7 @@ def _await_sprung(stage: Stage, trap: CommitTrap) -> None:
 
 
 def killed_during_savepoint(stage: Stage) -> None:
-    job = stage.flink.live_run("bronze").job_id
+    job = stage.flink.live_run(BRONZE).job_id
     stage.upgrade()
     stage.await_flink(
         "a savepoint of bronze",
@@ -87,7 +89,7 @@ def killed_during_upgrade(*names: str) -> Callable[[Stage], None]:
 
     def strike(stage: Stage) -> None:
         stage.upgrade()
-        stage.await_flink("the end of bronze", lambda: stage.flink.live_run("bronze") is None)
+        stage.await_flink("the end of bronze", lambda: stage.flink.live_run(BRONZE) is None)
         stage.kill(*names)
 
     return strike
@@ -107,12 +109,12 @@ def task_killed(dag_id: str, task_id: str, *command: str, **conf: object) -> Cal
 
 def two_deploys(stage: Stage) -> None:
     """A job is gone, and two find out at the same moment."""
-    stage.at_rest("flink_jobs")
+    stage.at_rest(JOBS_DAG)
     flink = FlinkRestHook()
-    flink.call("PATCH", f"jobs/{flink.live_run('bronze').job_id}?mode=cancel")
-    stage.await_flink("the end of bronze", lambda: flink.live_run("bronze") is None)
-    stage.job.api.trigger("flink_jobs", {})
-    run = stage.checkout.shell(stage.platform, "airflow", "tasks", "test", "flink_jobs", "deploy_bronze")
+    flink.call("PATCH", f"jobs/{flink.live_run(BRONZE).job_id}?mode=cancel")
+    stage.await_flink("the end of bronze", lambda: flink.live_run(BRONZE) is None)
+    stage.job.api.trigger(JOBS_DAG, {})
+    run = stage.checkout.shell(stage.platform, "airflow", "tasks", "test", JOBS_DAG, DEPLOY_BRONZE)
     if run.returncode:
         raise RuntimeError(f"the deployment by hand failed: {run.stderr[-2000:]}")
 
@@ -125,12 +127,12 @@ def broken_sql(stage: Stage) -> Iterator[None]:
     file.write_text(good.replace(GOOD_SQL, BROKEN_SQL, 1))
     try:
         run = stage.deploy()
-        stage.await_flink("the end of bronze", lambda: stage.flink.live_run("bronze") is None)
+        stage.await_flink("the end of bronze", lambda: stage.flink.live_run(BRONZE) is None)
         stage.mark()
-        stage.at_rest("flink_jobs")
-        state = stage.job.api.tasks("flink_jobs", run)["deploy_bronze"]["state"]
+        stage.at_rest(JOBS_DAG)
+        state = stage.job.api.tasks(JOBS_DAG, run)[DEPLOY_BRONZE]["state"]
         if state != "failed":
-            raise RuntimeError(f"deploy_bronze is {state}, although its SQL cannot work")
+            raise RuntimeError(f"{DEPLOY_BRONZE} is {state}, although its SQL cannot work")
         yield
     finally:
         file.write_text(good)
@@ -207,7 +209,7 @@ def checkpoints_deleted(stage: Stage) -> Iterator[None]:
     shutil.rmtree(stage.folder("flink/checkpoints"))
     yield
     stage.upgrade()
-    stage.at_rest("flink_jobs")
+    stage.at_rest(JOBS_DAG)
 
 
 @contextmanager
@@ -233,14 +235,14 @@ CATALOGUE = [
           once(killed_during_upgrade("flink-jobmanager"))),
     Fault("kill -9 flink-sql-gateway in upgrade", "likewise, without its gateway",
           once(killed_during_upgrade("flink-sql-gateway"))),
-    Fault("kill -9 of a deploy task", "the process of `deploy_bronze`", once(task_killed("flink_jobs", "deploy_bronze"))),
-    Fault("kill -9 of dbt", "while it builds Gold", once(task_killed(PIPELINE, "gold.dbt_build", "dbt", "build"))),
-    Fault("kill -9 of publish", "the process of `publish`", once(task_killed(PIPELINE, "publish"))),
-    Fault("kill -9 of replay at rebuild", "the process of `rebuild_silver`",
-          once(task_killed("taxi_replay", "rebuild_silver", dry_run=False))),
+    Fault("kill -9 of a deploy task", "the process of `deploy_bronze`", once(task_killed(JOBS_DAG, DEPLOY_BRONZE))),
+    Fault("kill -9 of dbt", "while it builds Gold", once(task_killed(GOLD_DAG, "gold.dbt_build", "dbt", "build"))),
+    Fault("kill -9 of publish", "the process of `publish`", once(task_killed(GOLD_DAG, "publish"))),
+    Fault("kill -9 of replay at rebuild", "the process of `rebuild`",
+          once(task_killed(REPLAY_DAG, "rebuild", dry_run=False))),
     Fault("kill -9 of replay at switch", "the process of `switch`",
-          once(task_killed("taxi_replay", "switch", dry_run=False))),
-    *(Fault(f"kill -9 {name} in rewrite", "while files of a table are written anew", once(upkeep.killed_during_rewrite(name)))
+          once(task_killed(REPLAY_DAG, "switch", dry_run=False))),
+    *(Fault(f"kill -9 {name} in rewrite", "while files of a table are rewritten", once(upkeep.killed_during_rewrite(name)))
       for name in ("flink-taskmanager", "flink-sql-gateway", "postgres")),
     *(Fault(f"kill -9 of {operation}", "the process of that task of `iceberg_maintenance`",
             once(task_killed(upkeep.DAG, f"maintain.{operation}", **upkeep.asked(operation, tables=[upkeep.TABLE]))))
@@ -259,7 +261,7 @@ CATALOGUE = [
     Fault("checkpoints blocked", f"no checkpoint can be written for {HANG_S} s",
           lambda stage: blocked(stage.folder("flink/checkpoints")), HANG_S),
     Fault("two deploys at once", "the DAG and a shell restore the same job", once(two_deploys)),
-    Fault("upgrade to broken SQL", f"it has {PROOF_LIMIT_S} s for a checkpoint, then it must roll back", broken_sql),
+    Fault("upgrade to broken SQL", f"it has {STABLE_LIMIT_S} s for a checkpoint, then it must roll back", broken_sql),
     Fault("clock backwards", "events whose Kafka and pickup times run backwards", once(events.backwards)),
     Fault("producer killed", "a generator dies in mid-batch, and the same trips are sent again", once(events.sent_again)),
     Fault("checkpoints deleted", f"every checkpoint file is gone, the jobs run on for {HANG_S} s", checkpoints_deleted, HANG_S),

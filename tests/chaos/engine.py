@@ -1,4 +1,4 @@
-"""Strikes faults under load, waits for the platform to mend itself, and has every row judged."""
+"""Strikes faults under load, waits for the platform to recover by itself, and has every row judged."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Outcome:
     :param recovery_s: from its end until the platform was healthy and new rows reached Silver; None: not by itself
     :param rows_in_flight: the most events that Kafka held and Silver did not, at one moment
     :param lost: events that a layer lacks
-    :param doubled: rows too many
+    :param duplicated: rows too many
     :param altered: rows with other values than were sent
     """
 
@@ -68,12 +68,12 @@ class Outcome:
     recovery_s: float | None
     rows_in_flight: int
     lost: int
-    doubled: int
+    duplicated: int
     altered: int
 
     @property
     def good(self) -> bool:
-        return self.recovery_s is not None and not (self.lost or self.doubled or self.altered)
+        return self.recovery_s is not None and not (self.lost or self.duplicated or self.altered)
 
 
 class NotStruck(Exception):
@@ -109,12 +109,12 @@ class Engine:
                 self._rescue()
                 raise NotStruck(f"{type(error).__name__}: {error}") from error
         verdict = self.drain_and_judge()
-        outcome = Outcome(name, recovery_s, self._in_flight, verdict.lost, verdict.doubled, verdict.altered)
+        outcome = Outcome(name, recovery_s, self._in_flight, verdict.lost, verdict.duplicated, verdict.altered)
         self.progress.done(str(outcome))
         return outcome
 
     def strike(self, faults: Sequence[Fault]) -> float | None:
-        """Strike the faults under a load that runs; seconds until the platform was well again, None if a hand was needed."""
+        """Strike the faults under a load that runs; seconds until the platform had recovered, None if it did not by itself."""
         self._await_well(FLOW_LIMIT_S)  # nothing counts before rows flow
         self._in_flight = 0
         self.stage.struck_at = None
@@ -188,10 +188,10 @@ class Engine:
             ledger = self.stage.ledger()
         except AWAY:
             return None
-        self._in_flight = max(self._in_flight, ledger.bronze_in_flight + ledger.silver_in_flight)
+        self._in_flight = max(self._in_flight, sum(stage.in_flight for stage in ledger.stages))
         return ledger
 
 
 def in_silver(ledger: Ledger) -> int:
     """Bronze rows that Silver has judged."""
-    return ledger.silver + ledger.rejected_trips + ledger.duplicates
+    return sum(ledger["silver"].rows.values())

@@ -1,6 +1,6 @@
 """What became of every event: Kafka's offsets against the positions that each row of each layer carries.
 
-Independent of the ledger, which goes by row counts: a lost row and a doubled one make no difference there.
+Independent of the ledger, which goes by row counts: a lost row and a duplicated one make no difference there.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ LAYER = """
 WITH counted AS (SELECT kafka_partition, kafka_offset, count(*) AS times FROM {layer} GROUP BY ALL)
 SELECT
     count(*) FILTER (times IS NULL)::BIGINT AS lost,
-    coalesce(sum(CASE WHEN due.kafka_offset IS NULL THEN times ELSE times - 1 END), 0)::BIGINT AS doubled
+    coalesce(sum(CASE WHEN due.kafka_offset IS NULL THEN times ELSE times - 1 END), 0)::BIGINT AS duplicated
 FROM {due} AS due FULL JOIN counted USING (kafka_partition, kafka_offset)
 """
 ALTERED = f"""
@@ -53,7 +53,7 @@ class Verdict:
     """Events that are in no table of a layer, rows too many, and rows whose values are not those that were sent."""
 
     lost: int
-    doubled: int
+    duplicated: int
     altered: int
 
     @property

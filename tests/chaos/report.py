@@ -25,7 +25,7 @@ and offset in each layer.
 - `recovery_s`: from the end of the fault until every part and both streaming jobs were healthy and new rows reached Silver
   (bold: later than the goal). The row `nothing` is the measure: it takes some seconds anyway until new rows are committed.
 - `rows_in_flight`: the most events that Kafka held and Silver did not.
-- `lost`, `doubled`, `altered`: rows that are missing, are there too often, or have other values than were sent.
+- `lost`, `duplicated`, `altered`: rows that are missing, are there too often, or have other values than were sent.
 
 | {columns} | what is done |
 |---|---:|---:|---:|---:|---:|---|
@@ -58,7 +58,7 @@ class Report:
         self._machine = f"{os.cpu_count()} cores, {memory}, load {os.getloadavg()[0]:.1f} before"
 
     def add(self, outcome: Outcome) -> None:
-        """Keep one outcome, and write the JSON anew."""
+        """Keep one outcome, and write the JSON again."""
         self.outcomes.append(outcome)
         self._file.parent.mkdir(parents=True, exist_ok=True)
         self._file.write_text(json.dumps([asdict(outcome) for outcome in self.outcomes], indent=2) + "\n")
@@ -101,5 +101,5 @@ class Report:
 
 def _cells(outcome: Outcome) -> list[str]:
     recovery = "not by itself" if outcome.recovery_s is None else f"{outcome.recovery_s:.1f}"
-    counts = (outcome.rows_in_flight, outcome.lost, outcome.doubled, outcome.altered)
+    counts = (outcome.rows_in_flight, outcome.lost, outcome.duplicated, outcome.altered)
     return [outcome.fault, recovery, *(f"{count:,}" for count in counts)]

@@ -14,13 +14,13 @@ import psutil
 from checkout import Checkout
 
 from chaos.proxy import Proxy
+from demo.main_job import MainJob
 from lakehouse.airflow.hooks.flink import FlinkError, FlinkRestHook
 from lakehouse.quality.ledger import Ledger
 from lakehouse.streaming.health import unhealthy_reasons
 from lakehouse.waiting import wait_until
 from local import supervision
 from local.config import Platform, PlatformError
-from local.main_job import MainJob
 from local.parts import parts
 from local.supervision import Supervisor
 
@@ -69,7 +69,7 @@ class Stage:
                 problem = states[name] if states[name] != "RUNNING" else part.probe()
                 if problem:
                     return f"{name}: {problem}"
-            return "; ".join(unhealthy_reasons()) or None
+            return "; ".join(unhealthy_reasons(self.job.pipeline)) or None
         except Exception as error:  # whatever a part says that is half gone
             return repr(error)
 

@@ -1,4 +1,4 @@
-"""The engine on a stand-in platform: what it measures, what it undoes, and what it calls not mended."""
+"""The engine on a stand-in platform: what it measures, what it undoes, and what it calls not recovered."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from chaos import engine as engine_module
 from chaos.catalogue import CATALOGUE, GOOD_SQL
 from chaos.engine import Engine, Fault, NotStruck
 from chaos.judge import Verdict
-from lakehouse.quality.ledger import Ledger, PartitionLedger
+from lakehouse.pipelines.load import get_pipeline
+from lakehouse.quality.ledger import Ledger, StageLedger
 from local.config import ROOT
 
 
@@ -34,7 +35,15 @@ class Stage:
     def ledger(self) -> Ledger:
         if not self.broken:
             self._silver += 10
-        return Ledger({0: PartitionLedger(self._silver, self._silver, 0)}, self._silver, 0, 0)
+        pipeline = get_pipeline("nyc_taxi")
+        bronze, silver = pipeline.stages.values()
+        return Ledger(
+            pipeline,
+            (
+                StageLedger(bronze, self._silver, {"accepted": self._silver, "rejected": 0}),
+                StageLedger(silver, self._silver, {"accepted": self._silver, "rejected": 0, "duplicate": 0}),
+            ),
+        )
 
     def problem(self) -> str | None:
         return "a part is down" if self.broken else None

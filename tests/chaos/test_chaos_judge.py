@@ -1,4 +1,4 @@
-"""The judge on small tables: what it calls lost, doubled and altered, and that it calls nothing so that is right."""
+"""The judge on small tables: what it calls lost, duplicated and altered, and that it calls nothing so that is right."""
 
 from __future__ import annotations
 

@@ -22,13 +22,13 @@ def test_json_and_page(tmp_path, capsys):
     report.audit = AuditReport(layers=[], seconds=12)
 
     assert json.loads((tmp_path / "state" / "chaos.json").read_text())[2] == {
-        "fault": "broken", "recovery_s": None, "rows_in_flight": 30_000, "lost": 1, "doubled": 2, "altered": 3
+        "fault": "broken", "recovery_s": None, "rows_in_flight": 30_000, "lost": 1, "duplicated": 2, "altered": 3
     }  # fmt: skip
     report.show()
     assert "not struck: absent: mounting takes root" in capsys.readouterr().out
     report.write_page(tmp_path / "docs" / "chaos.md")
     page = (tmp_path / "docs" / "chaos.md").read_text()
-    assert "| fault | recovery_s | rows_in_flight | lost | doubled | altered | what is done |" in page
+    assert "| fault | recovery_s | rows_in_flight | lost | duplicated | altered | what is done |" in page
     assert "| quick | 12.3 | 1,000 | 0 | 0 | 0 | what quick is |" in page
     assert "| slow | **31.0** | 20,000 | 0 | 0 | 0 | what slow is |" in page
     assert "| broken | **not by itself** | 30,000 | 1 | 2 | 3 | what broken is |" in page

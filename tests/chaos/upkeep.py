@@ -6,16 +6,16 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from demo.main_job import TABLES
 from lakehouse.airflow.hooks.flink import FlinkRestHook
 from lakehouse.maintenance.procedures import rewrite_job
 from lakehouse.maintenance.settings import Operation
-from lakehouse.streaming.declared import JOBS
 
 if TYPE_CHECKING:
     from chaos.stage import Stage
 
 DAG = "iceberg_maintenance"
-TABLE = "bronze.raw_trips"  # new small files with each checkpoint: there is always something to do
+TABLE = TABLES["bronze"]  # new small files with each checkpoint: there is always something to do
 #: All that no writer or reader needs goes at once.
 ALL_BUT_THE_LAST = {"snapshot_age_s": 1, "retain_last": 1}
 OPERATIONS = [operation.value for operation in Operation]
@@ -27,15 +27,16 @@ def asked(*operations: str, tables: list[str] | None = None) -> dict[str, object
     return {"tables": tables, "operations": list(operations), "thresholds": ALL_BUT_THE_LAST}
 
 
-def job_runs() -> dict[str, tuple[str, int]]:
+def job_runs(stage: Stage) -> dict[str, tuple[str, int]]:
     """Streaming job -> id of its run, and how often that has failed."""
     flink = FlinkRestHook()
-    found = {job: flink.live_run(job).job_id for job in JOBS}
+    jobs = [declared.job for declared in stage.job.pipeline.stages.values()]
+    found = {job: flink.live_run(job).job_id for job in jobs}
     return {job: (job_id, len(flink.exceptions(job_id))) for job, job_id in found.items()}
 
 
 def killed_during_rewrite(*names: str) -> Callable[[Stage], None]:
-    """While Flink writes the files of a table anew, before or amid the commits."""
+    """While Flink rewrites the files of a table, before or between the commits."""
 
     def strike(stage: Stage) -> None:
         stage.at_rest(DAG)
@@ -51,7 +52,7 @@ def without_pause(stage: Stage) -> None:
 
     :raises RuntimeError: a run failed, or a streaming job had to start again
     """
-    before = job_runs()
+    before = job_runs(stage)
     end = time.monotonic() + WITHOUT_PAUSE_S
     runs = 0
     while time.monotonic() < end:
@@ -62,5 +63,5 @@ def without_pause(stage: Stage) -> None:
             raise RuntimeError(stage.job.api.describe_failure(DAG, run))
         runs += 1
         stage.job.progress.done(f"  {DAG}: {runs} runs")
-    if (after := job_runs()) != before:
+    if (after := job_runs(stage)) != before:
         raise RuntimeError(f"the streaming jobs did not just go on: {before} before, {after} after")

@@ -40,7 +40,7 @@ class Compose:
         return run.stdout
 
     def make(self, *arguments: str, limit_s: float) -> str:
-        """Run a verb as a person does."""
+        """Run a `make` target as a person does."""
         run = self.run("make", "--no-print-directory", *arguments, f"PYTHON={sys.executable}", limit_s=limit_s)
         assert run.returncode == 0, f"{arguments}:\n{run.stdout[-3000:]}\n{run.stderr[-3000:]}"
         return run.stdout
@@ -50,7 +50,7 @@ class Compose:
         return self("run", "--rm", "-T", "demo", "--events", str(events), "--seed", str(seed), limit_s=UP_LIMIT_S)
 
     def lakehouse(self, *arguments: str) -> str:
-        """What a verb of `python -m lakehouse` says in the scheduler's container."""
+        """What a command of `python -m lakehouse` prints in the scheduler's container."""
         return self("exec", "-T", "airflow-scheduler", "python", "-m", "lakehouse", *arguments)
 
     def generate(self, *arguments: str) -> str:

@@ -1,4 +1,4 @@
-"""Tries every door without the right to go through it, from within a container; prints what each attempt met, as JSON."""
+"""Tries every entry without the right to use it, from within a container; prints what each attempt met, as JSON."""
 
 import json
 import os
@@ -100,7 +100,7 @@ def _():
 
 @attempt("the bucket with the reader's key: checkpoints")
 def _():
-    return s3("reader").get_object(Bucket="lakehouse", Key="flink/jobs/bronze.json")
+    return s3("reader").get_object(Bucket="lakehouse", Key="flink/jobs/nyc_taxi.bronze.json")
 
 
 @attempt("the bucket with the reader's key: deleting")

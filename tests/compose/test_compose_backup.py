@@ -1,4 +1,4 @@
-"""A backup of a platform that takes in events, restored into an empty project of another name: nothing lost, nothing doubled."""
+"""A backup of a platform that takes in events, restored into an empty project of another name: no row lost or duplicated."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def backup(compose: Compose) -> Iterator[Path]:
         wait_until(lambda: "rows in flight" in compose.lakehouse("ledger"), "rows in flight", LIMIT_S)
         compose.make("compose-backup", limit_s=COMMAND_LIMIT_S)
         sending.result()
-    # The stop of the jobs is nothing that anybody loses a row by.
+    # The stop of the jobs loses no row.
     assert "Ledger: balanced" in compose.demo(1_000, 34)
     [made] = set((ROOT / "backups").glob("2*")) - before
     compose("--profile", "*", "stop")
@@ -64,7 +64,7 @@ def test_a_project_that_is_there_is_refused(compose: Compose, backup: Path):
 
 def test_what_was_in_flight_arrives(restored: Compose):
     wait_until(lambda: "rows in flight" not in restored.lakehouse("ledger"), "no row in flight", LIMIT_S)
-    assert "rows more than" not in restored.lakehouse("ledger")
+    assert json.loads(restored.lakehouse("ledger", "--pipeline=nyc_taxi", "--json"))["errors"] == []
 
 
 def test_more_trips_go_through(restored: Compose):

@@ -30,7 +30,7 @@ def test_every_part_answers(compose: Compose):
 
 
 def test_every_panel_has_something_to_show(compose: Compose):
-    # What was counted before a part was started anew is gone with it.
+    # What was counted before a part was started again is gone with it.
     compose.demo(5_000, 41)
     panels = [panel for file in DASHBOARDS.glob("*.json") for panel in json.loads(file.read_text())["panels"]]
     queries = sorted({target["expr"] for panel in panels for target in panel["targets"]} - EMPTY)

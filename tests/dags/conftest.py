@@ -1,4 +1,4 @@
-"""Every DAG file of the project, found by looking: a new DAG is held to the same rules by itself."""
+"""Every DAG file of the project, and every DAG, found by looking: a new one is held to the same rules by itself."""
 
 from __future__ import annotations
 
@@ -7,21 +7,20 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.dags.files import DAGS, FILE_OF, FILES
+
 if TYPE_CHECKING:
     from airflow.sdk import DAG
 
-DAGS = Path(__file__).parents[2] / "dags"
-DAG_FILES = sorted(DAGS.rglob("*.py"))
 
-
-@pytest.fixture(params=DAG_FILES, ids=lambda file: file.stem)
+@pytest.fixture(params=FILES, ids=lambda file: file.stem)
 def dag_file(request: pytest.FixtureRequest) -> Path:
     return request.param
 
 
 @pytest.fixture(scope="session")
 def dag_files() -> list[Path]:
-    return DAG_FILES
+    return FILES
 
 
 @pytest.fixture(scope="session")
@@ -32,7 +31,6 @@ def dags() -> dict[str, DAG]:
     return DagBag(str(DAGS)).dags
 
 
-@pytest.fixture
-def dag(dag_file: Path, dags: dict[str, DAG]) -> DAG:
-    """The DAG of one file."""
-    return dags[dag_file.stem]
+@pytest.fixture(params=sorted(FILE_OF))
+def dag(request: pytest.FixtureRequest, dags: dict[str, DAG]) -> DAG:
+    return dags[request.param]

@@ -4,15 +4,19 @@ from types import SimpleNamespace
 
 import pytest
 
+from lakehouse.airflow.operators.flink import FlinkJobOperator
 from lakehouse.airflow.triggers.flink import FlinkJobGoneTrigger
+from lakehouse.pipelines.load import enabled_pipelines
 from lakehouse.streaming.job import Action
+
+JOBS = [stage.job for pipeline in enabled_pipelines() for stage in pipeline.stages.values()]
 
 
 @pytest.fixture
 def asked(dags):
     """Action and path that each deploy task gets by the params of a run."""
     dag = dags["flink_jobs"]
-    tasks = [task for task in dag.tasks if task.task_id.startswith("deploy_")]
+    tasks = [task for task in dag.tasks if isinstance(task, FlinkJobOperator)]
 
     def asked(**params: str) -> dict[str, tuple[str, str]]:
         known = {**dag.params.dump(), **params}
@@ -29,29 +33,36 @@ def asked(dags):
     return asked
 
 
+def test_there_is_a_deploy_task_for_each_stage(dags):
+    tasks = {task.task_id: task.job for task in dags["flink_jobs"].tasks if isinstance(task, FlinkJobOperator)}
+    assert tasks == {job.replace(".", ".deploy_"): job for job in JOBS}
+
+
 def test_a_schedule_reconciles_every_job(asked):
-    assert asked() == dict.fromkeys(("bronze", "silver"), (Action.RECONCILE, ""))
+    assert asked() == dict.fromkeys(JOBS, (Action.RECONCILE, ""))
 
 
 @pytest.mark.parametrize("action", list(Action))
 def test_an_action_is_for_the_job_that_is_named(asked, action):
-    assert asked(job="silver", action=action) == {"bronze": (Action.RECONCILE, ""), "silver": (action, "")}
-    assert asked(job="all", action=action) == dict.fromkeys(("bronze", "silver"), (action, ""))
+    others = dict.fromkeys(JOBS, (Action.RECONCILE, ""))
+    assert asked(job="nyc_taxi.silver", action=action) == {**others, "nyc_taxi.silver": (action, "")}
+    assert asked(job="all", action=action) == dict.fromkeys(JOBS, (action, ""))
 
 
 def test_so_is_a_path(asked):
-    found = asked(job="bronze", action="restart", state_path="s3://b/chk-7")
-    assert found == {"bronze": (Action.RESTART, "s3://b/chk-7"), "silver": (Action.RECONCILE, "")}
+    found = asked(job="nyc_taxi.bronze", action="restart", state_path="s3://b/chk-7")
+    others = dict.fromkeys(JOBS, (Action.RECONCILE, ""))
+    assert found == {**others, "nyc_taxi.bronze": (Action.RESTART, "s3://b/chk-7")}
 
 
 def test_the_form_offers_every_action(dags):
     params = dags["flink_jobs"].params
     assert params.get_param("action").schema["enum"] == [action.value for action in Action]
-    assert params.get_param("job").schema["enum"] == ["all", "bronze", "silver"]
+    assert params.get_param("job").schema["enum"] == ["all", *JOBS]
 
 
 def test_a_job_that_is_gone_starts_it(dags):
     (asset,) = dags["flink_jobs"].timetable.asset_condition.objects
     (watcher,) = asset.watchers
     assert isinstance(watcher.trigger, FlinkJobGoneTrigger)
-    assert watcher.trigger.jobs == ["bronze", "silver"]
+    assert watcher.trigger.jobs == JOBS

@@ -11,6 +11,8 @@ from statistics import median
 import pytest
 from airflow.utils.file import list_py_file_paths
 
+from tests.dags.files import DAG_IDS
+
 ROOT = Path(__file__).parents[2]
 HEAVY = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["ruff"]["lint"]["flake8-tidy-imports"][
     "banned-module-level-imports"
@@ -37,9 +39,18 @@ def test_there_are_dags(dag_files):
     assert dag_files
 
 
-def test_file_holds_one_dag_of_its_name(dag_file, parsed):
+def test_file_imports(dag_file, parsed):
     assert parsed[str(dag_file)]["errors"] == []
-    assert parsed[str(dag_file)]["dags"] == [dag_file.stem]
+
+
+def test_file_holds_one_dag_of_its_name_or_one_for_each_pipeline(dag_file, parsed):
+    assert parsed[str(dag_file)]["dags"] == DAG_IDS[dag_file]
+
+
+def test_each_dag_is_made_by_one_file(parsed):
+    made = [dag_id for found in parsed.values() for dag_id in found["dags"]]
+    assert sorted(made) == sorted(set(made))
+    assert "nyc_taxi_pipeline" in made
 
 
 def test_import_warns_of_nothing(dag_file, parsed):

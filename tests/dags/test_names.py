@@ -22,7 +22,9 @@ def names_in_python(tree: ast.AST) -> list[tuple[str, str]]:
     for node in ast.walk(tree):
         match node:
             case ast.Call(args=[ast.JoinedStr(values=[ast.Constant(value="alarm."), *_]), *_]):
-                pass  # what `lakehouse.alerting.alarms` keeps by itself, and nobody sets
+                pass  # what `lakehouse.alerting.alerts` keeps by itself, and nobody sets
+            case ast.Call(args=[ast.Call(func=ast.Name(id="variable_name")), *_]):
+                pass  # `pipeline.<name>`, which overrides what a declaration says, and need not be there
             case ast.Call(func=ast.Attribute() as function, args=[name, *_]) if ast.unparse(function) in LOOKUPS:
                 assert isinstance(name, ast.Constant), f"{ast.unparse(node)}: a name that is computed cannot be checked"
                 found.append((LOOKUPS[ast.unparse(function)], name.value))

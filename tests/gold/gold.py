@@ -1,4 +1,4 @@
-"""Runs dbt on Gold files in folders of their own; what dbt writes besides stays out of the checkout."""
+"""Runs dbt on Gold files in folders of their own; what else dbt writes stays out of the checkout."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ PROJECT = Path(__file__).parents[2] / "include" / "dbt"
 
 
 class Dbt:
-    """dbt in this process; the project is parsed once."""
+    """dbt in this process, on the models of one pipeline; they are parsed once."""
 
-    def __init__(self, scratch: Path, project: Path = PROJECT) -> None:
+    def __init__(self, scratch: Path, project: Path = PROJECT, pipeline: str = "nyc_taxi") -> None:
+        self.pipeline = pipeline
         #: Where things are, for any command of dbt.
         self.options = ["--no-write-json", "--project-dir", project, "--profiles-dir", project]
         self.options += ["--target-path", scratch / "target", "--log-path", scratch / "logs"]
@@ -31,8 +32,9 @@ class Dbt:
     def run(self, file: Path, silver: str, *arguments: Any) -> Any:
         """Run a command of dbt on a Gold file and a version of Silver; the result says whether it succeeded."""
         with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("LAKEHOUSE_PIPELINE", self.pipeline)
             patch.setenv("LAKEHOUSE_GOLD_PATH", str(file))
-            patch.setenv("LAKEHOUSE_SILVER_METADATA", silver)
+            patch.setenv("LAKEHOUSE_SOURCE_METADATA", silver)
             result = dbtRunner(manifest=self._manifest).invoke(["--quiet", *map(str, [*arguments, *self.options])])
         if self._manifest:
             DuckDBConnectionManager.env().close()  # dbt itself keeps the file open until its process ends

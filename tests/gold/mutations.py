@@ -53,7 +53,8 @@ BY_NAME = {
     "int_hourly_patterns_sums_the_distance": (
         f"update int_hourly_patterns set distance_miles = distance_miles + 0.01 {HOUR}"
     ),
-    "fct_trips_holds_every_silver_trip": f"delete from fct_trips {TRIP}",
+    # More than one, and of another day: else it would cancel out the change of a mart by one trip.
+    "fct_trips_holds_every_silver_trip": "delete from fct_trips where pickup_date = '2024-01-12' and pickup_hour = 9",
     "fct_trips_is_unique_on_staged_days": f"insert into fct_trips from fct_trips {TRIP}",
     "fct_trips_keeps_staged_values": f"update fct_trips set tip_amount = tip_amount + 0.01 {TRIP}",
     "fct_trips_replaces_only_unlisted_codes": f"update fct_trips set vendor_id = 7 {TRIP}",

@@ -31,7 +31,8 @@ def test_dbt_fetches_nothing_and_reports_to_nobody(dbt, silver, tmp_path):
     env = {"PATH": os.environ["PATH"], "HOME": str(home), "PYTHONDONTWRITEBYTECODE": "1"}
     env |= {
         "LAKEHOUSE_GOLD_PATH": str(gold / "gold.duckdb"),
-        "LAKEHOUSE_SILVER_METADATA": silver.append(odd_trips(0, 100, "2024-02-01 10:00:00+00")),
+        "LAKEHOUSE_PIPELINE": dbt.pipeline,
+        "LAKEHOUSE_SOURCE_METADATA": silver.append(odd_trips(0, 100, "2024-02-01 10:00:00+00")),
     }
     command = ["build", "--quiet", "--select", "stg_trips", "--indirect-selection", "cautious"]
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-import runpy
 from collections import Counter
 from typing import Any
 
 import pytest
 
-from tests.gold.gold import PROJECT, Dbt
+from lakehouse.gold.generate import render_manifest
+from lakehouse.gold.manifest import manifest_file
+from lakehouse.gold.sources import render_source, source_file
+from lakehouse.pipelines.load import enabled_pipelines
+from tests.gold.gold import Dbt
+
+WITH_GOLD = [pipeline for pipeline in enabled_pipelines() if pipeline.gold]
 
 
 @pytest.fixture(scope="module")
@@ -21,10 +26,11 @@ def marts(models: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [model for model in models if model["path"].startswith("marts/")]
 
 
-def test_the_manifest_that_cosmos_reads_is_that_of_the_project():
-    writer = runpy.run_path(str(PROJECT / "write_manifest.py"))
-
-    assert writer["MANIFEST"].read_text() == writer["render"](), "run include/dbt/write_manifest.py"
+@pytest.mark.parametrize("pipeline", WITH_GOLD, ids=lambda pipeline: pipeline.name)
+def test_what_is_generated_is_current(pipeline):
+    again = f"run `make regenerate PIPELINE={pipeline.name}`"
+    assert source_file(pipeline).read_text() == render_source(pipeline), again
+    assert manifest_file(pipeline).read_text() == render_manifest(pipeline), again
 
 
 def test_there_are_as_many_models_and_tests_as_promised(dbt, models):

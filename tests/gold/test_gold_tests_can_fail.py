@@ -15,6 +15,7 @@ from tests.gold.mutations import BY_NAME, kind, mutations, open_to_mutations
 OF_EACH_KIND = {
     "accepted_values_stg_zones_service_zone__Airports__Boro_Zone__EWR__N_A__Yellow_Zone",
     "in_range_fct_trips_0__23__pickup_hour",
+    "fct_trips_holds_every_silver_trip",
     "int_daily_summary_clean_trips_are_trips",
     "lookups_have_their_unknown_member",
     "mart_route_performance_has_all_revenue",
@@ -34,7 +35,7 @@ def data_tests(built: Gold) -> list[Any]:
 @pytest.fixture(scope="module")
 def file(built: Gold, tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPyConnection]:
     with open_to_mutations(built.copy(tmp_path_factory.mktemp("mutations") / "gold")) as connection:
-        connection.execute(f"set variable silver_metadata = '{built.silver}'")
+        connection.execute(f"set variable source_metadata = '{built.silver}'")
         yield connection
 
 

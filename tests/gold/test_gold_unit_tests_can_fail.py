@@ -66,7 +66,7 @@ def test_every_unit_test_notices_its_slip(dbt, built, tmp_path):
     project = tmp_path / "dbt"
     shutil.copytree(PROJECT, project)
     for model, right, wrong in SLIPS.values():
-        file = project / "models" / f"{model}.sql"
+        file = project / "models" / "nyc_taxi" / f"{model}.sql"
         assert file.read_text().count(right) == 1, f"{model} has not got '{right}' once"
         file.write_text(file.read_text().replace(right, wrong))
     gold = built.copy(tmp_path / "gold", Dbt(tmp_path, project))

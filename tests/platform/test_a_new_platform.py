@@ -6,9 +6,9 @@ from collections import Counter
 
 import duckdb
 
+from demo.main_job import Trips
 from lakehouse.airflow.hooks.iceberg import IcebergCatalogHook
 from lakehouse.gold.file import published_file
-from local.main_job import Trips
 
 
 def reasons() -> Counter[str]:
@@ -45,7 +45,7 @@ def test_real_trips_on_a_running_platform(main_job, real_file):
     assert outcome.rows["bronze"] == 30_000
     assert outcome.rows["silver"] == outcome.rows["fct_trips"] == 2 * 9_855
     assert reasons() - before == {"fare_amount is negative": 135, "tpep_pickup_datetime is outside the window": 10}
-    with duckdb.connect(str(published_file()), read_only=True) as gold:
+    with duckdb.connect(str(published_file(main_job.pipeline)), read_only=True) as gold:
         real = "trip_id IN (SELECT trip_id FROM fct_trips ORDER BY processed_at DESC LIMIT 9855)"
         days, hours = gold.sql(
             f"SELECT count(DISTINCT pickup_date), count(DISTINCT pickup_hour) FROM fct_trips WHERE {real}"

@@ -10,13 +10,14 @@ import pytest
 from airflow.sdk import BaseHook
 from confluent_kafka import KafkaError, Producer
 
+from demo.main_job import MainJob
 from lakehouse.airflow.hooks.flink import FlinkRestHook
 from lakehouse.airflow.hooks.iceberg import IcebergCatalogHook
 from lakehouse.waiting import wait_until
-from local.main_job import MainJob
 from tests.corpus.events import BRONZE, NO_EVENT, REFUSED_BY_BROKER, SENT, TABLES, TRIP, Event, good
 
 ARRIVE_LIMIT_S = 120
+JOBS = ("nyc_taxi.bronze", "nyc_taxi.silver")
 PARTITION = 0
 
 
@@ -49,7 +50,7 @@ class Sent:
 
     def __init__(self, main_job: MainJob) -> None:
         flink = FlinkRestHook()
-        before = {job: flink.live_run(job).job_id for job in ("bronze", "silver")}
+        before = {job: flink.live_run(job).job_id for job in JOBS}
         events = [good("around it")]
         for event in SENT:
             events += [event, good("around it")]
@@ -94,7 +95,7 @@ def test_good_trips_around_them_arrive(sent):
 
 
 def test_no_job_restarts(sent):
-    assert sent.failures == {"bronze": [], "silver": []}
+    assert sent.failures == {job: [] for job in JOBS}
     assert all(before == after for before, after in sent.jobs.values())
 
 
@@ -108,7 +109,7 @@ def test_what_the_broker_refuses_is_an_error_of_its_producer(sent, main_job, eve
     )
     assert producer.flush(60) == 0
     assert event.reason in errors[0].str()
-    assert main_job.ledger().kafka == sent.ledger.kafka
+    assert main_job.ledger().events == sent.ledger.events
 
 
 def test_good_trips_go_on(sent, trips_arrive):

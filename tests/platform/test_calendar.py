@@ -8,9 +8,10 @@ import pytest
 from jinja2 import Environment, FileSystemLoader
 
 from lakehouse.airflow.hooks.flink import SqlGatewayHook
-from lakehouse.pipelines.script import BATCH, SQL
+from lakehouse.paths import SQL
+from lakehouse.pipelines.script import BATCH
 
-calendar = Environment(loader=FileSystemLoader(SQL)).get_template("calendar.jinja").module
+calendar = Environment(loader=FileSystemLoader(SQL)).get_template("macros/calendar.jinja").module
 
 MOMENTS = [
     datetime(1, 1, 1),

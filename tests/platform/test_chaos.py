@@ -13,7 +13,7 @@ FAULTS = ("kill -9 flink-taskmanager", "kill -9 kafka", "kill -9 postgres", "com
 
 
 @pytest.mark.timeout(1800)
-def test_each_is_mended_without_a_hand_and_no_row_is_harmed(platform, copy, main_job, proxy, monkeypatch):
+def test_the_platform_recovers_from_each_by_itself_and_no_row_is_harmed(platform, copy, main_job, proxy, monkeypatch):
     monkeypatch.setenv("AIRFLOW_VAR_HEALTH_THRESHOLDS", tolerate_restarts(copy))
     faults = {fault.name: fault for fault in CATALOGUE}
     engine = Engine(Stage(platform, copy, main_job, proxy), Judge(main_job.topic), SEED, RATE)
@@ -21,5 +21,5 @@ def test_each_is_mended_without_a_hand_and_no_row_is_harmed(platform, copy, main
     with engine.load():
         recovery_s = {name: engine.strike([faults[name]]) for name in FAULTS}
 
-    assert engine.drain_and_judge() == Verdict(lost=0, doubled=0, altered=0)
+    assert engine.drain_and_judge() == Verdict(lost=0, duplicated=0, altered=0)
     assert [name for name, seconds in recovery_s.items() if seconds is None] == []

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 
 
-def test_demo_on_a_running_platform(platform, main_job, verb):
-    printed = verb("demo")
+def test_demo_on_a_running_platform(platform, main_job, copy):
+    printed = copy.demo()
 
     report = json.loads((platform.home / "demo.json").read_text())
     assert report["rows"] == report["expected"]
@@ -20,10 +20,10 @@ def test_demo_on_a_running_platform(platform, main_job, verb):
     assert platform.values["AIRFLOW_ADMIN_PASSWORD"] in printed
 
 
-def test_the_next_demo_sends_other_trips(platform, main_job, verb):
+def test_the_next_demo_sends_other_trips(platform, main_job, copy):
     before = json.loads((platform.home / "demo.json").read_text())
 
-    verb("demo")
+    copy.demo()
 
     after = json.loads((platform.home / "demo.json").read_text())
     assert after["trips"]["seed"] == before["trips"]["seed"] + 1

@@ -1,4 +1,4 @@
-"""Whatever of the machinery is killed, the jobs come to run as declared, once, and no row is lost or doubled."""
+"""Whatever of the machinery is killed, the jobs come to run as declared, once, and no row is lost or duplicated."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from lakehouse.waiting import wait_until
 from local.supervision import Supervisor
 
 LIMIT_S = 240
-JOBS = ("bronze", "silver")
+JOBS = ("nyc_taxi.bronze", "nyc_taxi.silver")
 
 
 @pytest.fixture
@@ -57,29 +57,29 @@ def stopped(flink: FlinkRestHook, old: str) -> bool:
 
 
 def submitted(flink: FlinkRestHook, old: str) -> bool:
-    run = flink.live_run("bronze")
+    run = flink.live_run("nyc_taxi.bronze")
     return run is not None and run.job_id != old
 
 
 @pytest.mark.parametrize(("moment", "then"), [(stopped, "restored"), (submitted, "re-attached")])
 def test_an_upgrade_that_is_killed_is_taken_up(
-    begin, nobody_mends_it, other_options, deploy, trips_arrive, moment, then
+    begin, flink_jobs_paused, other_options, deploy, trips_arrive, moment, then
 ):
     flink = FlinkRestHook()
-    old = flink.live_run("bronze").job_id
+    old = flink.live_run("nyc_taxi.bronze").job_id
     upgrade = begin("airflow", "tasks", "test", "flink_jobs", "deploy_bronze")
     wait_until(lambda: moment(flink, old), f"the job to be {moment.__name__}", LIMIT_S, longest_pause_s=0.05)
     kill(upgrade)
-    reached = len([run for run in flink.runs("bronze") if run.job_id != old and run.live])
+    reached = len([run for run in flink.runs("nyc_taxi.bronze") if run.job_id != old and run.live])
 
-    said = deploy("bronze")
+    said = deploy("nyc_taxi.bronze")
 
     assert f"action='{then}'" in said
     assert reached == (moment is submitted)
-    live = [run for run in flink.runs("bronze") if run.live]
+    live = [run for run in flink.runs("nyc_taxi.bronze") if run.live]
     assert len(live) == 1
     restored = flink.checkpoints(live[0].job_id)["latest"]["restored"]
-    assert f"/savepoints/bronze/savepoint-{old[:6]}-" in restored["external_path"]
+    assert f"/savepoints/nyc_taxi.bronze/savepoint-{old[:6]}-" in restored["external_path"]
     trips_arrive(seed=321 if moment is stopped else 322)
 
 

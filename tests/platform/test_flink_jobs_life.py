@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from demo.main_job import MainJob
 from lakehouse.airflow.hooks.flink import FlinkRestHook
 from lakehouse.waiting import wait_until
-from local.main_job import MainJob
 
 LIMIT_S = 120
+JOBS = ("nyc_taxi.bronze", "nyc_taxi.silver")
 
 
 @pytest.fixture
@@ -22,7 +23,9 @@ def deployments(main_job: MainJob) -> Callable[[], dict[str, dict]]:
 
     def run() -> dict[str, dict]:
         run_id = main_job.deploy()
-        return {job: main_job.api.returned("flink_jobs", run_id, f"deploy_{job}") for job in ("bronze", "silver")}
+        return {
+            job: main_job.api.returned("flink_jobs", run_id, f"nyc_taxi.deploy_{job.split('.')[1]}") for job in JOBS
+        }
 
     return run
 
@@ -50,7 +53,7 @@ def job_options(main_job: MainJob, settled: None) -> Iterator[Callable[..., None
 @pytest.fixture
 def silver_sql(checkout: Path, settled: None) -> Iterator[Callable[[str, str], None]]:
     """Change a place of Silver's SQL as it is in the repository; afterwards it is so again."""
-    file = checkout / "include" / "sql" / "06-silver.sql"
+    file = checkout / "include" / "sql" / "nyc_taxi" / "06-silver.sql"
     declared = file.read_text()
 
     def change(place: str, by: str) -> None:
@@ -71,21 +74,21 @@ def test_a_second_run_changes_nothing(deployments):
 
 
 def test_a_job_that_is_gone_is_restored_once_by_two_at_once(deployments, deploy, trips_arrive):
-    """The DAG's own run and a shell find it missing together; its rows are neither lost nor doubled."""
+    """The DAG's own run and a shell find it missing together; its rows are neither lost nor duplicated."""
     flink = FlinkRestHook()
-    old = flink.live_run("bronze")
+    old = flink.live_run("nyc_taxi.bronze")
     flink.cancel(old.job_id)
-    wait_until(lambda: flink.live_run("bronze") is None, "the job to be cancelled", LIMIT_S)
+    wait_until(lambda: flink.live_run("nyc_taxi.bronze") is None, "the job to be cancelled", LIMIT_S)
 
     with ThreadPoolExecutor(1) as pool:
         by_hand = pool.submit(deploy, "bronze")
         deployments()
         by_hand.result()
 
-    new = [run for run in flink.runs("bronze") if run.started_ms > old.started_ms]
+    new = [run for run in flink.runs("nyc_taxi.bronze") if run.started_ms > old.started_ms]
     assert len(new) == 1
     restored = flink.checkpoints(new[0].job_id)["latest"]["restored"]
-    assert f"/checkpoints/bronze/{old.job_id}/chk-" in restored["external_path"]
+    assert f"/checkpoints/nyc_taxi.bronze/{old.job_id}/chk-" in restored["external_path"]
     trips_arrive(seed=301)
 
 
@@ -118,39 +121,39 @@ def test_other_options_are_an_upgrade_from_a_savepoint(main_job, deployments, jo
 
 
 def test_sql_that_does_not_plan_leaves_the_running_job_alone(main_job, deploy, silver_sql):
-    before = FlinkRestHook().live_run("silver")
+    before = FlinkRestHook().live_run("nyc_taxi.silver")
     silver_sql("WHERE occurrence = 1", "WHERE no_such_column = 1")
 
-    said = deploy("silver", fails=True)
+    said = deploy("nyc_taxi.silver", fails=True)
 
     assert "what runs goes on as it is" in said
     assert "no_such_column" in said
-    assert FlinkRestHook().live_run("silver") == before
+    assert FlinkRestHook().live_run("nyc_taxi.silver") == before
 
 
 def test_sql_that_its_state_does_not_fit_is_rolled_back(
-    main_job, deploy, silver_sql, nobody_mends_it, receiver, trips_arrive
+    main_job, deploy, silver_sql, flink_jobs_paused, receiver, trips_arrive
 ):
     """A step more that keeps state: the old SQL comes back from the same savepoint, and people are told."""
     flink = FlinkRestHook()
-    old = flink.live_run("silver")
+    old = flink.live_run("nyc_taxi.silver")
     receiver.messages.clear()
     once = "(SELECT *, ROW_NUMBER() OVER (PARTITION BY kafka_partition, kafka_offset ORDER BY PROCTIME()) AS n FROM typed_trips)"
     silver_sql("    FROM typed_trips\n);", f"    FROM {once} WHERE n = 1\n);")
 
-    assert "does not fit this SQL any more" in deploy("silver", fails=True)
+    assert "does not fit this SQL any more" in deploy("nyc_taxi.silver", fails=True)
 
-    back = flink.live_run("silver")
-    failed = next(run for run in flink.runs("silver") if run.state == "FAILED")
+    back = flink.live_run("nyc_taxi.silver")
+    failed = next(run for run in flink.runs("nyc_taxi.silver") if run.state == "FAILED")
     assert old.started_ms < failed.started_ms < back.started_ms
     restored = flink.checkpoints(back.job_id)["latest"]["restored"]
-    assert f"/savepoints/silver/savepoint-{old.job_id[:6]}-" in restored["external_path"]
-    receiver.await_message("failure", "flink_jobs.deploy_silver", "was rolled back: it runs as before")
+    assert f"/savepoints/nyc_taxi.silver/savepoint-{old.job_id[:6]}-" in restored["external_path"]
+    receiver.await_message("failure", "flink_jobs.nyc_taxi.deploy_silver", "was rolled back: it runs as before")
 
-    assert "was rolled back" in deploy("silver", fails=True)
-    assert flink.live_run("silver") == back
+    assert "was rolled back" in deploy("nyc_taxi.silver", fails=True)
+    assert flink.live_run("nyc_taxi.silver") == back
     trips_arrive(seed=303)
 
     silver_sql("WHERE occurrence > 1", "WHERE occurrence >= 2")
-    assert "action='upgraded'" in deploy("silver")
+    assert "action='upgraded'" in deploy("nyc_taxi.silver")
     trips_arrive(seed=304)

@@ -1,4 +1,4 @@
-"""A model that fails, or one of its tests: who is blamed, what readers see, who is told, and how one clear mends it."""
+"""A model that fails, or one of its tests: which task fails, what readers see, what alert fires, and how one clear recovers."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from demo.main_job import MainJob, Trips
 from lakehouse.gold.file import published_file
-from local.main_job import MainJob, Trips
 
 LIMIT_S = 240
 ALONE_FOR = timedelta(seconds=90)
 DAG = "nyc_taxi_pipeline"
-MART = "models/marts/daily/mart_daily_revenue.sql"
+MART = "models/nyc_taxi/marts/daily/mart_daily_revenue.sql"
 
 
 @pytest.fixture
@@ -25,16 +25,16 @@ def model(checkout: Path):
     file.write_text(good)
 
 
-def published() -> tuple[int, int] | None:
+def published(job: MainJob) -> tuple[int, int] | None:
     """Identity of the published file, another one after each publication; None before the first."""
-    if not published_file().exists():
+    if not published_file(job.pipeline).exists():
         return None
-    status = published_file().stat()
+    status = published_file(job.pipeline).stat()
     return status.st_ino, status.st_mtime_ns
 
 
 def await_quiet(job: MainJob) -> None:
-    """Until the DAG's own schedule leaves time for a test: a run of its own would publish, or fail first and be told of."""
+    """Until the DAG's own schedule leaves time for a test: a run of its own would publish, or fail first and send the alert."""
 
     def quiet() -> bool:
         scheduled = datetime.fromisoformat(job.api.call("GET", f"dags/{DAG}")["next_dagrun_run_after"])
@@ -66,7 +66,7 @@ def test_one_clear_recovers(main_job, receiver, model, find, replace, said, seed
     assert find in good
     await_quiet(main_job)
     main_job.send(Trips(events=1_000, seed=seed))  # new trips, so that the mart has days to build
-    before = published()
+    before = published(main_job)
     receiver.messages.clear()
     model.write_text(good.replace(find, replace, 1))
 
@@ -76,7 +76,7 @@ def test_one_clear_recovers(main_job, receiver, model, find, replace, said, seed
     assert failed == {"gold.dbt_build", "gold.mart_daily_revenue"}
     assert state["gold.fct_trips"] == state["gold.mart_hourly_demand"] == "success"
     assert state["publish"] == "upstream_failed"
-    assert published() == before
+    assert published(main_job) == before
     message = receiver.await_message(DAG, "gold.dbt_build", run, said)
     assert "/dags/nyc_taxi_pipeline/runs/" in message["message"]
 
@@ -86,5 +86,5 @@ def test_one_clear_recovers(main_job, receiver, model, find, replace, said, seed
 
     left = {name: found for name, found in states(main_job, run).items() if found != "success"}
     assert left == {"alert_flink_down": "skipped"}
-    assert published() != before
-    assert main_job.count()[0]["fct_trips"] == main_job.ledger().silver
+    assert published(main_job) != before
+    assert main_job.count()[0]["fct_trips"] == main_job.ledger().rows("silver.cleaned_trips")

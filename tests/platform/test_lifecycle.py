@@ -30,7 +30,7 @@ def test_parts_that_are_killed_come_back_and_trips_arrive(platform, main_job, tr
     before = main_job.wait(main_job.ledger_at_rest, "rest", RESTART_LIMIT_S)
     supervisor = Supervisor(platform)
     main_job.api.trigger("taxi_trip_generator", {"events": 3_000, "mode": "realtime", "rate": 300, "seed": 801})
-    main_job.wait(lambda: main_job.ledger().kafka > before.kafka, "trips to flow", RESTART_LIMIT_S)
+    main_job.wait(lambda: main_job.ledger().events > before.events, "trips to flow", RESTART_LIMIT_S)
 
     for name in ("flink-taskmanager", "flink-jobmanager"):
         psutil.Process(supervisor.info()[name]["pid"]).kill()
@@ -38,7 +38,7 @@ def test_parts_that_are_killed_come_back_and_trips_arrive(platform, main_job, tr
     for part in parts(platform):
         wait_until(lambda part=part: part.probe() is None, f"{part.name} to come back", RESTART_LIMIT_S, part.probe)
     main_job.deploy()
-    main_job.wait(lambda: main_job.ledger().kafka == before.kafka + 3_000, "all trips to be sent", RESTART_LIMIT_S)
+    main_job.wait(lambda: main_job.ledger().events == before.events + 3_000, "all trips to be sent", RESTART_LIMIT_S)
     trips_arrive(seed=802)
 
 

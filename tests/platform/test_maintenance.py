@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 from chaos.upkeep import ALL_BUT_THE_LAST, job_runs
 
+from demo.main_job import Trips
 from lakehouse.airflow.hooks.iceberg import IcebergCatalogHook
 from lakehouse.maintenance.log import DONE
-from lakehouse.maintenance.run import Asked, maintain
+from lakehouse.maintenance.run import Options, maintain
 from lakehouse.maintenance.settings import Operation
 from lakehouse.quality.audit import run_audit
-from local.main_job import Trips
 
 TABLES = ("bronze.raw_trips", "silver.cleaned_trips")
 DAYS_S = 86_400
@@ -56,8 +56,8 @@ def test_beside_the_running_jobs(platform, main_job, trips_arrive, monkeypatch, 
 
     for table in TABLES:
         orphan = plant_orphan(table)
-        asked = Asked(by="test", at_once=True, overruled=ALL_BUT_THE_LAST)
-        done = {operation: maintain(table, operation, asked).entry for operation in Operation}
+        options = Options(by="test", at_once=True, overruled=ALL_BUT_THE_LAST)
+        done = {operation: maintain(table, operation, options).entry for operation in Operation}
         assert {entry.verdict for entry in done.values() if entry} == {DONE}
         rewritten = done[Operation.REWRITE_DATA_FILES]
         assert sum(row["rewritten_files_count"] for row in rewritten.result) > sum(
@@ -75,5 +75,5 @@ def test_beside_the_running_jobs(platform, main_job, trips_arrive, monkeypatch, 
     assert job_runs() == before
     main_job.build()
     main_job.wait(main_job.ledger_at_rest, "all rows to arrive", LIMIT_S)
-    report = run_audit(at_rest=True)
+    report = run_audit(main_job.pipeline, at_rest=True)
     assert report.clean, f"\n{report}"

@@ -9,9 +9,9 @@ import pytest
 from airflow.sdk import BaseHook
 from confluent_kafka import Producer
 
+from demo.main_job import MainJob
 from lakehouse.airflow.hooks.iceberg import IcebergCatalogHook
 from lakehouse.quality.rejects import Reject, open_rejects
-from local.main_job import MainJob
 from tests.corpus.events import NEGATIVE_FARE, NOT_JSON, trip
 
 ARRIVE_LIMIT_S = 120
@@ -71,9 +71,9 @@ def test_mended_by_hand_and_replayed_by_the_dag(main_job, rejected, checkout):
     file.write_text(json.dumps({"position": rejected["negative"].position, "payload": event}))
     returned = []
     for _ in range(2):
-        run = main_job.api.trigger("taxi_rejects_replay", {"file": str(file)})
-        main_job.wait(lambda: main_job.api.state("taxi_rejects_replay", run) == "success", "the replay", ARRIVE_LIMIT_S)  # noqa: B023
-        returned.append(main_job.api.returned("taxi_rejects_replay", run, "replay"))
+        run = main_job.api.trigger("rejects_replay", {"file": str(file)})
+        main_job.wait(lambda: main_job.api.state("rejects_replay", run) == "success", "the replay", ARRIVE_LIMIT_S)  # noqa: B023
+        returned.append(main_job.api.returned("rejects_replay", run, "replay"))
 
     assert returned == [{"sent": 1, "sent_before": 0}, {"sent": 0, "sent_before": 1}]
     [arrived] = _trips_from(main_job, {rejected["negative"].position})

@@ -9,9 +9,9 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from demo.main_job import Trips
 from local import probes
 from local.config import Platform
-from local.main_job import Trips
 from local.supervision import Supervisor
 
 DAGS = ("flink_jobs", "taxi_trip_generator", "nyc_taxi_pipeline", "audit", "iceberg_maintenance")

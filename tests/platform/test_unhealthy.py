@@ -13,14 +13,14 @@ LIMIT_S = 120
 DAG = "nyc_taxi_pipeline"
 
 
-def test_the_pipeline_alerts(main_job, receiver, nobody_mends_it):
-    before = published_file().stat().st_mtime_ns
+def test_the_pipeline_alerts(main_job, receiver, flink_jobs_paused):
+    before = published_file(main_job.pipeline).stat().st_mtime_ns
     flink = FlinkRestHook()
     flink.call("PATCH", f"jobs/{flink.live_run('silver').job_id}?mode=cancel")
-    wait_until(lambda: flink.live_run("silver") is None, "the job to be cancelled", LIMIT_S)
+    wait_until(lambda: flink.live_run("nyc_taxi.silver") is None, "the job to be cancelled", LIMIT_S)
     receiver.messages.clear()
 
-    with pytest.raises(PlatformError, match="holds Gold back: Flink job silver is not there"):
+    with pytest.raises(PlatformError, match=r"holds Gold back: Flink job nyc_taxi\.silver is not there"):
         main_job.build()
     main_job.at_rest(DAG, LIMIT_S)
 
@@ -28,8 +28,8 @@ def test_the_pipeline_alerts(main_job, receiver, nobody_mends_it):
     states = {name: task["state"] for name, task in main_job.api.tasks(DAG, run).items()}
     assert states.pop("check_flink_health") == states.pop("alert_flink_down") == "success"
     assert set(states.values()) == {"skipped"}
-    assert published_file().stat().st_mtime_ns == before
-    receiver.await_message(DAG, "alert_flink_down", run, "Flink job silver is not there")
+    assert published_file(main_job.pipeline).stat().st_mtime_ns == before
+    receiver.await_message(DAG, "alert_flink_down", run, "Flink job nyc_taxi.silver is not there")
 
 
 def test_and_the_job_comes_back(main_job, trips_arrive):

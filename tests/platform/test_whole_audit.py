@@ -8,9 +8,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
+from demo.main_job import Trips
 from lakehouse.airflow.hooks.iceberg import IcebergCatalogHook
 from lakehouse.quality.audit import AuditReport, database, run_audit
-from local.main_job import Trips
 
 ARRIVE_LIMIT_S = 180
 
@@ -21,11 +21,11 @@ def kafka_events(main_job) -> int:
     for _ in range(2):
         main_job.send(Trips(events=2_000, seed=901))
     main_job.build()
-    return main_job.wait(main_job.ledger_at_rest, "all rows to arrive", ARRIVE_LIMIT_S).kafka
+    return main_job.wait(main_job.ledger_at_rest, "all rows to arrive", ARRIVE_LIMIT_S).events
 
 
 @pytest.fixture
-def tampered(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, Callable[[pa.Table], pa.Table]], AuditReport]:
+def tampered(main_job, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, Callable[[pa.Table], pa.Table]], AuditReport]:
     """Audit with a changed copy in place of one table: the live one has readers that a change would stop."""
     catalog, look_up = IcebergCatalogHook().catalog, IcebergCatalogHook.table
     catalog.create_namespace_if_not_exists("tampered")
@@ -37,19 +37,19 @@ def tampered(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, Callable[[pa.Tab
         monkeypatch.setattr(
             database.IcebergCatalogHook, "table", lambda hook, asked: copy if asked == name else look_up(hook, asked)
         )
-        return run_audit(at_rest=True)
+        return run_audit(main_job.pipeline, at_rest=True)
 
     yield audit
     for identifier in catalog.list_tables("tampered"):
         catalog.drop_table(identifier)
 
 
-def test_everything_is_there_once_and_as_it_was_sent(kafka_events):
-    report = run_audit(at_rest=True)
+def test_everything_is_there_once_and_as_it_was_sent(main_job, kafka_events):
+    report = run_audit(main_job.pipeline, at_rest=True)
 
     assert report.clean, f"\n{report}"
     assert report.layers[0].checked == kafka_events
-    assert report.left_out == {"Bronze": 0, "Silver": 0, "Gold": 0}
+    assert report.left_out == {"bronze": 0, "silver": 0, "gold": 0}
 
 
 @pytest.mark.parametrize("name", ["bronze.raw_trips", "silver.cleaned_trips"])
@@ -69,9 +69,9 @@ def test_a_row_less_a_row_too_many_and_an_altered_one(kafka_events, tampered, na
     report = tampered(name, change)
 
     layer = next(layer for layer in report.layers if layer.layer.lower() == name.split(".")[0])
-    assert (layer.missing, layer.doubled, layer.altered) == (1, 1, 1), f"\n{report}"
+    assert (layer.missing, layer.duplicated, layer.altered) == (1, 1, 1), f"\n{report}"
     found = {finding.kind: finding.place.split(", trip")[0] for finding in layer.findings}
-    assert found == dict(zip(("missing", "altered", "doubled"), places, strict=True))
+    assert found == dict(zip(("missing", "altered", "duplicated"), places, strict=True))
 
 
 def test_an_event_in_no_table(kafka_events, tampered):
@@ -79,5 +79,5 @@ def test_an_event_in_no_table(kafka_events, tampered):
         "bronze.raw_trips", lambda rows: rows.filter(pc.not_equal(rows["kafka_offset"], pc.max(rows["kafka_offset"])))
     )
 
-    assert report.missing["Bronze"] >= 1
+    assert report.missing["bronze"] >= 1
     assert not report.clean

@@ -1,14 +1,13 @@
--- Bronze: each event is one row of raw_trips, its fields as they came, or one row of rejected_events with its bytes.
-CREATE OR REPLACE VIEW bronze_held AS
-SELECT kafka_partition, kafka_offset, {{ trip_digest }} AS digest FROM scoped.raw_trips
-UNION ALL
-SELECT kafka_partition, kafka_offset, {{ rejected_digest }} AS digest FROM scoped.rejected_events;
-
--- Of what Kafka has deleted, only the tables can tell: each row must be there once.
-CREATE OR REPLACE VIEW bronze_expected AS
-SELECT kafka_partition, kafka_offset, digest, NULL::UBIGINT AS alternative FROM events
-UNION ALL
-SELECT kafka_partition, kafka_offset, max(digest) AS digest, min(digest) AS alternative
-FROM bronze_held
-WHERE {{ expired }}
-GROUP BY kafka_partition, kafka_offset;
+-- The rule of 05-bronze.sql: each event that is one JSON object is an accepted row with its fields as they came; whatever else a
+-- message holds is a rejected row with its bytes.
+CREATE OR REPLACE VIEW {{ here }}.expected AS
+SELECT
+    kafka_partition,
+    kafka_offset,
+    CASE WHEN is_event THEN {
+        {%- for name in contract.names %}
+        '{{ name }}': "{{ name }}"{{ '' if loop.last else ',' }}
+        {%- endfor %}
+    } END AS accepted,
+    CASE WHEN NOT is_event THEN {'payload': payload} END AS rejected
+FROM {{ source }};

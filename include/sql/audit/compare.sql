@@ -5,31 +5,29 @@ SELECT
     {{ key }},
     count_if(is_wanted) AS wanted,
     count_if(NOT is_wanted) AS held,
-    max(digest) FILTER (is_wanted) AS digest,
-    max(alternative) AS alternative,
-    min(digest) FILTER (NOT is_wanted) AS lowest,
-    max(digest) FILTER (NOT is_wanted) AS highest
+    {%- for role in roles %}
+    coalesce(
+        min(digest_{{ role }}) FILTER (NOT is_wanted) = max(digest_{{ role }}) FILTER (is_wanted)
+        AND max(digest_{{ role }}) FILTER (NOT is_wanted) = max(digest_{{ role }}) FILTER (is_wanted),
+        min(digest_{{ role }}) FILTER (NOT is_wanted) IS NULL
+    ){{ ' AS is_unaltered' if loop.last else ' AND' }}
+    {%- endfor %}
+
 FROM digests
 WHERE hash({{ key }}) % {{ buckets }} = {{ bucket }}
 GROUP BY {{ key }}
-HAVING
-    count_if(is_wanted) <> count_if(NOT is_wanted)
-    OR lowest NOT IN (max(digest) FILTER (is_wanted), coalesce(max(alternative), max(digest) FILTER (is_wanted)))
-    OR highest NOT IN (max(digest) FILTER (is_wanted), coalesce(max(alternative), max(digest) FILTER (is_wanted)));
+HAVING wanted <> held OR NOT is_unaltered;
 
 INSERT INTO findings BY NAME
 SELECT
-    '{{ layer }}' AS layer,
+    '{{ here }}' AS layer,
     unnest([
         {'kind': 'missing', 'surplus': CAST(wanted AS BIGINT) - CAST(held AS BIGINT)},
-        {'kind': 'doubled', 'surplus': CAST(held AS BIGINT) - CAST(wanted AS BIGINT)},
-        {'kind': 'altered', 'surplus': CASE
-            WHEN wanted > 0 AND held > 0 AND NOT (
-                lowest IN (digest, coalesce(alternative, digest)) AND highest IN (digest, coalesce(alternative, digest))
-            ) THEN 1 ELSE 0 END}
+        {'kind': 'duplicated', 'surplus': CAST(held AS BIGINT) - CAST(wanted AS BIGINT)},
+        {'kind': 'altered', 'surplus': CASE WHEN wanted > 0 AND held > 0 AND NOT is_unaltered THEN 1 ELSE 0 END}
     ], recursive := true),
     held,
-    {{ key }}
+    {{ as_found }}
 FROM compared;
 
 DELETE FROM findings WHERE surplus <= 0;

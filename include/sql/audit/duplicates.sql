@@ -1,44 +1,37 @@
--- Of the events that describe the same trip exactly one is the trip, whichever came first; after a pause as long as Silver
--- remembers a trip, another may be. Partitions are read side by side, so the order of offsets says nothing.
-CREATE OR REPLACE VIEW arrivals AS
-SELECT TRY_CAST(trip_id AS UUID) AS trip, kafka_partition, kafka_offset, epoch_us(processed_at) AS arrived_us, true AS is_trip
-FROM pinned.cleaned_trips
-UNION ALL
-SELECT TRY_CAST(trip_id AS UUID) AS trip, kafka_partition, kafka_offset, epoch_us(processed_at) AS arrived_us, false AS is_trip
-FROM pinned.duplicate_trips;
-
+-- Of the rows that arrive with one key exactly one is accepted, whichever came first; after a pause as long as the stage remembers
+-- a key, another may be. Partitions are read at the same time, so the order of offsets says nothing.
 INSERT INTO findings BY NAME
 WITH suspects AS (
-    SELECT trip
-    FROM arrivals
-    WHERE trip IS NOT NULL AND hash(trip) % {{ buckets }} = {{ bucket }}
-    GROUP BY trip
-    HAVING count_if(is_trip) <> 1 AND bool_or({{ in_scope }})
+    SELECT hash({{ key }}) AS hashed
+    FROM {{ here }}.arrivals
+    WHERE {{ key }} IS NOT NULL AND hash({{ key }}) % {{ buckets }} = {{ bucket }}
+    GROUP BY hashed
+    HAVING count_if(is_accepted) <> 1 AND bool_or({{ in_scope }})
 ),
 
 members AS (
-    SELECT *, arrived_us - lag(arrived_us) OVER (PARTITION BY trip ORDER BY arrived_us, is_trip DESC) AS pause_us
-    FROM arrivals
-    SEMI JOIN suspects USING (trip)
+    SELECT *, arrived_at - lag(arrived_at) OVER (PARTITION BY {{ key }} ORDER BY arrived_at, is_accepted DESC) AS pause
+    FROM {{ here }}.arrivals
+    SEMI JOIN suspects ON hash({{ key }}) = suspects.hashed
 )
 
 SELECT
-    'Silver' AS layer, 'doubled' AS kind, 1 AS surplus, kafka_partition, kafka_offset, replace(trip::VARCHAR, '-', '') AS trip_id
+    '{{ here }}' AS layer, 'duplicated' AS kind, 1 AS surplus, kafka_partition, kafka_offset, CAST({{ key }} AS VARCHAR) AS key
 FROM members
-WHERE is_trip AND pause_us < {{ retention_us }} AND (kafka_partition, kafka_offset) NOT IN (
-    SELECT (kafka_partition, kafka_offset) FROM findings WHERE layer = 'Silver' AND kind = 'doubled'
+WHERE is_accepted AND pause < remembered AND (kafka_partition, kafka_offset) NOT IN (
+    SELECT (kafka_partition, kafka_offset) FROM findings WHERE layer = '{{ here }}' AND kind = 'duplicated'
 )
 UNION ALL
 SELECT
-    'Silver' AS layer, 'missing' AS kind, 1 AS surplus,
-    arg_min(kafka_partition, arrived_us) AS kafka_partition, arg_min(kafka_offset, arrived_us) AS kafka_offset,
-    replace(trip::VARCHAR, '-', '') AS trip_id
+    '{{ here }}' AS layer, 'missing' AS kind, 1 AS surplus,
+    arg_min(kafka_partition, arrived_at) AS kafka_partition, arg_min(kafka_offset, arrived_at) AS kafka_offset,
+    CAST({{ key }} AS VARCHAR) AS key
 FROM members
-WHERE replace(trip::VARCHAR, '-', '') NOT IN ( -- the trip itself is missing, which is known
-    SELECT typed.trip_id
-    FROM silver_typed AS typed
-    SEMI JOIN (FROM findings WHERE layer = 'Silver' AND kind = 'missing') USING (kafka_partition, kafka_offset)
-    WHERE typed.trip_id IS NOT NULL
+WHERE {{ key }} NOT IN ( -- the accepted row itself is missing, which is known
+    SELECT struct_extract(accepted, '{{ key }}')
+    FROM {{ here }}.expected
+    SEMI JOIN (FROM findings WHERE layer = '{{ here }}' AND kind = 'missing') USING (kafka_partition, kafka_offset)
+    WHERE struct_extract(accepted, '{{ key }}') IS NOT NULL
 )
-GROUP BY trip
-HAVING NOT bool_or(is_trip);
+GROUP BY {{ key }}
+HAVING NOT bool_or(is_accepted);

@@ -9,6 +9,7 @@ from typing import Any
 from jinja2 import StrictUndefined
 
 from lakehouse.alerting.notifier import AlertNotifier
+from lakehouse.pipelines.model import Pipeline
 
 OWNER = "data-platform"
 
@@ -36,6 +37,11 @@ def default_args(**overrides: Any) -> dict[str, Any]:
         "on_failure_callback": AlertNotifier("failure"),
         **overrides,
     }
+
+
+def page(doc: str | None, pipeline: Pipeline) -> str:
+    """The page of a pipeline's DAG: the docstring of the file that makes them, with `<name>` and `<title>` filled in."""
+    return (doc or "").replace("<name>", pipeline.name).replace("<title>", pipeline.title)
 
 
 def dag_args(doc: str | None, *tags: Tag) -> dict[str, Any]:

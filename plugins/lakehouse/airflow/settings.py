@@ -19,6 +19,7 @@ from typing import Any
 import yaml
 
 from lakehouse.paths import REPOSITORY
+from lakehouse.pipelines.load import enabled_pipelines
 
 SETTINGS_FILE = REPOSITORY / "airflow_settings.yaml"
 
@@ -58,7 +59,7 @@ def load(path: Path = SETTINGS_FILE, environment: Mapping[str, str] = os.environ
             connections={c["conn_id"]: _connection(c) for c in declared["connections"]},
             pools={
                 p["pool_name"]: {
-                    "slots": p["pool_slot"],
+                    "slots": _slots(p),
                     "description": p["pool_description"],
                     "include_deferred": False,
                 }
@@ -71,6 +72,12 @@ def load(path: Path = SETTINGS_FILE, environment: Mapping[str, str] = os.environ
             f"{path.name}: {error} is not set. A ${{NAME}} comes from the environment (`.local/env` after `make up`); "
             "a field comes from Astro's format."
         ) from error
+
+
+def _slots(pool: Mapping[str, Any]) -> int:
+    """As declared; of the pool `dbt`, one for each pipeline at least, so that no build holds up another pipeline's."""
+    declared = pool["pool_slot"]
+    return max(declared, len(enabled_pipelines())) if pool["pool_name"] == "dbt" else declared
 
 
 class _Template(string.Template):

@@ -1,27 +1,33 @@
-"""The platform's own figures for Prometheus: jobs as health sees them, tables, the ledger, and every rule with its threshold.
+"""The platform's own figures for Prometheus: jobs as health sees them, tables, ledgers, and every rule with its threshold.
 
-Nothing is computed here that the alarms and the ledger do not compute too. As a command it serves them, asked anew at each
-scrape: `python -m lakehouse.alerting.metrics [--port 9100]`.
+Nothing is computed here that the alerts and the ledger do not compute too. As a command it serves them, asked again at each
+scrape: `python -m lakehouse metrics`.
 """
 
 from __future__ import annotations
 
-import argparse
+import logging
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from prometheus_client.core import REGISTRY, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from lakehouse.alerting.watch import Seen, look, observations
-from lakehouse.streaming.health import CANNOT_BE_ASKED, JobHealth, nothing_to_judge, thresholds
+from lakehouse.airflow.hooks.iceberg import IcebergCatalogHook
+from lakehouse.alerting.alerts import PLATFORM
+from lakehouse.alerting.evaluate import Seen, look, observations
+from lakehouse.pipelines.load import declarations
+from lakehouse.pipelines.model import TOPIC, Pipeline
+from lakehouse.streaming.health import JobHealth, Thresholds, thresholds
 from lakehouse.streaming.health.rules import RULES
 
 if TYPE_CHECKING:
-    from lakehouse.quality.ledger import Ledger
+    from lakehouse.quality.ledger import Ledger, StageLedger
+
+log = logging.getLogger(__name__)
 
 JOB_FIGURES = {
     "lag": "Rows that the source holds and the job's tables do not yet",
@@ -56,74 +62,110 @@ class PlatformCollector(Collector):
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """Every figure; what cannot be asked is left out, and said by `lakehouse_rule_broken_seconds`."""
         with self._alone:
-            limits = thresholds()
-            seen = look(limits)
-            yield from _jobs(seen.jobs)
-            yield from _tables()
-            if seen.ledger:
-                yield from _ledger(seen.ledger)
+            limits, declared = thresholds(), declarations()
+            seen = [_look(pipeline, limits) for pipeline in declared.enabled]
+            yield from _jobs([job for found in seen for job in found.jobs])
+            yield from _tables({table: name for name, found in declared.pipelines.items() for table in found.tables})
+            yield from _ledgers([found.ledger for found in seen if found.ledger])
             yield from self._rules(seen, limits)
             yield _gauge(
                 "threshold", "Variable health_thresholds", ["name"], [([k], v) for k, v in asdict(limits).items()]
             )
 
-    def _rules(self, seen: Seen, limits: Any) -> Iterator[GaugeMetricFamily]:
+    def _rules(self, seen: Iterable[Seen], limits: Thresholds) -> Iterator[GaugeMetricFamily]:
         now = time.time()
-        observed = [] if nothing_to_judge() else list(observations(seen, limits))
-        broken = {(rule.name, subject) for rule, subject, reason in observed if reason}
+        observed = [(found.pipeline.name, *rule) for found in seen for rule in observations(found, limits)]
+        broken = {(rule.name, subject) for _, rule, subject, reason in observed if reason}
         self._broken_since = {key: self._broken_since.get(key, now) for key in broken}
         yield _gauge(
             "rule_broken_seconds",
             "For how long a rule of health has been broken, 0 when it is not",
-            ["rule", "subject"],
+            ["pipeline", "rule", "subject"],
             [
                 # At least a little: broken just now is not 0
-                ([rule.name, subject], max(0.001, now - self._broken_since[rule.name, subject]) if reason else 0)
-                for rule, subject, reason in observed
+                (
+                    [pipeline, rule.name, subject],
+                    max(0.001, now - self._broken_since[rule.name, subject]) if reason else 0,
+                )
+                for pipeline, rule, subject, reason in observed
             ],
         )
         yield _gauge(
             "rule_lasts_seconds",
-            "For how long a rule must be broken to be an alarm",
+            "For how long a rule must be broken before it fires",
             ["rule"],
             [([rule.name], rule.lasts_s(limits)) for rule in RULES],
         )
 
 
-def _jobs(jobs: Iterable[JobHealth]) -> Iterator[GaugeMetricFamily]:
-    yield _gauge(
-        "job_running", "Whether the job is RUNNING", ["job_name"], [([j.job], j.state == "RUNNING") for j in jobs]
-    )
-    for name, meaning in JOB_FIGURES.items():
-        values = [([job.job], value) for job in jobs if (value := getattr(job, name)) is not None]
-        yield _gauge(f"job_{name}", meaning, ["job_name"], values)
-    lags = [([j.job, str(partition)], lag) for j in jobs for partition, lag in j.partition_lag.items()]
-    yield _gauge("partition_lag", "Events after the last completed checkpoint", ["job_name", "partition"], lags)
-
-
-def _tables() -> Iterator[GaugeMetricFamily]:
-    from lakehouse.maintenance.observe import measure, table_name
-    from lakehouse.maintenance.orphans import every_table
-
+def _look(pipeline: Pipeline, limits: Thresholds) -> Seen:
+    """What can be seen of a pipeline; one that cannot be looked at at all must not hide the others."""
     try:
-        sizes = {table_name(table): measure(table) for table in every_table()}
-    except CANNOT_BE_ASKED:
-        return  # the rule `unreachable` says so
+        return look(pipeline, limits)
+    except Exception as error:
+        log.exception("Pipeline %s cannot be looked at", pipeline.name)
+        return Seen(pipeline, problems=(f"{type(error).__name__}: {error}",))
+
+
+def _jobs(jobs: list[JobHealth]) -> Iterator[GaugeMetricFamily]:
+    labels = ["pipeline", "job_name"]
+    running = [([job.pipeline, job.job], job.state == "RUNNING") for job in jobs]
+    yield _gauge("job_running", "Whether the job is RUNNING", labels, running)
+    for name, meaning in JOB_FIGURES.items():
+        values = [([job.pipeline, job.job], value) for job in jobs if (value := getattr(job, name)) is not None]
+        yield _gauge(f"job_{name}", meaning, labels, values)
+    lags = [([job.pipeline, job.job, str(n)], lag) for job in jobs for n, lag in job.partition_lag.items()]
+    yield _gauge("partition_lag", "Events after the last completed checkpoint", [*labels, "partition"], lags)
+
+
+def _tables(pipelines: Mapping[str, str]) -> Iterator[GaugeMetricFamily]:
+    """Of every table in the catalog.
+
+    :param pipelines: table -> name of the pipeline that writes it; the others are the platform's
+    """
+    from lakehouse.maintenance.observe import measure, table_name
+
+    sizes = {}
+    try:
+        for table in IcebergCatalogHook().every_table():
+            sizes[table_name(table)] = measure(table)
+    except Exception:  # the rule `unreachable` says so
+        log.exception("Not every table can be read")
     for name, meaning in TABLE_FIGURES.items():
-        yield _gauge(f"table_{name}", meaning, ["table"], [([t], getattr(size, name)) for t, size in sizes.items()])
+        values = [([pipelines.get(t, PLATFORM), t], getattr(size, name)) for t, size in sizes.items()]
+        yield _gauge(f"table_{name}", meaning, ["pipeline", "table"], values)
 
 
-def _ledger(ledger: Ledger) -> Iterator[GaugeMetricFamily]:
-    rows = [
-        ([place, str(number)], getattr(partition, place))
-        for number, partition in ledger.partitions.items()
-        for place in ("kafka", "bronze", "rejected_events")
-    ]
-    rows += [([place, ""], getattr(ledger, place)) for place in ("silver", "rejected_trips", "duplicates")]
-    yield _gauge("ledger_rows", "The row ledger", ["place", "partition"], rows)
+def _ledgers(ledgers: list[Ledger]) -> Iterator[GaugeMetricFamily]:
+    rows = [row for ledger in ledgers for row in _ledger_rows(ledger)]
+    yield _gauge("ledger_rows", "The row ledger", ["pipeline", "stage", "role", "place", "partition"], rows)
     yield _gauge(
-        "ledger_balanced", "Whether every offset is accounted for, with no row in flight", [], [([], ledger.balanced)]
+        "ledger_balanced",
+        "Whether every event is accounted for, with no row in flight",
+        ["pipeline"],
+        [([ledger.pipeline.name], ledger.balanced) for ledger in ledgers],
     )
+
+
+def _ledger_rows(ledger: Ledger) -> Iterator[tuple[list[str], float]]:
+    """Rows of the topic, once, and of each sink; by Kafka partition where they are known so."""
+    of_topic = next(found for found in ledger.stages if found.stage.reads_topic)
+    events = {str(number): found.source for number, found in of_topic.partitions.items()} or {"": of_topic.source_rows}
+    for number, count in events.items():
+        yield [ledger.pipeline.name, TOPIC, TOPIC, of_topic.source, number], count
+    for found in ledger.stages:
+        for (role, number), count in _sink_rows(found).items():
+            yield [ledger.pipeline.name, found.stage.name, role, found.stage.sinks[role], number], count
+
+
+def _sink_rows(found: StageLedger) -> dict[tuple[str, str], int]:
+    if not found.partitions:
+        return {(role, ""): count for role, count in found.rows.items()}
+    return {
+        (role, str(number)): count
+        for number, partition in found.partitions.items()
+        for role, count in partition.rows.items()
+    }
 
 
 def _gauge(name: str, meaning: str, labels: list[str], values: list[tuple[list[str], float]]) -> GaugeMetricFamily:
@@ -133,21 +175,10 @@ def _gauge(name: str, meaning: str, labels: list[str], values: list[tuple[list[s
     return family
 
 
-def main() -> None:
+def serve(port: int = 9100, host: str = "127.0.0.1") -> None:
     """Serve the figures until the process is ended."""
     from prometheus_client import start_http_server
 
-    from lakehouse.airflow import settings as airflow_settings
-
-    parser = argparse.ArgumentParser(prog="python -m lakehouse.alerting.metrics", description=__doc__)
-    parser.add_argument("--port", type=int, default=9100)
-    parser.add_argument("--host", default="127.0.0.1")
-    arguments = parser.parse_args()
-    airflow_settings.see()
     REGISTRY.register(PlatformCollector())
-    _, thread = start_http_server(arguments.port, arguments.host)
+    _, thread = start_http_server(port, host)
     thread.join()
-
-
-if __name__ == "__main__":
-    main()

@@ -1,4 +1,4 @@
-"""One message for everything that went wrong: the DAG, run, task, try, the error's first lines and the way to the log."""
+"""One message for every failure: the DAG, run, task, try, the error's first lines and a link to the log."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Any
 
 from airflow.sdk import BaseNotifier
 
-from lakehouse.alerting import alarms
+from lakehouse.alerting import alerts
+from lakehouse.alerting.alerts import PLATFORM, TaskSuccess
 from lakehouse.alerting.channel import deliver, runbook
 
 log = logging.getLogger(__name__)
@@ -17,15 +18,15 @@ ERROR_LINES = 5
 
 
 class AlertNotifier(BaseNotifier):
-    """Sends a message, and begins an alarm, which `platform_alerts` ends when the task has succeeded again.
+    """Sends a message, and fires an alert, which `platform_alerts` resolves when the task has succeeded again.
 
-    While the alarm is on, further scheduled runs that fail alike are only logged. A run by hand always has its message:
-    somebody waits for it. A retry has a message and begins no alarm: success or failure follows.
+    While the alert fires, further scheduled runs that fail alike are only logged. A run by hand always has its message:
+    somebody waits for it. A retry has a message and fires no alert: success or failure follows.
 
-    :param event: what happened: "retry", "failure" or a word of your own
-    :param message: more about it in words; by default the error's first lines
+    :param event: what happened: "retry", "failure" or a text of your own
+    :param message: more about it; by default the error's first lines
     :param rule: the rule that was broken, and its section of the runbook
-    :param until: id of the task whose success is the end of it; by default the task itself
+    :param until: id of the task whose success resolves it; by default the task itself, of a mapped one this instance
     """
 
     template_fields = ("event", "message")
@@ -38,25 +39,27 @@ class AlertNotifier(BaseNotifier):
         self.until = until
 
     def notify(self, context: Mapping[str, Any]) -> None:
-        alert = self._describe(context)
-        where = f"{alert['dag']}.{alert['task']}"
-        until = self.until or alert["task"]
-        alarm = f"{self.rule}.{alert['dag']}.{until}"
-        if not _by_hand(context) and _is_on(alarm):
-            log.warning("The alarm %s is on already: no message about %s: %s", alarm, where, alert["message"])
+        described = self._describe(context)
+        where = f"{described['dag']}.{described['task']}"
+        name = f"{self.rule}.{described['dag']}.{self.until or described['task']}"
+        if not _by_hand(context) and _is_firing(name):
+            log.warning("The alert %s is firing already: no message about %s: %s", name, where, described["message"])
             return
-        told = deliver(f"{self.event}: {where}", alert)
+        notified = deliver(f"{self.event}: {where}", described)
         if self.event != "retry":
-            _begin(alarm, f"{where}: {alert['message']}", told, context["ti"], until)
+            reason = f"{where}: {described['message']}"
+            _fire(name, reason, described["pipeline"], notified, context["ti"], self.until)
 
     def _describe(self, context: Mapping[str, Any]) -> dict[str, Any]:
         task_instance = context["ti"]
         error = str(context.get("exception") or "").splitlines()[:ERROR_LINES]
+        instance = _instance(task_instance)
         return {
             "event": self.event,
+            "pipeline": _pipeline(context),
             "dag": task_instance.dag_id,
             "run": task_instance.run_id,
-            "task": task_instance.task_id,
+            "task": ".".join(filter(None, [task_instance.task_id, instance])),
             "try": task_instance.try_number,
             "message": self.message or "\n".join(error),
             "log": getattr(task_instance, "log_url", None),
@@ -64,23 +67,50 @@ class AlertNotifier(BaseNotifier):
         }
 
 
+def _instance(task_instance: Any) -> str | None:
+    """Which instance of a mapped task this is, by its label or its index; None of any other."""
+    if task_instance.map_index is None or task_instance.map_index < 0:
+        return None
+    return task_instance.rendered_map_index or str(task_instance.map_index)
+
+
+def _pipeline(context: Mapping[str, Any]) -> str:
+    """Name of the pipeline that a task works for: by its DAG, the DAG's parameter, its group or its instance."""
+    from lakehouse.pipelines.load import declarations
+
+    try:
+        task = context["ti"]
+        declared = declarations().pipelines
+        by_dag = {pipeline.dag_id: name for name, pipeline in declared.items()}
+        by_table = {table: name for name, pipeline in declared.items() for table in pipeline.tables}
+        group, instance = task.task_id.partition(".")[0], _instance(task)
+        asked = (context.get("params") or {}).get("pipeline")
+        choices = (by_dag.get(task.dag_id), asked, group, instance, by_table.get(instance))
+        return next((name for name in choices if name in declared), PLATFORM)
+    except Exception:  # a message that does not name it is better than none
+        log.exception("It cannot be seen which pipeline the task works for")
+        return PLATFORM
+
+
 def _by_hand(context: Mapping[str, Any]) -> bool:
     run = context.get("dag_run")  # may be missing for the callback of a task that was killed
     return run is not None and run.run_type == "manual"
 
 
-def _is_on(alarm: str) -> bool:
+def _is_firing(name: str) -> bool:
     try:
-        return alarms.is_on(alarm)
-    except Exception:  # better told twice than never
-        log.exception("It cannot be seen whether the alarm %s is on", alarm)
+        return alerts.is_firing(name)
+    except Exception:  # better notified twice than never
+        log.exception("It cannot be seen whether the alert %s is firing", name)
         return False
 
 
-def _begin(alarm: str, reason: str, told: bool, task_instance: Any, until: str) -> None:
+def _fire(name: str, reason: str, pipeline: str, notified: bool, task_instance: Any, until: str | None) -> None:
     try:
-        dag_id = task_instance.dag_id
-        successes = task_instance.get_ti_count(dag_id, task_ids=[until], states=["success"])
-        alarms.begin(alarm, reason, told, {"dag_id": dag_id, "task_id": until, "successes": successes})
+        dag_id, task_id = task_instance.dag_id, until or task_instance.task_id
+        map_index = None if until or _instance(task_instance) is None else task_instance.map_index
+        successes = task_instance.get_ti_count(dag_id, map_index=map_index, task_ids=[task_id], states=["success"])
+        awaited = TaskSuccess(dag_id=dag_id, task_id=task_id, map_index=map_index, successes=successes)
+        alerts.fire(name, reason, pipeline, notified, awaited)
     except Exception:
-        log.exception("The alarm %s cannot be kept: nobody will be told when it is over", alarm)
+        log.exception("The alert %s cannot be kept: nobody will be notified when it is resolved", name)

@@ -1,4 +1,4 @@
-"""dbt from a shell: on a copy of the Gold file, as the pipeline does it, so that neither is in the other's way."""
+"""dbt from a shell: on a copy of the Gold file, as the pipeline's DAG does it, so that neither is in the other's way."""
 
 from __future__ import annotations
 
@@ -6,47 +6,63 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from lakehouse.gold import file as gold_file
 from lakehouse.paths import DBT
+from lakehouse.pipelines.model import Pipeline
 
 RUN_ID = "by hand"
 
 
-def deps() -> int:
+def run_dbt(
+    pipeline: Pipeline, *command: str, scratch: Path, env: Mapping[str, str] | None = None, **options: Any
+) -> subprocess.CompletedProcess:
+    """Run dbt on a pipeline's models.
+
+    :param scratch: folder for dbt's log
+    :param env: as `prepare` gives it, for a command that opens the Gold file
+    :param options: of `subprocess.run`
+    """
+    dbt = shutil.which("dbt") or f"{Path(sys.prefix)}/bin/dbt"
+    folders = ["--project-dir", str(DBT), "--profiles-dir", str(DBT)]
+    environment = {**os.environ, "LAKEHOUSE_PIPELINE": pipeline.name, **(env or {})}
+    return subprocess.run([dbt, "--log-path", str(scratch), *command, *folders], env=environment, **options)
+
+
+def deps(pipeline: Pipeline) -> int:
     """Say that there is nothing to get: the project uses no package."""
-    return _dbt({}, "deps")
+    return run_dbt(pipeline, "deps", scratch=gold_file.published_file(pipeline).parent).returncode
 
 
-def build() -> int:
-    """Build and test Gold from Silver as it is now, and publish the file when everything passed."""
-    env = gold_file.prepare(RUN_ID)
-    if failed := _dbt(env, "build"):
+def build(pipeline: Pipeline) -> int:
+    """Build and test Gold from its source as it is now, and publish the file when everything passed."""
+    env = gold_file.prepare(pipeline, RUN_ID)
+    if failed := _on_a_copy(pipeline, env, "build"):
         return failed
-    print(gold_file.publish(env))
+    print(gold_file.publish(pipeline, env))
     return 0
 
 
-def test() -> int:
+def test(pipeline: Pipeline) -> int:
     """Run every test on a copy of the published Gold file."""
-    return _dbt(gold_file.prepare(RUN_ID), "test")
+    return _on_a_copy(pipeline, gold_file.prepare(pipeline, RUN_ID), "test")
 
 
-def docs() -> int:
-    """Write the documentation of Gold as one HTML page beside the Gold file."""
-    target = gold_file.published_file().parent / "docs"
-    if failed := _dbt(gold_file.prepare(RUN_ID), "docs", "generate", "--static", target=target):
+def docs(pipeline: Pipeline) -> int:
+    """Write the documentation of Gold as one HTML page next to the Gold file."""
+    target = gold_file.published_file(pipeline).parent / "docs"
+    env = gold_file.prepare(pipeline, RUN_ID)
+    if failed := _on_a_copy(pipeline, env, "docs", "generate", "--static", target=target):
         return failed
     print(f"Open {target / 'static_index.html'}")
     return 0
 
 
-def _dbt(env: dict[str, str], *command: str, target: Path | None = None) -> int:
-    """Run dbt in this environment; its exit status. A failure leaves the working copy to look into."""
-    folders = ["--project-dir", str(DBT), "--profiles-dir", str(DBT)]
-    scratch = Path(env["LAKEHOUSE_GOLD_PATH"]).parent if env else gold_file.published_file().parent
-    if command[0] != "deps":
-        folders += ["--target-path", str(target or scratch / "target")]
-    dbt = [shutil.which("dbt") or f"{Path(sys.prefix)}/bin/dbt", "--log-path", str(scratch), *command, *folders]
-    return subprocess.run(dbt, env={**os.environ, **env}).returncode
+def _on_a_copy(pipeline: Pipeline, env: Mapping[str, str], *command: str, target: Path | None = None) -> int:
+    """Run dbt on the copy that `prepare` made; its exit status. A failure leaves the copy to look into."""
+    scratch = Path(env["LAKEHOUSE_GOLD_PATH"]).parent
+    target_path = ["--target-path", str(target or scratch / "target")]
+    return run_dbt(pipeline, *command, *target_path, scratch=scratch, env=env).returncode

@@ -16,6 +16,7 @@ from airflow.sdk import Variable
 from airflow.sdk.exceptions import AirflowException, AirflowSkipException
 
 from lakehouse.airflow.hooks.iceberg import IcebergCatalogHook, row_count
+from lakehouse.pipelines.model import Pipeline
 from lakehouse.quality.ledger import Ledger, read_ledger
 
 if TYPE_CHECKING:
@@ -23,94 +24,113 @@ if TYPE_CHECKING:
 
 FILE_NAME = "gold.duckdb"
 KEEP_RUNS = 3
-SILVER = "silver.cleaned_trips"
+RUN_NAME_LENGTH = 12
 
 
-def published_file() -> Path:
+def published_file(pipeline: Pipeline) -> Path:
     """Path of the file that readers open."""
-    return Path(Variable.get("gold_dir")) / FILE_NAME
+    return Path(Variable.get("gold_dir")) / pipeline.name / FILE_NAME
 
 
-def prepare(run_id: str, full_refresh: bool = False) -> dict[str, str]:
-    """Give the run its own copy of the published file and one version of Silver to read.
+def prepare(pipeline: Pipeline, run_id: str, full_refresh: bool = False) -> dict[str, str]:
+    """Give the run its own copy of the published file and one version of the source to read.
 
-    The run starts with nothing, and so builds everything anew, when that is asked for, or when the published file was
-    built from another table than Silver is now (a replay put one in its place). Running it again for the same run starts
-    over. Copies of older runs that never published go, all but the newest few.
+    The run starts with nothing, and so builds everything from scratch, when that is asked for, or when the published file
+    was built from another table than the source is now (a replay put one in its place). Running it again for the same run
+    starts over. Copies of older runs that never published go, all but the newest few.
 
     :return: the environment of the run's dbt process
-    :raises AirflowSkipException: Silver is empty
+    :raises AirflowSkipException: the source is empty
     """
-    silver = IcebergCatalogHook().table(SILVER)
-    if silver.current_snapshot() is None:
-        raise AirflowSkipException(f"{SILVER} holds no trip yet, so there is nothing to build: run taxi_trip_generator")
-    published = published_file()
+    source = IcebergCatalogHook().table(pipeline.gold.source)
+    if source.current_snapshot() is None:
+        raise AirflowSkipException(
+            f"{pipeline.gold.source} holds no row yet, so there is nothing to build. "
+            f"Next: send events to the topic {pipeline.topic.name}"
+        )
+    table_uuid = str(source.metadata.table_uuid)
+    published = published_file(pipeline)
     runs = published.parent / "runs"
-    work = runs / hashlib.sha256(run_id.encode()).hexdigest()[:12] / FILE_NAME
+    work = runs / hashlib.sha256(run_id.encode()).hexdigest()[:RUN_NAME_LENGTH] / FILE_NAME
     shutil.rmtree(work.parent, ignore_errors=True)
     work.parent.mkdir(parents=True)
+    _adopt_file_of_before(published, table_uuid)
     for old in sorted(runs.iterdir(), key=lambda folder: folder.stat().st_mtime, reverse=True)[KEEP_RUNS:]:
         shutil.rmtree(old, ignore_errors=True)
-    if not full_refresh and published.exists() and _built_from(published) == str(silver.metadata.table_uuid):
+    if not full_refresh and published.exists() and _built_from(published) == table_uuid:
         shutil.copyfile(published, work)
-    return {"LAKEHOUSE_GOLD_PATH": str(work), "LAKEHOUSE_SILVER_METADATA": silver.metadata_location}
+    return {"LAKEHOUSE_GOLD_PATH": str(work), "LAKEHOUSE_SOURCE_METADATA": source.metadata_location}
 
 
-def publish(env: dict[str, str]) -> Ledger:
-    """Check that Gold holds every trip of its Silver version, then swap it in for readers.
+def publish(pipeline: Pipeline, env: dict[str, str]) -> Ledger:
+    """Check that Gold holds every row of its version of the source, then swap it in for readers.
 
     Running it again after it succeeded finds its file gone and changes nothing.
 
-    :raises AirflowException: rows are missing or doubled; the published file stays as it was
+    :raises AirflowException: rows are missing or duplicated; the published file stays as it was
     """
+    gold = pipeline.gold
     work = Path(env["LAKEHOUSE_GOLD_PATH"])
-    built = count_trips(work) if work.exists() else count_trips(published_file())
+    built = count_fact(pipeline, work if work.exists() else None)
     if work.exists():
-        silver = _silver_table(env["LAKEHOUSE_SILVER_METADATA"])
-        expected = row_count(silver)
+        source = _source_table(env["LAKEHOUSE_SOURCE_METADATA"])
+        expected = row_count(source)
         if built != expected:
             raise AirflowException(
-                f"fct_trips holds {built:,} rows, its version of Silver {expected:,}: not published. Clear `prepare`."
+                f"{gold.fact} holds {built:,} rows, its version of {gold.source} {expected:,}: not published. "
+                "Next: clear `prepare` with its downstream tasks"
             )
-    ledger = read_ledger(Variable.get("taxi_topic"), fct_trips=built)
+    ledger = read_ledger(pipeline, fact_rows=built)
     if ledger.errors:
         raise AirflowException(
             f"The ledger is not balanced, Gold is not published: {'; '.join(ledger.errors)}\n{ledger}"
         )
     if work.exists():
-        _sign(work, silver)
-        os.replace(work, published_file())
+        _sign(work, source)
+        os.replace(work, published_file(pipeline))
         shutil.rmtree(work.parent)
     return ledger
 
 
-def count_trips(file: Path) -> int:
-    """Rows of `fct_trips` in a Gold file.
+def count_fact(pipeline: Pipeline, file: Path | None = None) -> int:
+    """Rows of the pipeline's fact in the published Gold file, or in another.
 
     :raises AirflowException: there is no such file
     """
     import duckdb
 
+    file = file or published_file(pipeline)
     if not file.exists():
-        raise AirflowException(f"There is no Gold file {file}: trigger nyc_taxi_pipeline to build one")
+        raise AirflowException(f"There is no Gold file {file}. Next: trigger {pipeline.dag_id} to build one")
     with duckdb.connect(str(file), read_only=True) as connection:
-        return connection.execute("SELECT count(*) FROM fct_trips").fetchone()[0]
+        return connection.execute(f"SELECT count(*) FROM {pipeline.gold.fact}").fetchone()[0]
 
 
-def _sign(file: Path, silver: StaticTable) -> None:
-    """Write into a Gold file which version of Silver it was built from: one row, the table `built_from`."""
+def _adopt_file_of_before(published: Path, table_uuid: str) -> None:
+    """Move a Gold file from where it lay when there was one pipeline, if it was built from this table."""
+    folder = published.parents[1]
+    before = folder / FILE_NAME
+    if published.exists() or not before.exists() or _built_from(before) != table_uuid:
+        return
+    os.replace(before, published)
+    for run in (folder / "runs").glob("?" * RUN_NAME_LENGTH):
+        shutil.rmtree(run, ignore_errors=True)
+
+
+def _sign(file: Path, source: StaticTable) -> None:
+    """Write into a Gold file which version of its source it was built from: one row, the table `built_from`."""
     import duckdb
 
-    snapshot = silver.current_snapshot()
+    snapshot = source.current_snapshot()
     with duckdb.connect(str(file)) as connection:
         connection.execute("CREATE OR REPLACE TABLE built_from (silver_table_uuid VARCHAR, silver_snapshot_id BIGINT)")
         connection.execute(
-            "INSERT INTO built_from VALUES (?, ?)", [str(silver.metadata.table_uuid), snapshot and snapshot.snapshot_id]
+            "INSERT INTO built_from VALUES (?, ?)", [str(source.metadata.table_uuid), snapshot and snapshot.snapshot_id]
         )
 
 
 def _built_from(file: Path) -> str | None:
-    """UUID of the Silver table that a Gold file was built from; None when it does not say."""
+    """UUID of the table that a Gold file was built from; None when it does not say."""
     import duckdb
 
     with duckdb.connect(str(file), read_only=True) as connection:
@@ -120,7 +140,7 @@ def _built_from(file: Path) -> str | None:
             return None
 
 
-def _silver_table(metadata_location: str) -> StaticTable:
+def _source_table(metadata_location: str) -> StaticTable:
     from pyiceberg.table import StaticTable
 
     return StaticTable.from_metadata(metadata_location, IcebergCatalogHook().catalog.properties)

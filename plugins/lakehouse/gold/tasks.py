@@ -10,7 +10,9 @@ from airflow.sdk import BaseOperator, TriggerRule
 from airflow.sdk.exceptions import AirflowFailException
 
 from lakehouse.alerting.notifier import AlertNotifier
+from lakehouse.gold.manifest import manifest_file
 from lakehouse.paths import DBT
+from lakehouse.pipelines.model import Pipeline
 
 if TYPE_CHECKING:
     from airflow.sdk import Context, TaskGroup
@@ -20,10 +22,10 @@ BUILD = "dbt_build"
 FAILED = {"error", "fail", "runtime error"}
 
 
-def gold_task_group(group_id: str, env: dict[str, str]) -> TaskGroup:
-    """Return the group `dbt_build -> models`, rendered by Cosmos from dbt's manifest.
+def gold_task_group(group_id: str, pipeline: Pipeline, env: dict[str, str]) -> TaskGroup:
+    """Return the group `dbt_build -> models` of a pipeline, rendered by Cosmos from its manifest.
 
-    DuckDB has one writer, so the whole project is one `dbt build` (its seeds, models and tests) in the pool `dbt`.
+    DuckDB has one writer, so all of the pipeline is one `dbt build` (its seeds, models and tests) in the pool `dbt`.
     The models' tasks run no dbt: they read what it reported, which makes any retry or clearing of any of them harmless.
     A root model runs also after a failed build, to show whether it was the one that failed. The build must stay its
     only upstream: of one upstream, ONE_DONE means that it ran, and a build that never began starts no model.
@@ -35,7 +37,7 @@ def gold_task_group(group_id: str, env: dict[str, str]) -> TaskGroup:
 
     profile = ProfileConfig(profile_name="lakehouse", target_name="gold", profiles_yml_filepath=DBT / "profiles.yml")
 
-    failed = AlertNotifier("failure", rule="dbt-failed", until=f"{group_id}.{BUILD}")  # one alarm for all of them
+    failed = AlertNotifier("failure", rule="dbt-failed", until=f"{group_id}.{BUILD}")  # one alert for all of them
 
     def model_task(node: DbtNode, task_group: TaskGroup, **_: Any) -> DbtModelResult:
         return DbtModelResult(
@@ -48,7 +50,9 @@ def gold_task_group(group_id: str, env: dict[str, str]) -> TaskGroup:
 
     group = DbtTaskGroup(
         group_id=group_id,
-        project_config=ProjectConfig(dbt_project_path=DBT, manifest_path=DBT / "manifest.json", install_dbt_deps=False),
+        project_config=ProjectConfig(
+            dbt_project_path=DBT, manifest_path=manifest_file(pipeline), install_dbt_deps=False
+        ),
         profile_config=profile,
         execution_config=ExecutionConfig(execution_mode=ExecutionMode.LOCAL),
         render_config=RenderConfig(
@@ -65,12 +69,14 @@ def gold_task_group(group_id: str, env: dict[str, str]) -> TaskGroup:
         task_group=group,
         project_dir=str(DBT),
         profile_config=profile,
-        env=env,
+        env={"LAKEHOUSE_PIPELINE": pipeline.name, **env},
         append_env=True,
         pool="dbt",
         invocation_mode=InvocationMode.SUBPROCESS,  # in Airflow's own process, dbt would keep the Gold file open
         dbt_cmd_flags=["--exclude-resource-type", "unit_test"],  # they judge the code, not the data: `make test`
-        cache_dir=settings.cache_dir / group_id,  # where Cosmos keeps what dbt parsed: 4 s the next time
+        cache_dir=settings.cache_dir
+        / pipeline.dag_id
+        / group_id,  # where Cosmos keeps what dbt parsed: 4 s the next time
         callback=report_build,
         on_failure_callback=failed,
         install_deps=False,
@@ -87,7 +93,7 @@ def report_build(project_dir: str, context: Context) -> None:
     """Push, by model, what went wrong in this `dbt build`; fail without a retry when anything did.
 
     Cosmos calls it after dbt, whether or not dbt succeeded. A failed test fails the same way again: only what ends
-    without a report (a killed process, an unreadable Silver) is worth the DAG's retries.
+    without a report (a killed process, an unreadable source) is worth the DAG's retries.
     """
     target = Path(project_dir) / "target"
     if not (target / "run_results.json").exists():
@@ -138,4 +144,8 @@ class DbtModelResult(BaseOperator):
         if self.model not in problems:
             raise AirflowFailException(f"{self.model} was not built: see the log of {self.build_task_id}")
         if problems[self.model]:
-            raise AirflowFailException("\n".join([self.model, *problems[self.model], "Mend it, then clear `prepare`."]))
+            raise AirflowFailException(
+                "\n".join(
+                    [self.model, *problems[self.model], "Next: fix it, then clear `prepare` with its downstream tasks"]
+                )
+            )

@@ -1,80 +1,95 @@
-"""Maintenance from a shell: what the policy says of the tables, and one operation on one of them at once.
+"""Maintenance from a shell: what the policy says of tables, and an operation done at once.
 
-As a command: `python -m lakehouse maintenance --help`.
+Each function prints, and returns an exit status: 1 when something failed for a table.
 """
 
 from __future__ import annotations
 
-import argparse
 import getpass
 import json
 import socket
 import sys
-from dataclasses import asdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
+from typing import Any
 
 from airflow.sdk.exceptions import AirflowException
 
 from lakehouse.airflow.hooks.flink import FlinkError
-from lakehouse.maintenance.log import Entry
-from lakehouse.maintenance.run import Asked, look, maintain, maintained_tables, purge, restore
+from lakehouse.maintenance import run, states
+from lakehouse.maintenance.log import LogEntry
+from lakehouse.maintenance.run import Options
 from lakehouse.maintenance.settings import Operation
-from lakehouse.maintenance.states import remove_old_states
+
+#: What `do` can do: an operation on tables, or something to the whole warehouse.
+OPERATIONS = (*(operation.value for operation in Operation), "restore", "purge", "remove_old_states")
 
 
-def main(*arguments: str) -> int:
-    """Say what each table needs, or do one operation on one table now."""
-    parser = argparse.ArgumentParser(prog="python -m lakehouse maintenance", description=main.__doc__)
-    parser.add_argument("--table", help="namespace.table; by default all")
-    choices = [*Operation, "restore", "purge", "remove_old_states"]
-    parser.add_argument("--operation", choices=choices, help="do this; by default only look")
-    parser.add_argument("--dry-run", action="store_true", help="change nothing")
-    parser.add_argument("--batch", help="of restore: the batch of the quarantine, as its folder is named")
-    parser.add_argument("--thresholds", type=json.loads, help="in place of those of maintenance_thresholds, as JSON")
-    parser.add_argument(
-        "--ignore-unknown-positions", action="store_true", help="expire whatever a lost reader may need"
-    )
-    options = parser.parse_args(arguments)
-    if options.operation == "restore" and options.dry_run:
-        parser.error("restore has no dry run: it moves files back and never writes over one")
-    asked = Asked(
-        by=f"{getpass.getuser()} at {socket.gethostname()}",
-        dry_run=options.dry_run,
-        at_once=bool(options.operation),
-        overruled=options.thresholds,
-        ignore_unknown_positions=options.ignore_unknown_positions,
-    )
-    if options.operation == "restore":
-        _show(restore(asked, options.table, options.batch))
-    elif options.operation == "purge":
-        _show(purge(asked))
-    elif options.operation == "remove_old_states":
-        _show(remove_old_states(asked))
-    else:
-        tables = [options.table] if options.table else maintained_tables()
-        operations = [Operation(options.operation)] if options.operation else [*Operation]
-        # What one table lacks is no reason to leave the others alone.
-        done = [_do(table, operation, asked) for table in tables for operation in operations]
-        return 0 if all(done) else 1
+def options(
+    dry_run: bool = False, overruled: Mapping[str, Any] | None = None, ignore_unknown_positions: bool = False
+) -> Options:
+    """What this person asks for."""
+    person = f"{getpass.getuser()} at {socket.gethostname()}"
+    return Options(person, dry_run, overruled=overruled, ignore_unknown_positions=ignore_unknown_positions)
+
+
+def look_at(tables: Sequence[str], options: Options) -> int:
+    """Print for each table and operation whether it is due, and why; for no table, of all that are maintained."""
+
+    def look(table: str, operation: Operation) -> None:
+        decision = run.look(table, operation, options)
+        print(f"{'DUE ' if decision.due else '-   '}{operation:20} {decision.score:10.2f}  {decision.reason}")
+
+    return _for_each(tables, [*Operation], look)
+
+
+def do(operation: str, tables: Sequence[str], options: Options, batch: str | None = None) -> int:
+    """Do one of `OPERATIONS` now, whether or not its time has come, and print the rows of the log.
+
+    :param tables: for none, all that are maintained; of `restore`: at most one, whose files come back
+    :param batch: of `restore`: the batch of the quarantine, as its folder is named
+    :raises AirflowException, FlinkError: something on the whole warehouse was refused or failed
+    """
+    match operation:
+        case "restore":
+            if options.dry_run:
+                raise AirflowException(
+                    "restore has no dry run: it moves files back, and never over one that exists. Next: leave the dry run out"
+                )
+            if len(tables) > 1:
+                raise AirflowException(
+                    f"restore takes one table, not {', '.join(tables)}. Next: give one, or none for all"
+                )
+            _show(run.restore(options, next(iter(tables), None), batch))
+        case "purge":
+            _show(run.purge(options))
+        case "remove_old_states":
+            _show(states.remove_old_states(options))
+        case _:
+
+            def maintain(table: str, operation: Operation) -> None:
+                outcome = run.maintain(table, operation, replace(options, at_once=True))
+                print(outcome.decision.reason)
+                _show(outcome.entry)
+
+            return _for_each(tables, [Operation(operation)], maintain)
     return 0
 
 
-def _do(table: str, operation: Operation, asked: Asked) -> bool:
-    """Do it, or look whether it is due; whether that succeeded."""
-    try:
-        if asked.at_once:
-            outcome = maintain(table, operation, asked)
-            print(outcome.decision.reason)
-            _show(outcome.entry)
-        else:
-            decision = look(table, operation, asked)
-            print(f"{'DUE ' if decision.due else '-   '}{operation:20} {decision.score:10.2f}  {decision.reason}")
-    except (AirflowException, FlinkError, OSError) as error:
-        notes = "".join(f". {note}" for note in getattr(error, "__notes__", ()))
-        print(f"error: {operation} of {table}: {error}{notes}", file=sys.stderr)
-        return False
-    return True
+def _for_each(tables: Sequence[str], operations: Sequence[Operation], act: Callable[[str, Operation], None]) -> int:
+    """What fails for one table does not keep the others from their turn."""
+    status = 0
+    for table in tables or run.maintained_tables():
+        for operation in operations:
+            try:
+                act(table, operation)
+            except (AirflowException, FlinkError, OSError) as error:
+                notes = "".join(f". {note}" for note in getattr(error, "__notes__", ()))
+                print(f"error: {operation} of {table}: {error}{notes}", file=sys.stderr)
+                status = 1
+    return status
 
 
-def _show(entry: Entry | None) -> None:
+def _show(entry: LogEntry | None) -> None:
     """The row of the log, or that there is none."""
     print(json.dumps(asdict(entry), indent=2, default=str) if entry else "Nothing to do.")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Request:
+class EngineRequest:
     """One action on a table whose lease is held.
 
     :param arguments: of each call, as the policy made them
@@ -41,10 +41,10 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Result:
-    """What came of it. Other parameters as in `lakehouse.maintenance.log.Entry`.
+class EngineResult:
+    """What came of it. Other parameters as in `lakehouse.maintenance.log.LogEntry`.
 
-    :param problem: what of it could not be done, in words
+    :param problem: what of it could not be done
     """
 
     result: Any
@@ -54,54 +54,54 @@ class Result:
     problem: str = ""
 
 
-def _rewrite_data_files(request: Request) -> Result:
+def _rewrite_data_files(request: EngineRequest) -> EngineResult:
     rows = request.call(Operation.REWRITE_DATA_FILES)
-    return Result(rows, problem=failed_groups(rows))
+    return EngineResult(rows, problem=failed_groups(rows))
 
 
-def _rewrite_manifests(request: Request) -> Result:
+def _rewrite_manifests(request: EngineRequest) -> EngineResult:
     """The procedure has no dry run: what the policy found is all that can be said before."""
-    return Result(None if request.dry_run else request.call(Operation.REWRITE_MANIFESTS))
+    return EngineResult(None if request.dry_run else request.call(Operation.REWRITE_MANIFESTS))
 
 
-def _flink_expire(request: Request) -> Result:
+def _flink_expire(request: EngineRequest) -> EngineResult:
     protected = request.protected()
     rows = request.call(Operation.EXPIRE_SNAPSHOTS, ignore_unknown_positions=request.ignore_unknown_positions)
-    return Result(rows, protected, deleted_files(rows), sum(int(row["deleted_bytes_count"]) for row in rows))
+    return EngineResult(rows, protected, deleted_files(rows), sum(int(row["deleted_bytes_count"]) for row in rows))
 
 
-def _flink_orphans(request: Request) -> Result:
+def _flink_orphans(request: EngineRequest) -> EngineResult:
     rows = request.call(
         Operation.REMOVE_ORPHAN_FILES,
         max_orphan_share=request.limits.orphan_percent / 100,
         allow_recent=request.limits.orphan_age_s < LEAST_ORPHAN_AGE_S,
     )
     files, size = (sum(row[f"orphan_{what}_count"] for row in rows) for what in ("files", "bytes"))
-    return Result(rows, deleted_files=files, deleted_bytes=size)
+    return EngineResult(rows, deleted_files=files, deleted_bytes=size)
 
 
-def _pyiceberg_expire(request: Request) -> Result:
+def _pyiceberg_expire(request: EngineRequest) -> EngineResult:
     [given] = request.arguments
     act = expire.look if request.dry_run else partial(expire.expire, still_ours=request.lease.check)
     protected = request.protected()
     done = act(request.table, given["older_than"], given["retain_last"], protected)
-    words = {"expired_snapshots": done.snapshots, "undeleted_files": done.undeleted}
-    return Result(words, protected, len(done.files) - done.undeleted, sum(done.files.values()))
+    result = {"expired_snapshots": done.snapshots, "undeleted_files": done.undeleted}
+    return EngineResult(result, protected, len(done.files) - done.undeleted, sum(done.files.values()))
 
 
-def _pyiceberg_orphans(request: Request) -> Result:
+def _pyiceberg_orphans(request: EngineRequest) -> EngineResult:
     [given] = request.arguments
     found = orphans.find(request.table, given["older_than"], request.limits.orphan_percent)
     batch = None if request.dry_run else orphans.remove(request.table, found, request.lease.check)
-    words = {
+    result = {
         "listed_files": found.listed,
         "quarantine": batch and batch.uri,
         "first": [f.location.uri for f in found.files[:20]],
     }
-    return Result(words, deleted_files=len(found.files), deleted_bytes=found.bytes)
+    return EngineResult(result, deleted_files=len(found.files), deleted_bytes=found.bytes)
 
 
-DO: Mapping[tuple[Operation, Engine], Callable[[Request], Result]] = {
+DO: Mapping[tuple[Operation, Engine], Callable[[EngineRequest], EngineResult]] = {
     (Operation.REWRITE_DATA_FILES, Engine.FLINK): _rewrite_data_files,
     (Operation.REWRITE_MANIFESTS, Engine.FLINK): _rewrite_manifests,
     (Operation.EXPIRE_SNAPSHOTS, Engine.FLINK): _flink_expire,

@@ -3,7 +3,7 @@
 The files that only the expired snapshots led to are deleted here, as Iceberg's own expiry does, and not left to orphan
 removal: they are most of what a streaming table throws away, so that a full warehouse gets room at once; the result does not
 depend on the engine; and orphans stay rare, which is what makes a share of them that is too high tell of a mistake. Which
-they are is told by the same function as for orphans, from the table as it is after the commit. Whatever a crash leaves of
+they are is found by the same function as for orphans, from the table as it is after the commit. Whatever a crash leaves of
 them is an orphan, and goes that way.
 """
 

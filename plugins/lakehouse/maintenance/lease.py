@@ -1,8 +1,9 @@
 """A lease for each table: whoever maintains or replaces it holds the lease, and nobody else meets them.
 
-A row in the catalog's database, with an end that its holder puts off while it lives. Not an advisory lock, which is free the
-moment a worker is killed: the call that the worker left in Flink's SQL Gateway would go on, with nobody to know of it. The
-row outlives the worker and names that call, so that the next holder ends it first. All times are the database's.
+A row in the database of the connection `coordination`, with an end that its holder puts off while it lives. Not an advisory
+lock, which is free the moment a worker is killed: the call that the worker left in Flink's SQL Gateway would go on, with nobody
+to know of it. The row outlives the worker and names that call, so that the next holder ends it first. All times are the
+database's.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowException
 
-from lakehouse.airflow.hooks.iceberg import IcebergCatalogHook
+from lakehouse.airflow.hooks.coordination import CoordinationHook
 from lakehouse.maintenance.procedures import end_rewrite
 from lakehouse.waiting import wait_until
 
@@ -66,12 +67,12 @@ class Lease:
     token: str = field(default_factory=lambda: uuid.uuid4().hex)
 
     def __post_init__(self) -> None:
-        self._engine = IcebergCatalogHook().catalog.engine
+        self._engine = CoordinationHook().engine
 
     def take(self) -> tuple[bool, str]:
         """Take it if it is free, ended, or our own of an earlier try.
 
-        :return: whether it was taken; and then the gateway session that was left behind, else who holds it, in words
+        :return: whether it was taken; and then the gateway session that was left behind, else who holds it
         """
         from sqlalchemy import func, select
         from sqlalchemy.dialects.postgresql import insert
@@ -138,7 +139,7 @@ def lease(
 ) -> Iterator[Lease]:
     """Hold the lease of `namespace.table`; what an earlier holder left in Flink is ended before.
 
-    :param purpose: what for, in words
+    :param purpose: what for, as text
     :param holder: who; the same one gets it back at once. By default this process alone
     :param wait_s: how long to wait for another holder
     :param clear: ends what still works on the table; gets the gateway session that was left behind, if any
@@ -180,6 +181,6 @@ def _renew(held: Lease, stop: Event) -> None:
 
 
 def _make_table() -> None:
-    hook = IcebergCatalogHook()
+    hook = CoordinationHook()
     with hook.lock("maintenance-leases"):
-        _rows().create(hook.catalog.engine, checkfirst=True)
+        _rows().create(hook.engine, checkfirst=True)

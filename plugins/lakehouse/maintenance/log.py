@@ -29,14 +29,14 @@ PROPERTIES = {
 
 
 @dataclass(frozen=True)
-class Entry:
+class LogEntry:
     """One action as it is written down.
 
     :param table_name: `namespace.table`; None for an action on the whole warehouse
     :param operation: a value of `Operation`, or restore or purge
     :param run: by which run of a DAG, or by whom
     :param parameters: what the engine was given
-    :param reason: why it was done, in the policy's words
+    :param reason: why it was done, as the policy says it
     :param protected: snapshots that had to stay, each with who protects it
     :param result: what the engine says it did, in its own terms
     :param deleted_files: files deleted, or taken to quarantine; of a dry run: that would be
@@ -70,7 +70,7 @@ class Entry:
 
 
 def schema() -> pa.Schema:
-    """Columns of the table, each as a row of `Entry` has it."""
+    """Columns of the table, each as a row of `LogEntry` has it."""
     import pyarrow as pa
 
     texts = ("id", "table_name", "operation", "engine", "run", "parameters", "reason", "verdict", "protected", "result")
@@ -86,7 +86,7 @@ def schema() -> pa.Schema:
     )
 
 
-def append(entry: Entry) -> None:
+def append(entry: LogEntry) -> None:
     """Write one row; others that commit at the same moment are no hindrance."""
     import pyarrow as pa
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -55,22 +55,13 @@ def refuse_unsafe(table: Table) -> None:
         raise AirflowException(
             f"{name} has gc.enabled = false: its files may be another table's too. Nothing was removed."
         )
-    for other in every_table():
+    for other in IcebergCatalogHook().every_table():
         there = Location.parse(other.location())
         if table_name(other) != name and (location.holds(there) or there.holds(location)):
             raise AirflowException(
                 f"{name} ({location.uri}) and {table_name(other)} ({there.uri}) are one in the other: what is one's orphan may "
                 "be the other's file. Nothing was removed. Next: move one of them."
             )
-
-
-def every_table(below: tuple[str, ...] = ()) -> Iterator[Table]:
-    """Every table of the catalog, in whichever namespace, however deep."""
-    catalog = IcebergCatalogHook().catalog
-    for namespace in catalog.list_namespaces(below):
-        for identifier in catalog.list_tables(namespace):
-            yield catalog.load_table(identifier)
-        yield from every_table(namespace)
 
 
 def find(table: Table, older_than_ms: int, most_percent: float) -> Orphans:

@@ -1,4 +1,4 @@
-"""What a table needs: for each operation a score, 1 or more when it is due, and the reason in words. Pure functions.
+"""What a table needs: for each operation a score, 1 or more when it is due, and the reason. Pure functions.
 
 A partition to which nothing was written for a time is closed: it is rewritten whole, and then has nothing left to save, so
 it is done once. One that is being written grows small files again at once: it is rewritten lightly, when that saves many
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lakehouse.maintenance.observe import PartitionState, TableState
-from lakehouse.maintenance.settings import SORT_ORDERS, Operation, Thresholds
+from lakehouse.maintenance.settings import Operation, Thresholds
 
 #: Manifests that hold less are small (Iceberg's `commit.manifest.target-size-bytes`).
 MANIFEST_BYTES = 8 * 1024 * 1024
@@ -25,7 +25,7 @@ class Decision:
     """What to do about one operation.
 
     :param score: what was found over what is allowed, of the worst; due from 1 on
-    :param reason: in words, whether it is due or not
+    :param reason: why it is due, or why it is not
     :param calls: arguments of the calls that do it, as the procedure of that name takes them
     """
 
@@ -46,15 +46,17 @@ def decide(
     now_ms: int,
     last_done_ms: int | None = None,
     at_once: bool = False,
+    sort_order: str | None = None,
 ) -> Decision:
     """Whether a table needs this operation now.
 
     :param last_done_ms: when it was last done to this table (epoch milliseconds), as far as is known
     :param at_once: somebody asks for it: what can be done is due, however little it is
+    :param sort_order: columns that a closed partition is sorted by when it is rewritten; None: it is only packed
     """
     match operation:
         case Operation.REWRITE_DATA_FILES:
-            return _rewrite(table, limits, now_ms, at_once)
+            return _rewrite(table, limits, now_ms, at_once, sort_order)
         case Operation.REWRITE_MANIFESTS:
             return _manifests(table, limits, at_once)
         case Operation.EXPIRE_SNAPSHOTS:
@@ -73,7 +75,7 @@ def is_closed(partition: PartitionState, limits: Thresholds, now_ms: int) -> boo
     return now_ms - partition.written_ms >= limits.closed_after_s * 1000
 
 
-def _rewrite(table: TableState, limits: Thresholds, now_ms: int, at_once: bool) -> Decision:
+def _rewrite(table: TableState, limits: Thresholds, now_ms: int, at_once: bool, sort_order: str | None) -> Decision:
     must_save = 1 if at_once else limits.open_files
 
     def score(partition: PartitionState) -> float:
@@ -97,7 +99,7 @@ def _rewrite(table: TableState, limits: Thresholds, now_ms: int, at_once: bool) 
     how = [f"{_many(len(closed), 'closed partition')} fully"] if closed else []
     how += [f"{_many(len(open_), 'open one')} lightly"] if open_ else []
     reason = f"{table.name}: {' and '.join(found)} in {_many(len(due), 'partition')}, {', '.join(how)}"
-    calls = (*_calls(table, closed, _fully(table, limits)), *_calls(table, open_, _lightly(limits, must_save)))
+    calls = (*_calls(table, closed, _fully(limits, sort_order)), *_calls(table, open_, _lightly(limits, must_save)))
     return Decision(Operation.REWRITE_DATA_FILES, highest, reason, calls)
 
 
@@ -111,9 +113,8 @@ def _nothing_to_rewrite(table: TableState, limits: Thresholds, must_save: int) -
     )
 
 
-def _fully(table: TableState, limits: Thresholds) -> dict[str, Any]:
-    order = SORT_ORDERS.get(table.name)
-    how = {"strategy": "sort", "sort_order": order} if order else {"strategy": "binpack"}
+def _fully(limits: Thresholds, sort_order: str | None) -> dict[str, Any]:
+    how = {"strategy": "sort", "sort_order": sort_order} if sort_order else {"strategy": "binpack"}
     return {**how, "target_file_size_bytes": limits.target_file_bytes, "min_input_files": 2, "delete_file_threshold": 1}
 
 
@@ -142,8 +143,8 @@ def _manifests(table: TableState, limits: Thresholds, at_once: bool) -> Decision
     fewest = max(1, math.ceil(table.manifest_bytes / MANIFEST_BYTES))
     too_many = table.manifests - fewest
     score = too_many / (1 if at_once else max(limits.manifests, 1))
-    words = f"{_many(table.manifests, 'manifest')} where {fewest} would do (limit {limits.manifests} more)"
-    return Decision(Operation.REWRITE_MANIFESTS, score, f"{table.name}: {words}")
+    text = f"{_many(table.manifests, 'manifest')} where {fewest} would do (limit {limits.manifests} more)"
+    return Decision(Operation.REWRITE_MANIFESTS, score, f"{table.name}: {text}")
 
 
 def _expire(table: TableState, limits: Thresholds, now_ms: int, last_ms: int | None, at_once: bool) -> Decision:
@@ -151,8 +152,8 @@ def _expire(table: TableState, limits: Thresholds, now_ms: int, last_ms: int | N
     old = sum(1 for time in table.snapshot_times[int(limits.retain_last) :] if time < older_than_ms)
     kept = f"kept are the last {limits.retain_last} and those of the last {_age(limits.snapshot_age_s)}"
     if not old:
-        words = f"none of {_many(len(table.snapshot_times), 'snapshot')} is old enough to expire; {kept}"
-        return Decision(Operation.EXPIRE_SNAPSHOTS, 0, f"{table.name}: {words}", ())
+        text = f"none of {_many(len(table.snapshot_times), 'snapshot')} is old enough to expire; {kept}"
+        return Decision(Operation.EXPIRE_SNAPSHOTS, 0, f"{table.name}: {text}", ())
     # Before the first expiry that is known of, the age of what could go tells how long it has been waited for.
     waited_s = (now_ms - (last_ms if last_ms is not None else table.snapshot_times[-1])) / 1000
     scores = {

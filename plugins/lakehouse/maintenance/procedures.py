@@ -24,7 +24,7 @@ END_LIMIT_S = 300
 class Protected:
     """A snapshot that must stay.
 
-    :param by: who protects it, in words
+    :param by: who protects it
     :param alone: a branch or tag keeps just this one; a writer or reader needs all above it too
     """
 
@@ -38,7 +38,7 @@ def call(name: str, on_session: Callable[[str], None] = lambda handle: None, **a
 
     :param on_session: gets the handle of the gateway's session before the procedure begins, and an empty text when it ended
     :param arguments: as its template takes them; times in epoch milliseconds
-    :raises FlinkSqlError: the procedure refused or failed; the message has its words
+    :raises FlinkSqlError: the procedure refused or failed; the message has its text
     :raises FlinkError, TimeoutError: Flink does not answer, or not in time
     """
     statement = render(f"maintenance/{name}.sql", **arguments)
@@ -116,7 +116,7 @@ def deleted_files(rows: list[dict[str, Any]]) -> int:
 
 
 def failed_groups(rows: list[dict[str, Any]]) -> str:
-    """What `rewrite_data_files` could not do, in words; a group that met another commit is no failure, the next run has it."""
+    """What `rewrite_data_files` could not do; a group that met another commit is no failure, the next run has it."""
     failed = sum(int(row["failed_groups"]) - int(row["conflicts"]) for row in rows)
     reasons = "; ".join(row["reasons"] for row in rows if row["reasons"])
     return f"{failed} groups of files could not be rewritten, the others were: {reasons}" if failed > 0 else ""

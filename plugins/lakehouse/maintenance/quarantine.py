@@ -44,7 +44,7 @@ class Kept:
 
 
 @dataclass(frozen=True)
-class Done:
+class QuarantineResult:
     """What became of files: how many, their bytes, and those that were left alone with the reason."""
 
     files: int
@@ -85,7 +85,7 @@ class Quarantine:
                 found.append(Kept(file, stamp, original))
         return sorted(found, key=lambda kept: (kept.batch, kept.original))
 
-    def restore(self, below: Location | None = None, batch: str | None = None) -> Done:
+    def restore(self, below: Location | None = None, batch: str | None = None) -> QuarantineResult:
         """Bring files back to where they were, never over one that is there."""
         done, left = [], []
         for kept in self.kept(below, batch):
@@ -95,9 +95,9 @@ class Quarantine:
                 left.append(f"{kept.original.uri} is there again: {kept.file.location.uri} stays in quarantine")
             else:
                 done.append(kept.file.bytes)
-        return Done(len(done), sum(done), tuple(left))
+        return QuarantineResult(len(done), sum(done), tuple(left))
 
-    def purge(self, tables: Iterable[Table], taken_before: datetime, dry_run: bool = False) -> Done:
+    def purge(self, tables: Iterable[Table], taken_before: datetime, dry_run: bool = False) -> QuarantineResult:
         """Delete for good what was taken before a moment, but for what a table needs after all.
 
         :param tables: every table of the catalog, as its newest metadata describes it
@@ -119,7 +119,7 @@ class Quarantine:
                 gone.append(kept.file.bytes)
         if not dry_run and self.folder.scheme == "file":
             self._remove_empty({kept.batch for kept in due})
-        return Done(len(gone), sum(gone), tuple(left))
+        return QuarantineResult(len(gone), sum(gone), tuple(left))
 
     def _remove_empty(self, batches: set[str]) -> None:
         """Remove folders of batches in which no file is left; object stores have none."""

@@ -1,4 +1,4 @@
-"""Whether a rewrite kept every row: told from the summaries of snapshots, beside what Flink compares row by row itself."""
+"""Whether a rewrite kept every row: judged by the summaries of snapshots, besides what Flink compares row by row."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def lost_rows(metadata: TableMetadata, since: int | None) -> list[str]:
-    """What is wrong with the rows of the snapshots after `since`, in words; empty when nothing is.
+    """What is wrong with the rows of the snapshots after `since`; empty when nothing is.
 
     Writers may have committed in between, so each snapshot is judged by the one before it. Where there are delete files a
     rewrite drops the rows that they delete, and the summaries cannot tell: such a snapshot is not judged.

@@ -14,17 +14,17 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException
 from lakehouse.airflow.hooks.flink import FlinkSqlError
 from lakehouse.airflow.hooks.iceberg import IcebergCatalogHook
 from lakehouse.maintenance import log
-from lakehouse.maintenance.engines import DO, Request, Result
+from lakehouse.maintenance.engines import DO, EngineRequest, EngineResult
 from lakehouse.maintenance.lease import lease
 from lakehouse.maintenance.locations import Location
-from lakehouse.maintenance.log import DONE, Entry
+from lakehouse.maintenance.log import DONE, LogEntry
 from lakehouse.maintenance.observe import TableSize, measure, observe
-from lakehouse.maintenance.orphans import every_table
 from lakehouse.maintenance.policy import Decision, decide
-from lakehouse.maintenance.quarantine import Done, Quarantine
+from lakehouse.maintenance.quarantine import Quarantine, QuarantineResult
 from lakehouse.maintenance.rows import lost_rows
 from lakehouse.maintenance.settings import Engine, Operation, Thresholds, engine_of, thresholds
-from lakehouse.streaming.declared import JOBS
+from lakehouse.pipelines.load import declarations
+from lakehouse.text_table import text_table
 
 if TYPE_CHECKING:
     from pyiceberg.table import Table
@@ -36,7 +36,7 @@ REWRITES = (Operation.REWRITE_DATA_FILES, Operation.REWRITE_MANIFESTS)
 
 
 @dataclass(frozen=True)
-class Asked:
+class Options:
     """What a run is asked for.
 
     :param by: the run, or who
@@ -57,26 +57,40 @@ class Outcome:
     """What became of one operation; `entry` is the log's row, None when nothing was due."""
 
     decision: Decision
-    entry: Entry | None
+    entry: LogEntry | None
 
 
 def maintained_tables() -> list[str]:
-    """The tables that maintenance is for: all in the namespaces of the jobs, and its own log."""
-    return IcebergCatalogHook().tables(*JOBS, log.TABLE.split(".")[0])
+    """The tables that maintenance is for, those that exist: of every declared pipeline, and its own log."""
+    declared = (table for pipeline in declarations().pipelines.values() for table in pipeline.tables)
+    return [table for table in (*declared, log.TABLE) if IcebergCatalogHook().exists(table)]
 
 
-def look(name: str, operation: Operation, asked: Asked) -> Decision:
+def look(name: str, operation: Operation, options: Options) -> Decision:
     """What the policy says of an operation on a table now. Nothing is changed."""
-    return _decide(IcebergCatalogHook().table(name), operation, asked, thresholds(asked.overruled))
+    return _decide(IcebergCatalogHook().table(name), operation, options, thresholds(options.overruled))
 
 
-def _decide(table: Table, operation: Operation, asked: Asked, limits: Thresholds) -> Decision:
+def _decide(table: Table, operation: Operation, options: Options, limits: Thresholds) -> Decision:
     state = observe(table, limits.small_file_bytes)
-    now_ms = int(time.time() * 1000)
-    return decide(operation, state, limits, now_ms, log.last_done_ms(state.name, operation), asked.at_once)
+    return decide(
+        operation,
+        state,
+        limits,
+        now_ms=int(time.time() * 1000),
+        last_done_ms=log.last_done_ms(state.name, operation),
+        at_once=options.at_once,
+        sort_order=_sort_order(state.name),
+    )
 
 
-def maintain(name: str, operation: Operation, asked: Asked, holder: str | None = None) -> Outcome:
+def _sort_order(table: str) -> str | None:
+    """The columns that a declaration has the table sorted by."""
+    orders = (pipeline.sort_orders.get(table) for pipeline in declarations().pipelines.values())
+    return next(filter(None, orders), None)
+
+
+def maintain(name: str, operation: Operation, options: Options, holder: str | None = None) -> Outcome:
     """Do an operation to a table, if it needs it.
 
     :param holder: of the lease; the same one gets it back
@@ -84,27 +98,27 @@ def maintain(name: str, operation: Operation, asked: Asked, holder: str | None =
     :raises AirflowException, FlinkError, TimeoutError: it was refused or failed; the log has a row that says so
     """
     with lease(name, operation, holder) as held:
-        table, limits = IcebergCatalogHook().table(name), thresholds(asked.overruled)
-        decision = _decide(table, operation, asked, limits)
+        table, limits = IcebergCatalogHook().table(name), thresholds(options.overruled)
+        decision = _decide(table, operation, options, limits)
         logger.info("%s (score %.2f)", decision.reason, decision.score)
         if not decision.due:
             return Outcome(decision, None)
         engine = engine_of(operation)
-        request = Request(
+        request = EngineRequest(
             table,
             held,
             decision.calls,
             limits,
-            asked.dry_run,
-            asked.ignore_unknown_positions,
+            options.dry_run,
+            options.ignore_unknown_positions,
         )
-        begun = Entry(
+        begun = LogEntry(
             table_name=name,
             operation=operation,
             engine=engine,
-            dry_run=asked.dry_run,
-            run=asked.by,
-            parameters={"calls": decision.calls, "overruled": asked.overruled},
+            dry_run=options.dry_run,
+            run=options.by,
+            parameters={"calls": decision.calls, "overruled": options.overruled},
             reason=decision.reason,
             verdict="",
             seconds=0,
@@ -112,7 +126,7 @@ def maintain(name: str, operation: Operation, asked: Asked, holder: str | None =
         )
         since = table.metadata.current_snapshot_id
 
-        def act() -> Result:
+        def act() -> EngineResult:
             done = failed = None
             try:
                 done = DO[operation, engine](request)
@@ -130,7 +144,7 @@ def maintain(name: str, operation: Operation, asked: Asked, holder: str | None =
         return Outcome(decision, recorded(begun, act, after=lambda: measure(table.refresh())))
 
 
-def recorded(begun: Entry, act: Callable[[], Result], after: Callable[[], TableSize] = TableSize) -> Entry:
+def recorded(begun: LogEntry, act: Callable[[], EngineResult], after: Callable[[], TableSize] = TableSize) -> LogEntry:
     """Do it, and write a row about it, whatever comes of it; return the row.
 
     :param after: the table's figures when it is over
@@ -138,7 +152,7 @@ def recorded(begun: Entry, act: Callable[[], Result], after: Callable[[], TableS
     """
     began = time.monotonic()
 
-    def write(verdict: str, done: Result, size: TableSize) -> Entry:
+    def write(verdict: str, done: EngineResult, size: TableSize) -> LogEntry:
         entry = replace(
             begun,
             verdict=verdict,
@@ -157,7 +171,7 @@ def recorded(begun: Entry, act: Callable[[], Result], after: Callable[[], TableS
     except Exception as error:
         first_line = next(iter(str(error).splitlines()), "") or type(error).__name__
         try:
-            write(first_line, Result(None), TableSize())
+            write(first_line, EngineResult(None), TableSize())
         except Exception as unwritten:
             error.add_note(f"Nor could it be written to {log.TABLE}: {unwritten}")
         raise
@@ -167,59 +181,70 @@ def recorded(begun: Entry, act: Callable[[], Result], after: Callable[[], TableS
     return entry
 
 
-def purge(asked: Asked) -> Entry | None:
+def purge(options: Options) -> LogEntry | None:
     """Delete what has been in quarantine for long enough; None when there is nothing.
 
     :raises AirflowException: a table needs some of it after all; that is left, and the rest is gone
     """
-    age = timedelta(seconds=thresholds(asked.overruled).purge_age_s)
+    age = timedelta(seconds=thresholds(options.overruled).purge_age_s)
     before = datetime.now(UTC) - age
     if not any(kept.taken_at < before for kept in Quarantine().kept()):
         return None
     return _quarantine(
         "purge",
-        asked,
+        options,
         {"taken_before": before},
         f"files have been in quarantine for {age} or longer",
-        lambda quarantine: quarantine.purge(every_table(), before, asked.dry_run),
+        lambda quarantine: quarantine.purge(IcebergCatalogHook().every_table(), before, options.dry_run),
     )
 
 
-def restore(asked: Asked, table: str | None = None, batch: str | None = None) -> Entry:
+def restore(options: Options, table: str | None = None, batch: str | None = None) -> LogEntry:
     """Bring files back from quarantine: those of a table, of a batch, or all.
 
     :raises AirflowException: one is there again; that one was left in quarantine, and the others are back
     """
     below = Location.parse(IcebergCatalogHook().table(table).location()) if table else None
     asked_for = {"table": table, "batch": batch}
-    return _quarantine("restore", asked, asked_for, "asked for", lambda quarantine: quarantine.restore(below, batch))
+    return _quarantine("restore", options, asked_for, "asked for", lambda quarantine: quarantine.restore(below, batch))
 
 
 def _quarantine(
-    operation: str, asked: Asked, parameters: dict[str, Any], reason: str, act: Callable[[Quarantine], Done]
-) -> Entry:
+    operation: str,
+    options: Options,
+    parameters: dict[str, Any],
+    reason: str,
+    act: Callable[[Quarantine], QuarantineResult],
+) -> LogEntry:
     """Do something to the quarantine, alone, and write it down."""
 
-    def result() -> Result:
+    def result() -> EngineResult:
         done = act(Quarantine())
         left = f"{operation}: {done.files:,} files; {len(done.left):,} were left: {'; '.join(done.left[:5])}"
-        return Result(asdict(done), [], done.files, done.bytes, left if done.left else "")
+        return EngineResult(asdict(done), [], done.files, done.bytes, left if done.left else "")
 
     with lease(QUARANTINE, operation, clear=lambda *_: None):  # no job works on it
         table = parameters.get("table")
         return recorded(
-            Entry(table, operation, Engine.PYICEBERG, asked.dry_run, asked.by, parameters, reason, "", 0), result
+            LogEntry(table, operation, Engine.PYICEBERG, options.dry_run, options.by, parameters, reason, "", 0), result
         )
 
 
 def overview(rows: list[dict[str, Any]]) -> str:
-    """Rows of the log as a table of words."""
-    lines = [f"{'table':28} {'operation':20} {'files':>15} {'snapshots':>13} {'deleted':>8} {'seconds':>8}  verdict"]
-    for row in rows:
-        files = f"{row['files_before'] or 0:,} > {row['files_after'] or 0:,}"
-        snapshots = f"{row['snapshots_before'] or 0:,} > {row['snapshots_after'] or 0:,}"
-        lines.append(
-            f"{row['table_name'] or '-':28} {row['operation']:20} {files:>15} {snapshots:>13} {row['deleted_files']:>8,} "
-            f"{row['seconds']:>8.1f}  {row['verdict']}{' (dry run)' if row['dry_run'] else ''}"
+    """Rows of the log as a table of text."""
+    return (
+        text_table(
+            {
+                "table": row["table_name"] or "-",
+                "operation": row["operation"],
+                "files": f"{row['files_before'] or 0:,} > {row['files_after'] or 0:,}",
+                "snapshots": f"{row['snapshots_before'] or 0:,} > {row['snapshots_after'] or 0:,}",
+                "deleted": f"{row['deleted_files']:,}",
+                "seconds": f"{row['seconds']:,.1f}",
+                "verdict": f"{row['verdict']}{' (dry run)' if row['dry_run'] else ''}",
+            }
+            for row in rows
         )
-    return "\n".join(lines) if rows else "Nothing was due."
+        if rows
+        else "Nothing was due."
+    )

@@ -27,11 +27,8 @@ class Engine(StrEnum):
     PYICEBERG = "pyiceberg"
 
 
-#: A younger file may be one that a running job has not committed yet: only a person may go below, each time anew.
+#: A younger file may be one that a running job has not committed yet: only a person may go below, for one run.
 LEAST_ORPHAN_AGE_S = 86_400
-
-#: Declared tables that are sorted when a closed partition is rewritten; the others are only packed.
-SORT_ORDERS = {"silver.cleaned_trips": "pickup_date,pickup_hour"}
 
 
 @dataclass(frozen=True)
@@ -84,14 +81,12 @@ class Thresholds:
 def thresholds(overruled: Mapping[str, Any] | None = None) -> Thresholds:
     """The variable `maintenance_thresholds`, but for what is overruled.
 
-    :raises AirflowException: a name is no threshold, its value is no number that could be one, or the variable is unsafe
+    :raises AirflowException: a threshold is unknown or is not a number of 0 or more, or the variable is unsafe
     """
     known = {field.name for field in fields(Thresholds)}
     for name, value in (overruled or {}).items():
         if name not in known:
-            raise AirflowException(
-                f"{name!r} is no threshold of maintenance. Next: give one of {', '.join(sorted(known))}"
-            )
+            raise AirflowException(f"Unknown threshold {name!r}. Next: give one of {', '.join(sorted(known))}")
         if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
             raise AirflowException(f"The threshold {name} cannot be {value!r}. Next: give a number, 0 or more.")
     settings = Variable.get("maintenance_thresholds", deserialize_json=True)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from airflow.sdk.exceptions import AirflowSkipException
 
 from lakehouse.maintenance import log, states
-from lakehouse.maintenance.run import Asked, maintain, maintained_tables, overview, purge
+from lakehouse.maintenance.run import Options, maintain, maintained_tables, overview, purge
 from lakehouse.maintenance.settings import Operation
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def operate(context: Context, table: str, operation: Operation) -> str:
     operations = context["params"]["operations"]
     if operations and operation.value not in operations:
         raise AirflowSkipException(f"{operation} was not asked for")
-    outcome = maintain(table, operation, _asked(context), _holder(context))
+    outcome = maintain(table, operation, _options(context), _holder(context))
     if outcome.entry is None:
         raise AirflowSkipException(f"Nothing to do. {outcome.decision.reason}")
     return outcome.decision.reason
@@ -35,13 +35,13 @@ def operate(context: Context, table: str, operation: Operation) -> str:
 
 def remove_old_states(context: Context) -> int:
     """Remove what Flink keeps of runs long gone; return how many files."""
-    entry = states.remove_old_states(_asked(context))
+    entry = states.remove_old_states(_options(context))
     return entry.deleted_files if entry else 0
 
 
 def purge_quarantine(context: Context) -> int:
     """Delete what has been in quarantine for long enough; return how many files."""
-    entry = purge(_asked(context))
+    entry = purge(_options(context))
     return entry.deleted_files if entry else 0
 
 
@@ -50,9 +50,9 @@ def report(context: Context) -> str:
     return overview(log.of_run(context["run_id"]))
 
 
-def _asked(context: Context) -> Asked:
+def _options(context: Context) -> Options:
     params = context["params"]
-    return Asked(
+    return Options(
         by=context["run_id"],
         dry_run=params["dry_run"],
         at_once=bool(params["operations"]),

@@ -26,3 +26,16 @@ def statements(script: str) -> list[str]:
         else:
             found[-1] += text
     return [statement.strip() for statement in found if statement.strip()]
+
+
+def canonical(script: str) -> list[str]:
+    """The statements of a script with one blank wherever there is any: equal for scripts that differ in layout or comments."""
+    return [_single_blanks(statement) for statement in statements(script)]
+
+
+def _single_blanks(statement: str) -> str:
+    words: list[str] = []
+    for kind, text in sqlparse.lexer.tokenize(statement):
+        words.append(" " if kind in tokens.Whitespace else text)
+    squeezed = [word for before, word in zip(["", *words], words, strict=False) if not (before == word == " ")]
+    return "".join(squeezed).strip()

@@ -1,135 +1,237 @@
-"""The row ledger: every Kafka offset is accounted for in a table, partition by partition.
+"""The row ledger: each row of a stage's source is in exactly one of its sinks, down to Gold's fact.
 
-Counts come from Kafka's offsets and from Iceberg's metadata (Bronze is kept by Kafka partition), so that the ledger reads
-no row, however many there are. As a command: `python -m lakehouse ledger`.
+Counts come from Kafka's offsets and from Iceberg's metadata, so that the ledger reads no row, however many there are. A stage
+that reads the topic is counted by Kafka partition, so that rows that one partition lacks never hide duplicates of another.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 from lakehouse.airflow.hooks.iceberg import IcebergCatalogHook, row_count, rows_by_partition
 from lakehouse.airflow.hooks.kafka import TopicHook
+from lakehouse.pipelines.model import TOPIC, Pipeline, Stage
+
+if TYPE_CHECKING:
+    from pyiceberg.table import Table
+
+POSITION = "kafka_partition"
 
 
 @dataclass(frozen=True)
 class PartitionLedger:
     """What became of the events of one Kafka partition.
 
-    :param kafka: events ever written to it: its end offset, because its first offset ever is 0, whatever was deleted since
+    :param source: events ever written to it: its end offset, because its first offset ever is 0, whatever was deleted since
+    :param rows: role -> rows of that sink
     """
 
-    kafka: int
-    bronze: int
-    rejected_events: int
+    source: int
+    rows: Mapping[str, int]
 
     @property
     def in_flight(self) -> int:
-        """Events that Kafka holds and Bronze does not yet; below zero: doubled rows."""
-        return self.kafka - self.bronze - self.rejected_events
+        """Events that are in no sink yet; below zero: duplicates."""
+        return self.source - sum(self.rows.values())
+
+
+@dataclass(frozen=True)
+class StageLedger:
+    """What became of the rows of a stage's source.
+
+    :param rows: role -> rows of that sink
+    :param partitions: of a stage that reads the topic, by Kafka partition; empty where the sinks do not tell partitions apart
+    :param topic: name of the pipeline's topic
+    """
+
+    stage: Stage
+    source_rows: int
+    rows: Mapping[str, int]
+    partitions: Mapping[int, PartitionLedger] = field(default_factory=dict)
+    topic: str = TOPIC
+
+    @property
+    def source(self) -> str:
+        """The topic or table that it reads."""
+        return self.topic if self.stage.reads_topic else self.stage.source
+
+    @property
+    def in_flight(self) -> int:
+        """Rows that are in no sink yet, less duplicates."""
+        return self.source_rows - sum(self.rows.values())
+
+    @property
+    def balanced(self) -> bool:
+        """Every row of the source is in exactly one sink."""
+        return not any([self.in_flight, *(partition.in_flight for partition in self.partitions.values())])
+
+    @property
+    def errors(self) -> list[str]:
+        """What no row in flight can explain."""
+        if self.partitions:
+            return [
+                f"{self.stage.job} holds {_more(-found.in_flight)} than partition {number} of {self.source} has events"
+                for number, found in self.partitions.items()
+                if found.in_flight < 0
+            ]
+        return [f"{self.stage.job} holds {_more(-self.in_flight)} than {self.source}"] if self.in_flight < 0 else []
 
 
 @dataclass(frozen=True)
 class Ledger:
-    """Rows by place, read from the last layer to the first, so that rows in flight only ever look not yet arrived.
+    """Every row of a pipeline, stage by stage.
 
-    :param partitions: Kafka and Bronze by Kafka partition: one that has too many rows does not make good another's lag
-    :param fct_trips: rows of the published Gold fact, None before the first publication
+    :param fact_rows: rows of Gold's fact; None before the first publication, or when they were not counted
     """
 
-    partitions: Mapping[int, PartitionLedger]
-    silver: int
-    rejected_trips: int
-    duplicates: int
-    fct_trips: int | None = None
+    pipeline: Pipeline
+    stages: tuple[StageLedger, ...]
+    fact_rows: int | None = None
+
+    def __getitem__(self, name: str) -> StageLedger:
+        """A stage by its name."""
+        return self._by_name[name]
+
+    def rows(self, table: str) -> int:
+        """Rows of a table that one of the stages writes."""
+        stage = self.pipeline.writer(table)
+        return next(self[stage.name].rows[role] for role, sink in stage.sinks.items() if sink == table)
 
     @property
-    def kafka(self) -> int:
+    def events(self) -> int:
         """Events ever written to the topic."""
-        return sum(partition.kafka for partition in self.partitions.values())
-
-    @property
-    def bronze(self) -> int:
-        """Rows of `bronze.raw_trips`."""
-        return sum(partition.bronze for partition in self.partitions.values())
-
-    @property
-    def rejected_events(self) -> int:
-        """Rows of `bronze.rejected_events`."""
-        return sum(partition.rejected_events for partition in self.partitions.values())
-
-    @property
-    def bronze_in_flight(self) -> int:
-        """Events that Kafka holds and Bronze does not yet, less those that it has too many."""
-        return self.kafka - self.bronze - self.rejected_events
-
-    @property
-    def silver_in_flight(self) -> int:
-        """Bronze rows that Silver has not judged yet; below zero: doubled rows."""
-        return self.bronze - self.silver - self.rejected_trips - self.duplicates
+        return next(stage.source_rows for stage in self.stages if stage.stage.reads_topic)
 
     @property
     def balanced(self) -> bool:
-        """Every event is in exactly one table, down to Gold."""
-        in_flight = [partition.in_flight for partition in self.partitions.values()]
-        return not any([*in_flight, self.silver_in_flight]) and self.fct_trips in (None, self.silver)
+        """Every event is in exactly one table, and every row that Gold reads is in its fact."""
+        return all(stage.balanced for stage in self.stages) and not self._missing_in_gold
 
     @property
     def errors(self) -> list[str]:
-        """What no event in flight can explain, in words."""
-        found = [
-            f"Bronze holds {-partition.in_flight:,} rows more than Kafka has events in partition {number}"
-            for number, partition in self.partitions.items()
-            if partition.in_flight < 0
-        ]
-        if self.silver_in_flight < 0:
-            found.append(f"Silver holds {-self.silver_in_flight:,} rows more than Bronze")
-        if self.fct_trips is not None and self.fct_trips > self.silver:
-            found.append(f"fct_trips holds {self.fct_trips - self.silver:,} rows more than Silver")
+        """What no row in flight can explain."""
+        found = [error for stage in self.stages for error in stage.errors]
+        if self._missing_in_gold < 0:
+            gold = self.pipeline.gold
+            found.append(
+                f"{gold.fact} of {self.pipeline.name} holds {_more(-self._missing_in_gold)} than {gold.source}"
+            )
         return found
 
+    @property
+    def verdict(self) -> str:
+        """balanced, the errors, or that rows are in flight."""
+        return "balanced" if self.balanced else "; ".join(self.errors) or "rows in flight"
+
+    def as_dict(self) -> dict[str, Any]:
+        """Nothing but what JSON knows."""
+        return {
+            "pipeline": self.pipeline.name,
+            "events": self.events,
+            "stages": {found.stage.name: _as_dict(found) for found in self.stages},
+            "fact_rows": self.fact_rows,
+            "balanced": self.balanced,
+            "errors": self.errors,
+        }
+
     def __str__(self) -> str:
-        gold = "-" if self.fct_trips is None else f"{self.fct_trips:,}"
-        verdict = "balanced" if self.balanced else "; ".join(self.errors) or "rows in flight"
-        totals = PartitionLedger(self.kafka, self.bronze, self.rejected_events)
-        by_partition = [
-            f"{name!s:9} {row.kafka:>14,} {row.bronze:>14,} {row.rejected_events:>15,} {row.in_flight:>14,}"
-            for name, row in [*self.partitions.items(), ("all", totals)]
-        ]
-        return "\n".join(
-            [
-                f"{'partition':9} {'Kafka: events':>14} {'raw_trips':>14} {'rejected_events':>15} {'in flight':>14}",
-                *by_partition,
-                "",
-                f"{'layer':8} {'place':24} {'rows':>14}",
-                f"{'Bronze':8} {'raw_trips':24} {self.bronze:>14,}",
-                f"{'Silver':8} {'cleaned_trips':24} {self.silver:>14,}",
-                f"{'Silver':8} {'rejected_trips':24} {self.rejected_trips:>14,}",
-                f"{'Silver':8} {'duplicate_trips':24} {self.duplicates:>14,}",
-                f"{'':8} {'in flight':24} {self.silver_in_flight:>14,}",
-                f"{'Gold':8} {'fct_trips':24} {gold:>14}",
-                f"ledger: {verdict}",
-            ]
-        )
+        tables = [_table(found) for found in self.stages]
+        if gold := self.pipeline.gold:
+            fact = ["-", "-"] if self.fact_rows is None else [self.fact_rows, self._missing_in_gold]
+            tables.append(
+                _aligned(["gold", gold.source, gold.fact, "in flight"], [["all", self.rows(gold.source), *fact]])
+            )
+        return "\n\n".join([*tables, f"ledger: {self.verdict}"])
+
+    @cached_property
+    def _by_name(self) -> dict[str, StageLedger]:
+        return {found.stage.name: found for found in self.stages}
+
+    @property
+    def _missing_in_gold(self) -> int:
+        """Rows that Gold reads and its fact lacks; below zero: duplicates."""
+        gold = self.pipeline.gold
+        return self.rows(gold.source) - self.fact_rows if gold and self.fact_rows is not None else 0
 
 
-def read_ledger(topic: str, fct_trips: int | None = None) -> Ledger:
+def read_ledger(pipeline: Pipeline, fact_rows: int | None = None) -> Ledger:
     """Count what each place holds at its newest commit.
 
+    :param fact_rows: rows of Gold's fact, counted before
     :raises AirflowException: Kafka or the catalog cannot be read; the message says which and what to do
     """
-    iceberg = IcebergCatalogHook()
-    silver, rejected_trips, duplicates = (
-        row_count(iceberg.table(f"silver.{name}")) for name in ("cleaned_trips", "rejected_trips", "duplicate_trips")
-    )
-    bronze, rejected_events = (
-        rows_by_partition(iceberg.table(f"bronze.{name}"), "kafka_partition")
-        for name in ("raw_trips", "rejected_events")
-    )
-    kafka = TopicHook(topic).end_offsets()
+    # From the last table to the topic: a row that moves on meanwhile looks as if it had not arrived, never duplicated.
+    counts = {name: _count(IcebergCatalogHook().table(name)) for name in reversed(pipeline.tables)}
+    ends = TopicHook(pipeline.topic.name).end_offsets()
+    stages = tuple(_read_stage(pipeline, stage, counts, ends) for stage in pipeline.stages.values())
+    return Ledger(pipeline, stages, fact_rows)
+
+
+@dataclass(frozen=True)
+class _Count:
+    """Rows of a table, and of each Kafka partition where its files tell them apart."""
+
+    rows: int
+    by_partition: Mapping[int, int] | None
+
+
+def _count(table: Table) -> _Count:
+    if [column.name for column in table.spec().fields] != [POSITION]:
+        return _Count(row_count(table), None)
+    found = rows_by_partition(table, POSITION)
+    # Files from before the table was partitioned do not say.
+    return _Count(row_count(table), None if None in found else found)
+
+
+def _read_stage(pipeline: Pipeline, stage: Stage, counts: Mapping[str, _Count], ends: Mapping[int, int]) -> StageLedger:
+    sinks = {role: counts[table] for role, table in stage.sinks.items()}
+    rows = {role: sink.rows for role, sink in sinks.items()}
+    if not stage.reads_topic:
+        return StageLedger(stage, counts[stage.source].rows, rows)
+    partitions = {}
+    if all(sink.by_partition is not None for sink in sinks.values()):
+        partitions = {
+            number: PartitionLedger(
+                ends.get(number, 0), {role: sink.by_partition.get(number, 0) for role, sink in sinks.items()}
+            )
+            for number in sorted({*ends, *(number for sink in sinks.values() for number in sink.by_partition)})
+        }
+    return StageLedger(stage, sum(ends.values()), rows, partitions, pipeline.topic.name)
+
+
+def _more(rows: int) -> str:
+    return f"{rows:,} row{'s' if rows != 1 else ''} more"
+
+
+def _table(found: StageLedger) -> str:
+    def line(name: Any, source: int, rows: Mapping[str, int], in_flight: int) -> list[Any]:
+        return [str(name), source, *(rows[role] for role in found.stage.sinks), in_flight]
+
+    lines = [line(number, row.source, row.rows, row.in_flight) for number, row in found.partitions.items()]
+    total = line("all", found.source_rows, found.rows, found.in_flight)
+    return _aligned([found.stage.job, found.source, *found.stage.tables, "in flight"], [*lines, total])
+
+
+def _aligned(titles: list[str], lines: Iterable[list[Any]]) -> str:
+    from tabulate import tabulate
+
+    cells = [[f"{cell:,}" if isinstance(cell, int) else cell for cell in line] for line in lines]
+    places = ["left", *["right"] * (len(titles) - 1)]
+    return tabulate(cells, titles, tablefmt="plain", colalign=places, disable_numparse=True)
+
+
+def _as_dict(found: StageLedger) -> dict[str, Any]:
     partitions = {
-        number: PartitionLedger(kafka.get(number, 0), bronze.get(number, 0), rejected_events.get(number, 0))
-        for number in sorted({*kafka, *bronze, *rejected_events})
+        str(number): {"source_rows": row.source, "rows": dict(row.rows), "in_flight": row.in_flight}
+        for number, row in found.partitions.items()
     }
-    return Ledger(partitions, silver, rejected_trips, duplicates, fct_trips)
+    return {
+        "source": found.source,
+        "source_rows": found.source_rows,
+        "rows": dict(found.rows),
+        "in_flight": found.in_flight,
+        "partitions": partitions,
+    }

@@ -1,1 +1,1 @@
-"""Rebuilding tables beside the live ones, from Bronze or from Kafka, and putting them in their place in one step."""
+"""Rebuilding the tables of some stages while the live ones are read and written, and replacing these in one step."""

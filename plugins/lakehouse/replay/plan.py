@@ -6,21 +6,15 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
-from enum import StrEnum
+from functools import cached_property
 from typing import Any
 
 from airflow.sdk.exceptions import AirflowFailException
 
 from lakehouse.airflow.hooks.iceberg import IcebergCatalogHook
 from lakehouse.airflow.hooks.kafka import TopicHook
-from lakehouse.streaming.declared import JOBS
-
-
-class Target(StrEnum):
-    """What is rebuilt."""
-
-    SILVER = "silver"
-    BRONZE_AND_SILVER = "bronze_and_silver"
+from lakehouse.pipelines.load import DeclarationError, get_pipeline, get_stage
+from lakehouse.pipelines.model import Pipeline, Stage
 
 
 @dataclass(frozen=True)
@@ -28,40 +22,59 @@ class ReplayPlan:
     """One replay.
 
     :param id: eight digits that name its tables and jobs
+    :param pipeline: name of the pipeline
+    :param stages: names of the stages that are rebuilt, each after the one that it reads from
+    :param jobs: the live jobs that stop for the switch and are deployed after it: those of the rebuilt stages, and of the
+        stages that these read from
     :param start: Kafka partition -> first offset that is read again; empty when Kafka is not read
-    :param read_again: rows of the source that go through the SQL again
-    :param kept: rows of Bronze before `start`, copied as they are
-    :param rows_now: rows of each table that is going to be replaced
+    :param read_again: rows of the first stage's source that go through its SQL again
+    :param kept: rows before `start`, copied as they are
+    :param rows_now: table that is going to be replaced -> its rows
     """
 
     id: str
-    target: str
+    pipeline: str
+    stages: list[str]
+    jobs: list[str]
     start: dict[str, int]
     read_again: int
     kept: int
     rows_now: dict[str, int]
 
+    @cached_property
+    def declared(self) -> Pipeline:
+        return get_pipeline(self.pipeline)
+
     @property
-    def layers(self) -> tuple[str, ...]:
-        """The jobs whose tables are rebuilt; each job writes the namespace of its name."""
-        return ("silver",) if self.target == Target.SILVER else ("bronze", "silver")
+    def rebuilt(self) -> list[Stage]:
+        """The stages that are rebuilt, as they are declared."""
+        return [self.declared.stages[name] for name in self.stages]
 
-    def namespace(self, layer: str) -> str:
-        """Where the layer's tables are built."""
-        return f"{layer}_replay_{self.id}"
+    @property
+    def topic(self) -> TopicHook:
+        return TopicHook(self.declared.topic.name)
 
-    def job(self, layer: str) -> str:
-        """The Flink job that builds them."""
-        return f"{layer}-replay-{self.id}"
+    @property
+    def tables(self) -> dict[str, str]:
+        """Live table -> the table that is built to replace it: the same name, in a namespace of this replay."""
+        return {name: _in_namespace(name, f"_replay_{self.id}") for name in self.rows_now}
+
+    @property
+    def namespaces(self) -> list[str]:
+        """The replay's own namespaces."""
+        return list(dict.fromkeys(name.partition(".")[0] for name in self.tables.values()))
 
     def table(self, name: str) -> str:
-        """A table as the replay's jobs know it: its own, or the live one that it leaves alone."""
-        layer, _, table = name.partition(".")
-        return f"{self.namespace(layer)}.{table}" if layer in self.layers else name
+        """A table as the replay's jobs know it: the one that they build, or a live one that stays as it is."""
+        return self.tables.get(name, name)
+
+    def job(self, stage: str) -> str:
+        """The Flink job that builds a stage's tables."""
+        return f"{self.pipeline}.{stage}-replay-{self.id}"
 
     @property
     def before_start(self) -> str:
-        """Condition for rows of Bronze that are kept."""
+        """Condition for the rows that are kept."""
         return " OR ".join(
             f"(kafka_partition = {partition} AND kafka_offset < {offset})" for partition, offset in self.start.items()
         )
@@ -70,35 +83,87 @@ class ReplayPlan:
         return asdict(self)
 
 
-def make_plan(topic: TopicHook, run_id: str, params: Mapping[str, Any]) -> ReplayPlan:
+def aside(table: str) -> str:
+    """Where a replaced table stays until the next replay of that table."""
+    return _in_namespace(table, "_before_replay")
+
+
+def make_plan(run_id: str, params: Mapping[str, Any]) -> ReplayPlan:
     """Work out what a run with these params does.
 
-    :param params: `target`, `from_timestamp` (ISO 8601), `from_offsets` ("0:100,1:250,2:0")
-    :raises AirflowFailException: the params do not fit each other or the topic
+    :param params: `from_stage` (`<pipeline>.<stage>`), `from_timestamp` (ISO 8601), `from_offsets` ("0:100,1:250,2:0")
+    :raises AirflowFailException: the params do not fit each other, the pipeline or the topic, or the catalog is no database
     """
-    target, timestamp, offsets = Target(params["target"]), params["from_timestamp"], params["from_offsets"]
+    pipeline, first = _first_stage(params["from_stage"])
+    timestamp, offsets = params["from_timestamp"], params["from_offsets"]
     if timestamp and offsets:
-        raise AirflowFailException("from_timestamp and from_offsets are two ways to say the same: give one of them")
-    if target is Target.SILVER and (timestamp or offsets):
         raise AirflowFailException(
-            "Silver is always rebuilt from the whole of Bronze, because a duplicate is only known by every trip before it: "
-            "leave from_timestamp and from_offsets empty, or choose bronze_and_silver"
+            "from_timestamp and from_offsets are two ways to say the same. Next: give one of them"
+        )
+    if not first.reads_topic and (timestamp or offsets):
+        raise AirflowFailException(
+            f"{first.job} is always rebuilt from all rows of {first.source}, because a duplicate is only known by every row "
+            "before it. Next: leave from_timestamp and from_offsets empty, or choose a from_stage that reads the topic"
         )
     iceberg = IcebergCatalogHook()
+    if not iceberg.is_database:
+        raise AirflowFailException(
+            f"A replay replaces several tables in one transaction, which a catalog in a database alone can do; the connection "
+            f"{iceberg.conn_id} leads to another kind. Nothing was built. Next: use a JDBC catalog (no extra `type`)"
+        )
+    rebuilt = _downstream(pipeline, first)
     plan = ReplayPlan(
-        hashlib.sha256(run_id.encode()).hexdigest()[:8], target, start={}, read_again=0, kept=0, rows_now={}
+        id=hashlib.sha256(run_id.encode()).hexdigest()[:8],
+        pipeline=pipeline.name,
+        stages=[stage.name for stage in rebuilt],
+        jobs=_jobs_to_stop(pipeline, rebuilt),
+        start={},
+        read_again=0,
+        kept=0,
+        rows_now={name: iceberg.rows(name) for stage in rebuilt for name in stage.tables},
     )
-    plan = replace(plan, rows_now={name: iceberg.rows(name) for layer in plan.layers for name in JOBS[layer].tables})
-    if target is Target.SILVER:
-        return replace(plan, read_again=iceberg.rows("bronze.raw_trips"))
-    start, end = _start(topic, timestamp, offsets), topic.end_offsets()
+    if not first.reads_topic:
+        return replace(plan, read_again=iceberg.rows(first.source))
+    start, end = _start(plan.topic, timestamp, offsets), plan.topic.end_offsets()
     plan = replace(
         plan,
         start={str(partition): offset for partition, offset in sorted(start.items())},
         read_again=sum(end[partition] - start[partition] for partition in end),
     )
-    kept = sum(iceberg.table(name).scan(plan.before_start).count() for name in JOBS["bronze"].tables)
-    return replace(plan, kept=kept)
+    return replace(plan, kept=sum(iceberg.table(name).scan(plan.before_start).count() for name in first.tables))
+
+
+def _first_stage(job: str) -> tuple[Pipeline, Stage]:
+    try:
+        pipeline, stage = get_stage(job)
+    except DeclarationError as error:
+        raise AirflowFailException(f"from_stage: {error}") from error
+    if not pipeline.enabled:
+        raise AirflowFailException(
+            f"from_stage: pipeline {pipeline.name} is switched off, and a replay would start its jobs. Next: switch it on "
+            f"(enabled: true in {pipeline.name}.yaml) and let flink_jobs run"
+        )
+    return pipeline, stage
+
+
+def _downstream(pipeline: Pipeline, first: Stage) -> list[Stage]:
+    """A stage and all that read from it, directly or not; each stage is declared after the one that it reads from."""
+    found = [first]
+    for stage in pipeline.stages.values():
+        if any(stage.source in other.tables for other in found):
+            found.append(stage)
+    return found
+
+
+def _jobs_to_stop(pipeline: Pipeline, rebuilt: list[Stage]) -> list[str]:
+    """Those that write a table which must not change during the switch, in the order of their declaration."""
+    held = {name for stage in rebuilt for name in (stage.source, *stage.tables)}
+    return [stage.job for stage in pipeline.stages.values() if held & set(stage.tables)]
+
+
+def _in_namespace(table: str, suffix: str) -> str:
+    namespace, _, name = table.partition(".")
+    return f"{namespace}{suffix}.{name}"
 
 
 def _start(topic: TopicHook, timestamp: str | None, offsets: str | None) -> dict[int, int]:
@@ -108,7 +173,9 @@ def _start(topic: TopicHook, timestamp: str | None, offsets: str | None) -> dict
         try:
             moment = datetime.fromisoformat(timestamp)
         except ValueError as error:
-            raise AirflowFailException(f"from_timestamp: {timestamp!r} is not an ISO 8601 time") from error
+            raise AirflowFailException(
+                f"from_timestamp: {timestamp!r} is not an ISO 8601 time. Next: write it as 2024-01-31T12:00:00Z"
+            ) from error
         moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
         return topic.offsets_at(int(moment.timestamp() * 1000))
     if not offsets:
@@ -116,7 +183,9 @@ def _start(topic: TopicHook, timestamp: str | None, offsets: str | None) -> dict
     try:
         start = {int(p): int(offset) for p, offset in (pair.split(":") for pair in offsets.split(","))}
     except ValueError as error:
-        raise AirflowFailException(f"from_offsets: {offsets!r} is not of the form 0:100,1:250,2:0") from error
+        raise AirflowFailException(
+            f"from_offsets: {offsets!r} is not of the form 0:100,1:250,2:0. Next: write partition:offset for each partition"
+        ) from error
     end = topic.end_offsets()
     if set(start) != set(end):
         raise AirflowFailException(f"from_offsets: {offsets!r} must name each of the partitions {sorted(end)} once")

@@ -1,19 +1,18 @@
-"""The jobs that build a layer beside the live one: the same SQL, other tables."""
+"""The jobs that build a replay's tables: the SQL of the live jobs, rendered with other tables."""
 
 from __future__ import annotations
 
 import hashlib
-import re
-from dataclasses import replace
 
+from airflow.sdk import Variable
 from airflow.sdk.exceptions import AirflowFailException
 
 from lakehouse.airflow.hooks.iceberg import IcebergCatalogHook
-from lakehouse.airflow.hooks.kafka import TopicHook
+from lakehouse.pipelines.model import Stage
+from lakehouse.pipelines.script import render, stage_script
 from lakehouse.pipelines.statements import statements
 from lakehouse.replay.plan import ReplayPlan
 from lakehouse.streaming.cluster import JobCluster
-from lakehouse.streaming.declared import JOBS
 from lakehouse.streaming.job import FlinkJob
 from lakehouse.streaming.table_offsets import startup_options
 
@@ -21,55 +20,70 @@ COPY_LIMIT_S = 3600
 COPY_OPTIONS = {"execution.runtime-mode": "batch", "table.dml-sync": "true"}
 
 
-def beside(job: FlinkJob, plan: ReplayPlan) -> FlinkJob:
-    """The job as it builds beside the live one: its own tables, consumer groups and state."""
-    script = job.script
-    for layer in plan.layers:
-        script = re.sub(rf"\biceberg_catalog\.{layer}\b", f"iceberg_catalog.{plan.namespace(layer)}", script)
-    script = re.sub(r"('properties\.group\.id' = '[^']*)'", rf"\1-replay-{plan.id}'", script)
-    return replace(job, name=plan.job(job.name), script=script, tables=tuple(map(plan.table, job.tables)))
+def building_job(plan: ReplayPlan, stage: Stage) -> FlinkJob:
+    """The job that builds a stage's tables: with tables, consumer groups and state of its own."""
+    return FlinkJob(
+        name=plan.job(stage.name),
+        tables=tuple(map(plan.table, stage.tables)),
+        state_dir=Variable.get("flink_state_dir"),
+        script=stage_script(plan.declared, stage, plan.tables, f"-replay-{plan.id}"),
+        options=Variable.get("flink_job_options", deserialize_json=True),
+        topic_tables={source: plan.table(sink) for source, sink in stage.topic_tables.items()},
+    )
 
 
-def start(job: FlinkJob, plan: ReplayPlan, keep: str) -> str:
-    """Start building a layer, or find that it is being built; return the id of the Flink job.
+def start(plan: ReplayPlan) -> dict[str, str]:
+    """Start building, stage by stage, or find it begun; return job -> Flink's id of it."""
+    return {plan.job(stage.name): _start(plan, stage) for stage in plan.rebuilt}
 
-    :param job: the job as it builds beside
-    :param keep: SQL that brings rows along from the live tables before the job starts
-    """
-    cluster = JobCluster()
+
+def _start(plan: ReplayPlan, stage: Stage) -> str:
+    job, cluster, iceberg = building_job(plan, stage), JobCluster(), IcebergCatalogHook()
     if run := cluster.flink.live_run(job.name):
         return run.job_id
-    iceberg = IcebergCatalogHook()
     for name in job.tables:
-        if iceberg.catalog.table_exists(name):
+        if iceberg.exists(name):
             iceberg.catalog.purge_table(name)
-    if keep:
-        *set_up, _ = statements(job.script)
-        with cluster.gateway.session({**job.options, **COPY_OPTIONS}) as session:
-            for statement in (*set_up, *statements(keep)):
-                session.execute(statement, COPY_LIMIT_S)
+    if stage.reads_topic:
+        _keep_rows(plan, stage, job, cluster)
     offsets = startup_options({int(partition): offset for partition, offset in plan.start.items()})
     job_id = hashlib.md5(f"{job.name}|{len(cluster.flink.runs(job.name))}".encode()).hexdigest()
-    cluster.submit(job, job_id, None, dict.fromkeys(job.kafka_sources, offsets))
+    cluster.submit(job, job_id, None, dict.fromkeys(job.topic_tables, offsets))
     return job_id
 
 
-def rows_behind(plan: ReplayPlan, topic: TopicHook) -> dict[str, int]:
-    """Layer -> rows of its source that are not in the tables built beside yet; below zero: doubled rows.
+def _keep_rows(plan: ReplayPlan, stage: Stage, job: FlinkJob, cluster: JobCluster) -> None:
+    """Copy the rows before the start from the live tables; columns that are new, or no longer declared, are left out."""
+    *set_up, _ = statements(job.script)
+    with cluster.gateway.session({**job.options, **COPY_OPTIONS}) as session:
+        for statement in set_up:
+            session.execute(statement, COPY_LIMIT_S)
+        copies = [(live, plan.table(live), _shared_columns(live, plan.table(live))) for live in stage.tables]
+        for statement in statements(render("replay/keep-rows.sql", copies=copies, before_start=plan.before_start)):
+            session.execute(statement, COPY_LIMIT_S)
 
-    :raises AirflowFailException: a job that builds is not there any more
+
+def _shared_columns(live: str, built: str) -> list[str]:
+    iceberg = IcebergCatalogHook()
+    held = {field.name for field in iceberg.table(live).schema().fields}
+    return [field.name for field in iceberg.table(built).schema().fields if field.name in held]
+
+
+def rows_behind(plan: ReplayPlan) -> dict[str, int]:
+    """Stage -> rows of its source that are not in the tables being built yet; below zero: duplicates.
+
+    :raises AirflowFailException: a job that builds is gone
     """
     cluster, iceberg = JobCluster(), IcebergCatalogHook()
-
     behind = {}
-    for layer in plan.layers:
-        if cluster.flink.live_run(plan.job(layer)) is None:
+    for stage in plan.rebuilt:
+        if cluster.flink.live_run(plan.job(stage.name)) is None:
             raise AirflowFailException(
-                f"Flink job {plan.job(layer)} is gone: nothing was switched. Trigger taxi_replay again, it begins anew."
+                f"Flink job {plan.job(stage.name)} is gone: nothing was switched. Next: trigger replay again; it starts from "
+                "scratch"
             )
-        arrived = iceberg.rows(*map(plan.table, JOBS[layer].tables))
         at_source = (
-            sum(topic.end_offsets().values()) if layer == "bronze" else iceberg.rows(plan.table("bronze.raw_trips"))
+            sum(plan.topic.end_offsets().values()) if stage.reads_topic else iceberg.rows(plan.table(stage.source))
         )
-        behind[layer] = at_source - arrived
+        behind[stage.name] = at_source - iceberg.rows(*map(plan.table, stage.tables))
     return behind

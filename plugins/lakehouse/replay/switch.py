@@ -7,20 +7,21 @@ from __future__ import annotations
 
 import logging
 from contextlib import ExitStack
-from dataclasses import replace
 
+from airflow.sdk import Variable
 from airflow.sdk.exceptions import AirflowException
 
 from lakehouse.airflow.hooks.iceberg import IcebergCatalogHook
-from lakehouse.airflow.hooks.kafka import TopicHook
 from lakehouse.maintenance.lease import lease
-from lakehouse.replay.plan import ReplayPlan
+from lakehouse.pipelines.load import get_stage
+from lakehouse.pipelines.model import Stage
+from lakehouse.replay.plan import ReplayPlan, aside
 from lakehouse.storage import stored
 from lakehouse.streaming import record as records
 from lakehouse.streaming.cluster import RUNNING_LIMIT_S, JobCluster
-from lakehouse.streaming.declared import JOBS
-from lakehouse.streaming.job import FlinkJob
+from lakehouse.streaming.job import JobState
 from lakehouse.streaming.lock import deployment_lock
+from lakehouse.streaming.stages import job_state
 from lakehouse.waiting import wait_until
 
 log = logging.getLogger(__name__)
@@ -29,12 +30,10 @@ CATCH_UP_LIMIT_S = 240  # below the limit of the locks, which whoever deploys th
 
 
 class Switch:
-    """Puts the tables of one replay in the place of the live ones."""
+    """Puts the tables of one replay in the place of the live ones. Other tables and jobs are left alone."""
 
-    def __init__(self, plan: ReplayPlan, topic: TopicHook, state_dir: str) -> None:
+    def __init__(self, plan: ReplayPlan) -> None:
         self.plan = plan
-        self.topic = topic
-        self.state_dir = state_dir
         self.cluster = JobCluster()
         self.flink = self.cluster.flink
         self.iceberg = IcebergCatalogHook()
@@ -51,141 +50,142 @@ class Switch:
         """
         with ExitStack() as locks:
             # Before the jobs are stopped: maintenance may take its time to be done with a table.
-            for name in (name for layer in self.plan.layers for name in JOBS[layer].tables):
-                locks.enter_context(lease(name, "the switch of a replay", f"taxi_replay {self.plan.id}"))
-            for layer in JOBS:
-                locks.enter_context(deployment_lock(layer))
+            for name in self.plan.tables:
+                locks.enter_context(lease(name, "the switch of a replay", f"replay {self.plan.id}"))
+            for job in self.plan.jobs:
+                locks.enter_context(deployment_lock(job))
             if not self._is_done():
                 self._stop_live()
-                if "bronze" in self.plan.layers:
-                    self._finish_bronze()
-                self._finish_silver()
+                for stage in self.plan.rebuilt:
+                    self._finish(stage)
                 self._swap()
-            for layer in self.plan.layers:
+            for stage in self.plan.rebuilt:
                 # What ran before the switch says nothing about the new tables.
-                remembered = records.load(self.state_dir, layer)
-                records.save(self.state_dir, layer, replace(remembered, proven=None, refused=None))
-        return {name: self.iceberg.rows(name) for layer in self.plan.layers for name in JOBS[layer].tables}
+                remembered = records.load(job_state(stage))
+                records.save(job_state(stage), remembered.changed(last_stable=None, rolled_back=None))
+        return {name: self.iceberg.rows(name) for name in self.plan.tables}
 
     def _is_done(self) -> bool:
-        """The swap is one transaction: with the tables gone from where they were built, it has happened."""
-        return not self.iceberg.catalog.table_exists(self.plan.table(JOBS["silver"].tables[0]))
+        """The swap is one transaction: with all tables gone from where they were built, it has happened."""
+        return not any(map(self.iceberg.exists, self.plan.tables.values()))
 
     def _stop_live(self) -> None:
-        for layer in reversed(JOBS):
-            self._stop(layer, layer)
+        for job in reversed(self.plan.jobs):  # who reads, then who writes
+            _, stage = get_stage(job)
+            if run := self.cluster.live_run(job_state(stage)):
+                self.cluster.stop(job_state(stage), run)
 
-    def _finish_bronze(self) -> None:
-        """Wait until each event up to now is in Bronze exactly once, then end its job."""
-        upto = self.topic.end_offsets()
-        if self.flink.live_run(self.plan.job("bronze")):
+    def _finish(self, stage: Stage) -> None:
+        """Wait until each row of the source, up to now or at rest, is in the new tables exactly once, then end their job."""
+        builder = self.plan.job(stage.name)
+        ends = self.plan.topic.end_offsets() if stage.reads_topic else {}
+        source_rows = sum(ends.values()) if stage.reads_topic else self.iceberg.rows(self.plan.table(stage.source))
+        if run := self.flink.live_run(builder):
             wait_until(
-                lambda: self._built("bronze") >= sum(upto.values()),
-                f"rows of {self.plan.namespace('bronze')} to reach {sum(upto.values()):,}",
+                # The topic may get more events meanwhile; a table that is a source gets no more rows.
+                lambda: self._built(stage) >= source_rows if stage.reads_topic else self._built(stage) == source_rows,
+                f"rows of {builder} to reach {source_rows:,}",
                 CATCH_UP_LIMIT_S,
-                on_timeout=lambda: f"They are {self._built('bronze'):,}",
+                on_timeout=lambda: f"They are {self._built(stage):,}",
             )
-            wait_until(
-                lambda: not self._unlike(upto),
-                f"each event in {self.plan.namespace('bronze')} once",
-                RUNNING_LIMIT_S,
-                on_timeout=lambda: "; ".join(self._unlike(upto)),
-            )
-            self._stop(self.plan.job("bronze"), "bronze")
-        if unlike := self._unlike(upto):
-            raise AirflowException(f"Nothing was switched: in {self.plan.namespace('bronze')}, {'; '.join(unlike)}")
-
-    def _finish_silver(self) -> None:
-        """Wait until each row of Bronze, where nothing is added any more, is in Silver, then end its job."""
-        bronze = self.iceberg.rows(self.plan.table("bronze.raw_trips"))
-        if self.flink.live_run(self.plan.job("silver")):
-            wait_until(
-                lambda: self._built("silver") == bronze,
-                f"rows of {self.plan.namespace('silver')} to be the {bronze:,} of Bronze",
-                CATCH_UP_LIMIT_S,
-                on_timeout=lambda: f"They are {self._built('silver'):,}",
-            )
-            self._stop(self.plan.job("silver"), "silver")
-        if (silver := self._built("silver")) != bronze:
+            if stage.reads_topic:
+                wait_until(
+                    lambda: not self._miscounted(stage, ends),
+                    f"each event in the tables of {builder} once",
+                    RUNNING_LIMIT_S,
+                    on_timeout=lambda: "; ".join(self._miscounted(stage, ends)),
+                )
+            self.cluster.stop(job_state(stage), run)
+        if wrong := self._miscounted(stage, ends) if stage.reads_topic else self._unlike_source(stage, source_rows):
             raise AirflowException(
-                f"Nothing was switched: Bronze holds {bronze:,} rows, {self.plan.namespace('silver')} {silver:,}"
+                f"Nothing was switched: of the tables that {builder} built, {'; '.join(wrong)}. Next: trigger replay again; it "
+                "starts from scratch"
             )
 
-    def _stop(self, job: str, layer: str) -> None:
-        """Stop a job with a savepoint among those of the layer's live job."""
-        if run := self.flink.live_run(job):
-            log.info("Flink job %s: stopped with savepoint %s", job, self.cluster.stop(self._folders(layer), run))
+    def _built(self, stage: Stage) -> int:
+        """Rows of a stage's new tables together."""
+        return self.iceberg.rows(*map(self.plan.table, stage.tables))
 
-    def _folders(self, job: str) -> FlinkJob:
-        """A job as far as where its states are."""
-        return FlinkJob(job, "", (), self.state_dir)
+    def _unlike_source(self, stage: Stage, source_rows: int) -> list[str]:
+        rows = self._built(stage)
+        return [] if rows == source_rows else [f"all have {rows:,} rows, and {stage.source} has {source_rows:,}"]
 
-    def _unlike(self, upto: dict[int, int]) -> list[str]:
-        """For each partition whose events below an offset are not in Bronze once each: how many are, in words."""
+    def _miscounted(self, stage: Stage, ends: dict[int, int]) -> list[str]:
+        """Each partition whose events below its end are not in the new tables exactly once, with how many are."""
         import duckdb
 
         found = {}
         with duckdb.connect() as connection:
             scans = []
-            for number, name in enumerate(JOBS["bronze"].tables):
+            for number, name in enumerate(stage.tables):
                 columns = ("kafka_partition", "kafka_offset")
                 rows = self.iceberg.table(self.plan.table(name)).scan(selected_fields=columns)
                 connection.register(f"t{number}", rows.to_arrow_batch_reader())
                 scans.append(f"SELECT * FROM t{number}")
             connection.execute(f"CREATE TEMP TABLE positions AS {' UNION ALL '.join(scans)}")
             count = "SELECT count(*), count(DISTINCT kafka_offset) FROM positions"
-            for partition, offset in upto.items():
-                rows = connection.execute(f"{count} WHERE kafka_partition = {partition} AND kafka_offset < {offset}")
+            for partition, end in ends.items():
+                rows = connection.execute(f"{count} WHERE kafka_partition = {partition} AND kafka_offset < {end}")
                 found[partition] = rows.fetchone()
         return [
-            f"partition {partition} has {rows:,} rows of {distinct:,} events instead of {upto[partition]:,}"
+            f"partition {partition} has {rows:,} rows of {distinct:,} events instead of {ends[partition]:,}"
             for partition, (rows, distinct) in found.items()
-            if not rows == distinct == upto[partition]
+            if not rows == distinct == ends[partition]
         ]
 
     def _swap(self) -> None:
-        """In one transaction of the catalog: live tables step aside, and the new ones take their names."""
-        from pyiceberg.catalog.sql import IcebergTables
-        from sqlalchemy import update
+        """In one transaction of the catalog: live tables step aside, and the new ones take their names.
+
+        :raises AirflowException: one of them is not where it should be; nothing was switched
+        """
         from sqlalchemy.orm import Session
 
-        catalog = self.iceberg.catalog
-        for layer in self.plan.layers:
-            self._drop(aside(layer))
-            catalog.create_namespace_if_not_exists(aside(layer))
-        with Session(catalog.engine) as session, session.begin():
-            for layer in self.plan.layers:
-                for old, new in ((layer, aside(layer)), (self.plan.namespace(layer), layer)):
-                    where = (IcebergTables.catalog_name == catalog.name, IcebergTables.table_namespace == old)
-                    session.execute(update(IcebergTables).where(*where).values(table_namespace=new))
+        for name in self.plan.tables:
+            self._purge(aside(name))
+            self.iceberg.catalog.create_namespace_if_not_exists(aside(name).partition(".")[0])
+        with Session(self.iceberg.catalog.engine) as session, session.begin():
+            for name, built in self.plan.tables.items():
+                self._rename(session, name, aside(name))
+                self._rename(session, built, name)
+
+    def _rename(self, session: object, old: str, new: str) -> None:
+        """Move a table to another namespace."""
+        from pyiceberg.catalog.sql import IcebergTables
+        from sqlalchemy import update
+
+        namespace, _, table = old.partition(".")
+        where = (
+            IcebergTables.catalog_name == self.iceberg.catalog.name,
+            IcebergTables.table_namespace == namespace,
+            IcebergTables.table_name == table,
+        )
+        moved = session.execute(update(IcebergTables).where(*where).values(table_namespace=new.partition(".")[0]))
+        if moved.rowcount != 1:
+            raise AirflowException(f"Nothing was switched: table {old} is gone. Next: trigger replay again")
 
     def abandon(self) -> None:
         """End what was being built and remove it; the live tables and the states of their jobs stay as they are."""
-        for layer in self.plan.layers:
-            self.cluster.cancel(self._folders(self.plan.job(layer)))
+        for stage in self.plan.stages:
+            self.cluster.cancel(self._building(stage))
         self.clean_up()
 
     def clean_up(self) -> None:
-        """Remove what is left of the building: its namespaces, and the checkpoints of its jobs."""
-        for layer in self.plan.layers:
-            self._drop(self.plan.namespace(layer))
-            if self.iceberg.catalog.namespace_exists(self.plan.namespace(layer)):
-                self.iceberg.catalog.drop_namespace(self.plan.namespace(layer))
-            checkpoints = stored(self._folders(self.plan.job(layer)).checkpoint_dir)
+        """Remove what is left of the building: tables, namespaces of the replay's own, and the checkpoints of its jobs."""
+        catalog = self.iceberg.catalog
+        for built in self.plan.tables.values():
+            self._purge(built)
+        for namespace in self.plan.namespaces:
+            if catalog.namespace_exists(namespace) and not catalog.list_tables(namespace):
+                catalog.drop_namespace(namespace)
+        for stage in self.plan.stages:
+            checkpoints = stored(self._building(stage).checkpoint_dir)
             if checkpoints.exists():
                 checkpoints.rmdir(recursive=True)
 
-    def _drop(self, namespace: str) -> None:
-        catalog = self.iceberg.catalog
-        if catalog.namespace_exists(namespace):
-            for table in catalog.list_tables(namespace):
-                catalog.purge_table(table)
+    def _purge(self, table: str) -> None:
+        if self.iceberg.exists(table):
+            self.iceberg.catalog.purge_table(table)
 
-    def _built(self, layer: str) -> int:
-        """Rows of the layer's tables as this replay builds them."""
-        return self.iceberg.rows(*map(self.plan.table, JOBS[layer].tables))
-
-
-def aside(layer: str) -> str:
-    """Namespace in which the tables that a replay replaced stay until the next replay."""
-    return f"{layer}_before_replay"
+    def _building(self, stage: str) -> JobState:
+        """The state of the job that builds a stage's tables."""
+        return JobState(self.plan.job(stage), (), Variable.get("flink_state_dir"))

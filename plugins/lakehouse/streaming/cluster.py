@@ -9,7 +9,7 @@ from airflow.sdk.exceptions import AirflowFailException
 
 from lakehouse.airflow.hooks.flink import FlinkError, FlinkJobRun, FlinkRestHook, FlinkUnavailable, SqlGatewayHook
 from lakehouse.pipelines.statements import statements
-from lakehouse.streaming.job import FlinkJob
+from lakehouse.streaming.job import FlinkJob, JobState
 from lakehouse.streaming.restore import last_commits
 from lakehouse.waiting import wait_until
 
@@ -20,7 +20,7 @@ SUBMIT_LIMIT_S = 180
 RUNNING_LIMIT_S = 120
 SAVEPOINT_LIMIT_S = 300
 CHECKPOINT_LIMIT_S = 60
-PROOF_LIMIT_S = 180
+STABLE_LIMIT_S = 180
 FAILURES_ALLOWED = 3
 # Flink's words for state that changed SQL can no longer read.
 UNFIT_STATE = ("Cannot map checkpoint/savepoint state", "StateMigrationException", "allowNonRestoredState")
@@ -94,7 +94,7 @@ class JobCluster:
             on_timeout=lambda: self._failures(job_id),
         )
 
-    def await_proof(self, job: FlinkJob, job_id: str) -> None:
+    def await_stable(self, job: FlinkJob, job_id: str) -> None:
         """Wait for the first checkpoint of a run, and for its first commit when there are rows to commit.
 
         :raises JobFailed, TimeoutError: it did not come to that
@@ -102,17 +102,21 @@ class JobCluster:
         wait_until(
             lambda: self._has_checkpoint(job, job_id),
             f"first checkpoint of Flink job {job.name} ({job_id})",
-            PROOF_LIMIT_S,
+            STABLE_LIMIT_S,
             on_timeout=lambda: self._failures(job_id),
         )
         wait_until(
             lambda: any(commit.job_id == job_id for commit in last_commits(job)) or not job.pending(),
             f"first commit of Flink job {job.name} ({job_id}) to {' or '.join(job.tables)}",
-            PROOF_LIMIT_S,
+            STABLE_LIMIT_S,
             on_timeout=lambda: self._failures(job_id),
         )
 
-    def stop(self, job: FlinkJob, run: FlinkJobRun) -> str:
+    def live_run(self, job: JobState) -> FlinkJobRun | None:
+        """The run of a job that has not ended, under whichever of its names."""
+        return next((run for run in self.flink.all_runs() if run.live and run.name in job.names), None)
+
+    def stop(self, job: JobState, run: FlinkJobRun) -> str:
         """Stop a run with a savepoint among those of the job, and return its path.
 
         :param run: of the job, or of one that built tables in its place
@@ -123,9 +127,9 @@ class JobCluster:
         self._await_end(run.name)
         return savepoint
 
-    def cancel(self, job: FlinkJob) -> None:
+    def cancel(self, job: JobState) -> None:
         """End the job, if it is there, as it is; its retained checkpoints stay."""
-        if run := self.flink.live_run(job.name):
+        if run := self.live_run(job):
             self.flink.cancel(run.job_id)
             self._await_end(run.name)
 
@@ -141,7 +145,7 @@ class JobCluster:
         cause = self._failures(job_id)
         hint = (
             " The saved state does not fit this SQL any more; nothing of it was dropped. Undo the change, or rebuild the "
-            "tables with the DAG taxi_replay."
+            "tables with the DAG replay."
         )
         unfit = any(words in cause for words in UNFIT_STATE)
         raise JobFailed(f"Flink job {job.name} ({job_id}) is {run.state}. {cause}{hint if unfit else ''}")

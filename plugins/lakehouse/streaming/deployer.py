@@ -17,11 +17,12 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException
 from lakehouse.airflow.hooks.flink import FlinkError, FlinkJobRun, FlinkSqlError
 from lakehouse.airflow.hooks.iceberg import IcebergCatalogHook
 from lakehouse.airflow.hooks.kafka import TopicHook
+from lakehouse.pipelines.statements import canonical
 from lakehouse.streaming import record as records
 from lakehouse.streaming.cluster import SAVEPOINT_LIMIT_S, JobCluster, JobFailed, Startup
 from lakehouse.streaming.job import Action, Deployment, FlinkJob
 from lakehouse.streaming.lock import deployment_lock
-from lakehouse.streaming.record import JobRecord, Refused, Start, Version
+from lakehouse.streaming.record import JobRecord, RolledBack, Start, Version
 from lakehouse.streaming.restore import checked, last_commits, state_to_restore
 from lakehouse.streaming.state import saved_states
 from lakehouse.streaming.table_offsets import next_offsets, startup_options
@@ -47,15 +48,15 @@ class JobDeployer:
         """Do what is asked, and return what was found and done. Two at once, for one job, wait for each other.
 
         :param path: of `restart`: the checkpoint or savepoint to start from
-        :raises AirflowException: it would double or lose rows; the message says why, and the ways on
-        :raises AirflowFailException: the SQL was refused or rolled back; trying again changes nothing
+        :raises AirflowException: it would write rows again or lose some; the message says why, and lists the options
+        :raises AirflowFailException: the SQL was rejected by Flink or rolled back; trying again changes nothing
         :raises FlinkError: Flink refused, or is not there; the message carries its cause
         :raises TimeoutError: a step did not end within its limit
         """
         if path and action is not Action.RESTART:
             raise AirflowFailException(f"state_path ({path}) is for the action restart, not for {action}")
         with deployment_lock(self.job.name):
-            self.record = records.load(self.job.state_dir, self.job.name)
+            self.record = records.load(self.job)
             done = {
                 Action.RECONCILE: self._reconcile,
                 Action.SUSPEND: self._suspend,
@@ -67,57 +68,66 @@ class JobDeployer:
         log.info("Flink job %s was %s: %s", done.job, done.found, done)
         return done
 
+    def stop(self) -> Deployment:
+        """Stop the job with a savepoint, because its pipeline is switched off; switched on again, it goes on from there."""
+        with deployment_lock(self.job.name):
+            self.record = records.load(self.job)
+            run = self.cluster.live_run(self.job)
+            savepoint = self._stop(run) if run else next((state.path for state in saved_states(self.job)), None)
+            return self._done(self.job, run, "stopped", savepoint=savepoint)
+
     def _reconcile(self) -> Deployment:
         if self.record.suspended:
             return self._suspend()
-        if self.record.refused and self.record.refused.fingerprint != self.job.fingerprint:
-            self._remember(refused=None)
-        if self.record.refused and self.record.proven:
+        if self.record.rolled_back and self.record.rolled_back.fingerprint != self.job.fingerprint:
+            self._remember(rolled_back=None)
+        if self.record.rolled_back and self.record.last_stable:
             self._go_back()
         return self._run_as(self.job)
 
     def _run_as(self, job: FlinkJob) -> Deployment:
         """Have the job run with exactly this SQL: left alone, upgraded, restored or started."""
-        run = self.flink.live_run(job.name)
-        if run and self.cluster.fingerprint(run) == job.fingerprint:
-            if not self._is_proven(job):
-                self._prove(job, run.job_id)
+        run = self.cluster.live_run(job)
+        if run and run.name == job.name and self.cluster.fingerprint(run) == job.fingerprint:
+            if not self._is_stable(job):
+                self._stabilise(job, run.job_id)
                 return self._done(job, run, "re-attached", run.job_id)
             return self._done(job, run, "unchanged", run.job_id)
         if run:
             self.cluster.validate(job)
-            self._await_reader(job)
+            self._await_readers(job)
         state = self._stop(run) if run else state_to_restore(job, self.record)
         job_id = self._start(job, state)
         action = "upgraded" if run else "restored" if state else "started"
         return self._done(job, run, action, job_id, restored_from=state)
 
-    def _await_reader(self, job: FlinkJob) -> None:
-        """Wait until the job that reads the tables has left its old SQL, which would pass over new columns.
+    def _await_readers(self, job: FlinkJob) -> None:
+        """Wait until the jobs that read the tables have left their old SQL, which would pass over new columns.
 
         :raises AirflowException: it does not come to that; the job goes on as it is
         """
-        reader, proven = job.reader, self.record.proven
-        if reader is None or (proven and proven.script == job.script):  # other options hide no column
+        last_stable = self.record.last_stable
+        if last_stable and canonical(last_stable.script) == canonical(job.script):  # other options hide no column
             return
-        try:
-            wait_until(
-                lambda: (
-                    (run := self.flink.live_run(reader.name)) is None
-                    or self.cluster.fingerprint(run) == reader.fingerprint
-                ),
-                f"Flink job {reader.name} to run as it is declared",
-                READER_LIMIT_S,
-            )
-        except TimeoutError as error:
-            raise AirflowException(
-                f"Flink job {job.name} goes on with its old SQL until {reader.name}, which reads its tables, has left its "
-                f"own: see deploy_{reader.name}. {error}"
-            ) from error
+        for reader in job.readers:
+            try:
+                wait_until(
+                    lambda reader=reader: (
+                        (run := self.cluster.live_run(reader)) is None
+                        or self.cluster.fingerprint(run) == reader.fingerprint
+                    ),
+                    f"Flink job {reader.name} to run as it is declared",
+                    READER_LIMIT_S,
+                )
+            except TimeoutError as error:
+                raise AirflowException(
+                    f"Flink job {job.name} goes on with its old SQL until {reader.name}, which reads its tables, has left its "
+                    f"own: see the task that deploys {reader.name}. {error}"
+                ) from error
 
     def _suspend(self) -> Deployment:
         self._remember(suspended=True)
-        run = self.flink.live_run(self.job.name)
+        run = self.cluster.live_run(self.job)
         if run:
             return self._done(self.job, run, "suspended", savepoint=self._stop(run))
         newest = next((state.path for state in saved_states(self.job)), None)
@@ -131,8 +141,8 @@ class JobDeployer:
         if path:
             checked(self.job, self.record, path)
         self.cluster.validate(self.job)
-        self._remember(suspended=False, refused=None)
-        run = self.flink.live_run(self.job.name)
+        self._remember(suspended=False, rolled_back=None)
+        run = self.cluster.live_run(self.job)
         newest = self._stop(run) if run else None
         try:
             # Checked again: what the job has committed meanwhile may have made the path too old.
@@ -144,7 +154,7 @@ class JobDeployer:
         return self._done(self.job, run, "restarted", self._start(self.job, state), restored_from=state)
 
     def _savepoint(self) -> Deployment:
-        run = self.flink.live_run(self.job.name)
+        run = self.cluster.live_run(self.job)
         if run is None:
             raise AirflowFailException(
                 f"Flink job {self.job.name} does not run: there is nothing to take a savepoint of"
@@ -154,17 +164,17 @@ class JobDeployer:
 
     def _start_after_last_row(self) -> Deployment:
         job = self.job
-        if not job.kafka_sources:
+        if not job.topic_tables:
             raise AirflowFailException(
-                f"The tables of Flink job {job.name} do not say how far in its source they are: use the DAG taxi_replay"
+                f"The tables of Flink job {job.name} do not say how far in its source they are: use the DAG replay"
             )
-        if run := self.flink.live_run(job.name):
+        if run := self.cluster.live_run(job):
             raise AirflowFailException(
                 f"Flink job {job.name} ({run.job_id}) is {run.state}: only a job that is not there can start from its tables"
             )
         self.cluster.validate(job)
-        self._remember(suspended=False, refused=None)
-        offsets = next_offsets(TopicHook(self.topic), job.kafka_sources)
+        self._remember(suspended=False, rolled_back=None)
+        offsets = next_offsets(TopicHook(self.topic), job.topic_tables)
         startup = {source: startup_options(found) for source, found in offsets.items()}
         job_id = self._start(job, None, startup)
         return self._done(job, None, "started", job_id, restored_from=json.dumps(offsets))
@@ -186,49 +196,54 @@ class JobDeployer:
         return state_to_restore(self.job, self.record)
 
     def _start(self, job: FlinkJob, state: str | None, startup: Startup | None = None) -> str:
-        """Start the job and return its id. SQL that is new to it must prove itself, or what ran before comes back."""
+        """Start the job and return its id. SQL that is new to it must become stable, or what ran before comes back."""
         job_id = self._job_id(job, state)
-        self._save(self.record.starting(Start(job_id, state, () if state else tuple(last_commits(job)))))
+        self._save(
+            self.record.starting(
+                Start(job_id=job_id, restored_from=state, after=() if state else tuple(last_commits(job)))
+            )
+        )
         try:
             self.cluster.submit(job, job_id, state, startup or {})
         except (JobFailed, FlinkSqlError, TimeoutError) as error:
-            if self.record.proven is None or self._is_proven(job):
+            if self.record.last_stable is None or self._is_stable(job):
                 raise
             self._roll_back(job, job_id, error)
-        self._prove(job, job_id)
+        self._stabilise(job, job_id)
         return job_id
 
-    def _prove(self, job: FlinkJob, job_id: str) -> None:
+    def _stabilise(self, job: FlinkJob, job_id: str) -> None:
         """Watch new SQL until its first checkpoint and commit; the very first SQL has nothing to go back to."""
-        if self._is_proven(job):
+        if self._is_stable(job):
             return
-        if self.record.proven:
+        if self.record.last_stable:
             try:
-                self.cluster.await_proof(job, job_id)
+                self.cluster.await_stable(job, job_id)
             except (JobFailed, TimeoutError) as error:
                 self._roll_back(job, job_id, error)
-        self._remember(proven=Version.of(job))
+        self._remember(last_stable=Version.of(job))
 
-    def _is_proven(self, job: FlinkJob) -> bool:
-        return bool(self.record.proven and self.record.proven.fingerprint == job.fingerprint)
+    def _is_stable(self, job: FlinkJob) -> bool:
+        return bool(self.record.last_stable and self.record.last_stable.fingerprint == job.fingerprint)
 
     def _roll_back(self, job: FlinkJob, job_id: str, error: Exception) -> NoReturn:
         """Remember that the new SQL failed, and go back. That the cluster or the catalog is away says nothing against it."""
         if not self.flink.task_managers():
             raise error
         last_commits(job)
-        log.error("Flink job %s: the new SQL does not prove itself, the one before comes back. %s", job.name, error)
+        log.error("Flink job %s: the new SQL is not stable, the one before comes back. %s", job.name, error)
         origin = next((start.restored_from for start in self.record.starts if start.job_id == job_id), None)
-        self._remember(refused=Refused(job.fingerprint, str(error)[:2000], origin))
+        self._remember(rolled_back=RolledBack(fingerprint=job.fingerprint, reason=str(error)[:2000], savepoint=origin))
         self._go_back()
 
     def _go_back(self) -> NoReturn:
-        """Bring the SQL before the refused one back, from the state that the refused one started from, and fail."""
-        run = self.flink.live_run(self.job.name)
-        if run and self.cluster.fingerprint(run) == self.record.refused.fingerprint:
+        """Bring the last stable SQL back, from the state that the failed one started from, and fail."""
+        run = self.cluster.live_run(self.job)
+        if run and self.cluster.fingerprint(run) == self.record.rolled_back.fingerprint:
             self.cluster.cancel(self.job)
-        self._run_as(self.record.proven.as_job(self.job))
-        raise AirflowFailException(_rolled_back(self.job, self.record.refused))
+        last_stable = self.record.last_stable
+        self._run_as(replace(self.job, script=last_stable.script, options=last_stable.options))
+        raise AirflowFailException(_rolled_back(self.job, self.record.rolled_back))
 
     def _job_id(self, job: FlinkJob, state: str | None) -> str:
         """The same start gets the same id, so that Flink itself refuses a second submission of it.
@@ -251,17 +266,17 @@ class JobDeployer:
         return Deployment(job.name, found, action, job.fingerprint, job_id, **more)
 
     def _remember(self, **changes: object) -> None:
-        self._save(replace(self.record, **changes))
+        self._save(self.record.changed(**changes))
 
     def _save(self, record: JobRecord) -> None:
         if record != self.record:
-            records.save(self.job.state_dir, self.job.name, record)
+            records.save(self.job, record)
             self.record = record
 
 
-def _rolled_back(job: FlinkJob, refused: Refused) -> str:
+def _rolled_back(job: FlinkJob, failed: RolledBack) -> str:
     return (
-        f"New SQL or options of Flink job {job.name} (fingerprint {refused.fingerprint}) failed, and the job was rolled back: "
-        f"it runs as before. {refused.reason} Mend the SQL; or trigger flink_jobs by hand with action restart to try "
+        f"New SQL or options of Flink job {job.name} (fingerprint {failed.fingerprint}) failed, and the job was rolled back: "
+        f"it runs as before. {failed.reason} Fix the SQL; or trigger flink_jobs by hand with action restart to try "
         "the same again."
     )

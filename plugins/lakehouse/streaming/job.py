@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from lakehouse.pipelines.statements import canonical
+
 
 class Action(StrEnum):
     """What a run of `flink_jobs` is asked to do with a job; only `reconcile` is ever scheduled."""
@@ -22,33 +24,24 @@ class Action(StrEnum):
 
 
 @dataclass(frozen=True)
-class FlinkJob:
-    """A streaming job as it should be.
+class JobState:
+    """Where a job's checkpoints, savepoints and record are, and the tables that they must fit.
 
-    :param name: the job's name in Flink, and the folder of its state
-    :param script: rendered Flink SQL, session set-up included; its last statement starts the job
+    :param name: the job's name in Flink, and that of the folders of its state
     :param tables: the Iceberg tables that it writes
-    :param state_dir: URI under which checkpoints, savepoints and the job's record live
-    :param options: Flink options of the job
-    :param kafka_sources: Flink table over the topic -> Iceberg table that keeps the partition and offset of each of its rows
-    :param pending: rows of the source that are in none of the tables yet
-    :param reader: the job that reads the tables, as it should be
+    :param state_dir: URI under which the state of all jobs lives
+    :param renamed_from: name that the job had before; its state counts too
     """
 
     name: str
-    script: str
     tables: tuple[str, ...]
     state_dir: str
-    options: Mapping[str, str] = field(default_factory=dict)
-    kafka_sources: Mapping[str, str] = field(default_factory=dict)
-    pending: Callable[[], int] = lambda: 0
-    reader: FlinkJob | None = None
+    renamed_from: str | None = None
 
     @property
-    def fingerprint(self) -> str:
-        """Changes exactly when the SQL or an option does."""
-        declared = json.dumps([self.script, sorted(self.options.items())])
-        return hashlib.sha256(declared.encode()).hexdigest()[:16]
+    def names(self) -> tuple[str, ...]:
+        """The names that it goes by, the present one first."""
+        return (self.name, self.renamed_from) if self.renamed_from else (self.name,)
 
     @property
     def checkpoint_dir(self) -> str:
@@ -60,11 +53,40 @@ class FlinkJob:
 
 
 @dataclass(frozen=True)
+class FlinkJob(JobState):
+    """A streaming job as it should be.
+
+    :param script: rendered Flink SQL, session set-up included; its last statement starts the job
+    :param options: Flink options of the job
+    :param topic_tables: Flink table over the topic -> Iceberg table that keeps the partition and offset of each of its rows
+    :param pending: rows of the source that are in none of the tables yet
+    :param readers: the jobs that read its tables, as they should be
+    """
+
+    script: str = ""
+    options: Mapping[str, str] = field(default_factory=dict)
+    topic_tables: Mapping[str, str] = field(default_factory=dict)
+    pending: Callable[[], int] = lambda: 0
+    readers: tuple[FlinkJob, ...] = ()
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes exactly when a statement or an option does: comments and layout do not count."""
+        return fingerprint(self.script, self.options)
+
+
+def fingerprint(script: str, options: Mapping[str, str]) -> str:
+    """Of SQL and options that a job runs with."""
+    declared = json.dumps([canonical(script), sorted(options.items())])
+    return hashlib.sha256(declared.encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
 class Deployment:
     """What one deployment found and did.
 
-    :param found: the job's state in the cluster, in words
-    :param action: unchanged, started, restored, upgraded, re-attached, suspended or savepoint
+    :param found: the job's state in the cluster, as text
+    :param action: unchanged, started, restored, upgraded, re-attached, suspended, stopped or savepoint
     :param restored_from: path of the checkpoint or savepoint, or the offsets, that the job started from
     :param savepoint: path of the savepoint that was taken
     """

@@ -1,20 +1,19 @@
 """What is remembered of a job between runs, in one file beside its state: `<state_dir>/jobs/<name>.json`.
 
-The file holds the SQL that last proved itself, as it was rendered. That includes the credentials of the catalog and of
-Kafka, as Flink's own job graphs do: the state folder is to be readable by Flink and Airflow alone.
+The file holds the last stable SQL as it was rendered. That includes the credentials of the catalog and of Kafka, as Flink's own
+job graphs do: the state folder is to be readable by Flink and Airflow alone.
 """
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowException
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
 from lakehouse.storage import stored
-from lakehouse.streaming.job import FlinkJob
+from lakehouse.streaming.job import FlinkJob, JobState, fingerprint
 
 if TYPE_CHECKING:
     from upath import UPath
@@ -22,8 +21,11 @@ if TYPE_CHECKING:
 STARTS_KEPT = 200
 
 
-@dataclass(frozen=True)
-class Commit:
+class _Remembered(BaseModel):
+    model_config = ConfigDict(frozen=True, populate_by_name=True)
+
+
+class Commit(_Remembered):
     """The newest commit of a Flink job to a table: everything up to that checkpoint is in the table."""
 
     table: str
@@ -31,8 +33,7 @@ class Commit:
     checkpoint_id: int
 
 
-@dataclass(frozen=True)
-class Start:
+class Start(_Remembered):
     """One submission.
 
     :param job_id: Flink's id of the run
@@ -45,84 +46,81 @@ class Start:
     after: tuple[Commit, ...] = ()
 
 
-@dataclass(frozen=True)
-class Version:
+class Version(_Remembered):
     """SQL and options that a job ran with."""
 
-    fingerprint: str
     script: str
     options: dict[str, str]
 
     @classmethod
     def of(cls, job: FlinkJob) -> Version:
-        return cls(job.fingerprint, job.script, dict(job.options))
+        return cls(script=job.script, options=dict(job.options))
 
-    def as_job(self, job: FlinkJob) -> FlinkJob:
-        """The job with this SQL and these options."""
-        return replace(job, script=self.script, options=self.options)
+    @property
+    def fingerprint(self) -> str:
+        return fingerprint(self.script, self.options)
 
 
-@dataclass(frozen=True)
-class Refused:
-    """An upgrade that was rolled back: it is not tried again until the SQL changes or somebody asks for it."""
+class RolledBack(_Remembered):
+    """An upgrade that was rolled back: it is not tried again until the SQL changes or somebody asks for it.
+
+    :param savepoint: what it started from
+    """
 
     fingerprint: str
     reason: str
     savepoint: str | None
 
 
-@dataclass(frozen=True)
-class JobRecord:
+class JobRecord(_Remembered):
     """All that is remembered of one job.
 
-    :param proven: what it last ran with and completed a checkpoint
+    :param last_stable: what it last ran with and completed a checkpoint
+    :param rolled_back: the upgrade since then that failed, if any
     :param starts: submissions, oldest first
     """
 
     suspended: bool = False
-    proven: Version | None = None
-    refused: Refused | None = None
-    starts: tuple[Start, ...] = field(default=())
+    # The other names are those of version 1.0 of this file.
+    last_stable: Version | None = Field(None, validation_alias=AliasChoices("last_stable", "proven"))
+    rolled_back: RolledBack | None = Field(None, validation_alias=AliasChoices("rolled_back", "refused"))
+    starts: tuple[Start, ...] = ()
+
+    def changed(self, **values: Any) -> JobRecord:
+        """The record with other values."""
+        return self.model_copy(update=values)
 
     def starting(self, start: Start) -> JobRecord:
         """The record with one more submission; the same one is kept once."""
-        return self if start in self.starts else replace(self, starts=(*self.starts, start)[-STARTS_KEPT:])
+        return self if start in self.starts else self.changed(starts=(*self.starts, start)[-STARTS_KEPT:])
 
 
-def _path(state_dir: str, name: str) -> UPath:
-    return stored(f"{state_dir}/jobs/{name}.json")
-
-
-def load(state_dir: str, name: str) -> JobRecord:
-    """Read a job's record; an empty one when there is none.
+def load(job: JobState) -> JobRecord:
+    """Read a job's record; an empty one when there is none. A job that was renamed goes on with the record of its old name.
 
     :raises AirflowException: the file is there but cannot be understood
     """
-    path = _path(state_dir, name)
-    try:
-        fields = json.loads(path.read_text())
-        return JobRecord(
-            fields["suspended"],
-            fields["proven"] and Version(**fields["proven"]),
-            fields["refused"] and Refused(**fields["refused"]),
-            tuple(
-                Start(**{**start, "after": tuple(Commit(**commit) for commit in start.get("after", ()))})
-                for start in fields["starts"]
-            ),
-        )
-    except FileNotFoundError:
-        return JobRecord()
-    except (ValueError, LookupError, TypeError) as error:
-        raise AirflowException(
-            f"The record of Flink job {name} at {path} is damaged ({error}). Move it away: the job is then found by its "
-            "checkpoints and savepoints alone."
-        ) from error
+    for name in job.names:
+        path = _path(job.state_dir, name)
+        try:
+            record = JobRecord.model_validate_json(path.read_bytes())
+            if missing := sorted(JobRecord.model_fields.keys() - record.model_fields_set):
+                raise ValueError(f"{missing[0]} is missing")
+            return record
+        except FileNotFoundError:
+            continue
+        except ValueError as error:
+            raise AirflowException(
+                f"The record of Flink job {job.name} at {path} is damaged ({_what(error)}). Next: move it away; the job is then "
+                "found by its checkpoints and savepoints alone."
+            ) from error
+    return JobRecord()
 
 
-def save(state_dir: str, name: str, record: JobRecord) -> None:
+def save(job: JobState, record: JobRecord) -> None:
     """Write a job's record in one step, readable by its owner alone where the store has file modes."""
-    path = _path(state_dir, name)
-    text = json.dumps(asdict(record))
+    path = _path(job.state_dir, job.name)
+    text = record.model_dump_json()
     if path.protocol != "file":
         path.write_text(text)  # an object is there as a whole, or not
         return
@@ -131,3 +129,15 @@ def save(state_dir: str, name: str, record: JobRecord) -> None:
     draft.touch(mode=0o600)
     draft.write_text(text)
     draft.replace(path.path)
+
+
+def _what(error: ValueError) -> str:
+    """In one line, which part of a record is damaged."""
+    if not isinstance(error, ValidationError):
+        return str(error)
+    found = error.errors()[0]
+    return ": ".join(filter(None, [".".join(map(str, found["loc"])), found["msg"]]))
+
+
+def _path(state_dir: str, name: str) -> UPath:
+    return stored(f"{state_dir}/jobs/{name}.json")

@@ -5,21 +5,21 @@ from __future__ import annotations
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 from lakehouse.airflow.hooks.iceberg import IcebergCatalogHook, row_count
-from lakehouse.streaming.job import FlinkJob
+from lakehouse.streaming.job import FlinkJob, JobState
 from lakehouse.streaming.record import Commit, JobRecord
 from lakehouse.streaming.state import last_commit, objection, read_state, saved_states
 
 SHOWN = 5
 
 
-def state_to_restore(job: FlinkJob, record: JobRecord) -> str | None:
+def state_to_restore(job: JobState, record: JobRecord) -> str | None:
     """Path of the newest state that fits what the tables hold; None for a first start.
 
     After a roll-back that is the savepoint before it, as long as nothing has been committed since.
 
     :raises AirflowException: there is no such state, but a table holds rows
     """
-    before_upgrade = record.refused.savepoint if record.refused else None
+    before_upgrade = record.rolled_back.savepoint if record.rolled_back else None
     states = sorted(saved_states(job), key=lambda state: state.path == before_upgrade, reverse=True)
     commits = last_commits(job)
     objections = [objection(state, commits, record.starts) for state in states]
@@ -32,11 +32,11 @@ def state_to_restore(job: FlinkJob, record: JobRecord) -> str | None:
     why = objections[0] if objections else f"there is no checkpoint or savepoint under {job.state_dir}"
     raise AirflowException(
         f"Flink job {job.name} is not started: {', '.join(job.tables)} hold {rows:,} rows, and {why}. "
-        f"A start would write rows again that are there already. {_ways_on(job)}"
+        f"A start would write rows again that are there already. {_options(job)}"
     )
 
 
-def checked(job: FlinkJob, record: JobRecord, path: str) -> str:
+def checked(job: JobState, record: JobRecord, path: str) -> str:
     """A path that somebody named, when the job can start from it.
 
     :raises AirflowFailException: it is no complete checkpoint or savepoint, or is older than what the tables hold
@@ -47,23 +47,25 @@ def checked(job: FlinkJob, record: JobRecord, path: str) -> str:
         raise AirflowFailException(f"There is no complete checkpoint or savepoint at {path}. The newest are: {known}")
     if why := objection(state, last_commits(job), record.starts):
         raise AirflowFailException(
-            f"Flink job {job.name} is not started from {path}: it would double rows, because {why}. {_ways_on(job)}"
+            f"Flink job {job.name} is not started from {path}: it would write rows again, because {why}. {_options(job)}"
         )
     return state.path
 
 
-def last_commits(job: FlinkJob) -> list[Commit]:
+def last_commits(job: JobState) -> list[Commit]:
     """The newest commit of a Flink job to each of its tables that has one."""
     iceberg = IcebergCatalogHook()
     tables = {name: iceberg.table(name) for name in job.tables if iceberg.exists(name)}
     return [commit for name, table in tables.items() if (commit := last_commit(name, table))]
 
 
-def _ways_on(job: FlinkJob) -> str:
+def _options(job: JobState) -> str:
     after_last_row = (
-        "action start_after_last_row, which goes on exactly where the tables end; " if job.kafka_sources else ""
+        "action start_after_last_row, which goes on exactly where the tables end; "
+        if isinstance(job, FlinkJob) and job.topic_tables
+        else ""
     )
     return (
-        "Ways on: put the state back; or trigger flink_jobs by hand with action restart and the path of another checkpoint "
-        f"or savepoint; {after_last_row}or rebuild the tables with the DAG taxi_replay."
+        "Options: put the state back; or trigger flink_jobs by hand with action restart and the path of another checkpoint "
+        f"or savepoint; {after_last_row}or rebuild the tables with the DAG replay."
     )

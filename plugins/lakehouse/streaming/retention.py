@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from lakehouse.storage import stored
-from lakehouse.streaming.job import FlinkJob
+from lakehouse.streaming.job import JobState
 from lakehouse.streaming.record import JobRecord
 from lakehouse.streaming.state import SavedState, saved_states, writer_of
 
@@ -32,7 +32,7 @@ class OldState:
             folder.rmdir(recursive=True)
 
 
-def old_states(job: FlinkJob, record: JobRecord, live: str | None, before: float) -> Iterator[OldState]:
+def old_states(job: JobState, record: JobRecord, live: str | None, before: float) -> Iterator[OldState]:
     """What was written before a time (epoch seconds), and is neither among the newest nor remembered as a way back.
 
     A run that goes on from a checkpoint needs no file of it after its own first one (Flink's recovery mode NO_CLAIM), which
@@ -43,7 +43,7 @@ def old_states(job: FlinkJob, record: JobRecord, live: str | None, before: float
     states = saved_states(job)
     needed = {state.path for state in states[:KEPT]}
     needed |= {start.restored_from for start in record.starts[-1:]}
-    needed |= {record.refused.savepoint} if record.refused else set()
+    needed |= {record.rolled_back.savepoint} if record.rolled_back else set()
     folders: dict[str, list[SavedState]] = {}
     for state in states:
         folders.setdefault(_folder(state.path), []).append(state)

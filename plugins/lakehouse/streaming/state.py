@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lakehouse.storage import stored
-from lakehouse.streaming.job import FlinkJob
+from lakehouse.streaming.job import JobState
 from lakehouse.streaming.record import Commit, Start
 
 if TYPE_CHECKING:
@@ -51,11 +51,15 @@ def read_state(path: str) -> SavedState | None:
     return SavedState(str(folder), checkpoint_id, writer_of(path), written_at)
 
 
-def saved_states(job: FlinkJob) -> list[SavedState]:
+def saved_states(job: JobState) -> list[SavedState]:
     """Every complete checkpoint and savepoint of the job, whichever cluster wrote it, newest first."""
-    checkpoints = stored(job.checkpoint_dir).glob(f"*/chk-*/{METADATA}")
-    savepoints = stored(job.savepoint_dir).glob(f"*/{METADATA}")
-    found = [read_state(str(file.parent)) for file in (*checkpoints, *savepoints)]
+    files = [
+        file
+        for name in job.names
+        for folder, pattern in (("checkpoints", f"*/chk-*/{METADATA}"), ("savepoints", f"*/{METADATA}"))
+        for file in stored(f"{job.state_dir}/{folder}/{name}").glob(pattern)
+    ]
+    found = [read_state(str(file.parent)) for file in files]
     return sorted((state for state in found if state), key=lambda s: (s.written_at, s.checkpoint_id), reverse=True)
 
 
@@ -64,7 +68,8 @@ def last_commit(name: str, table: Table) -> Commit | None:
     for snapshot in _history(table):
         summary = snapshot.summary.additional_properties if snapshot.summary else {}
         if "flink.job-id" in summary:
-            return Commit(name, summary["flink.job-id"], int(summary["flink.max-committed-checkpoint-id"]))
+            checkpoint_id = int(summary["flink.max-committed-checkpoint-id"])
+            return Commit(table=name, job_id=summary["flink.job-id"], checkpoint_id=checkpoint_id)
     return None
 
 

@@ -39,8 +39,8 @@ def next_offsets(topic: TopicHook, sources: Mapping[str, str]) -> dict[str, dict
     if gaps:
         raise AirflowException(
             f"Kafka topic {topic.topic} no longer holds the events after the last row of {' or '.join(sources.values())} "
-            f"({', '.join(gaps)}): a start after it would lose those that are not in another table in silence. "
-            "Restore the topic, or accept the loss by a replay (DAG taxi_replay)."
+            f"({', '.join(gaps)}): a start after it would silently lose those that are not in another table. "
+            "Next: restore the topic, or accept the loss by a replay (DAG replay)."
         )
     return {
         source: {p: max(tables[p].end, first) if p in tables else first for p, first in oldest.items()}

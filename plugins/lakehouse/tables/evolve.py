@@ -8,9 +8,13 @@ from typing import NamedTuple
 
 from airflow.sdk.exceptions import AirflowFailException
 
-from lakehouse.airflow.hooks.flink import SqlSession
-from lakehouse.airflow.hooks.iceberg import IcebergCatalogHook
+from lakehouse.airflow.hooks.coordination import CoordinationHook
+from lakehouse.airflow.hooks.flink import SqlGatewayHook, SqlSession
+from lakehouse.pipelines.model import Pipeline
+from lakehouse.pipelines.script import stage_script
+from lakehouse.pipelines.statements import statements
 
+_CREATES = re.compile(r"CREATE (CATALOG|DATABASE|TABLE) (IF NOT EXISTS )?iceberg_catalog\b")
 _CREATE = re.compile(r"CREATE TABLE IF NOT EXISTS (iceberg_catalog\.\w+\.\w+)")
 
 
@@ -22,17 +26,32 @@ class Column(NamedTuple):
     nullable: bool
 
 
-def evolve(session: SqlSession, statements: Iterable[str]) -> dict[str, list[str]]:
+def create_tables(pipeline: Pipeline) -> dict[str, list[str]]:
+    """Create the tables of all stages of a pipeline where they are missing, and add the columns that are new in their SQL.
+
+    :return: table -> names of the columns added
+    :raises AirflowFailException: a table differs in another way; no column was added
+    :raises FlinkError: Flink refused a statement, or is not there
+    """
+    scripts = [stage_script(pipeline, stage) for stage in pipeline.stages.values()]
+    creating = dict.fromkeys(text for script in scripts for text in statements(script) if _CREATES.match(text))
+    with SqlGatewayHook().session({}) as session:
+        for statement in creating:
+            session.execute(statement)
+        return evolve(session, creating)
+
+
+def evolve(session: SqlSession, executed: Iterable[str]) -> dict[str, list[str]]:
     """Add to each table the nullable columns that its CREATE TABLE declares and it lacks. Jobs may write meanwhile.
 
-    :param statements: those of the session, which have run; what creates no Iceberg table is passed over
+    :param executed: statements of the session; what creates no Iceberg table is passed over
     :return: table -> names of the columns added
     :raises AirflowFailException: a table differs in another way; no table was changed
     """
-    definitions = {found[1]: text[found.end() :] for text in statements if (found := _CREATE.match(text))}
+    definitions = {found[1]: text[found.end() :] for text in executed if (found := _CREATE.match(text))}
     if not _missing(session, definitions):
         return {}
-    with IcebergCatalogHook().lock("iceberg-tables"):
+    with CoordinationHook().lock("iceberg-tables"):
         missing = _missing(session, definitions)
         for table, columns in missing.items():
             added = ", ".join(f"`{column.name}` {column.type}" for column in columns)
@@ -49,7 +68,7 @@ def _missing(session: SqlSession, definitions: dict[str, str]) -> dict[str, list
         session.execute(f"CREATE TEMPORARY TABLE IF NOT EXISTS {declaration} {definition}")
         declared, held = _columns(session, declaration), _columns(session, table)
         new = [column for name, column in declared.items() if name not in held]
-        unlike += [f"{table}.{name} is declared no more" for name in held if name not in declared]
+        unlike += [f"{table}.{name} is no longer declared" for name in held if name not in declared]
         unlike += [f"{table}.{column.name} is new and NOT NULL" for column in new if not column.nullable]
         unlike += [
             f"{table}.{name} is {held[name].type}, but declared {column.type}"
@@ -60,9 +79,9 @@ def _missing(session: SqlSession, definitions: dict[str, str]) -> dict[str, list
             missing[table] = new
     if unlike:
         raise AirflowFailException(
-            f"Tables are not as include/sql/00-init.sql declares them: {'; '.join(unlike)}. Only new nullable columns are "
-            "added by themselves; nothing was changed. Undo the change, give the field another name, or build the tables "
-            "anew with the DAG taxi_replay."
+            f"Tables are not as include/sql/ declares them: {'; '.join(unlike)}. Only new nullable columns are "
+            "added by themselves; nothing was changed. Undo the change, give the field another name, or rebuild "
+            "the tables with the DAG replay."
         )
     return missing
 

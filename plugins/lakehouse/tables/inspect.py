@@ -1,18 +1,14 @@
-"""Questions to a table's metadata, and to a table as it was: by pyiceberg, by DuckDB, or as Flink SQL (`include/sql/inspect/`).
-
-As commands: `python -m lakehouse history --help`, and likewise snapshots, files, table-size and query-at.
-"""
+"""Questions to a table's metadata, and to a table as it was: by pyiceberg, DuckDB, or Flink SQL (`include/sql/inspect/`)."""
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import duckdb
 from airflow.sdk.exceptions import AirflowException
 
 from lakehouse.airflow.hooks.flink import SqlGatewayHook
@@ -61,8 +57,6 @@ def ask(question: str, name: str, limit: int = 50) -> Rows:
 
     :raises AirflowException: there is no such table, or the catalog does not answer
     """
-    import duckdb
-
     inspect, query = QUESTIONS[question]
     with duckdb.connect() as connection:
         connection.register("answer", inspect(IcebergCatalogHook().table(name)))
@@ -106,8 +100,6 @@ def query_at(name: str, at: str, query: str = COUNT, engine: str = "duckdb") -> 
     :param engine: duckdb, pyiceberg (which reads what DuckDB then asks) or flink (of a moment only)
     :raises AirflowException: there is no such table or snapshot, or it cannot be read
     """
-    import duckdb
-
     if engine == "flink":
         return ask_flink("query-at", name, query=query, at=_epoch_ms(at))
     table = IcebergCatalogHook().table(name)
@@ -132,48 +124,12 @@ def _epoch_ms(at: str) -> int:
     try:
         moment = datetime.fromisoformat(at)
     except ValueError as error:
-        raise AirflowException(f"{at!r} is no time in ISO 8601. Next: write it like 2026-01-01T00:00:00Z.") from error
+        raise AirflowException(
+            f"{at!r} is not a time in ISO 8601. Next: write it like 2026-01-01T00:00:00Z."
+        ) from error
     return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
 
 
 def _rows(cursor: Any) -> Rows:
     names = [column[0] for column in cursor.description]
     return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
-
-
-def as_text(rows: Rows) -> str:
-    """Rows as a table, each column as wide as it must be."""
-    if not rows:
-        return "(no rows)"
-    lines = [[*rows[0]], *([("" if value is None else str(value)) for value in row.values()] for row in rows)]
-    widths = [max(len(line[number]) for line in lines) for number in range(len(lines[0]))]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
-    )
-
-
-def main(question: str, *arguments: str) -> int:
-    """Answer a question about a table's metadata."""
-    parser = argparse.ArgumentParser(prog=f"python -m lakehouse {question}", description=main.__doc__)
-    parser.add_argument("table", help="namespace.table")
-    parser.add_argument("--limit", type=int, default=50, help="the first so many rows (default: 50)")
-    parser.add_argument("--flink", action="store_true", help="by Flink SQL instead of pyiceberg")
-    options = parser.parse_args(arguments)
-    answer = ask_flink if options.flink else ask
-    print(as_text(answer(question, options.table, limit=options.limit)))
-    return 0
-
-
-def main_query_at(*arguments: str) -> int:
-    """Ask a table as it was at a moment."""
-    parser = argparse.ArgumentParser(prog="python -m lakehouse query-at", description=main_query_at.__doc__)
-    parser.add_argument("table", help="namespace.table")
-    parser.add_argument("at", help="a moment (ISO 8601, UTC where it does not say) or a snapshot id")
-    parser.add_argument("--sql", default=COUNT, help=f"{{table}} stands for the table then (default: {COUNT})")
-    parser.add_argument("--engine", choices=("duckdb", "pyiceberg", "flink"), default="duckdb")
-    options = parser.parse_args(arguments)
-    print(as_text(query_at(options.table, options.at, options.sql, options.engine)))
-    return 0
-
-
-VERBS = {question: partial(main, question) for question in QUESTIONS} | {"query-at": main_query_at}

@@ -80,7 +80,7 @@ def test_a_state_folder_that_the_supervisor_would_cut_short_is_refused(tmp_path,
 
 def test_a_command_that_the_supervisor_would_cut_short_is_refused(supervisor, fake):
     part = dataclasses.replace(fake("part"), command=lambda: ["/opt/java #17/bin/java"])
-    with pytest.raises(PlatformError, match=r"cannot be told .*/opt/java #17/bin/java.*: it holds ' #'"):
+    with pytest.raises(PlatformError, match=r"cannot take .*/opt/java #17/bin/java.*: it holds ' #'"):
         supervisor.launch([part])
 
 

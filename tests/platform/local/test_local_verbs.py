@@ -148,7 +148,7 @@ def test_status_tells_state_pid_and_log_of_every_part(platform):
         "-",
         f"{platform.logs}/kafka.log",
     ]
-    assert {"part", "postgres", "registry", "flink-taskmanager", "airflow-scheduler", "all"} <= rows.keys()
+    assert {"service", "postgres", "registry", "flink-taskmanager", "airflow-scheduler", "all"} <= rows.keys()
 
 
 def test_a_platform_that_is_being_stopped_is_told(platform, supervisor, fake):

@@ -157,7 +157,7 @@ def write(file: Path, text: str) -> None:
 
 
 class AtTheCut(io.BytesIO):
-    """The input of `pack`: does something at the moment when the platform is to stand still."""
+    """The input of `pack`: does something at the moment when the platform is quiesced."""
 
     def __init__(self, act) -> None:
         super().__init__(b"now\n")
@@ -185,7 +185,7 @@ def unpacked(volumes: Path, stream: io.BytesIO, *names: str) -> dict[str, str]:
     return {str(path.relative_to(volumes)): path.read_text() for path in files}
 
 
-def test_files_are_those_of_the_moment_when_the_platform_stands_still(volumes):
+def test_files_are_those_of_the_moment_when_the_platform_is_quiesced(volumes):
     store = volumes / "store" / "lakehouse"
     write(store / "stays", "1")
     write(store / "goes", "1")
@@ -213,7 +213,7 @@ def test_attributes_of_objects_and_buckets_come_back(volumes):
     assert (os.getxattr(store / "object", "user.etag"), os.getxattr(store, "user.policy")) == (b"\xff1", b"{}")
 
 
-def test_what_kafka_appends_to_is_copied_when_it_stands_still(volumes):
+def test_what_kafka_appends_to_is_copied_when_it_is_paused(volumes):
     partition = volumes / "kafka" / "trips-0"
     for segment in ("000", "100"):
         write(partition / f"{segment}.log", "1")
@@ -224,10 +224,12 @@ def test_what_kafka_appends_to_is_copied_when_it_stands_still(volumes):
     assert unpacked(volumes, stream, "kafka") == {"kafka/trips-0/000.log": "1", "kafka/trips-0/100.log": "12"}
 
 
-def test_of_gold_the_published_file_is_kept(volumes):
-    write(volumes / "gold" / "gold.duckdb", "1")
-    write(volumes / "gold" / "runs" / "a" / "gold.duckdb", "2")
-    assert unpacked(volumes, packed(lambda: None, "gold"), "gold") == {"gold/gold.duckdb": "1"}
+def test_of_gold_each_pipelines_published_file_is_kept(volumes):
+    for pipeline in ("trains", "buses"):
+        write(volumes / "gold" / pipeline / "gold.duckdb", pipeline)
+        write(volumes / "gold" / pipeline / "runs" / "a" / "gold.duckdb", "half-built")
+    held = unpacked(volumes, packed(lambda: None, "gold"), "gold")
+    assert held == {"gold/buses/gold.duckdb": "buses", "gold/trains/gold.duckdb": "trains"}
 
 
 def test_a_volume_that_is_not_empty_stays_as_it_is(volumes):

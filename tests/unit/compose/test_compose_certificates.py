@@ -1,4 +1,4 @@
-"""The internal authority: who holds a certificate of it, and when one is made anew."""
+"""The internal authority: who holds a certificate of it, and when one is issued again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The gate before Docker lets through what runs the generator, written anew, and refuses everything else."""
+"""The gate before Docker lets through what runs the generator, written again, and refuses everything else."""
 
 from __future__ import annotations
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
+from types import SimpleNamespace
 
 import pytest
 import yaml
-from confluent_kafka.admin import AclOperation
+from confluent_kafka.admin import AclOperation, AclPermissionType, ResourcePatternType, ResourceType
 
 from compose.setup import grant, prepare
+from lakehouse.airflow import settings as airflow_settings
+from lakehouse.pipelines.load import Declarations, declarations
+from lakehouse.quality.audit.events import GROUP
 from local.config import ROOT
 
 FILE = ROOT / "docker-compose.yaml"
@@ -16,6 +20,7 @@ DECLARED = yaml.safe_load(FILE.read_text())
 SERVICES = DECLARED["services"]
 SECRET = re.compile(r"PASSWORD|SECRET|(?<!ACCESS)_KEY$|JWT")
 ONE_SHOT = {"prepare", "grant"}
+LITERAL = ResourcePatternType.LITERAL
 
 
 @pytest.mark.parametrize("name", SERVICES)
@@ -93,6 +98,59 @@ def test_the_gate_allows_the_container_that_airflow_asks_for():
     names = {"GENERATOR_IMAGE", "GENERATOR_NETWORK", "GENERATOR_CERTIFICATES", "GENERATOR_MEMORY"}
     assert {name: asked[name] for name in names} == {name: allowed[name] for name in names}
     assert allowed["GENERATOR_IMAGE"] == SERVICES["airflow-scheduler"]["image"]
+
+
+def rights_of(user: str, *topics: str) -> set[tuple[ResourceType, str, ResourcePatternType, AclOperation]]:
+    bindings = [right for right in grant.acls(topics) if right.principal == f"User:{user}"]
+    assert {(right.host, right.permission_type) for right in bindings} == {("*", AclPermissionType.ALLOW)}
+    return {(right.restype, right.name, right.resource_pattern_type, right.operation) for right in bindings}
+
+
+def test_every_declared_pipeline_has_its_rights_in_kafka(monkeypatch, capsys):
+    def pipeline(topic: str) -> SimpleNamespace:
+        return SimpleNamespace(topic=SimpleNamespace(name=topic))
+
+    declared = Declarations({"trains": pipeline("rail"), "buses": pipeline("road")}, {"x.yaml": "x.yaml: no title"})
+    monkeypatch.setattr(grant, "declarations", lambda: declared)
+    topics = grant.declared_topics()
+    assert topics == ["rail", "road"]
+    assert "no rights for include/pipelines/x.yaml: no title" in capsys.readouterr().err
+
+    for user in grant.RIGHTS:
+        rail, road = (
+            {right[3] for right in rights_of(user, *topics) if right[:3] == (ResourceType.TOPIC, topic, LITERAL)}
+            for topic in topics
+        )
+        assert rail == road == set(grant.RIGHTS[user][0])
+
+
+def test_airflow_may_create_and_configure_topics():
+    """What `flink_jobs` does with a topic: create it, and correct its retention and timestamps."""
+    allowed = {right[3] for right in rights_of("airflow", "rail") if right[0] == ResourceType.TOPIC}
+    assert {AclOperation.CREATE, AclOperation.DESCRIBE_CONFIGS, AclOperation.ALTER_CONFIGS} <= allowed
+    assert AclOperation.ALTER_CONFIGS not in {right[3] for right in rights_of("flink", "rail")}
+
+
+def test_every_consumer_group_of_the_platform_may_be_used():
+    stages = [stage for pipeline in declarations().pipelines.values() for stage in pipeline.stages.values()]
+    groups = [GROUP, *(stage.consumer_group for stage in stages)]
+    assert all(group.startswith(grant.GROUPS) for group in groups)
+    for user in ("airflow", "flink"):
+        of_groups = {right for right in rights_of(user, "rail") if right[0] == ResourceType.GROUP}
+        assert of_groups == {(ResourceType.GROUP, grant.GROUPS, ResourcePatternType.PREFIXED, AclOperation.READ)}
+
+
+def test_the_image_holds_what_its_services_run():
+    """Each folder that the image copies is let through to its build."""
+    copied = set(re.findall(r"^COPY .*?(\w+) /opt/lakehouse/\w+$", (ROOT / "Dockerfile").read_text(), re.M))
+    assert copied >= {"dags", "include", "plugins", "local", "demo", "compose"}
+    assert {f"!{folder}" for folder in copied} <= set((ROOT / ".dockerignore").read_text().split())
+
+
+def test_the_environment_fills_every_placeholder_of_the_settings():
+    """Locks and leases too have their connection: `coordination`."""
+    environment = SERVICES["airflow-scheduler"]["environment"]
+    assert airflow_settings.load(environment=environment).connections["coordination"]["host"] == "postgres"
 
 
 def test_the_generator_writes_to_kafka_and_may_do_nothing_else():

@@ -20,6 +20,8 @@ from airflow.sdk import BaseHook
 from confluent_kafka import Consumer, Producer, TopicPartition
 
 from lakehouse.airflow.hooks.iceberg import IcebergCatalogHook
+from lakehouse.pipelines.load import get_pipeline
+from lakehouse.pipelines.model import Pipeline
 from lakehouse.waiting import wait_until
 from local import postgres, probes
 from local.config import Platform
@@ -121,14 +123,10 @@ def database() -> Iterator[Platform]:
 
 @pytest.fixture
 def iceberg(database: Platform, connect: Callable[..., None], tmp_path: Path) -> Iterator[SqlCatalog]:
-    """An empty Iceberg catalog behind the connection `iceberg_catalog`."""
-    connect(
-        "iceberg_catalog",
-        host="127.0.0.1",
-        port=database.port("POSTGRES_PORT"),
-        password=PASSWORD,
-        extra={"warehouse": f"file://{tmp_path}/warehouse"},
-    )
+    """An empty Iceberg catalog behind the connection `iceberg_catalog`, and locks in the same database."""
+    server = {"host": "127.0.0.1", "port": database.port("POSTGRES_PORT"), "password": PASSWORD}
+    connect("iceberg_catalog", **server, extra={"warehouse": f"file://{tmp_path}/warehouse"})
+    connect("coordination", **server)
     catalog = IcebergCatalogHook().catalog
     catalog.destroy_tables()
     catalog.create_tables()
@@ -162,6 +160,12 @@ def _by_kafka_partition(catalog: SqlCatalog, name: str, schema: pa.Schema) -> Ta
 
 
 @pytest.fixture
+def taxi() -> Pipeline:
+    """The pipeline that the repository declares."""
+    return get_pipeline("nyc_taxi")
+
+
+@pytest.fixture
 def send(connect: Callable[..., None]) -> Callable[..., None]:
     """Send events, a number or their payloads, to a topic of librdkafka's own broker, behind the connection `kafka_default`."""
     broker = Producer({"bootstrap.servers": "none", "test.mock.num.brokers": 1})
@@ -176,16 +180,16 @@ def send(connect: Callable[..., None]) -> Callable[..., None]:
 
 
 @pytest.fixture
-def commit() -> Callable[[str, str, int, int], None]:
+def commit_offset() -> Callable[[str, str, int, int], None]:
     """Let a consumer group have read a partition of a topic up to an offset."""
 
-    def commit(group: str, topic: str, partition: int, offset: int) -> None:
+    def commit_offset(group: str, topic: str, partition: int, offset: int) -> None:
         config = BaseHook.get_connection("kafka_default").extra_dejson
         consumer = Consumer({**config, "group.id": group})
         consumer.commit(offsets=[TopicPartition(topic, partition, offset)], asynchronous=False)
         consumer.close()
 
-    return commit
+    return commit_offset
 
 
 def _address(broker: Producer) -> str:

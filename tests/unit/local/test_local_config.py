@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from local import config
+from local import airflow, config, verbs
 from local.config import PlatformError
 
 ODD = """json://user:p'a`ss$(date)%41@127.0.0.1/x y?#a;"b\\n=ä"""
@@ -54,6 +54,47 @@ def test_keys_of_an_object_store_are_taken_for_one_alone(home, monkeypatch):
     assert (stored["AWS_SECRET_ACCESS_KEY"], stored["S3_PATH_STYLE_ACCESS"]) == ("of something else", "true")
     monkeypatch.setenv("LAKEHOUSE_WAREHOUSE", f"file://{home}/warehouse")
     assert config.create().values["ICEBERG_IO_IMPL"] == ""
+
+
+FROM, TO = "PIPELINE_NYC_TAXI_PICKUP_FROM", "PIPELINE_NYC_TAXI_PICKUP_TO"
+
+
+@pytest.fixture
+def shell(monkeypatch):
+    """Create the platform as a shell with these variables does."""
+
+    def create(**variables: str) -> config.Platform:
+        with monkeypatch.context() as shell:
+            for name, value in variables.items():
+                shell.setenv(name, value)
+            return config.create()
+
+    return create
+
+
+def test_parameters_of_pipelines_are_kept_and_reach_every_service(home, shell):
+    given = shell(**{FROM: "2024-01-05 00:00:00", "PIPELINE": "x", "pipeline_a": "y"})
+    assert given.values[FROM] == "2024-01-05 00:00:00"
+    assert not given.values.keys() & {"PIPELINE", "pipeline_a", TO}
+
+    shell(**{TO: "2024-01-06 00:00:00"})
+    environment = airflow.environment(config.load())
+    assert (environment[FROM], environment[TO]) == ("2024-01-05 00:00:00", "2024-01-06 00:00:00")
+
+
+def test_an_empty_parameter_brings_the_declared_value_back(home, shell):
+    assert FROM not in shell(**{FROM: ""}).values
+    shell(**{FROM: "2024-01-05 00:00:00"})
+    shell(**{FROM: ""})
+    assert FROM not in airflow.environment(config.load())
+
+
+def test_a_running_platform_refuses_other_parameters(home, shell, monkeypatch):
+    shell(**{FROM: "2024-01-05 00:00:00"})
+    verbs.refuse_changes(config.declare())
+    monkeypatch.setenv(FROM, "2024-01-06 00:00:00")
+    with pytest.raises(PlatformError, match=rf"other settings than {FROM}=2024-01-06 00:00:00: make down first"):
+        verbs.refuse_changes(config.declare())
 
 
 def test_the_warehouse_keeps_room_that_can_be_given_back(home, monkeypatch, capsys):
@@ -157,7 +198,7 @@ def test_a_shell_reads_the_file_as_it_was_meant(home, monkeypatch, value):
     monkeypatch.setenv("ALERTS_URL", value)
     written = config.create()
     monkeypatch.delenv("ALERTS_URL")
-    assert config.create().values == written.values  # kept until it is set anew
+    assert config.create().values == written.values  # kept until it is set again
     assert written.values["ALERTS_URL"] == value
 
     show = f"{shlex.quote(sys.executable)} -c 'import json, os; print(json.dumps(dict(os.environ)))'"
@@ -184,7 +225,7 @@ def test_a_file_with_a_broken_quote_is_named(home):
     config.create()
     with (home / "env").open("a") as file:
         file.write("ALERTS_URL='json://\n")
-    with pytest.raises(PlatformError, match=rf"{home}/env cannot be read .*mend the quotes in it"):
+    with pytest.raises(PlatformError, match=rf"{home}/env cannot be read .*fix the quotes in it"):
         config.load()
 
 

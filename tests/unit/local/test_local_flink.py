@@ -3,6 +3,7 @@
 import dataclasses
 
 import pytest
+import yaml
 
 from local import flink
 from local.config import PlatformError
@@ -22,7 +23,8 @@ def test_memory_is_computed_by_flink_and_kept_while_its_configuration_stands(con
     command = flink.taskmanager(configured)
     heap = (64 + 320) * 1024 * 1024  # framework and task heap of the template
     assert f"-Xmx{heap}" in command
-    assert "taskmanager.numberOfTaskSlots=4" in command
+    slots = yaml.safe_load(flink.COMMON.read_text())["taskmanager.numberOfTaskSlots"]
+    assert f"taskmanager.numberOfTaskSlots={slots}" in command
 
     with monkeypatch.context() as without:
         without.setattr(flink, "java", lambda: ["/nowhere/java"])

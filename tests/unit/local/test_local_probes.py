@@ -1,4 +1,4 @@
-"""Each probe is content with a healthy part only, and says in words what it waits for."""
+"""Each probe is content with a healthy part only, and says what it waits for."""
 
 import socket
 import threading

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 
-from taxi_generator.runner import TOPIC
+from taxi_generator import pipeline
+
+TOPIC = pipeline.topic()
 
 
 class Kafka:
@@ -40,3 +46,16 @@ def kafka() -> Iterator[Kafka]:
     broker = Kafka()
     yield broker
     broker.stop()
+
+
+@pytest.fixture
+def connect(load_settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., None]:
+    """Every connection and variable of the settings file, leading nowhere; call it to change fields of one connection."""
+    for name, value in load_settings(LAKEHOUSE_HOME=tmp_path).environment().items():
+        monkeypatch.setenv(name, value)
+
+    def connect(conn_id: str, **fields: Any) -> None:
+        name = f"AIRFLOW_CONN_{conn_id.upper()}"
+        monkeypatch.setenv(name, json.dumps(json.loads(os.environ[name]) | fields))
+
+    return connect

@@ -13,6 +13,8 @@ import pytest
 
 PLUGINS = Path(__file__).parents[3] / "plugins"
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(PLUGINS)}
+#: As Airflow's operator gives it; without it, the pipeline's parameters are looked up, by Airflow.
+WINDOW = ["--pickup-from", "2024-01-01", "--pickup-to", "2024-02-01"]
 
 
 def command(servers: str, *arguments: str) -> list[str]:
@@ -24,6 +26,7 @@ def command(servers: str, *arguments: str) -> list[str]:
         servers,
         "--registry",
         "none",
+        *WINDOW,
         *arguments,
     ]
 
@@ -42,6 +45,18 @@ def test_a_run_by_hand(kafka, tmp_path):
     told = json.loads(summary.read_text())
     assert (told["delivered"], told["expected"]["silver"], told["expected"]["hours"]) == (1_000, 985, 744)
     assert pyarrow.parquet.read_table(keys).num_rows == 985
+
+
+def test_without_a_window_the_pipelines_parameters_count_where_there_is_no_airflow(kafka, tmp_path):
+    """As in a container of its own: the repository's files are there, and no configuration of Airflow's."""
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(PLUGINS), "HOME": str(tmp_path)}
+    environment |= {"KAFKA_BOOTSTRAP_SERVERS": kafka.servers, "SCHEMA_REGISTRY_URL": "none"}
+    environment |= {"PIPELINE_NYC_TAXI_PICKUP_FROM": "2024-01-16 00:00:00"}
+    command = [sys.executable, "-m", "taxi_generator", "--events", "1000", "--summary=-"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    [told] = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    assert (told["topic"], told["delivered"], told["expected"]["dates"]) == ("taxi.raw_trips", 1_000, 16)
 
 
 def test_a_summary_among_what_is_printed_and_fresh_trips(kafka):
@@ -155,7 +170,7 @@ def test_an_event_that_is_too_large_is_status_1_with_counts(kafka, tmp_path):
 
 
 def test_importing_the_package_loads_nothing_heavy():
-    heavy = "{'numpy', 'pyarrow', 'confluent_kafka', 'requests', 'orjson'} & set(sys.modules)"
+    heavy = "{'airflow', 'numpy', 'pyarrow', 'confluent_kafka', 'requests', 'orjson', 'httpx2'} & set(sys.modules)"
     code = f"import sys, taxi_generator, taxi_generator.__main__; print({heavy} or 'light')"
     done = subprocess.run(
         [sys.executable, "-c", code], env=ENVIRONMENT, capture_output=True, text=True, timeout=60, check=True

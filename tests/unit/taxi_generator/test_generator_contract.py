@@ -11,7 +11,7 @@ from taxi_generator import synthetic
 from taxi_generator.events import COLUMNS, INTEGER, NUMBER, TEXT, TIMESTAMP, arrow_type, encode
 from taxi_generator.files import TripFile
 
-CONTRACT = json.loads((Path(__file__).parents[3] / "include/contracts/taxi_trip.json").read_text())
+CONTRACT = json.loads((Path(__file__).parents[3] / "include/contracts/nyc_taxi.json").read_text())
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +20,7 @@ def contract() -> Draft7Validator:
     return Draft7Validator(CONTRACT)
 
 
-def test_contract_and_events_have_the_same_columns_and_types():
+def test_the_columns_are_the_contracts():
     names = {INTEGER: "integer", NUMBER: "number", TEXT: "string", TIMESTAMP: "string"}
     for (name, field), (column, kind) in zip(CONTRACT["properties"].items(), COLUMNS.items(), strict=True):
         assert (name, field["type"] if isinstance(field["type"], str) else field["type"][0]) == (
@@ -30,6 +30,18 @@ def test_contract_and_events_have_the_same_columns_and_types():
         assert (kind == TIMESTAMP) == ("pattern" in field)
         assert ("null" in field["type"]) != (name in CONTRACT["required"])
         assert field["description"]
+
+
+def test_the_columns_are_those_of_tlcs_files(real_file):
+    """The contract is what the generator knows of them."""
+    assert real_file.open().readline().strip().split(",") == list(COLUMNS)
+
+
+def test_a_field_of_a_later_contract_is_null(monkeypatch):
+    """A new field touches the contract and no code of the generator's."""
+    monkeypatch.setitem(COLUMNS, "cbd_congestion_fee", NUMBER)
+    events = [json.loads(value) for value in encode(next(synthetic.batches(1, 100)))[1]]
+    assert {event["cbd_congestion_fee"] for event in events} == {None}
 
 
 def test_synthetic_events_keep_the_contract(contract):

@@ -1,20 +1,18 @@
 """Delivery to a real TCP broker: every event counted, every failure told."""
 
-import base64
 import json
-import logging
 import socket
 import threading
 import time
 from collections.abc import Iterator
+from datetime import datetime
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from itertools import pairwise
 
 import pytest
 
-from taxi_generator import DeliveryFailed, GeneratorError, run, runner
-from taxi_generator.producer import TripProducer, schema_id
-from tests.corpus.events import REFUSED_EVENTS
+from lakehouse import producer
+from taxi_generator import DeliveryFailed, GeneratorError, judge, run, runner
 
 
 def test_everything_arrives_once_with_key_and_contract(kafka, registry):
@@ -32,6 +30,37 @@ def test_everything_arrives_once_with_key_and_contract(kafka, registry):
     assert summary["schema_id"] == 17
     assert summary["expected"]["silver"] == 1_971
     assert summary["first_event_at_ms"] <= summary["last_event_at_ms"] <= time.time() * 1000
+
+
+def test_a_registry_that_is_away_is_told(kafka):
+    with pytest.raises(
+        GeneratorError, match=r"Schema registry http://127\.0\.0\.1:1 gives no id of taxi\.raw_trips-value"
+    ):
+        run({"bootstrap.servers": kafka.servers}, registry="http://127.0.0.1:1", events=1)
+
+
+def test_what_is_expected_follows_the_pipelines_window(kafka, tmp_path, monkeypatch):
+    """Silver and the generator judge by the same parameters, wherever those come from."""
+    monkeypatch.setenv("PIPELINE_NYC_TAXI_PICKUP_FROM", "2024-01-16 00:00:00")
+    sent = run({"bootstrap.servers": kafka.servers}, registry=None, events=1_000)["expected"]
+    assert 0 < sent["silver"] < 600
+    assert sent["dates"] == 16
+    assert judge(tmp_path / "keys", events=1_000) == sent
+    monkeypatch.delenv("PIPELINE_NYC_TAXI_PICKUP_FROM")
+    assert judge(tmp_path / "keys", events=1_000)["silver"] == 985
+
+
+def test_an_edge_that_is_given_comes_before_the_parameter(tmp_path, monkeypatch):
+    monkeypatch.setenv("PIPELINE_NYC_TAXI_PICKUP_FROM", "2024-01-16 00:00:00")
+    assert judge(tmp_path / "keys", events=1_000, pickup_from=datetime(2024, 1, 31))["dates"] == 1
+
+
+def test_a_window_that_is_none_is_told(tmp_path, monkeypatch):
+    monkeypatch.setenv("PIPELINE_NYC_TAXI_PICKUP_FROM", "yesterday")
+    with pytest.raises(
+        GeneratorError, match=r"pickup_from and pickup_to of pipeline nyc_taxi are no window: .*yesterday"
+    ):
+        judge(tmp_path / "keys", events=1)
 
 
 def test_without_a_registry_there_is_no_header(kafka):
@@ -55,12 +84,6 @@ def test_a_file_is_sent_and_described(kafka, real_file):
 def test_a_full_queue_waits(kafka):
     config = {"bootstrap.servers": kafka.servers, "queue.buffering.max.messages": 100}
     assert run(config, registry=None, events=5_000)["delivered"] == 5_000
-
-
-def test_guarantees_cannot_be_weakened(kafka):
-    config = {"bootstrap.servers": kafka.servers, "acks": "0", "enable.idempotence": "false"}
-    producer = TripProducer(config, "taxi.raw_trips", None)
-    assert (producer._config["acks"], producer._config["enable.idempotence"]) == ("all", True)
 
 
 @pytest.mark.parametrize("mode", ["realtime", "burst"])
@@ -97,18 +120,8 @@ def test_a_broker_that_goes_away_is_a_failure_with_counts(kafka, mode, caplog):
     assert f"{summary['failed']:,} were not delivered" in str(error.value)
 
 
-@pytest.mark.parametrize("event", REFUSED_EVENTS, ids=lambda event: event.name)
-def test_an_event_that_kafka_refuses_is_a_failure(kafka, event):
-    """Good ones before it are delivered, and nothing is sent after it: a run by hand ends with status 1."""
-    producer = TripProducer({"bootstrap.servers": kafka.servers}, "taxi.raw_trips", None)
-    assert producer.send([b"1", event.key, b"1"], [b"{}", event.value, b"{}"]) == 2
-    producer.finish()
-    assert (producer.handed_over, producer.delivered, producer.failed) == (2, 1, 1)
-    assert event.reason in producer.first_error
-
-
 def test_no_broker_is_told_within_the_limit(monkeypatch):
-    monkeypatch.setattr(runner, "BROKER_LIMIT", 1.0)
+    monkeypatch.setattr(producer.TopicProducer.check, "__defaults__", (1.0,))
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         servers = f"127.0.0.1:{closed.getsockname()[1]}"
@@ -201,15 +214,11 @@ def test_progress_is_told_every_two_seconds(kafka, monkeypatch):
 
 
 class Registry(BaseHTTPRequestHandler):
-    answer = (200, b'{"subject": "taxi.raw_trips-value", "id": 17, "version": 1}')
-
     def do_GET(self):
         self.server.asked.append(self.path)
-        self.server.logins.append(self.headers["Authorization"])
-        status, body = self.server.answer
-        self.send_response(status)
+        self.send_response(200)
         self.end_headers()
-        self.wfile.write(body)
+        self.wfile.write(b'{"subject": "taxi.raw_trips-value", "id": 17, "version": 1}')
 
     def log_message(self, *_):
         pass
@@ -218,7 +227,7 @@ class Registry(BaseHTTPRequestHandler):
 @pytest.fixture
 def registry() -> Iterator[HTTPServer]:
     server = HTTPServer(("127.0.0.1", 0), Registry)
-    server.asked, server.logins, server.answer = [], [], Registry.answer
+    server.asked = []
     server.url = f"http://127.0.0.1:{server.server_port}/apis/ccompat/v7"
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
@@ -226,39 +235,3 @@ def registry() -> Iterator[HTTPServer]:
     server.shutdown()
     thread.join()
     server.server_close()
-
-
-@pytest.mark.parametrize(
-    ("answer", "problem"),
-    [
-        ((404, b'{"error_code": 40401}'), "has no subject taxi.raw_trips-value.*Next: register the contract"),
-        ((500, b""), "gives no id.*500"),
-        ((200, b"<html>"), "gives no id"),
-        ((200, b"[]"), "gives no id"),
-        ((200, b'{"version": 1}'), "gives no id"),
-    ],
-)
-def test_a_registry_without_the_contract_is_told(registry, answer, problem):
-    registry.answer = answer
-    with pytest.raises(GeneratorError, match=problem):
-        schema_id(registry.url, "taxi.raw_trips-value")
-
-
-def test_the_login_of_a_registry_is_used_and_not_told(registry):
-    url = registry.url.replace("http://", "http://user:open%20sesame@") + "/"
-    assert schema_id(url, "taxi.raw_trips-value") == 17
-    assert registry.logins == ["Basic " + base64.b64encode(b"user:open sesame").decode()]
-
-    registry.answer = (500, b"")
-    with pytest.raises(GeneratorError, match="500") as error:
-        schema_id(url, "taxi.raw_trips-value")
-    assert "sesame" not in str(error.value)
-
-
-def test_librdkafka_talks_through_logging(caplog):
-    with caplog.at_level(logging.ERROR), socket.socket() as closed:
-        closed.bind(("127.0.0.1", 0))
-        producer = TripProducer({"bootstrap.servers": f"127.0.0.1:{closed.getsockname()[1]}"}, "t", None)
-        with pytest.raises(GeneratorError):
-            producer.check(1.0)
-    assert any("refused" in record.getMessage() for record in caplog.records)

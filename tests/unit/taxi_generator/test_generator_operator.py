@@ -23,9 +23,6 @@ def settings(connect, monkeypatch):
     connect("schema_registry", host="https://registry:8443")
     container = {"image": "generator:1", "network": "data", "certificates": "tls", "memory": "1024"}
     monkeypatch.setenv("AIRFLOW_VAR_GENERATOR_CONTAINER", json.dumps(container))
-    monkeypatch.setenv("AIRFLOW_VAR_TAXI_TOPIC", "taxi.raw_trips")
-    monkeypatch.setenv("AIRFLOW_VAR_PICKUP_FROM", "2024-01-01 00:00:00")
-    monkeypatch.setenv("AIRFLOW_VAR_PICKUP_TO", "2024-02-01 00:00:00")
 
 
 @pytest.fixture
@@ -64,6 +61,12 @@ def test_what_the_container_gets(operator, run):
     assert operator.mounts == [{"type": "volume", "source": "tls", "target": "/tls", "read_only": True}]
     assert (operator.docker_url, operator.tls_ca_cert) == ("https://docker:2376", "/tls/ca.pem")
     assert operator.tls_client_cert == operator.tls_client_key == "/tls/tls.pem"
+
+
+def test_the_container_judges_by_the_pipelines_parameters(operator, run, monkeypatch):
+    monkeypatch.setenv("AIRFLOW_VAR_PIPELINE.NYC_TAXI", json.dumps({"pickup_from": "2009-01-01 00:00:00"}))
+    run("{}")
+    assert "--pickup-from=2009-01-01 00:00:00" in operator.command
 
 
 def test_passwords_are_in_the_private_environment_alone(operator, run):

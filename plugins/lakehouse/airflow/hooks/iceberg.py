@@ -10,26 +10,29 @@ from typing import TYPE_CHECKING
 from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowException
 
+from lakehouse.airflow.hooks.coordination import one_line, postgres_url
+
 if TYPE_CHECKING:
-    from pyiceberg.catalog.sql import SqlCatalog
+    from pyiceberg.catalog import Catalog
     from pyiceberg.table import Table
 
 CATALOG = "iceberg_catalog"
 
 
 @cache
-def _catalog(uri: str, **properties: str) -> SqlCatalog:
+def _catalog(**properties: str) -> Catalog:
     """One for each process: each has a pool of connections of its own, which outlives a restart of the database."""
-    from pyiceberg.catalog.sql import SqlCatalog
+    from pyiceberg.catalog import load_catalog
 
-    return SqlCatalog(CATALOG, uri=uri, init_catalog_tables="false", pool_pre_ping="true", **properties)
+    return load_catalog(CATALOG, **properties)
 
 
 class IcebergCatalogHook(BaseHook):
-    """Iceberg's JDBC catalog on PostgreSQL.
+    """The Iceberg catalog, the same for Flink and pyiceberg.
 
-    Connection: host, port, schema (= database), login and password of the PostgreSQL database; the extras are catalog
-    properties (`warehouse`, `s3.endpoint`, ...), the same for Flink and pyiceberg.
+    Connection: host, port, schema (= database), login and password of the PostgreSQL database that holds a JDBC catalog; the
+    extras are catalog properties (`warehouse`, `s3.endpoint`, ...). An extra `type` (rest, glue, ...) names another kind of
+    catalog, which its extras alone describe (`uri`, `credential`, ...).
     """
 
     def __init__(self, iceberg_conn_id: str = "iceberg_catalog") -> None:
@@ -37,13 +40,35 @@ class IcebergCatalogHook(BaseHook):
         self.conn_id = iceberg_conn_id
 
     @cached_property
-    def catalog(self) -> SqlCatalog:
-        from sqlalchemy import URL
-
+    def catalog(self) -> Catalog:
         conn = self.get_connection(self.conn_id)
-        url = URL.create("postgresql+psycopg2", conn.login, conn.password, conn.host, conn.port, conn.schema)
-        uri = url.render_as_string(hide_password=False)
-        return _catalog(uri, **conn.extra_dejson)
+        properties = {name: str(value) for name, value in conn.extra_dejson.items()}
+        if "type" in properties:
+            return _catalog(**properties)
+        own = {"type": "sql", "uri": postgres_url(conn), "init_catalog_tables": "false", "pool_pre_ping": "true"}
+        return _catalog(**own, **properties)
+
+    def flink_options(self) -> dict[str, str]:
+        """The same catalog as options of Flink's CREATE CATALOG."""
+        conn = self.get_connection(self.conn_id)
+        properties = {name: str(value) for name, value in conn.extra_dejson.items()}
+        if kind := properties.pop("type", None):
+            return {"catalog-type": kind, **properties}
+        return {
+            "catalog-impl": "org.apache.iceberg.jdbc.JdbcCatalog",
+            "uri": f"jdbc:postgresql://{conn.host}:{conn.port}/{conn.schema}",
+            "jdbc.user": conn.login,
+            "jdbc.password": conn.password,
+            "jdbc.schema-version": "V1",
+            **properties,
+        }
+
+    @property
+    def is_database(self) -> bool:
+        """Whether the catalog is a database, where several tables can change their names in one transaction."""
+        from pyiceberg.catalog.sql import SqlCatalog
+
+        return isinstance(self.catalog, SqlCatalog)
 
     def table(self, name: str) -> Table:
         """Load `namespace.table` as its newest metadata describes it.
@@ -72,18 +97,23 @@ class IcebergCatalogHook(BaseHook):
         with self._answering():
             return not self._is_new() and self.catalog.table_exists(name)
 
-    def tables(self, *namespaces: str) -> list[str]:
-        """Every `namespace.table` of those of these namespaces that there are. Errors as of `exists`."""
+    def every_table(self, below: tuple[str, ...] = ()) -> Iterator[Table]:
+        """Every table of the catalog, in whichever namespace, however deep. Errors as of `exists`."""
         with self._answering():
             if self._is_new():
-                return []
-            there = [namespace for namespace in namespaces if self.catalog.namespace_exists(namespace)]
-            return [".".join(table) for namespace in there for table in sorted(self.catalog.list_tables(namespace))]
+                return
+            for namespace in self.catalog.list_namespaces(below):
+                for identifier in self.catalog.list_tables(namespace):
+                    yield self.catalog.load_table(identifier)
+                yield from self.every_table(namespace)
 
     def _is_new(self) -> bool:
-        """Whether nobody has written through it: the first who creates a table makes the catalog's own ones too."""
+        """Whether nobody has written through it: the first who creates a table makes the database's own tables too."""
         from pyiceberg.catalog.sql import IcebergTables
         from sqlalchemy import inspect
+
+        if not self.is_database:
+            return False
 
         return not inspect(self.catalog.engine).has_table(IcebergTables.__tablename__)
 
@@ -96,34 +126,9 @@ class IcebergCatalogHook(BaseHook):
             yield
         except OperationalError as error:
             raise AirflowException(
-                f"The Iceberg catalog (connection {self.conn_id!r}) does not answer: {error.orig}. "
+                f"The Iceberg catalog (connection {self.conn_id!r}) does not answer: {one_line(error.orig)} "
                 "Is it running? `make status` shows each part."
             ) from error
-
-    @contextmanager
-    def lock(self, name: str, limit_s: float = 300) -> Iterator[None]:
-        """Hold the lock `name` for whoever shares this catalog; PostgreSQL frees it when the holder dies.
-
-        :raises TimeoutError: somebody else held it for the whole limit
-        :raises AirflowException: the catalog's database does not answer
-        """
-        from sqlalchemy import text
-        from sqlalchemy.exc import OperationalError
-
-        with self._answering():
-            connected = self.catalog.engine.connect()
-        with connected as connection:
-            connection.execute(text(f"SET lock_timeout = {int(limit_s * 1000)}"))
-            try:
-                connection.execute(text("SELECT pg_advisory_lock(hashtext(:name))"), {"name": name})
-            except OperationalError as error:
-                raise TimeoutError(
-                    f"Lock {name!r} was held by another run for {limit_s:g} s; try again when it has ended."
-                ) from error
-            try:
-                yield
-            finally:
-                connection.execute(text("SELECT pg_advisory_unlock(hashtext(:name))"), {"name": name})
 
 
 def row_count(table: Table) -> int:

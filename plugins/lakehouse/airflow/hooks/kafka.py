@@ -33,28 +33,59 @@ class TopicHook(KafkaAdminClientHook):
         return AdminClient({"log_level": 4, **config})
 
     def ensure(self, partitions: int, retention_ms: int) -> str:
-        """Create the topic where it is missing; returns what was found or done, in words.
+        """Create the topic where it is missing; one that exists gets the declared retention and timestamps.
 
-        :raises AirflowException: Kafka does not answer, refuses, or the topic has another number of partitions
+        :param partitions: at least so many
+        :return: what was found and done, as text
+        :raises AirflowException: Kafka does not answer, refuses, or the topic has fewer partitions
         """
         from confluent_kafka import KafkaError, KafkaException
         from confluent_kafka.admin import NewTopic
 
-        wanted = NewTopic(
-            self.topic, num_partitions=partitions, config=TOPIC_CONFIG | {"retention.ms": str(retention_ms)}
-        )
+        wanted = TOPIC_CONFIG | {"retention.ms": str(retention_ms)}
+        topic = NewTopic(self.topic, num_partitions=partitions, config=wanted)
         try:
-            self.get_conn.create_topics([wanted], request_timeout=REQUEST_TIMEOUT_S)[self.topic].result()
+            self.get_conn.create_topics([topic], request_timeout=REQUEST_TIMEOUT_S)[self.topic].result()
             return f"created topic {self.topic} with {partitions} partitions"
         except KafkaException as error:
             if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                 raise AirflowException(f"Kafka topic {self.topic} cannot be created: {error.args[0].str()}") from error
         found = len(self._partitions())
-        if found != partitions:
+        if found < partitions:
             raise AirflowException(
-                f"Kafka topic {self.topic} has {found} partitions instead of {partitions}; make them agree first."
+                f"Kafka topic {self.topic} has {found} partitions, fewer than the {partitions} that are declared. Next: declare "
+                f"{found} (topic.partitions), or add partitions to the topic with Kafka's own tools."
             )
-        return f"topic {self.topic} exists"
+        changed = self._configure(wanted)
+        return f"topic {self.topic} exists with {found} partitions; changed: {changed or 'nothing'}"
+
+    def _configure(self, wanted: dict[str, str]) -> str:
+        """Give the topic the settings that it lacks; returns which, as text."""
+        from confluent_kafka import KafkaException
+        from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
+
+        resource = ConfigResource(ResourceType.TOPIC, self.topic)
+        try:
+            [described] = self.get_conn.describe_configs([resource], request_timeout=REQUEST_TIMEOUT_S).values()
+            held = {name: entry.value for name, entry in described.result().items()}
+            unlike = {name: value for name, value in wanted.items() if held.get(name) != value}
+            if unlike:
+                entries = [
+                    ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET)
+                    for name, value in unlike.items()
+                ]
+                change = ConfigResource(ResourceType.TOPIC, self.topic, incremental_configs=entries)
+                [altered] = self.get_conn.incremental_alter_configs(
+                    [change], request_timeout=REQUEST_TIMEOUT_S
+                ).values()
+                altered.result()
+        except KafkaException as error:
+            raise AirflowException(
+                f"Kafka topic {self.topic} must have {', '.join(map('='.join, wanted.items()))}, and cannot be "
+                f"given that: {error.args[0].str()}. Next: set it with Kafka's own tools, or let the user of the connection "
+                f"{self.kafka_config_id!r} describe and alter the topic's configuration."
+            ) from error
+        return ", ".join(f"{name} {held.get(name)} -> {value}" for name, value in unlike.items())
 
     def is_unused(self) -> bool:
         """Whether no event was ever sent: the topic is empty from its first offset on, or does not exist yet."""

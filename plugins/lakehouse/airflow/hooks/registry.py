@@ -1,38 +1,48 @@
-"""The schema registry (its connection leads to a Confluent-compatible API): where the contract of an event is registered."""
+"""The schema registry that the connection `schema_registry` leads to: where the contract of an event is registered."""
 
 from __future__ import annotations
 
-from typing import Any
+from functools import cached_property
 
-from airflow.providers.http.hooks.http import HttpHook
+from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowException
 
-# What is sent by a new contract must be good for whoever still reads by the one before: a field may come, and none may go
-# or change its type. (BACKWARD refuses any new field where other fields are allowed: an old event may have held another type.)
-COMPATIBILITY = "FORWARD"
+from lakehouse.registry import Registry, RegistryError
 
 
-class SchemaRegistryHook(HttpHook):
-    """Registers JSON Schemas; the connection is an ordinary http one."""
+class SchemaRegistryHook(BaseHook):
+    """Registers JSON Schemas, and looks up their ids.
+
+    Connection: `host` is the base URL of a Confluent-compatible API, with login and password where it asks for them; the extra
+    `verify` names certificates (PEM).
+    """
 
     def __init__(self, registry_conn_id: str = "schema_registry") -> None:
-        super().__init__(http_conn_id=registry_conn_id)
+        super().__init__()
+        self.conn_id = registry_conn_id
+
+    @cached_property
+    def registry(self) -> Registry:
+        conn = self.get_connection(self.conn_id)
+        login = (conn.login, conn.password or "") if conn.login else None
+        return Registry(conn.host or "", login, conn.extra_dejson.get("verify"))
 
     def register(self, subject: str, schema: str) -> int:
         """Register a JSON Schema under `subject` and return its id; the same text gives the same id.
 
         :raises AirflowException: the registry cannot be reached or refuses the schema, as one that is not compatible
         """
-        self._ask("PUT", f"config/{subject}", subject, {"compatibility": COMPATIBILITY})
-        return int(
-            self._ask("POST", f"subjects/{subject}/versions", subject, {"schema": schema, "schemaType": "JSON"})["id"]
-        )
+        try:
+            return self.registry.register(subject, schema)
+        except RegistryError as error:
+            raise AirflowException(str(error)) from error
 
-    def _ask(self, method: str, path: str, subject: str, body: dict[str, str]) -> dict[str, Any]:
-        session = self.get_conn()
-        response = session.request(method, self.url_from_endpoint(path), json=body, timeout=30)
-        if not response.ok:
-            raise AirflowException(
-                f"The schema registry refused {subject}: {response.status_code} {response.text[:500]}"
-            )
-        return response.json()
+    def latest_id(self, subject: str) -> int:
+        """The id of the newest schema of `subject`.
+
+        :raises AirflowException: the registry cannot be reached, or has none
+        """
+        try:
+            return self.registry.latest_id(subject)
+        except RegistryError as error:
+            raise AirflowException(str(error)) from error

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import BaseOperator, BaseSensorOperator, Variable
-from airflow.sdk.exceptions import AirflowSkipException
+from airflow.sdk import BaseOperator, BaseSensorOperator
 
 from lakehouse.airflow.hooks.flink import FlinkError, FlinkRestHook, SqlGatewayHook
-from lakehouse.streaming.declared import JOBS
-from lakehouse.streaming.job import Action, FlinkJob
+from lakehouse.streaming.job import Action
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -32,112 +29,65 @@ class FlinkClusterSensor(BaseSensorOperator):
 
 
 class FlinkTablesOperator(BaseOperator):
-    """Runs a Flink SQL script that creates tables, and adds to those that are there the columns that are new in it.
+    """Creates the tables of a pipeline's stages, and adds to those that exist the columns that are new in their SQL.
 
     Returns the names of the added columns by table.
 
-    :param sql: the script, or the name of a file on the DAG's template search path (templated)
+    :param pipeline: name of the pipeline
     """
 
-    template_fields: Sequence[str] = ("sql",)
-    template_ext: Sequence[str] = (".sql",)
-    template_fields_renderers: ClassVar = {"sql": "sql"}
-
-    def __init__(self, *, sql: str, **kwargs: Any) -> None:
+    def __init__(self, *, pipeline: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.sql = sql
+        self.pipeline = pipeline
 
     def execute(self, context: Context) -> dict[str, list[str]]:
-        from lakehouse.pipelines.statements import statements
-        from lakehouse.tables.evolve import evolve
+        from lakehouse.pipelines.load import get_pipeline
+        from lakehouse.tables.evolve import create_tables
 
-        script = statements(self.sql)
-        with SqlGatewayHook().session({}) as session:
-            for statement in script:
-                session.execute(statement)
-            added = evolve(session, script)
+        added = create_tables(get_pipeline(self.pipeline))
         self.log.info("Columns added: %s", added or "none")
         return added
 
 
 class FlinkJobOperator(BaseOperator):
-    """Brings a streaming job to what its SQL declares, or does with it what a person asks. Returns what it found and did.
+    """Brings a stage's job to what its SQL declares, or does with it what a person asks. Returns what it found and did.
 
-    :param job: name of a job of `lakehouse.streaming.declared`, whose SQL is templated
+    :param job: name of the job, `<pipeline>.<stage>`
     :param action: a value of `lakehouse.streaming.job.Action` (templated)
     :param state_path: checkpoint or savepoint to restart from (templated)
     """
 
-    template_fields: Sequence[str] = ("sql", "reader_sql", "action", "state_path")
-    template_ext: Sequence[str] = (".sql",)
+    template_fields: Sequence[str] = ("action", "state_path")
 
     def __init__(self, *, job: str, action: str = Action.RECONCILE, state_path: str = "", **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.job = job
-        self.sql = list(JOBS[job].sql)
-        self.reader = JOBS[job].reader
-        self.reader_sql = list(JOBS[self.reader].sql) if self.reader else []
         self.action = action
         self.state_path = state_path
 
-    def declared(self) -> FlinkJob:
-        """The job as its SQL and the settings declare it."""
-        job = self._declared(self.job, self.sql)
-        return replace(job, reader=self._declared(self.reader, self.reader_sql)) if self.reader else job
-
-    def _declared(self, name: str, sql: list[str]) -> FlinkJob:
-        from lakehouse.streaming.health import declared_flows
-
-        flow = next(flow for flow in declared_flows() if flow.job == name)
-        return FlinkJob(
-            name=name,
-            script=";\n".join(sql),
-            tables=JOBS[name].tables,
-            state_dir=Variable.get("flink_state_dir"),
-            options=Variable.get("flink_job_options", deserialize_json=True),
-            kafka_sources=JOBS[name].kafka_sources,
-            pending=flow.pending,
-        )
-
     def execute(self, context: Context) -> dict[str, Any]:
-        from lakehouse.streaming.deployer import JobDeployer
-
-        deployer = JobDeployer(self.declared(), Variable.get("taxi_topic"))
+        deployer = _deployer(self.job)
         return deployer.act(Action(self.action), self.state_path or None).as_dict()
 
 
-class FlinkReplayOperator(FlinkJobOperator):
-    """Starts a job that builds its layer beside the live one, as the run's task `plan` says. Returns Flink's job id.
+class FlinkJobStopOperator(BaseOperator):
+    """Stops the job of a pipeline that is switched off, with a savepoint. Returns what it found and did.
 
-    :param keep: SQL that first brings along rows of the live tables, or the name of its file (templated)
+    :param job: name of the job, `<pipeline>.<stage>`
     """
 
-    template_fields: Sequence[str] = (*FlinkJobOperator.template_fields, "keep")
-
-    def __init__(self, *, keep: str = "", **kwargs: Any) -> None:
+    def __init__(self, *, job: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.keep = keep
+        self.job = job
 
-    def execute(self, context: Context) -> str:
-        from lakehouse.replay.plan import ReplayPlan
-        from lakehouse.replay.rebuild import beside, start
-
-        plan = ReplayPlan(**context["ti"].xcom_pull("plan"))
-        if self.job not in plan.layers:
-            raise AirflowSkipException(f"{self.job} stays as it is")
-        return start(beside(self.declared(), plan), plan, self.keep)
+    def execute(self, context: Context) -> dict[str, Any]:
+        return _deployer(self.job).stop().as_dict()
 
 
-class FlinkReplaySensor(BaseSensorOperator):
-    """Waits until the tables of the run's `plan` have almost all rows; the switch waits for the last with the jobs at rest."""
+def _deployer(job: str) -> Any:
+    from lakehouse.pipelines.load import get_stage
+    from lakehouse.streaming.deployer import JobDeployer
+    from lakehouse.streaming.stages import flink_job
 
-    almost = 50_000  # rows
-
-    def poke(self, context: Context) -> bool:
-        from lakehouse.airflow.hooks.kafka import TopicHook
-        from lakehouse.replay.plan import ReplayPlan
-        from lakehouse.replay.rebuild import rows_behind
-
-        behind = rows_behind(ReplayPlan(**context["ti"].xcom_pull("plan")), TopicHook(Variable.get("taxi_topic")))
-        self.log.info("Rows behind: %s", behind)
-        return max(behind.values()) < self.almost
+    pipeline, stage = get_stage(job)
+    return JobDeployer(flink_job(pipeline, stage), pipeline.topic.name)

@@ -12,9 +12,10 @@ from airflow.sdk.exceptions import AirflowException
 from airflow.triggers.base import BaseEventTrigger, TriggerEvent
 
 from lakehouse.airflow.hooks.flink import FlinkError, FlinkRestHook
+from lakehouse.streaming.job import JobState
 from lakehouse.streaming.record import load
 
-TOLD_AGAIN_S = 60
+REPEATED_AFTER_S = 60
 
 
 class FlinkJobGoneTrigger(BaseEventTrigger):
@@ -37,14 +38,14 @@ class FlinkJobGoneTrigger(BaseEventTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         seen: set[str] = set()
-        told_at = float("-inf")
+        fired_at = float("-inf")
         while True:
             gone = await asyncio.to_thread(self._gone)
-            if gone & seen and time.monotonic() - told_at > TOLD_AGAIN_S:
-                told_at = time.monotonic()
+            if gone & seen and time.monotonic() - fired_at > REPEATED_AFTER_S:
+                fired_at = time.monotonic()
                 yield TriggerEvent({"gone": sorted(gone & seen)})
             elif not gone:
-                told_at = float("-inf")
+                fired_at = float("-inf")
             seen = gone
             await asyncio.sleep(self.poll_s)
 
@@ -60,6 +61,6 @@ class FlinkJobGoneTrigger(BaseEventTrigger):
 
 def _suspended(state_dir: str, job: str) -> bool:
     try:
-        return load(state_dir, job).suspended
+        return load(JobState(job, (), state_dir)).suspended
     except AirflowException:
         return False  # the record is damaged: the run that this starts says so, with the next step

@@ -1,7 +1,7 @@
-"""The audit: a full re-count of every event, key by key and value by value, with nothing taken from the pipeline's own code.
+"""The audit: every event of a pipeline's topic is read again and compared, stage by stage, with what became of it.
 
-It reads Kafka again and compares what must have become of each event with what Bronze, Silver and Gold hold. As a command:
-`python -m lakehouse audit`.
+Nothing is taken from the pipeline's own SQL: conversions and rules are written down a second time, in `include/sql/audit/` and in
+the files that a declaration names as `audit`.
 """
 
 from lakehouse.quality.audit.report import AuditReport, Finding, LayerReport

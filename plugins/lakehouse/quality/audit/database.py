@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from airflow.sdk.exceptions import AirflowException
 
 from lakehouse.airflow.hooks.iceberg import IcebergCatalogHook
-from lakehouse.paths import SQL
-from lakehouse.quality.audit.event_fields import FIELDS
+from lakehouse.pipelines.script import render
 from lakehouse.tables.duckdb_iceberg import IcebergDatabase
 
 if TYPE_CHECKING:
     from pyiceberg.table import Table
 
-AUDIT_SQL = SQL / "audit"
-#: Each layer by a view of its own, read from the last to the first: what one holds, the one before held already.
-TABLES = (
-    "silver.duplicate_trips",
-    "silver.rejected_trips",
-    "silver.cleaned_trips",
-    "bronze.rejected_events",
-    "bronze.raw_trips",
-)
+#: Schemas with a view of each table: at the snapshots that are compared, the rows of these in scope, and at newer snapshots.
+PINNED, SCOPED, LATER = "pinned", "scoped", "later"
+
+
+def view_name(schema: str, table: str) -> str:
+    """The view of `namespace.table` in one of these schemas, as SQL writes it."""
+    return f'{schema}."{table}"'
 
 
 class AuditDatabase(IcebergDatabase):
@@ -33,29 +31,43 @@ class AuditDatabase(IcebergDatabase):
         super().__init__(folder, memory_limit)
         self.connection.execute(
             "CREATE TABLE findings (layer VARCHAR, kind VARCHAR, surplus BIGINT, held BIGINT,"
-            " kafka_partition INTEGER, kafka_offset BIGINT, trip_id VARCHAR)"
+            " kafka_partition INTEGER, kafka_offset BIGINT, key VARCHAR)"
         )
-        self._sql = Environment(loader=FileSystemLoader(AUDIT_SQL), undefined=StrictUndefined)
+        self.run("audit/values.sql")
 
-    def pin(self, schema: str) -> dict[str, Table]:
-        """Make a view `schema.name` of each table at its newest snapshot."""
+    def pin(self, schema: str, tables: Iterable[str]) -> dict[str, Table]:
+        """Make a view of each table at its newest snapshot, in this order."""
         iceberg = IcebergCatalogHook()
         self.connection.execute(f"CREATE OR REPLACE SCHEMA {schema}")
-        tables = {name: iceberg.table(name) for name in TABLES}
-        for table in tables.values():
-            self.view(f"{schema}.{table.name()[-1]}", table)
-        return tables
+        loaded = {name: iceberg.table(name) for name in tables}
+        for name, table in loaded.items():
+            self.view(view_name(schema, name), table)
+        return loaded
 
-    def narrow(self, predicate: str) -> None:
-        """Make a view `scoped.name` of each table that is pinned, of the rows that the predicate takes."""
-        self.connection.execute("CREATE SCHEMA scoped")
-        for name in TABLES:
-            short = name.split(".")[1]
-            self.connection.execute(f"CREATE VIEW scoped.{short} AS FROM pinned.{short} WHERE {predicate}")
+    def narrow(self, tables: Iterable[str], predicate: str) -> None:
+        """Make a view of each table that is pinned, of the rows that the predicate takes."""
+        self.connection.execute(f"CREATE SCHEMA {SCOPED}")
+        for name in tables:
+            rows = f"FROM {view_name(PINNED, name)} WHERE {predicate}"
+            self.connection.execute(f"CREATE VIEW {view_name(SCOPED, name)} AS {rows}")
 
     def run(self, script: str, **values: Any) -> None:
-        """Run a script of `include/sql/audit`, rendered with these values."""
-        self.connection.execute(self._sql.get_template(script).render(fields=FIELDS, **values))
+        """Run a script of `include/sql/`, rendered with these values.
+
+        :raises AirflowException: it cannot be rendered, or DuckDB refuses it
+        """
+        import duckdb
+        from jinja2 import TemplateError
+
+        try:
+            self.connection.execute(render(script, **values))
+        except (TemplateError, duckdb.Error) as error:
+            raise AirflowException(f"include/sql/{script} cannot be run: {error}. Next: correct that file") from error
+
+    def columns(self, relation: str, selected: str = "*") -> dict[str, str]:
+        """Column in lower case -> DuckDB's type, of what is selected from a relation."""
+        described = self.connection.execute(f"DESCRIBE SELECT {selected} FROM {relation}").fetchall()
+        return {name.lower(): type_ for name, type_, *_ in described}
 
     def rows(self, query: str, *parameters: Any) -> list[dict[str, Any]]:
         """The result of a query, one dict a row."""

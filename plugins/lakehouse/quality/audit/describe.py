@@ -1,120 +1,125 @@
-"""The first findings of each kind in words: where the row is, and what differs."""
+"""The first findings of each kind in plain text: where the row is, and what differs."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from lakehouse.quality.audit.database import AuditDatabase
-from lakehouse.quality.audit.event_fields import FIELDS
+from lakehouse.pipelines.model import REJECTED
+from lakehouse.quality.audit.database import PINNED, AuditDatabase, view_name
 from lakehouse.quality.audit.events import TopicReader
+from lakehouse.quality.audit.layer import POSITION, Layer
 from lakehouse.quality.audit.report import SHOWN, Finding
 from lakehouse.quality.audit.scope import Scope
+from lakehouse.quality.audit.stage import BATCH
 
 LONGEST = 200
-#: Where the rows of a layer are, the most telling first.
-HELD = {
-    "Bronze": ("pinned.raw_trips", "pinned.rejected_events"),
-    "Silver": ("pinned.cleaned_trips", "pinned.rejected_trips", "pinned.duplicate_trips"),
-    "Gold": ("gold.fct_trips",),
-}
-KEY = {"Bronze": "kafka_partition, kafka_offset", "Silver": "kafka_partition, kafka_offset", "Gold": "trip_id"}
-# When a row was written is no value of the event; what only one side has is not compared.
-NO_VALUES = {"ingested_at", "processed_at"}
+Row = dict[str, Any]
 
 
-def describe(database: AuditDatabase, layer: str, reader: TopicReader, scope: Scope) -> list[Finding]:
+def describe(database: AuditDatabase, layer: Layer, reader: TopicReader, scope: Scope) -> list[Finding]:
     """The first findings of each kind of this layer."""
     shown = database.rows(
         "FROM findings WHERE layer = ? QUALIFY row_number() OVER (PARTITION BY kind ORDER BY kafka_partition, kafka_offset,"
-        " trip_id) <= ? ORDER BY kind, kafka_partition, kafka_offset, trip_id",
-        layer,
+        " key) <= ? ORDER BY kind, kafka_partition, kafka_offset, key",
+        layer.schema,
         SHOWN,
     )
     if not shown:
         return []
-    database.connection.execute(
-        "CREATE OR REPLACE TABLE shown AS SELECT UNNEST($rows, recursive := true)",
-        {"rows": [{name: row[name] for name in ("kafka_partition", "kafka_offset", "trip_id")} for row in shown]},
-    )
-    keys = KEY[layer].split(", ")
-    held = {table: _by_key(database, table, keys) for table in HELD[layer]}
-    if layer == "Bronze":
-        expected = _events(reader, scope, shown)
+    by_position = layer.key == POSITION
+    keys = sorted({_key(row, POSITION if by_position else ("key",)) for row in shown}, key=str)
+    expected_view = f"{layer.schema}.expected"
+    if layer.stage and layer.stage.reads_topic:
+        expected = _of_events(database, expected_view, reader, scope, keys)
     else:
-        expected = _by_key(database, {"Silver": "silver_typed", "Gold": "gold_source"}[layer], keys)
+        expected = _by_key(database, expected_view, layer.key, keys)
+    held = {}
+    for role, table in layer.sinks.items():
+        relation = view_name(PINNED, table) if layer.stage else layer.held[role]
+        held[role] = _by_key(database, relation, layer.key, keys)
     found = []
     for row in shown:
-        key = tuple(row[name] for name in keys)
-        rows = [(table.split(".")[1], copy) for table, copies in held.items() for copy in copies.get(key, [])]
-        found.append(Finding(row["kind"], _place(row), _words(row, (expected.get(key) or [None])[0], rows)[:LONGEST]))
+        key = _key(row, POSITION if by_position else ("key",))
+        rows = [(role, copy) for role, copies in held.items() for copy in copies.get(key, [])]
+        details = _details(layer, row, (expected.get(key) or [None])[0], rows)
+        found.append(Finding(row["kind"], _place(layer, row), details[:LONGEST]))
     return found
 
 
-def _by_key(database: AuditDatabase, table: str, keys: list[str]) -> dict[tuple, list[dict[str, Any]]]:
-    by_key: dict[tuple, list[dict[str, Any]]] = {}
-    shown = f"(SELECT {', '.join(keys)} FROM shown)"
-    for row in database.rows(f"FROM {table} SEMI JOIN {shown} AS shown USING ({', '.join(keys)})"):
-        by_key.setdefault(tuple(row[name] for name in keys), []).append(row)
+def _key(row: Row, names: tuple[str, ...]) -> tuple:
+    """What a row is found by: its position, or its key as text."""
+    return tuple(row[name] if names == POSITION or row[name] is None else str(row[name]) for name in names)
+
+
+def _by_key(
+    database: AuditDatabase, relation: str, names: tuple[str, ...], keys: list[tuple]
+) -> dict[tuple, list[Row]]:
+    wanted = [key if names == POSITION else key[0] for key in keys]
+    column = "(kafka_partition, kafka_offset)" if names == POSITION else f'CAST("{names[0]}" AS VARCHAR)'
+    marks = ", ".join("(?, ?)" if names == POSITION else "?" for _ in wanted)
+    parameters = [part for key in keys for part in key]
+    by_key: dict[tuple, list[Row]] = {}
+    for row in database.rows(f"FROM {relation} WHERE {column} IN ({marks})", *parameters):
+        by_key.setdefault(_key(row, names), []).append(row)
     return by_key
 
 
-def _events(reader: TopicReader, scope: Scope, shown: list[dict[str, Any]]) -> dict[tuple, list[dict[str, Any]]]:
-    """The events that Kafka still holds, read again one by one."""
+def _of_events(
+    database: AuditDatabase, expected: str, reader: TopicReader, scope: Scope, keys: list[tuple]
+) -> dict[tuple, list[Row]]:
+    """What is expected of the events that Kafka still holds, which are read again one by one."""
     found = {}
-    for row in shown:
-        partition, offset = row["kafka_partition"], row["kafka_offset"]
+    for partition, offset in keys:
         first, end = scope.events(partition) if partition in scope.ranges else (0, 0)
         if first <= offset < end:
-            events = [event for batch in reader.batches(partition, offset, offset + 1) for event in batch.to_pylist()]
-            found[partition, offset] = events
+            for batch in reader.batches(partition, offset, offset + 1):
+                database.connection.register(BATCH, batch)
+                found[partition, offset] = database.rows(f"FROM {expected}")
     return found
 
 
-def _place(row: dict[str, Any]) -> str:
-    position = (
-        f"partition {row['kafka_partition']}, offset {row['kafka_offset']}" if row["kafka_offset"] is not None else ""
-    )
-    trip = f"trip_id {row['trip_id']}" if row["trip_id"] else ""
-    return ", ".join(filter(None, [position, trip]))
+def _place(layer: Layer, row: Row) -> str:
+    position = f"partition {row['kafka_partition']}, offset {row['kafka_offset']}"
+    key = f"{layer.arrivals_key or layer.key[0]} {row['key']}"
+    shown = [position] if row["kafka_offset"] is not None else []
+    return ", ".join([*shown, key] if row["key"] is not None or not shown else shown)
 
 
-def _words(row: dict[str, Any], expected: dict[str, Any] | None, held: list[tuple[str, dict[str, Any]]]) -> str:
-    tables = " and ".join(f"{sum(name == table for name, _ in held)} in {table}" for table in dict(held))
+def _details(layer: Layer, row: Row, expected: Row | None, held: list[tuple[str, Row]]) -> str:
+    counts = {role: sum(role == other for other, _ in held) for role, _ in held}
+    tables = " and ".join(f"{count} in {layer.sinks[role]}" for role, count in counts.items())
+    allowed = {role: expected[role] for role in layer.sinks if expected and expected[role] is not None}
+    belongs = " or ".join(layer.sinks[role] for role in allowed)
     if row["kind"] == "missing":
         if held:
-            return f"the trip is in no row of cleaned_trips; there is {tables}"
-        return f"in no table; it should be {_short(expected)}"
-    if row["kind"] == "doubled":
-        return f"{row['surplus']} too many: {tables or 'another row of the same trip'}"
-    if expected is None:
+            lack = "too few" if row["key"] is None else "no row of this key is accepted"
+            return f"{lack}: there is {tables}"
+        return f"in no table; it belongs in {belongs}: {_values(allowed)}" if allowed else "in no table"
+    if row["kind"] == "duplicated":
+        return f"{row['surplus']} too many: {tables}"
+    if not allowed:
         return f"there is {tables}"
-    belongs = _belongs(expected)
-    if belongs and held[0][0] not in belongs:
-        return f"is in {held[0][0]} ({held[0][1].get('reason', 'no reason')}) instead of {belongs[0]}"
-    differences = [
-        f"{name} is {copy[name]!r} instead of {value!r}"
-        for _, copy in held
-        for name, value in expected.items()
-        if name in copy and name not in NO_VALUES and not _same(copy[name], value)
-    ]
+    for role, copy in held:
+        if role not in allowed:
+            return f"is in {layer.sinks[role]} ({copy.get('reason') or 'no reason'}) instead of {belongs}"
+    differences = [text for role, copy in held for text in _differences(role, copy, allowed[role])]
     return "; ".join(dict.fromkeys(differences))
+
+
+def _differences(role: str, copy: Row, expected: Row) -> list[str]:
+    held = {name.lower(): value for name, value in copy.items()}
+    found = [
+        f"{name} is {held[name.lower()]!r} instead of {value!r}"
+        for name, value in expected.items()
+        if not _same(held[name.lower()], value)
+    ]
+    return [*found, "reason is None"] if role == REJECTED and held.get("reason", "") is None else found
 
 
 def _same(one: Any, other: Any) -> bool:
     return one == other or (one != one and other != other)
 
 
-def _belongs(expected: dict[str, Any]) -> tuple[str, ...]:
-    if "is_trip" in expected:
-        return ("raw_trips",) if expected["is_trip"] else ("rejected_events",)
-    if "keeps_the_rules" in expected:
-        return ("cleaned_trips", "duplicate_trips") if expected["keeps_the_rules"] else ("rejected_trips",)
-    return ()
-
-
-def _short(expected: dict[str, Any] | None) -> str:
-    if expected is None:
-        return "there"
-    if "is_trip" in expected:
-        return f"{ {name: expected[name] for name in FIELDS if expected[name]} if expected['is_trip'] else expected['payload']!r}"
-    return f"in {_belongs(expected)[0]}" if _belongs(expected) else "in fct_trips"
+def _values(allowed: dict[str, Row]) -> str:
+    """The values of the row that is missing, those that there are."""
+    return str({name: value for name, value in next(iter(allowed.values())).items() if value is not None})

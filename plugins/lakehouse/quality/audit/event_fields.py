@@ -1,4 +1,4 @@
-"""What Bronze must hold of an event, worked out from its bytes without the pipeline.
+"""What a stage must find in an event, worked out from its bytes without the pipeline.
 
 A field is text exactly as it came: a string without its quotes and escapes, a number digit by digit, a structure as its
 JSON; the last one where a key comes twice. What is not one JSON object in UTF-8 has no fields: it belongs to the rejected
@@ -9,29 +9,8 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from types import NoneType
-
-FIELDS = (
-    "VendorID",
-    "tpep_pickup_datetime",
-    "tpep_dropoff_datetime",
-    "passenger_count",
-    "trip_distance",
-    "RatecodeID",
-    "store_and_fwd_flag",
-    "PULocationID",
-    "DOLocationID",
-    "payment_type",
-    "fare_amount",
-    "extra",
-    "mta_tax",
-    "tip_amount",
-    "tolls_amount",
-    "improvement_surcharge",
-    "total_amount",
-    "congestion_surcharge",
-    "Airport_fee",
-)
 
 _PLAIN = {str, NoneType}
 _BLANKS = " \t\n\r"
@@ -52,8 +31,8 @@ def _refuse(constant: str) -> None:
 _PLAIN_JSON = json.JSONDecoder(parse_float=str, parse_int=str, parse_constant=_refuse)
 
 
-def event_fields(payload: bytes | None) -> list[str | None] | None:
-    """The text of each of `FIELDS`, None where it is missing or null; None instead of the list for a rejected event."""
+def event_fields(payload: bytes | None, names: Sequence[str]) -> list[str | None] | None:
+    """The text of each of these fields, None where it is missing or null; None instead of the list for a rejected event."""
     if not payload:
         return None
     try:
@@ -61,20 +40,20 @@ def event_fields(payload: bytes | None) -> list[str | None] | None:
     except UnicodeDecodeError:
         return None
     if "\\u" in text:  # half a surrogate pair may hide in it
-        return _walk(text)
+        return _walk(text, names)
     try:
         event = _PLAIN_JSON.decode(text)
     except RecursionError:
-        return _walk(text)
+        return _walk(text, names)
     except ValueError:
         return None
     if type(event) is not dict:
         return None
-    values = list(map(event.get, FIELDS))
-    return values if _PLAIN.issuperset(map(type, values)) else _walk(text)
+    values = list(map(event.get, names))
+    return values if _PLAIN.issuperset(map(type, values)) else _walk(text, names)
 
 
-def _walk(text: str) -> list[str | None] | None:
+def _walk(text: str, names: Sequence[str]) -> list[str | None] | None:
     """The same by a walk from token to token, for whatever Python's parser does not tell or does not survive."""
     found: dict[str, str | None] = {}
     opened: list[str] = []
@@ -116,11 +95,11 @@ def _walk(text: str) -> list[str | None] | None:
                     continue
         else:
             return None
-        if value is not None and key in FIELDS:
+        if value is not None and key in names:
             if any("\ud800" <= character <= "\udfff" for character in value):
                 return None  # no UTF-8 can hold it
             found[key] = value
-    return list(map(found.get, FIELDS)) if expected == _NOTHING else None
+    return list(map(found.get, names)) if expected == _NOTHING else None
 
 
 def _ends(pair: str, expected: int) -> bool:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from airflow.providers.apache.kafka.hooks.base import KafkaBaseHook
 from airflow.sdk.exceptions import AirflowException
 
-from lakehouse.quality.audit.event_fields import FIELDS, event_fields
+from lakehouse.quality.audit.event_fields import event_fields
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -27,12 +27,14 @@ class TopicReader:
     """Reads a topic by partition and offset.
 
     :param topic: the topic's name
+    :param names: the fields of an event
     """
 
-    def __init__(self, topic: str, kafka_conn_id: str = "kafka_default") -> None:
+    def __init__(self, topic: str, names: Sequence[str], kafka_conn_id: str = "kafka_default") -> None:
         from confluent_kafka import Consumer
 
         self.topic = topic
+        self.names = names
         connection = KafkaBaseHook.get_connection(kafka_conn_id)
         self._consumer: Consumer = Consumer(
             {
@@ -70,7 +72,7 @@ class TopicReader:
             elif time.monotonic() - heard_at > SILENCE_LIMIT_S:
                 raise AirflowException(
                     f"Kafka sent nothing for {SILENCE_LIMIT_S} s at offset {position} of partition {partition} of "
-                    f"{self.topic}, which has events up to {end}. Is it healthy? `make status` shows each part."
+                    f"{self.topic}, which has events up to {end}. Next: see whether Kafka is healthy (`make status`)"
                 )
             for message in messages:
                 position = self._position(message)
@@ -78,7 +80,7 @@ class TopicReader:
                     batch.append((message.offset(), message.value()))
                     size += len(message.value() or b"")
             if len(batch) >= BATCH_EVENTS or size >= BATCH_BYTES or position >= end:
-                yield table_of(partition, batch)
+                yield table_of(partition, batch, self.names)
                 batch, size = [], 0
         self._consumer.unassign()
 
@@ -93,27 +95,23 @@ class TopicReader:
             return message.offset()
         raise AirflowException(
             f"Partition {message.partition()} of {self.topic} cannot be read at offset {message.offset()}: {error.str()}. "
-            "When Kafka's retention has just deleted it: start the audit again."
+            "Next: start the audit again, if Kafka's retention has just deleted it"
         )
 
 
-def table_of(partition: int, events: list[tuple[int, bytes | None]]) -> pa.Table:
-    """Events as the row that Bronze must hold of each: partition, offset, `is_trip`, `payload` (of rejected ones), fields."""
+def table_of(partition: int, events: list[tuple[int, bytes | None]], names: Sequence[str]) -> pa.Table:
+    """Events as rows: partition, offset, `is_event` (whether it is one JSON object), `payload`, and each field's text."""
     import pyarrow as pa
 
-    fields = [event_fields(payload) for _, payload in events]
-    nothing = [None] * len(FIELDS)
-    columns = zip(*(nothing if row is None else row for row in fields), strict=True)
-    texts = {name: pa.array(column, pa.string()) for name, column in zip(FIELDS, columns, strict=False)}
+    fields = [event_fields(payload, names) for _, payload in events]
+    nothing = [None] * len(names)
+    columns = list(zip(*(nothing if row is None else row for row in fields), strict=True)) or [[] for _ in names]
     return pa.table(
         {
             "kafka_partition": pa.array([partition] * len(events), pa.int32()),
             "kafka_offset": pa.array([offset for offset, _ in events], pa.int64()),
-            "is_trip": pa.array([row is not None for row in fields], pa.bool_()),
-            "payload": pa.array(
-                [payload if row is None else None for row, (_, payload) in zip(fields, events, strict=True)],
-                pa.binary(),
-            ),
-            **(texts or {name: pa.array([], pa.string()) for name in FIELDS}),
+            "is_event": pa.array([row is not None for row in fields], pa.bool_()),
+            "payload": pa.array([payload for _, payload in events], pa.binary()),
+            **{name: pa.array(column, pa.string()) for name, column in zip(names, columns, strict=True)},
         }
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-KINDS = ("missing", "doubled", "altered")
+KINDS = ("missing", "duplicated", "altered")
 SHOWN = 20
 
 
@@ -13,8 +13,8 @@ SHOWN = 20
 class Finding:
     """One row that is not as it should be.
 
-    :param place: the row as a person looks it up: partition and offset of its event, and the trip's id where one is known
-    :param details: what differs, in words
+    :param place: the row as a person looks it up: partition and offset of its event, or its key
+    :param details: what differs
     """
 
     kind: str
@@ -24,29 +24,29 @@ class Finding:
 
 @dataclass
 class LayerReport:
-    """One layer against the one before it.
+    """One layer against its source: a stage, by its name, or "gold".
 
-    :param checked: rows of the layer before, each of which was looked for in this one
-    :param left_out: why -> how many rows could not be judged
+    :param checked: rows of the source, each of which was looked for
+    :param left_out: reason -> rows that could not be judged
     :param findings: the first of each kind
     """
 
     layer: str
     checked: int = 0
     missing: int = 0
-    doubled: int = 0
+    duplicated: int = 0
     altered: int = 0
     left_out: dict[str, int] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
 
-    def leave_out(self, why: str, rows: int) -> None:
+    def leave_out(self, reason: str, rows: int) -> None:
         if rows > 0:
-            self.left_out[why] = self.left_out.get(why, 0) + rows
+            self.left_out[reason] = self.left_out.get(reason, 0) + rows
 
 
 @dataclass
 class AuditReport:
-    """Bronze against Kafka, Silver against Bronze, Gold against Silver.
+    """Each stage of a pipeline against its source, and Gold against the table that it is built from.
 
     :param seconds: how long it took
     """
@@ -60,9 +60,9 @@ class AuditReport:
         return {layer.layer: layer.missing for layer in self.layers}
 
     @property
-    def doubled(self) -> dict[str, int]:
-        """Rows that are there once too often, by layer."""
-        return {layer.layer: layer.doubled for layer in self.layers}
+    def duplicated(self) -> dict[str, int]:
+        """Rows too many, by layer."""
+        return {layer.layer: layer.duplicated for layer in self.layers}
 
     @property
     def altered(self) -> dict[str, int]:
@@ -76,7 +76,7 @@ class AuditReport:
 
     @property
     def clean(self) -> bool:
-        """Nothing is missing, doubled or altered."""
+        """Nothing is missing, duplicated or altered."""
         return not any(getattr(layer, kind) for layer in self.layers for kind in KINDS)
 
     def as_dict(self) -> dict[str, Any]:
@@ -84,12 +84,14 @@ class AuditReport:
         return {"clean": self.clean, **asdict(self)}
 
     def __str__(self) -> str:
-        lines = [f"{'layer':8} {'rows checked':>14} {'missing':>10} {'doubled':>10} {'altered':>10} {'left out':>10}"]
+        width = max(len(layer.layer) for layer in [LayerReport("layer"), *self.layers])
+        heads = ["rows checked", *KINDS, "left out"]
+        lines = [f"{'layer':{width}}  " + " ".join(f"{head:>14}" for head in heads)]
         for layer in self.layers:
-            counts = [layer.missing, layer.doubled, layer.altered, sum(layer.left_out.values())]
-            lines.append(f"{layer.layer:8} {layer.checked:>14,} " + " ".join(f"{count:>10,}" for count in counts))
+            counts = [layer.checked, *(getattr(layer, kind) for kind in KINDS), sum(layer.left_out.values())]
+            lines.append(f"{layer.layer:{width}}  " + " ".join(f"{count:>14,}" for count in counts))
         for layer in self.layers:
-            lines += [f"{layer.layer}: left out {rows:,}: {why}" for why, rows in layer.left_out.items()]
+            lines += [f"{layer.layer}: left out {rows:,}: {reason}" for reason, rows in layer.left_out.items()]
         for layer in self.layers:
             lines += [f"{layer.layer}: {found.kind}: {found.place}: {found.details}" for found in layer.findings]
         return "\n".join([*lines, f"audit: {'clean' if self.clean else 'NOT clean'} ({self.seconds:,.0f} s)"])

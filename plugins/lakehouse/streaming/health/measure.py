@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lakehouse.airflow.hooks.flink import FlinkJobRun, FlinkRestHook
 from lakehouse.airflow.hooks.iceberg import IcebergCatalogHook
-from lakehouse.airflow.hooks.kafka import TopicHook
 from lakehouse.streaming import record
-from lakehouse.streaming.declared import JOBS
-
-if TYPE_CHECKING:
-    from pyiceberg.table import Table
+from lakehouse.streaming.flow import Flow
+from lakehouse.streaming.stages import job_state
 
 MISSING = "MISSING"
 SUSPENDED = "SUSPENDED"
@@ -24,6 +21,7 @@ SUSPENDED = "SUSPENDED"
 class JobHealth:
     """One job as seen now. What Flink alone knows is None while the job is not there.
 
+    :param job: `<pipeline>.<stage>`
     :param state: a state of Flink's JobStatus, MISSING, or SUSPENDED: not there because somebody asked for that
     :param lag: rows that the source holds and the job's tables do not yet
     :param overdue: those of them that have waited for longer than the threshold
@@ -35,7 +33,7 @@ class JobHealth:
     :param checkpoint_duration_s: seconds that it took, None before the first
     :param failed_checkpoints: failures since then
     :param backpressure_percent: share of its time that the most hindered subtask waits, None while Flink has no figure
-    :param reasons: why the job is unhealthy, in words; empty when it is healthy
+    :param reasons: why the job is unhealthy; empty when it is healthy
     """
 
     job: str
@@ -51,6 +49,11 @@ class JobHealth:
     failed_checkpoints: int | None = None
     backpressure_percent: float | None = None
     reasons: tuple[str, ...] = ()
+
+    @property
+    def pipeline(self) -> str:
+        """Name of the job's pipeline."""
+        return self.job.partition(".")[0]
 
     @property
     def healthy(self) -> bool:
@@ -83,102 +86,30 @@ def _listed(counts: Mapping[Any, int]) -> str:
     return ", ".join(f"{name}: {count:,}" for name, count in sorted(counts.items()))
 
 
-@dataclass(frozen=True)
-class Source:
-    """Where a job's rows come from.
-
-    :param rows: rows that it holds now
-    :param rows_at: rows that it held at that moment (epoch milliseconds)
-    :param partition_lag: as in `JobHealth`
-    """
-
-    rows: Callable[[], int]
-    rows_at: Callable[[int], int]
-    partition_lag: Callable[[], dict[int, int]] = dict
-
-
-@dataclass(frozen=True)
-class Flow:
-    """What a job moves: rows of a source into tables.
-
-    :param sinks: tables that together receive one row for each row of the source
-    """
-
-    job: str
-    sinks: tuple[str, ...]
-    source: Source
-
-    def pending(self) -> int:
-        """Rows of the source that are in none of the tables yet."""
-        arrived = IcebergCatalogHook().rows(*self.sinks)
-        return max(0, self.source.rows() - arrived)
-
-
-def platform_flows(topic: str, consumer_group: str) -> tuple[Flow, Flow]:
-    """Bronze and Silver: from the topic to Bronze, from Bronze to Silver."""
-    return (
-        Flow("bronze", JOBS["bronze"].tables, topic_source(topic, consumer_group)),
-        Flow("silver", JOBS["silver"].tables, table_source("bronze.raw_trips")),
-    )
-
-
-def topic_source(topic: str, consumer_group: str) -> Source:
-    """Events of a Kafka topic.
-
-    The lag of a partition is seen from its consumer group, to which Flink commits its offsets with each completed
-    checkpoint: one request at constant cost, it says the same to every Kafka tool, and it stands while Flink is down.
-    The rows of each partition in the tables would have to be read from all of their manifests.
-    """
-    kafka = TopicHook(topic)
-
-    def partition_lag() -> dict[int, int]:
-        read = kafka.committed_offsets(consumer_group)
-        return {partition: max(0, end - read[partition]) for partition, end in kafka.end_offsets().items()}
-
-    return Source(
-        rows=lambda: sum(kafka.end_offsets().values()),
-        rows_at=lambda epoch_ms: sum(kafka.offsets_at(epoch_ms).values()),
-        partition_lag=partition_lag,
-    )
-
-
-def table_source(name: str) -> Source:
-    """Rows of an Iceberg table."""
-    iceberg = IcebergCatalogHook()
-    return Source(rows=lambda: iceberg.rows(name), rows_at=lambda epoch_ms: _rows_at(iceberg.table(name), epoch_ms))
-
-
-def _rows_at(table: Table, epoch_ms: int) -> int:
-    """Rows of the newest snapshot that was current at that moment, 0 before the first."""
-    snapshot = table.snapshot_as_of_timestamp(epoch_ms)
-    return int(snapshot.summary["total-records"]) if snapshot and snapshot.summary else 0
-
-
-def measure(flow: Flow, state_dir: str, overdue_s: float, restart_window_s: float) -> JobHealth:
+def measure(flow: Flow, overdue_s: float, restart_window_s: float) -> JobHealth:
     """Look at one job now.
 
-    :param state_dir: URI under which the jobs' records live
     :raises FlinkError, AirflowException: Flink, Kafka or the catalog cannot be asked; the message says which
     """
     now_ms = int(time.time() * 1000)
     iceberg = IcebergCatalogHook()
-    # The tables before their source: a row that is committed meanwhile looks late, never doubled.
-    snapshots = {name: iceberg.table(name).current_snapshot() for name in flow.sinks}
+    # The tables before their source: a row that is committed meanwhile looks late, never duplicated.
+    snapshots = {name: iceberg.table(name).current_snapshot() for name in flow.stage.tables}
     summaries = {name: (snapshot and snapshot.summary) or {} for name, snapshot in snapshots.items()}
     arrived = sum(int(summary.get("total-records", 0)) for summary in summaries.values())
     commits = [snapshot.timestamp_ms for snapshot in snapshots.values() if snapshot]
-    overdue = max(0, flow.source.rows_at(now_ms - int(overdue_s * 1000)) - arrived)
+    overdue = max(0, flow.source_rows_at(now_ms - int(overdue_s * 1000)) - arrived)
     seen = {
-        "lag": max(overdue, flow.source.rows() - arrived),
+        "lag": max(overdue, flow.source_rows() - arrived),
         "overdue": overdue,
         "commit_age_s": (now_ms - max(commits)) / 1000 if commits else None,
         "data_files": {name: int(summary.get("total-data-files", 0)) for name, summary in summaries.items()},
-        "partition_lag": flow.source.partition_lag(),
+        "partition_lag": flow.partition_lag(),
     }
     flink = FlinkRestHook()
     run = flink.live_run(flow.job)
     if run is None:
-        suspended = record.load(state_dir, flow.job).suspended
+        suspended = record.load(job_state(flow.stage)).suspended
         return JobHealth(flow.job, SUSPENDED if suspended else MISSING, **seen)
     return JobHealth(flow.job, run.state, **seen, **_seen_by_flink(flink, run, now_ms, restart_window_s))
 

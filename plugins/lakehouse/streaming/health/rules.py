@@ -1,4 +1,4 @@
-"""Every rule by which the platform is judged: what is too much, what is said of it, and how long it must last to ring.
+"""Every rule by which the platform is judged: what is too much, the reason that it gives, and how long it must last to fire.
 
 A rule's name is also the name of its section in `docs/runbook.md`.
 """
@@ -13,7 +13,7 @@ from .measure import MISSING, SUSPENDED, JobHealth
 
 @dataclass(frozen=True)
 class Thresholds:
-    """What is too much (variable `health_thresholds`), and for how long it must be so before it is an alarm.
+    """What is too much (variable `health_thresholds`), and for how long it must be so before an alert fires.
 
     :param checkpoint_age_s: seconds since the last completed checkpoint; more than a few checkpoint intervals
     :param checkpoint_duration_s: seconds that a checkpoint took
@@ -23,7 +23,7 @@ class Thresholds:
     :param lag: rows of the source that are not in the job's tables yet
     :param backpressure_percent: share of its time that the most hindered subtask waits for those after it
     :param data_files: files of one table
-    :param alarm_for_s: seconds that a condition must last before it rings, where no other is given
+    :param alarm_for_s: seconds that a condition must last before its alert fires, where no other is given
     """
 
     checkpoint_age_s: float
@@ -45,11 +45,11 @@ Judge = Callable[[JobHealth, Thresholds], str | None]
 
 @dataclass(frozen=True)
 class Rule:
-    """One thing that can be wrong.
+    """One condition that people are alerted of.
 
     :param name: also the anchor of its section in the runbook
-    :param judge: what is wrong with a job, in words; None when nothing is. Without it, the rule is not about a job
-    :param lasts: the threshold that says for how many seconds it must last before it rings; None: it rings at once
+    :param judge: the reason why a job breaks it; None when it does not. Without it, the rule is not about a job
+    :param lasts: the threshold that says for how many seconds it must last before it fires; None: it fires at once
     :param unhealthy: it makes the job unhealthy, so that Gold is not built on what it wrote
     :param needs_job: it can only be judged while Flink has the job
     :param even_suspended: it can be broken while the job is suspended; that rows wait then is what somebody asked for
@@ -63,7 +63,7 @@ class Rule:
     even_suspended: bool = False
 
     def lasts_s(self, limits: Thresholds) -> float:
-        """Seconds that it must last before it rings."""
+        """Seconds that it must last before it fires."""
         return getattr(limits, self.lasts) if self.lasts else 0
 
 
@@ -117,7 +117,7 @@ def _lag(job: JobHealth, limits: Thresholds) -> str | None:
 def _backpressure(job: JobHealth, limits: Thresholds) -> str | None:
     if (job.backpressure_percent or 0) > limits.backpressure_percent:
         share = f"{job.backpressure_percent:.0f} % of its time (limit {limits.backpressure_percent:g} %)"
-        return f"a part of Flink job {job.job} waits for the next one {share}"
+        return f"an operator of Flink job {job.job} waits for the next one {share}"
 
 
 def _data_files(job: JobHealth, limits: Thresholds) -> str | None:
@@ -148,7 +148,7 @@ BY_NAME = {rule.name: rule for rule in RULES}
 
 
 def judge(job: JobHealth, limits: Thresholds) -> dict[Rule, str | None]:
-    """Each rule that can be judged now, with what is wrong in words, or None."""
+    """Each rule that can be judged now, with the reason why it is broken, or None."""
     rules = [rule for rule in RULES if rule.judge]
     if job.state == SUSPENDED:
         return {rule: rule.judge(job, limits) if rule.even_suspended else None for rule in rules}

@@ -1,10 +1,12 @@
-"""The catalog through its connection, and the lock that deployments share."""
+"""The catalog through its connection: in a database, or another that its extras describe."""
 
-from threading import Event, Thread
+import json
+from pathlib import Path
 
 import pytest
 from airflow.sdk.exceptions import AirflowException
 
+from lakehouse.airflow.hooks.coordination import CoordinationHook
 from lakehouse.airflow.hooks.iceberg import IcebergCatalogHook, row_count, rows_by_partition
 
 
@@ -35,42 +37,7 @@ def test_a_table_that_is_not_there_is_named_with_the_next_step(iceberg):
 
 def test_a_catalog_that_nobody_has_used_has_no_table(iceberg):
     iceberg.destroy_tables()
-    assert IcebergCatalogHook().tables("bronze", "silver") == []
     assert not IcebergCatalogHook().exists("silver.cleaned_trips")
-
-
-def test_who_holds_a_lock_keeps_others_out_until_done(iceberg):
-    held, release = Event(), Event()
-
-    def hold() -> None:
-        with IcebergCatalogHook().lock("job"):
-            held.set()
-            release.wait(20)
-
-    holder = Thread(target=hold)
-    holder.start()
-    try:
-        assert held.wait(20)
-        with (
-            pytest.raises(TimeoutError, match=r"Lock 'job' was held by another run for 0\.2 s"),
-            IcebergCatalogHook().lock("job", 0.2),
-        ):
-            pass
-        with IcebergCatalogHook().lock("another job", 0.2):
-            pass
-    finally:
-        release.set()
-        holder.join()
-    with IcebergCatalogHook().lock("job", 0.2):
-        pass
-
-
-def test_a_lock_is_free_again_after_an_error(iceberg):
-    hook = IcebergCatalogHook()
-    with pytest.raises(ValueError, match="oops"), hook.lock("job"):
-        raise ValueError("oops")
-    with IcebergCatalogHook().lock("job", 0.2):
-        pass
 
 
 def test_whether_a_table_is_there(fill):
@@ -82,6 +49,48 @@ def test_whether_a_table_is_there(fill):
 def test_a_catalog_that_is_not_there_is_named_with_the_next_step():
     """What the settings of the tests lead to."""
     hook = IcebergCatalogHook()
-    for ask in (hook.table, hook.exists, lambda name: hook.lock(name).__enter__()):
+    for ask in (hook.table, hook.exists, lambda _: [*hook.every_table()]):
         with pytest.raises(AirflowException, match=r"Iceberg catalog \(connection 'iceberg_catalog'\) does not answer"):
             ask("silver.cleaned_trips")
+
+
+def test_every_table_in_whichever_namespace(iceberg, fill):
+    fill("bronze.raw_trips", 1)
+    fill("elsewhere.a", 0)
+    fill("elsewhere.b", 0)
+    assert sorted(".".join(table.name()) for table in IcebergCatalogHook().every_table()) == [
+        "bronze.raw_trips", "elsewhere.a", "elsewhere.b",
+    ]  # fmt: skip
+
+
+def test_a_catalog_that_nobody_has_used_has_none(iceberg):
+    iceberg.destroy_tables()
+    assert [*IcebergCatalogHook().every_table()] == []
+
+
+@pytest.fixture
+def rest_catalog(http, connect):
+    """A catalog by REST with one table, behind the connection; the table's metadata is that of the database's catalog."""
+
+    def rest_catalog(metadata_location: str) -> None:
+        connect(
+            "iceberg_catalog", extra={"type": "rest", "uri": f"http://127.0.0.1:{http.server_port}", "warehouse": "w"}
+        )
+        metadata = json.loads(Path(metadata_location.removeprefix("file://")).read_text())
+        http["GET /v1/config?warehouse=w"] = {"defaults": {}, "overrides": {}}
+        answer = {"metadata-location": metadata_location, "metadata": metadata, "config": {}}
+        http["GET /v1/namespaces/bronze/tables/raw_trips?snapshots=all"] = answer
+        http["GET /v1/namespaces/bronze/tables/raw_trips"] = answer
+
+    return rest_catalog
+
+
+def test_a_catalog_by_rest_is_one_too(iceberg, fill, rest_catalog):
+    """Locks need no database of the catalog's."""
+    fill("bronze.raw_trips", 3)
+    rest_catalog(iceberg.load_table("bronze.raw_trips").metadata_location)
+    hook = IcebergCatalogHook()
+    assert not hook.is_database
+    assert hook.rows("bronze.raw_trips") == 3
+    with CoordinationHook().lock("job", 0.2):
+        pass

@@ -1,6 +1,7 @@
 """The topic's offsets, and errors that say what to do."""
 
 from concurrent.futures import Future
+from types import SimpleNamespace
 
 import pytest
 from airflow.sdk.exceptions import AirflowException
@@ -9,7 +10,7 @@ from confluent_kafka.admin import AdminClient
 
 from lakehouse.airflow.hooks import kafka
 from lakehouse.airflow.hooks.kafka import TopicHook
-from lakehouse.streaming.health import nothing_to_judge
+from lakehouse.streaming.health import is_unused
 
 
 def test_offsets(send):
@@ -75,5 +76,76 @@ def test_a_broker_that_is_not_there_is_named(no_broker):
         no_broker.ensure(3, 1_000)
 
 
-def test_a_broker_that_is_not_there_is_something_to_judge(no_broker):
-    assert not nothing_to_judge()
+def test_a_broker_that_is_not_there_is_something_to_judge(no_broker, taxi):
+    assert not is_unused(taxi)
+
+
+class Admin:
+    """A broker with one topic, as far as `ensure` talks to it."""
+
+    def __init__(self, partitions: int, settings: dict[str, str], refuses: bool = False) -> None:
+        self.partitions, self.settings, self.refuses = partitions, settings, refuses
+        self.changes: list[dict[str, str]] = []
+
+    def create_topics(self, topics, **_):
+        return {topic.topic: done(KafkaException(KafkaError(KafkaError.TOPIC_ALREADY_EXISTS))) for topic in topics}
+
+    def list_topics(self, name, **_):
+        return SimpleNamespace(
+            topics={name: SimpleNamespace(error=None, partitions=dict.fromkeys(range(self.partitions)))}
+        )
+
+    def describe_configs(self, resources, **_):
+        return {resources[0]: done({name: SimpleNamespace(value=value) for name, value in self.settings.items()})}
+
+    def incremental_alter_configs(self, resources, **_):
+        if self.refuses:
+            return {resources[0]: done(KafkaException(KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED)))}
+        self.changes.append({entry.name: entry.value for entry in resources[0].incremental_configs})
+        return {resources[0]: done(None)}
+
+
+def done(result: object) -> Future:
+    future = Future()
+    (future.set_exception if isinstance(result, Exception) else future.set_result)(result)
+    return future
+
+
+AS_DECLARED = {"message.timestamp.type": "LogAppendTime", "retention.ms": "1000"}
+
+
+@pytest.fixture
+def ensure(monkeypatch):
+    """Ensure a topic of 3 partitions that exists already, at this broker."""
+
+    def ensure(admin: Admin) -> str:
+        monkeypatch.setattr(TopicHook, "get_conn", admin)
+        return TopicHook("trips").ensure(3, 1_000)
+
+    return ensure
+
+
+@pytest.mark.parametrize("partitions", [3, 12])
+def test_a_topic_with_enough_partitions_is_taken_as_it_is(ensure, partitions):
+    admin = Admin(partitions, AS_DECLARED)
+    assert ensure(admin) == f"topic trips exists with {partitions} partitions; changed: nothing"
+    assert admin.changes == []
+
+
+def test_one_with_fewer_is_refused(ensure):
+    with pytest.raises(AirflowException, match=r"trips has 2 partitions, fewer than the 3 .*Next: declare 2"):
+        ensure(Admin(2, AS_DECLARED))
+
+
+def test_other_retention_and_timestamps_are_altered(ensure):
+    admin = Admin(3, {"message.timestamp.type": "CreateTime", "retention.ms": "60000"})
+    assert "message.timestamp.type CreateTime -> LogAppendTime, retention.ms 60000 -> 1000" in ensure(admin)
+    assert admin.changes == [AS_DECLARED]
+
+
+def test_what_may_not_be_altered_is_refused_with_the_reason(ensure):
+    admin = Admin(3, AS_DECLARED | {"retention.ms": "60000"}, refuses=True)
+    with pytest.raises(
+        AirflowException, match=r"trips must have .*retention\.ms=1000, and cannot be given that: .*Next: set it"
+    ):
+        ensure(admin)

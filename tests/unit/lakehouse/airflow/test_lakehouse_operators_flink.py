@@ -1,8 +1,16 @@
-"""The sensor waits for all three parts of the cluster; SQL goes to one session, statement by statement."""
+"""The sensor waits for all of the cluster; what a pipeline declares goes to one session, statement by statement."""
+
+import re
 
 import pytest
 
-from lakehouse.airflow.operators.flink import FlinkClusterSensor, FlinkTablesOperator
+from lakehouse.airflow.operators.flink import (
+    FlinkClusterSensor,
+    FlinkJobOperator,
+    FlinkJobStopOperator,
+    FlinkTablesOperator,
+)
+from lakehouse.pipelines.load import DeclarationError
 
 
 @pytest.fixture
@@ -37,16 +45,31 @@ def test_nothing_is_there(sensor):
     assert not sensor.poke({})
 
 
-def test_a_script_runs_in_one_session(cluster):
+@pytest.fixture
+def gateway(cluster):
+    """A SQL Gateway in which each statement succeeds, and a table has the columns that its statement declares."""
     cluster["POST /v1/sessions"] = {"sessionHandle": "s"}
     cluster["POST /v1/sessions/s/statements"] = {"operationHandle": "o"}
     cluster["GET /v1/sessions/s/operations/o/status"] = {"status": "FINISHED"}
     cluster["GET /v1/sessions/s/operations/o/result/0"] = {"resultType": "EOS"}
     cluster["DELETE /v1/sessions/s"] = {}
-    assert FlinkTablesOperator(task_id="create_tables", sql="CREATE TABLE a; CREATE TABLE b").execute({}) == {}
-    sent = [body["statement"] for _, path, body in cluster.asked if path.endswith("/statements")]
-    assert sent == ["CREATE TABLE a", "CREATE TABLE b"]
-    assert [method for method, path, _ in cluster.asked if path.startswith("/v1/sessions") and path.count("/") < 4] == [
-        "POST",
-        "DELETE",
-    ]
+    return cluster
+
+
+def test_the_tables_of_all_stages_are_created_in_one_session(gateway, taxi):
+    assert FlinkTablesOperator(task_id="create_tables", pipeline="nyc_taxi").execute({}) == {}
+    sent = [body["statement"] for _, path, body in gateway.asked if path.endswith("/statements")]
+    created = [re.search(r"CREATE (?:CATALOG|DATABASE IF NOT EXISTS|TABLE IF NOT EXISTS) (\S+)", text) for text in sent]
+    names = [found[1] for found in created if found]
+    assert names[0] == "iceberg_catalog"
+    assert names.count("iceberg_catalog") == 1
+    assert set(names[1:]) == {f"iceberg_catalog.{name}" for name in ("bronze", "silver", *taxi.tables)}
+    assert not [text for text in sent if text.startswith(("INSERT", "EXECUTE", "CREATE TABLE topic_"))]
+    sessions = [method for method, path, _ in gateway.asked if path in ("/v1/sessions", "/v1/sessions/s")]
+    assert sessions == ["POST", "DELETE"]
+
+
+@pytest.mark.parametrize("operator", [FlinkJobOperator, FlinkJobStopOperator])
+def test_a_job_that_is_not_declared_is_named_with_the_choices(operator):
+    with pytest.raises(DeclarationError, match=r"no stage 'gold'\. Next: give one of the jobs nyc_taxi\.bronze"):
+        operator(task_id="x", job="nyc_taxi.gold").execute({})

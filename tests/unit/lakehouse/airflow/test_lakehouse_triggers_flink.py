@@ -10,6 +10,7 @@ import pytest
 from lakehouse.airflow.triggers import flink as triggers
 from lakehouse.airflow.triggers.flink import FlinkJobGoneTrigger
 from lakehouse.streaming import record as records
+from lakehouse.streaming.job import JobState
 from lakehouse.streaming.record import JobRecord
 
 
@@ -17,7 +18,7 @@ from lakehouse.streaming.record import JobRecord
 def runs(http, connect) -> list[dict]:
     """What the JobManager lists; Silver runs."""
     connect("flink_rest", port=http.server_port)
-    listed = [listing("silver")]
+    listed = [listing("trips.silver")]
     http["GET /jobs/overview"] = lambda: {"jobs": listed}
     return listed
 
@@ -31,8 +32,8 @@ def events(runs, monkeypatch) -> Callable[..., list[list[str]]]:
     """The jobs that each event of so many looks names, when one is told again after so many seconds."""
 
     def events(looks: int = 6, again_s: float = 60) -> list[list[str]]:
-        monkeypatch.setattr(triggers, "TOLD_AGAIN_S", again_s)
-        trigger = FlinkJobGoneTrigger(["bronze", "silver"], poll_s=0)
+        monkeypatch.setattr(triggers, "REPEATED_AFTER_S", again_s)
+        trigger = FlinkJobGoneTrigger(["trips.bronze", "trips.silver"], poll_s=0)
         found, left, look = [], iter(range(looks)), trigger._gone
 
         def gone() -> set[str]:
@@ -53,43 +54,43 @@ def events(runs, monkeypatch) -> Callable[..., list[list[str]]]:
 
 
 def test_a_job_that_is_gone_is_told(events):
-    assert events() == [["bronze"]]
+    assert events() == [["trips.bronze"]]
 
 
 def test_both_are_told_at_once(events, runs):
     runs.clear()
-    assert events() == [["bronze", "silver"]]
+    assert events() == [["trips.bronze", "trips.silver"]]
 
 
 @pytest.mark.parametrize("state", ["FAILED", "CANCELED", "FINISHED"])
 def test_one_that_ended_is_gone(events, runs, state):
-    runs.append(listing("bronze", state))
-    assert events() == [["bronze"]]
+    runs.append(listing("trips.bronze", state))
+    assert events() == [["trips.bronze"]]
 
 
 @pytest.mark.parametrize("state", ["RUNNING", "RESTARTING", "CREATED", "INITIALIZING"])
 def test_one_that_is_there_is_not(events, runs, state):
-    runs.append(listing("bronze", state))
+    runs.append(listing("trips.bronze", state))
     assert events() == []
 
 
 def test_one_that_is_gone_for_a_moment_is_not_told(events, runs, http):
     """Between two runs of an upgrade: every second look finds it."""
     looks = iter(range(10_000))
-    http["GET /jobs/overview"] = lambda: {"jobs": [*runs, *([listing("bronze")] if next(looks) % 2 else [])]}
+    http["GET /jobs/overview"] = lambda: {"jobs": [*runs, *([listing("trips.bronze")] if next(looks) % 2 else [])]}
     assert events() == []
 
 
 def test_a_suspended_job_is_not_told(events, tmp_path):
-    records.save(f"file://{tmp_path}/flink", "bronze", JobRecord(suspended=True))
+    records.save(JobState("trips.bronze", (), f"file://{tmp_path}/flink"), JobRecord(suspended=True))
     assert events() == []
 
 
 def test_a_damaged_record_does_not_silence_it(events, tmp_path):
     """The run that it starts names the damage."""
-    records.save(f"file://{tmp_path}/flink", "bronze", JobRecord())
-    (tmp_path / "flink/jobs/bronze.json").write_text("{")
-    assert events() == [["bronze"]]
+    records.save(JobState("trips.bronze", (), f"file://{tmp_path}/flink"), JobRecord())
+    (tmp_path / "flink/jobs/trips.bronze.json").write_text("{")
+    assert events() == [["trips.bronze"]]
 
 
 def test_without_a_jobmanager_nothing_could_be_started(events, connect):
@@ -98,14 +99,14 @@ def test_without_a_jobmanager_nothing_could_be_started(events, connect):
 
 
 def test_it_is_told_once_a_minute(events):
-    assert events(10) == [["bronze"]]
-    assert events(4, again_s=0) == [["bronze"]] * 3
+    assert events(10) == [["trips.bronze"]]
+    assert events(4, again_s=0) == [["trips.bronze"]] * 3
 
 
 def test_it_is_told_at_once_when_it_was_there_in_between(events, runs, http):
-    answers = iter([[], [], [listing("bronze")], [], []])
+    answers = iter([[], [], [listing("trips.bronze")], [], []])
     http["GET /jobs/overview"] = lambda: {"jobs": [*runs, *next(answers)]}
-    assert events(5) == [["bronze"]] * 2
+    assert events(5) == [["trips.bronze"]] * 2
 
 
 def test_airflow_can_keep_it():

@@ -1,7 +1,8 @@
-"""What Prometheus is told: the figures that health, ledger and tables have, and each rule beside its threshold."""
+"""What Prometheus gets: the figures that health, ledgers and tables have, by pipeline, and each rule with its threshold."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -9,39 +10,62 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from lakehouse.alerting import metrics
+from lakehouse.alerting.evaluate import Seen
 from lakehouse.alerting.metrics import PlatformCollector
-from lakehouse.alerting.watch import Seen
-from lakehouse.quality.ledger import Ledger, PartitionLedger
+from lakehouse.pipelines.load import Declarations
+from lakehouse.quality.ledger import Ledger, PartitionLedger, StageLedger
 from lakehouse.streaming.health import JobHealth, thresholds
 from lakehouse.streaming.health.rules import RULES
 
-FINE = JobHealth("bronze", "RUNNING", 3, 0, 1.5, {}, {0: 2, 1: 1}, 0, 4.0, 0.5, 0, 7.0)
-GONE = JobHealth("silver", "MISSING", 9, 9, None, {})
-LEDGER = Ledger({0: PartitionLedger(10, 6, 4), 1: PartitionLedger(5, 5, 0)}, 9, 1, 1, None)
+BRONZE, SILVER = "nyc_taxi.bronze", "nyc_taxi.silver"
+FINE = JobHealth(BRONZE, "RUNNING", 3, 0, 1.5, {}, {0: 2, 1: 1}, 0, 4.0, 0.5, 0, 7.0)
+GONE = JobHealth(SILVER, "MISSING", 9, 9, None, {})
+Scrape = Callable[[], dict[tuple, float]]
 
 
 @pytest.fixture
-def seen(monkeypatch) -> list[Seen]:
-    """What is seen at each scrape: the last one counts."""
-    seen = [Seen((FINE, GONE), LEDGER, ())]
-    monkeypatch.setattr(metrics, "look", lambda limits: seen[-1])
-    monkeypatch.setattr(metrics, "nothing_to_judge", lambda: False)
-    monkeypatch.setattr(metrics, "_tables", lambda: iter(()))
+def seen(monkeypatch, taxi, meters) -> dict[str, Seen | Exception]:
+    """What is seen of each pipeline at the next scrape."""
+    events = {
+        0: PartitionLedger(10, {"accepted": 6, "rejected": 4}),
+        1: PartitionLedger(5, {"accepted": 5, "rejected": 0}),
+    }
+    bronze = StageLedger(taxi.stages["bronze"], 15, {"accepted": 11, "rejected": 4}, events, taxi.topic.name)
+    silver = StageLedger(taxi.stages["silver"], 11, {"accepted": 9, "rejected": 1, "duplicate": 1})
+    readings = StageLedger(meters.stages["sorted"], 7, {"valid": 5, "late": 1}, topic=meters.topic.name)
+    job = replace(FINE, job="meters.sorted", partition_lag={})
+    seen = {
+        "nyc_taxi": Seen(taxi, False, (FINE, GONE), Ledger(taxi, (bronze, silver))),
+        "meters": Seen(meters, False, (job,), Ledger(meters, (readings,))),
+    }
+
+    def look(pipeline, limits):
+        found = seen[pipeline.name]
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    monkeypatch.setattr(metrics, "look", look)
+    monkeypatch.setattr(metrics, "declarations", lambda: Declarations({"meters": meters, "nyc_taxi": taxi}, {}))
     return seen
 
 
 @pytest.fixture
-def scrape(seen):
+def scrape(seen) -> Scrape:
     registry = CollectorRegistry()
     registry.register(PlatformCollector())
 
     def scrape() -> dict[tuple, float]:
+        """Name and labels, in the order of the labels' names, of each figure."""
+        text = generate_latest(registry).decode()
+        helped = [line for line in text.splitlines() if line.startswith("# HELP")]
+        assert len(helped) == len({line.split()[2] for line in helped}), "Prometheus wants each name once"
         return {
             (
                 sample.name.removeprefix("lakehouse_"),
                 *(value for _, value in sorted(sample.labels.items())),
             ): sample.value
-            for family in text_string_to_metric_families(generate_latest(registry).decode())
+            for family in text_string_to_metric_families(text)
             for sample in family.samples
         }
 
@@ -50,16 +74,44 @@ def scrape(seen):
 
 def test_jobs_as_health_sees_them(scrape):
     found = scrape()
-    assert (found["job_running", "bronze"], found["job_running", "silver"]) == (1, 0)
-    assert (found["job_lag", "bronze"], found["job_commit_age_s", "bronze"]) == (3, 1.5)
-    assert ("job_commit_age_s", "silver") not in found
-    assert (found["partition_lag", "bronze", "0"], found["partition_lag", "bronze", "1"]) == (2, 1)
+    assert (found["job_running", BRONZE, "nyc_taxi"], found["job_running", SILVER, "nyc_taxi"]) == (1, 0)
+    assert found["job_running", "meters.sorted", "meters"] == 1
+    assert (found["job_lag", BRONZE, "nyc_taxi"], found["job_commit_age_s", BRONZE, "nyc_taxi"]) == (3, 1.5)
+    assert ("job_commit_age_s", SILVER, "nyc_taxi") not in found
+    assert (found["partition_lag", BRONZE, "0", "nyc_taxi"], found["partition_lag", BRONZE, "1", "nyc_taxi"]) == (2, 1)
 
 
-def test_the_ledger_by_layer_and_partition(scrape):
-    found = scrape()
-    assert (found["ledger_rows", "0", "kafka"], found["ledger_rows", "0", "rejected_events"]) == (10, 4)
-    assert (found["ledger_rows", "", "silver"], found[("ledger_balanced",)]) == (9, LEDGER.balanced)
+def test_the_ledgers_by_stage_table_and_partition(scrape, seen):
+    """Labels: partition, pipeline, place, role, stage."""
+    found = {key[1:]: value for key, value in scrape().items() if key[0] == "ledger_rows"}
+    assert found == {
+        ("0", "nyc_taxi", "taxi.raw_trips", "topic", "topic"): 10,
+        ("1", "nyc_taxi", "taxi.raw_trips", "topic", "topic"): 5,
+        ("0", "nyc_taxi", "bronze.raw_trips", "accepted", "bronze"): 6,
+        ("1", "nyc_taxi", "bronze.raw_trips", "accepted", "bronze"): 5,
+        ("0", "nyc_taxi", "bronze.rejected_events", "rejected", "bronze"): 4,
+        ("1", "nyc_taxi", "bronze.rejected_events", "rejected", "bronze"): 0,
+        ("", "nyc_taxi", "silver.cleaned_trips", "accepted", "silver"): 9,
+        ("", "nyc_taxi", "silver.rejected_trips", "rejected", "silver"): 1,
+        ("", "nyc_taxi", "silver.duplicate_trips", "duplicate", "silver"): 1,
+        ("", "meters", "meter.readings", "topic", "topic"): 7,
+        ("", "meters", "bronze.meters", "valid", "sorted"): 5,
+        ("", "meters", "x.late", "late", "sorted"): 1,
+    }
+    balanced = scrape()
+    assert (balanced["ledger_balanced", "nyc_taxi"], balanced["ledger_balanced", "meters"]) == (1, 0)
+
+
+def test_tables_have_the_pipeline_that_writes_them(scrape, fill):
+    """Not by their namespace: the pipelines share one."""
+    for table in ("bronze.raw_trips", "bronze.meters", "bronze.by_hand"):
+        fill(table, 2)
+    found = {key[1:]: value for key, value in scrape().items() if key[0] == "table_rows"}
+    assert found == {
+        ("nyc_taxi", "bronze.raw_trips"): 2,
+        ("meters", "bronze.meters"): 2,
+        ("platform", "bronze.by_hand"): 2,
+    }
 
 
 def test_every_threshold_is_the_settings(scrape):
@@ -68,22 +120,39 @@ def test_every_threshold_is_the_settings(scrape):
     assert all(found["rule_lasts_seconds", rule.name] == rule.lasts_s(thresholds()) for rule in RULES)
 
 
-def test_a_broken_rule_counts_its_seconds_and_begins_anew(scrape, seen, monkeypatch):
+def test_a_broken_rule_counts_its_seconds_and_starts_from_zero_again(scrape, seen, monkeypatch):
+    """Labels: pipeline, rule, subject."""
+    missing, before = ("rule_broken_seconds", "nyc_taxi", "job-missing"), seen["nyc_taxi"]
     now = 1_000_000.0
     monkeypatch.setattr(metrics.time, "time", lambda: now)
-    assert scrape()["rule_broken_seconds", "job-missing", "silver"] == 0.001
+    assert scrape()[*missing, SILVER] == 0.001
     now += 60
     found = scrape()
-    assert found["rule_broken_seconds", "job-missing", "silver"] == 60
-    assert found["rule_broken_seconds", "job-missing", "bronze"] == 0
-    seen.append(Seen((FINE, replace(FINE, job="silver")), LEDGER, ()))
-    assert scrape()["rule_broken_seconds", "job-missing", "silver"] == 0
-    seen.append(seen[0])
-    assert scrape()["rule_broken_seconds", "job-missing", "silver"] == 0.001
+    assert found[*missing, SILVER] == 60
+    assert found[*missing, BRONZE] == 0
+    seen["nyc_taxi"] = replace(before, jobs=(FINE, replace(FINE, job=SILVER)))
+    assert scrape()[*missing, SILVER] == 0
+    seen["nyc_taxi"] = before
+    assert scrape()[*missing, SILVER] == 0.001
 
 
-def test_what_cannot_be_asked_is_a_broken_rule(scrape, seen):
-    seen.append(Seen((), None, ("Kafka does not answer",)))
+def test_what_cannot_be_asked_is_a_broken_rule(scrape, seen, taxi):
+    seen["nyc_taxi"] = Seen(taxi, problems=("Kafka does not answer",))
     found = scrape()
-    assert found["rule_broken_seconds", "unreachable", "platform"] > 0
-    assert not [name for name in found if name[0].startswith(("job", "ledger"))]
+    assert found["rule_broken_seconds", "nyc_taxi", "unreachable", "nyc_taxi"] > 0
+    assert not [key for key in found if key[0].startswith(("job", "ledger")) and "nyc_taxi" in key]
+
+
+def test_before_the_first_event_no_rule_is_broken(scrape, seen):
+    seen["nyc_taxi"] = replace(seen["nyc_taxi"], unused=True, problems=("no such table",))
+    found = scrape()
+    assert not [key for key, value in found.items() if key[:2] == ("rule_broken_seconds", "nyc_taxi") and value]
+
+
+def test_a_broken_pipeline_does_not_hide_the_others(scrape, seen):
+    seen["meters"] = KeyError("a table whose metadata is gone")
+    found = scrape()
+    assert found["rule_broken_seconds", "meters", "unreachable", "meters"] > 0
+    assert found["rule_broken_seconds", "nyc_taxi", "unreachable", "nyc_taxi"] == 0
+    assert found["job_lag", BRONZE, "nyc_taxi"] == 3
+    assert found["ledger_balanced", "nyc_taxi"] == 1

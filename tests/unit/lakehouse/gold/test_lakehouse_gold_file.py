@@ -5,6 +5,7 @@ from pathlib import Path
 
 import duckdb
 import pytest
+from airflow.sdk import Variable
 from airflow.sdk.exceptions import AirflowException, AirflowSkipException
 from pyiceberg.table import StaticTable
 
@@ -15,10 +16,10 @@ TOPIC = "taxi.raw_trips"
 OTHER_TABLES = ("silver.rejected_trips", "silver.duplicate_trips", "bronze.rejected_events")
 
 
-def build(file: Path, trips: int) -> None:
+def build(file: Path, rows: int, fact: str = "fct_trips") -> None:
     """What dbt leaves: the fact with so many rows."""
     with duckdb.connect(str(file)) as connection:
-        connection.execute(f"CREATE OR REPLACE TABLE fct_trips AS SELECT range AS trip FROM range({trips})")
+        connection.execute(f"CREATE OR REPLACE TABLE {fact} AS SELECT range AS row FROM range({rows})")
 
 
 @pytest.fixture
@@ -30,124 +31,179 @@ def platform(fill, send):
 
 
 @pytest.fixture
-def published(platform, fill) -> Path:
-    """A Gold file that readers have, from when Silver held five trips."""
-    file = gold_file.published_file()
-    file.parent.mkdir()
-    env = gold_file.prepare("the run before")
+def published(platform, taxi) -> Path:
+    """A Gold file that readers have, from when the source held five trips."""
+    file = gold_file.published_file(taxi)
+    env = gold_file.prepare(taxi, "the run before")
     build(Path(env["LAKEHOUSE_GOLD_PATH"]), 8)
-    gold_file.publish(env)
+    gold_file.publish(taxi, env)
     build(file, 5)
     return file
 
 
-def silver_rows(env: dict[str, str]) -> int:
-    return row_count(StaticTable.from_metadata(env["LAKEHOUSE_SILVER_METADATA"]))
+@pytest.fixture
+def of_before(published) -> Path:
+    """The same file where it lay when there was one pipeline, with copies of runs that never published."""
+    folder = Path(Variable.get("gold_dir"))
+    (folder / "runs" / "0123456789ab").mkdir(parents=True)
+    (folder / "runs" / "0123456789ab" / "gold.duckdb").touch()
+    return published.rename(folder / "gold.duckdb")
 
 
-def test_a_run_gets_a_copy_of_the_published_file(platform, published):
-    work = Path(gold_file.prepare("run 1")["LAKEHOUSE_GOLD_PATH"])
-    assert (work.name, gold_file.count_trips(work)) == ("gold.duckdb", 5)
+def source_rows(env: dict[str, str]) -> int:
+    return row_count(StaticTable.from_metadata(env["LAKEHOUSE_SOURCE_METADATA"]))
+
+
+def work_of(env: dict[str, str]) -> Path:
+    return Path(env["LAKEHOUSE_GOLD_PATH"])
+
+
+def test_a_run_gets_a_copy_of_the_published_file(taxi, published):
+    work = work_of(gold_file.prepare(taxi, "run 1"))
+    assert (work.name, gold_file.count_fact(taxi, work)) == ("gold.duckdb", 5)
     build(work, 8)
-    assert gold_file.count_trips(published) == 5
+    assert gold_file.count_fact(taxi) == gold_file.count_fact(taxi, published) == 5
 
 
-def test_the_first_run_starts_with_nothing(platform):
-    assert not Path(gold_file.prepare("run 1")["LAKEHOUSE_GOLD_PATH"]).exists()
+def test_the_first_run_starts_with_nothing(taxi, platform):
+    assert not work_of(gold_file.prepare(taxi, "run 1")).exists()
 
 
-def test_a_full_refresh_starts_with_nothing(platform, published):
-    assert not Path(gold_file.prepare("run 1", full_refresh=True)["LAKEHOUSE_GOLD_PATH"]).exists()
+def test_a_full_refresh_starts_with_nothing(taxi, published):
+    assert not work_of(gold_file.prepare(taxi, "run 1", full_refresh=True)).exists()
 
 
-def test_another_table_in_the_place_of_silver_is_read_whole(platform, published, iceberg, fill):
+def test_another_table_in_the_place_of_the_source_is_read_whole(taxi, published, iceberg, fill):
     iceberg.drop_table("silver.cleaned_trips")
     fill("silver.cleaned_trips", 8)
-    assert not Path(gold_file.prepare("run 1")["LAKEHOUSE_GOLD_PATH"]).exists()
+    assert not work_of(gold_file.prepare(taxi, "run 1")).exists()
 
 
-def test_a_file_that_does_not_say_what_it_was_built_from_is_not_built_upon(platform, published):
+def test_a_file_that_does_not_say_what_it_was_built_from_is_not_built_upon(taxi, published):
     with duckdb.connect(str(published)) as connection:
         connection.execute("DROP TABLE built_from")
-    assert not Path(gold_file.prepare("run 1")["LAKEHOUSE_GOLD_PATH"]).exists()
+    assert not work_of(gold_file.prepare(taxi, "run 1")).exists()
 
 
-def test_a_run_keeps_to_one_version_of_silver(platform, published, fill):
-    env = gold_file.prepare("run 1")
+def test_a_run_keeps_to_one_version_of_the_source(taxi, published, fill):
+    env = gold_file.prepare(taxi, "run 1")
     fill("silver.cleaned_trips", 2)
-    assert silver_rows(env) == 8
-    assert silver_rows(gold_file.prepare("run 2")) == 10
+    assert source_rows(env) == 8
+    assert source_rows(gold_file.prepare(taxi, "run 2")) == 10
 
 
-def test_a_run_that_is_cleared_starts_over(platform, published):
-    env = gold_file.prepare("run 1")
-    build(Path(env["LAKEHOUSE_GOLD_PATH"]), 8)
-    assert gold_file.prepare("run 1") == env
-    assert gold_file.count_trips(Path(env["LAKEHOUSE_GOLD_PATH"])) == 5
+def test_a_run_that_is_cleared_starts_over(taxi, published):
+    env = gold_file.prepare(taxi, "run 1")
+    build(work_of(env), 8)
+    assert gold_file.prepare(taxi, "run 1") == env
+    assert gold_file.count_fact(taxi, work_of(env)) == 5
 
 
-def test_copies_of_runs_that_never_published_go(platform, published):
+def test_copies_of_runs_that_never_published_go(taxi, published):
     copies = []
     for number in range(gold_file.KEEP_RUNS + 2):
-        copies.append(Path(gold_file.prepare(f"run {number}")["LAKEHOUSE_GOLD_PATH"]).parent)
+        copies.append(work_of(gold_file.prepare(taxi, f"run {number}")).parent)
         os.utime(copies[-1], (number, number))
     assert [copy.exists() for copy in copies] == [False] * 2 + [True] * gold_file.KEEP_RUNS
 
 
-def test_without_trips_there_is_nothing_to_build(fill):
+def test_without_rows_there_is_nothing_to_build(taxi, fill):
     fill("silver.cleaned_trips", 0)
-    with pytest.raises(AirflowSkipException, match="run taxi_trip_generator"):
-        gold_file.prepare("run 1")
+    with pytest.raises(AirflowSkipException, match=r"Next: send events to the topic taxi\.raw_trips"):
+        gold_file.prepare(taxi, "run 1")
 
 
-def test_publish_swaps_the_file_in_and_a_reader_goes_on_with_its_own(platform, published):
-    env = gold_file.prepare("run 1")
-    build(Path(env["LAKEHOUSE_GOLD_PATH"]), 8)
+def test_publish_swaps_the_file_in_and_a_reader_goes_on_with_its_own(taxi, published):
+    env = gold_file.prepare(taxi, "run 1")
+    build(work_of(env), 8)
     with duckdb.connect(str(published), read_only=True) as reader:
-        ledger = gold_file.publish(env)
+        ledger = gold_file.publish(taxi, env)
         assert reader.execute("SELECT count(*) FROM fct_trips").fetchone() == (5,)
-    assert (ledger.fct_trips, ledger.balanced) == (8, True)
-    assert gold_file.count_trips(published) == 8
+    assert (ledger.fact_rows, ledger.balanced) == (8, True)
+    assert gold_file.count_fact(taxi) == 8
     with duckdb.connect(str(published), read_only=True) as reader:
         said = reader.execute("SELECT silver_snapshot_id FROM built_from").fetchone()
     assert said == (IcebergCatalogHook().table("silver.cleaned_trips").current_snapshot().snapshot_id,)
     assert list((published.parent / "runs").iterdir()) == []
 
 
-def test_publish_again_changes_nothing(platform, published):
-    env = gold_file.prepare("run 1")
-    build(Path(env["LAKEHOUSE_GOLD_PATH"]), 8)
-    assert gold_file.publish(env) == gold_file.publish(env)
+def test_publish_again_changes_nothing(taxi, published):
+    env = gold_file.prepare(taxi, "run 1")
+    build(work_of(env), 8)
+    assert gold_file.publish(taxi, env).as_dict() == gold_file.publish(taxi, env).as_dict()
 
 
 @pytest.mark.parametrize("built", [7, 9])
-def test_a_file_that_is_not_its_silver_is_not_published(platform, published, built):
-    env = gold_file.prepare("run 1")
-    build(Path(env["LAKEHOUSE_GOLD_PATH"]), built)
-    with pytest.raises(AirflowException, match=f"fct_trips holds {built} rows, its version of Silver 8: not published"):
-        gold_file.publish(env)
-    assert gold_file.count_trips(published) == 5
+def test_a_file_that_is_not_its_source_is_not_published(taxi, published, built):
+    env = gold_file.prepare(taxi, "run 1")
+    build(work_of(env), built)
+    said = rf"fct_trips holds {built} rows, its version of silver\.cleaned_trips 8: not published"
+    with pytest.raises(AirflowException, match=said):
+        gold_file.publish(taxi, env)
+    assert gold_file.count_fact(taxi) == 5
 
 
-def test_trips_that_came_while_dbt_ran_do_not_stop_it(platform, published, fill, send):
-    env = gold_file.prepare("run 1")
-    build(Path(env["LAKEHOUSE_GOLD_PATH"]), 8)
+def test_rows_that_came_while_dbt_ran_do_not_stop_it(taxi, published, fill, send):
+    env = gold_file.prepare(taxi, "run 1")
+    build(work_of(env), 8)
     send(TOPIC, 3)
     fill("bronze.raw_trips", 2)
     fill("silver.cleaned_trips", 1)
-    assert not gold_file.publish(env).balanced
-    assert gold_file.count_trips(published) == 8
+    assert not gold_file.publish(taxi, env).balanced
+    assert gold_file.count_fact(taxi) == 8
 
 
-def test_doubled_rows_stop_it(platform, published, fill):
-    env = gold_file.prepare("run 1")
-    build(Path(env["LAKEHOUSE_GOLD_PATH"]), 8)
+def test_duplicates_stop_it(taxi, published, fill):
+    env = gold_file.prepare(taxi, "run 1")
+    build(work_of(env), 8)
     fill("bronze.raw_trips", 1)
-    with pytest.raises(AirflowException, match="not balanced, Gold is not published: Bronze holds 1 rows more"):
-        gold_file.publish(env)
-    assert gold_file.count_trips(published) == 5
+    with pytest.raises(AirflowException, match=r"not balanced, Gold is not published: .*1 row more"):
+        gold_file.publish(taxi, env)
+    assert gold_file.count_fact(taxi) == 5
 
 
-def test_a_file_that_nobody_built_is_named():
-    with pytest.raises(AirflowException, match=r"no Gold file .*/gold/gold\.duckdb: trigger nyc_taxi_pipeline"):
-        gold_file.count_trips(gold_file.published_file())
+def test_a_file_that_nobody_built_is_named(taxi):
+    said = r"no Gold file .*/gold/nyc_taxi/gold\.duckdb\. Next: trigger nyc_taxi_pipeline"
+    with pytest.raises(AirflowException, match=said):
+        gold_file.count_fact(taxi)
+
+
+def test_two_pipelines_share_no_file(taxi, shop, published, fill, send):
+    """Neither a copy nor a count nor what was published, for runs of the same id and tables of one namespace."""
+    send("shop.orders", 3)
+    fill("bronze.orders", 3)
+    fill("bronze.bad_orders", 0)
+    ours, theirs = gold_file.prepare(taxi, "run 1"), gold_file.prepare(shop, "run 1")
+    assert source_rows(theirs) == 3
+    assert not work_of(theirs).exists()
+    build(work_of(ours), 8)
+    build(work_of(theirs), 3, "fct_orders")
+
+    assert gold_file.publish(shop, theirs).fact_rows == 3
+
+    assert gold_file.published_file(shop) != gold_file.published_file(taxi)
+    assert (gold_file.count_fact(shop), gold_file.count_fact(taxi)) == (3, 5)
+    assert gold_file.publish(taxi, ours).fact_rows == 8
+
+
+def test_a_file_of_before_goes_on_in_its_pipelines_folder(taxi, of_before):
+    work = work_of(gold_file.prepare(taxi, "run 1"))
+    assert gold_file.count_fact(taxi) == gold_file.count_fact(taxi, work) == 5
+    assert not of_before.exists()
+    assert list((of_before.parent / "runs").iterdir()) == []
+
+
+def test_it_is_not_another_pipelines(shop, of_before, fill):
+    fill("bronze.orders", 3)
+    assert not work_of(gold_file.prepare(shop, "run 1")).exists()
+    assert of_before.exists()
+    assert (of_before.parent / "runs" / "0123456789ab").exists()
+
+
+def test_it_never_replaces_what_the_pipeline_has(taxi, of_before):
+    newer = gold_file.published_file(taxi)
+    newer.write_bytes(of_before.read_bytes())
+    build(newer, 7)
+    gold_file.prepare(taxi, "run 1")
+    assert gold_file.count_fact(taxi) == 7
+    assert of_before.exists()

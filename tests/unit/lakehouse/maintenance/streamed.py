@@ -101,7 +101,7 @@ class Flink:
         return 404, {"errors": [f"no such path: {method} {path}"]}
 
     def _rows(self, number: str) -> Any:
-        """What the statement gives; a text is an error. Asked for again, it is the same."""
+        """What the statement gives; a text is an error. Options for again, it is the same."""
         statement = self.statements[int(number)]
         for name, rows in self.procedures.items():
             if f".sys.{name}(" in statement and number not in self.answered:

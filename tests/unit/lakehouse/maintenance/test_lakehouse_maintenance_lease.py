@@ -177,7 +177,7 @@ def test_the_end_is_told_by_the_clock_of_the_database(flink):
         assert 50 < left.scalar() < 61
 
 
-def test_a_catalog_that_is_away_is_named(connect, database, iceberg):
-    connect("iceberg_catalog", port=1)
-    with pytest.raises(AirflowException, match="Iceberg catalog"), lease(NAME, "a rewrite"):
+def test_a_database_that_is_away_is_named(connect, database, iceberg):
+    connect("coordination", port=1)
+    with pytest.raises(AirflowException, match="database of locks"), lease(NAME, "a rewrite"):
         pass

@@ -16,7 +16,7 @@ from streamed import DAYS, NAME, SCHEMA, age, append, files_of, reload, rewrite
 from lakehouse.airflow.hooks.iceberg import IcebergCatalogHook
 from lakehouse.maintenance import orphans
 from lakehouse.maintenance.locations import Location
-from lakehouse.maintenance.orphans import every_table, find, remove
+from lakehouse.maintenance.orphans import find, remove
 from lakehouse.maintenance.quarantine import Quarantine
 
 DAY_S = 86_400
@@ -212,7 +212,11 @@ def test_every_table_is_seen_however_deep(iceberg, trips):
         iceberg.create_namespace(namespace)
     for name in ("a.b.c.deep", "a.flat"):
         iceberg.create_table(name, SCHEMA)
-    assert sorted(".".join(table.name()) for table in every_table()) == ["a.b.c.deep", "a.flat", NAME]
+    assert sorted(".".join(table.name()) for table in IcebergCatalogHook().every_table()) == [
+        "a.b.c.deep",
+        "a.flat",
+        NAME,
+    ]
 
 
 def test_a_table_whose_name_begins_alike_is_no_hindrance(iceberg, trips):
@@ -286,10 +290,10 @@ def test_nothing_is_written_over(trips, taken, plant):
 
 def test_purge_waits_for_its_age(trips, taken):
     now = datetime.now(UTC)
-    assert Quarantine().purge(every_table(), now - timedelta(days=7)).files == 0
-    assert Quarantine().purge(every_table(), now + timedelta(days=1), dry_run=True).files == 3
+    assert Quarantine().purge(IcebergCatalogHook().every_table(), now - timedelta(days=7)).files == 0
+    assert Quarantine().purge(IcebergCatalogHook().every_table(), now + timedelta(days=1), dry_run=True).files == 3
     assert len(Quarantine().kept()) == 3
-    done = Quarantine().purge(every_table(), now + timedelta(days=1))
+    done = Quarantine().purge(IcebergCatalogHook().every_table(), now + timedelta(days=1))
     assert (done.files, done.bytes, done.left) == (3, 9, ())
     assert not Path("/", taken.path).exists()
 
@@ -297,7 +301,7 @@ def test_purge_waits_for_its_age(trips, taken):
 def test_purge_leaves_what_a_table_needs(trips, taken):
     needed = Path("/", Location.parse(next(iter(trips.scan().plan_files())).file.file_path).path)
     Quarantine().put(taken, Location.parse(str(needed)))  # as a mistake would
-    done = Quarantine().purge(every_table(), datetime.now(UTC) + timedelta(days=1))
+    done = Quarantine().purge(IcebergCatalogHook().every_table(), datetime.now(UTC) + timedelta(days=1))
     assert (done.files, len(done.left)) == (3, 1)
     assert "is part of a table: bring batch" in done.left[0]
     Quarantine().restore()

@@ -25,8 +25,8 @@ def partition(day: int, small: int, small_mb: float = 1, written_ms: int = CLOSE
     return PartitionState(where, small, small, int(small * small_mb * MB), written_ms=written_ms, **more)
 
 
-def rewrite(*partitions: PartitionState, name: str = SILVER, **asked) -> Decision:
-    return decide(Operation.REWRITE_DATA_FILES, TableState(name, partitions), thresholds(), NOW, **asked)
+def rewrite(*partitions: PartitionState, name: str = SILVER, **options) -> Decision:
+    return decide(Operation.REWRITE_DATA_FILES, TableState(name, partitions), thresholds(), NOW, **options)
 
 
 def test_nothing_to_rewrite_says_so():
@@ -39,9 +39,15 @@ def test_a_closed_partition_is_rewritten_for_the_first_file_that_this_saves():
     found = rewrite(partition(1, 2), partition(2, 1))
     assert found.due
     assert found.reason == f"{SILVER}: 2 small files in 1 partition, 1 closed partition fully"
-    sort = {"strategy": "sort", "sort_order": "pickup_date,pickup_hour"}
     files = {"target_file_size_bytes": 128 * MB, "min_input_files": 2, "delete_file_threshold": 1}
-    assert found.calls == ({**sort, **files, "where": "(pickup_date = DATE '2024-01-01')"},)
+    assert found.calls == ({"strategy": "binpack", **files, "where": "(pickup_date = DATE '2024-01-01')"},)
+
+
+def test_a_table_with_a_sort_order_is_sorted_when_a_partition_is_closed_and_not_before():
+    closed, open_ = partition(1, 2), partition(2, 500, 0.1, OPEN_MS)
+    fully, lightly = rewrite(closed, open_, partition(3, 1), sort_order="pickup_date,pickup_hour").calls
+    assert (fully["strategy"], fully["sort_order"]) == ("sort", "pickup_date,pickup_hour")
+    assert (lightly["strategy"], "sort_order" in lightly) == ("binpack", False)
 
 
 def test_and_only_once():
@@ -154,7 +160,7 @@ def test_orphans_by_the_week():
 
 def test_thresholds_are_overruled_by_name():
     assert thresholds({"open_files": 2}).open_files == 2
-    with pytest.raises(AirflowException, match=r"'open_file' is no threshold.*give one of .*open_files"):
+    with pytest.raises(AirflowException, match=r"Unknown threshold 'open_file'.*give one of .*open_files"):
         thresholds({"open_file": 2})
     for wrong in ("2", True, -1, None):
         with pytest.raises(AirflowException, match=r"The threshold open_files cannot be"):

@@ -8,7 +8,8 @@ from dataclasses import replace
 
 import pytest
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
-from streamed import DAYS, NAME, append, commit_as_flink, protect, reload, rewrite
+from more_pipelines import RIDES, declare
+from streamed import DAYS, NAME, SCHEMA, append, commit_as_flink, protect, reload, rewrite
 
 from lakehouse.airflow.hooks.flink import FlinkSqlError
 from lakehouse.airflow.hooks.iceberg import IcebergCatalogHook
@@ -16,13 +17,13 @@ from lakehouse.maintenance import log
 from lakehouse.maintenance.engines import DO
 from lakehouse.maintenance.lease import lease
 from lakehouse.maintenance.locations import Location
-from lakehouse.maintenance.log import Entry
+from lakehouse.maintenance.log import LogEntry
 from lakehouse.maintenance.quarantine import Quarantine
-from lakehouse.maintenance.run import Asked, maintain, maintained_tables, overview, purge, restore
+from lakehouse.maintenance.run import Options, maintain, maintained_tables, overview, purge, restore
 from lakehouse.maintenance.settings import Engine, Operation
 
 REWRITE, MANIFESTS, EXPIRE, ORPHANS = Operation
-NOW = Asked("run 1", at_once=True)
+NOW = Options("run 1", at_once=True)
 SOON = replace(NOW, overruled={"snapshot_age_s": 0, "retain_last": 1, "orphan_age_s": 3600, "orphan_percent": 100})
 
 
@@ -54,7 +55,7 @@ def test_every_operation_has_its_engines():
 
 def test_a_table_that_needs_nothing_gets_nothing(trips, flink):
     append(trips)
-    outcome = maintain(NAME, REWRITE, Asked("run 1"))
+    outcome = maintain(NAME, REWRITE, Options("run 1"))
     assert outcome.entry is None
     assert outcome.decision.reason.startswith(f"{NAME}: 1 small file in 1 partition, but")
     assert (rows(), flink.statements) == ([], [])
@@ -261,7 +262,7 @@ def test_orphans_by_pyiceberg_their_way_back_and_their_end(trips, flink, plant):
     assert (done.deleted_files, orphan.exists()) == (1, False)
     assert flink.statements == []
     assert purge(SOON) is None  # too young
-    assert restore(Asked("by hand"), NAME).deleted_files == 1
+    assert restore(Options("by hand"), NAME).deleted_files == 1
     assert orphan.exists()
     maintain(NAME, ORPHANS, SOON)
     at_once = replace(SOON, overruled={"purge_age_s": 0})
@@ -279,7 +280,7 @@ def test_what_could_not_be_restored_is_an_error_and_a_row(trips, flink, plant):
     maintain(NAME, ORPHANS, SOON)
     plant(trips, "data/x")
     with pytest.raises(AirflowException, match=r"restore: 0 files; 1 were left: .*is there again"):
-        restore(Asked("by hand"))
+        restore(Options("by hand"))
     assert "is there again" in rows()[-1]["verdict"]
 
 
@@ -287,14 +288,14 @@ def test_quarantine_needs_no_flink(trips, http, connect):
     connect("flink_rest", port=http.server_port)  # which answers that it has no such path
     batch = Quarantine().new_batch()
     Quarantine().put(batch, Location.parse(trips.metadata_location))
-    assert restore(Asked("by hand"), batch=batch.name).deleted_files == 1
+    assert restore(Options("by hand"), batch=batch.name).deleted_files == 1
 
 
 def test_weekly_means_since_the_last_time_that_it_was_really_done(trips, flink):
-    assert maintain(NAME, ORPHANS, Asked("1", dry_run=True)).entry
-    assert maintain(NAME, ORPHANS, Asked("2")).entry
-    assert maintain(NAME, ORPHANS, Asked("3")).entry is None
-    assert maintain(NAME, ORPHANS, Asked("4", at_once=True)).entry
+    assert maintain(NAME, ORPHANS, Options("1", dry_run=True)).entry
+    assert maintain(NAME, ORPHANS, Options("2")).entry
+    assert maintain(NAME, ORPHANS, Options("3")).entry is None
+    assert maintain(NAME, ORPHANS, Options("4", at_once=True)).entry
     flink.jobs = []
     assert [row["run"] for row in rows()] == ["1", "2", "4"]
     assert log.last_done_ms(NAME, ORPHANS) == int(rows()[2]["finished_at"].timestamp() * 1000)
@@ -302,7 +303,7 @@ def test_weekly_means_since_the_last_time_that_it_was_really_done(trips, flink):
 
 
 def test_the_log_takes_rows_of_many_at_once(iceberg):
-    entry = Entry(NAME, EXPIRE, Engine.FLINK, False, "run 1", {}, "asked for", "done", 1.0)
+    entry = LogEntry(NAME, EXPIRE, Engine.FLINK, False, "run 1", {}, "asked for", "done", 1.0)
     log.append(entry)
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda _: log.append(entry), range(8)))
@@ -320,12 +321,35 @@ def test_an_action_that_failed_and_could_not_be_written_down_says_both(trips, fl
     assert error.value.__notes__ == ["Nor could it be written to ops.maintenance_log: disk full"]
 
 
-def test_tables_are_those_of_the_jobs_and_the_log(iceberg, trips, fill):
+def test_tables_are_those_of_the_declared_pipelines_and_the_log(trips, fill):
+    """Not whatever lies in the same namespaces."""
     for name in ("bronze.raw_trips", "bronze.added_by_hand", "silver_before_replay.cleaned_trips", "other.table"):
         fill(name, 0)
-    assert maintained_tables() == ["bronze.added_by_hand", "bronze.raw_trips", NAME]
-    log.append(Entry(None, "purge", Engine.PYICEBERG, False, "run 1", {}, "", "done", 1.0))
+    assert maintained_tables() == ["bronze.raw_trips", NAME]
+    log.append(LogEntry(None, "purge", Engine.PYICEBERG, False, "run 1", {}, "", "done", 1.0))
     assert maintained_tables()[-1] == log.TABLE
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_tables_of_a_second_pipeline_in_whichever_namespaces_and_switched_off_too(
+    trips, fill, monkeypatch, tmp_path, enabled
+):
+    declare(monkeypatch, tmp_path, rides={**RIDES, "enabled": enabled})
+    for name in ("bronze.rides", "refused.rides", "core.rides", "core.other"):
+        fill(name, 0)
+    assert sorted(maintained_tables()) == ["bronze.rides", "core.rides", "refused.rides", NAME]
+
+
+def test_each_table_has_the_sort_order_of_its_own_pipeline(flink, iceberg, monkeypatch, tmp_path):
+    declare(monkeypatch, tmp_path, rides=RIDES)
+    iceberg.create_namespace("core")
+    table = iceberg.create_table("core.rides", SCHEMA)
+    for _ in range(2):
+        append(table)
+    flink.procedures["rewrite_data_files"] = groups()
+    maintain("core.rides", REWRITE, replace(NOW, overruled={"closed_after_s": 0}))
+    [call] = flink.called("rewrite_data_files")
+    assert "sort_order => 'pickup_date'," in call
 
 
 def test_overview(trips, flink):
@@ -336,7 +360,8 @@ def test_overview(trips, flink):
     maintain(NAME, EXPIRE, replace(SOON, dry_run=True))
     header, line = overview(log.of_run("run 1")).splitlines()
     assert header.split() == ["table", "operation", "files", "snapshots", "deleted", "seconds", "verdict"]
-    assert line.startswith(f"{NAME}         expire_snapshots               2 > 2         2 > 2        1 ")
+    assert line.split("  ")[0] == NAME
+    assert line.split()[1:9] == ["expire_snapshots", "2", ">", "2", "2", ">", "2", "1"]
     assert line.endswith("done (dry run)")
     assert log.of_run("run 2") == []
 
@@ -344,5 +369,5 @@ def test_overview(trips, flink):
 def test_a_platform_that_has_no_table_yet_needs_nothing(iceberg):
     iceberg.destroy_tables()
     assert maintained_tables() == []
-    assert purge(Asked(by="run 1")) is None
+    assert purge(Options(by="run 1")) is None
     assert overview(log.of_run("run 1")) == "Nothing was due."

@@ -6,11 +6,12 @@ import json
 from types import SimpleNamespace
 
 import pytest
-from airflow.sdk.exceptions import AirflowSkipException
+from airflow.sdk.exceptions import AirflowException, AirflowSkipException
+from more_pipelines import RIDES, declare
 from streamed import NAME, append, protect, reload
 
 from lakehouse.maintenance import by_hand, log, tasks
-from lakehouse.maintenance.run import Asked, maintain
+from lakehouse.maintenance.run import Options, maintain
 from lakehouse.maintenance.settings import Operation
 from lakehouse.streaming.state import HEADER, MAGIC
 
@@ -33,14 +34,14 @@ def three(trips, flink):
 
 
 def test_the_form():
-    assert tasks._asked(context()) == Asked("run 1")
+    assert tasks._options(context()) == Options("run 1")
     form = {
         "operations": [EXPIRE.value],
         "dry_run": True,
         "thresholds": {"open_files": 2},
         "ignore_unknown_positions": True,
     }
-    assert tasks._asked(context(**form)) == Asked("run 1", True, True, {"open_files": 2}, True)
+    assert tasks._options(context(**form)) == Options("run 1", True, True, {"open_files": 2}, True)
 
 
 def test_tables(three):
@@ -69,7 +70,11 @@ def test_what_was_asked_for_is_done_and_nothing_else(three):
 def test_states_of_runs_long_gone(three, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("AIRFLOW_VAR_FLINK_STATE_DIR", f"file://{tmp_path}")
     assert tasks.remove_old_states(context()) == 0
-    files = [tmp_path / f"savepoints/silver/savepoint-{number:06}-aa/_metadata" for number in range(5)]
+    # Of the job's present name, and of the one that it had before.
+    folders = ["silver", "silver", "nyc_taxi.silver", "nyc_taxi.silver", "nyc_taxi.silver"]
+    files = [
+        tmp_path / f"savepoints/{folder}/savepoint-{number:06}-aa/_metadata" for number, folder in enumerate(folders)
+    ]
     for number, file in enumerate(files):
         file.parent.mkdir(parents=True)
         file.write_bytes(HEADER.pack(MAGIC, 4, number))
@@ -83,7 +88,7 @@ def test_states_of_runs_long_gone(three, tmp_path, monkeypatch, capsys):
     assert (dry["dry_run"], done["dry_run"], done["operation"]) == (True, False, "remove_old_states")
     assert done["deleted_bytes"] == 2 * HEADER.size
     assert "savepoint-000001-aa" in done["result"]
-    assert by_hand.main("--operation", "remove_old_states") == 0
+    assert by_hand.do("remove_old_states", [], by_hand.options()) == 0
     assert capsys.readouterr().out == "Nothing to do.\n"
 
 
@@ -94,7 +99,7 @@ def test_each_task_has_a_holder_of_its_own():
 
 
 def test_a_look_from_the_shell(three, capsys):
-    assert by_hand.main() == 0
+    assert by_hand.look_at([], by_hand.options()) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[1] for line in lines] == [*Operation]
     assert [line.startswith("DUE") for line in lines] == [False, False, False, True]
@@ -102,31 +107,34 @@ def test_a_look_from_the_shell(three, capsys):
 
 
 def test_an_operation_from_the_shell(three, capsys):
-    limits = json.dumps({"snapshot_age_s": 0, "retain_last": 2})
-    assert by_hand.main("--table", NAME, "--operation", EXPIRE, "--thresholds", limits, "--dry-run") == 0
+    options = by_hand.options(dry_run=True, overruled={"snapshot_age_s": 0, "retain_last": 2})
+    assert by_hand.do(EXPIRE, [NAME], options) == 0
     reason, _, entry = capsys.readouterr().out.partition("\n")
     assert reason.startswith(f"{NAME}: 1 snapshot may expire, asked for")
     assert (json.loads(entry)["verdict"], json.loads(entry)["dry_run"]) == ("done", True)
-    by_hand.main("--operation", "purge")
-    by_hand.main("--table", NAME, "--operation", Operation.REWRITE_MANIFESTS, "--dry-run")
+    by_hand.do("purge", [], by_hand.options())
+    by_hand.do(Operation.REWRITE_MANIFESTS, [NAME], options)
     assert three.called("rewrite_manifests") == []
-    by_hand.main("--table", NAME, "--operation", Operation.REWRITE_MANIFESTS)
+    by_hand.do(Operation.REWRITE_MANIFESTS, [NAME], by_hand.options())
     assert len(three.called("rewrite_manifests")) == 1
     assert len(reload().snapshots()) == 3
 
 
 def test_restore_from_the_shell(trips, flink, plant, capsys):
     orphan = plant(trips, "data/x")
-    maintain(NAME, ORPHANS, Asked("run 1", at_once=True))
-    assert by_hand.main("--operation", "restore", "--table", NAME) == 0
+    maintain(NAME, ORPHANS, Options("run 1", at_once=True))
+    with pytest.raises(AirflowException, match="restore has no dry run"):
+        by_hand.do("restore", [NAME], by_hand.options(dry_run=True))
+    with pytest.raises(AirflowException, match=r"takes one table, not a\.b, c\.d"):
+        by_hand.do("restore", ["a.b", "c.d"], by_hand.options())
+    assert not orphan.exists()
+    assert by_hand.do("restore", [NAME], by_hand.options()) == 0
     assert json.loads(capsys.readouterr().out)["deleted_files"] == 1
     assert orphan.exists()
-    with pytest.raises(SystemExit):
-        by_hand.main("--operation", "restore", "--dry-run")
 
 
 def test_a_table_that_is_not_there(iceberg, flink, capsys):
-    assert by_hand.main("--table", "silver.none", "--operation", EXPIRE) == 1
+    assert by_hand.do(EXPIRE, ["silver.none"], by_hand.options()) == 1
     assert "error: expire_snapshots of silver.none: Iceberg table silver.none does not" in capsys.readouterr().err
 
 
@@ -136,8 +144,26 @@ def test_one_table_that_fails_is_no_reason_to_leave_the_others(three, fill, caps
     three.procedures["protected_snapshots"] = lambda call: (
         "java.lang.IllegalStateException: position is unknown" if NAME in call else protect()
     )
-    limits = json.dumps({"snapshot_age_s": 0, "retain_last": 1})
-    assert by_hand.main("--operation", EXPIRE, "--thresholds", limits) == 1
+    assert by_hand.do(EXPIRE, [], by_hand.options(overruled={"snapshot_age_s": 0, "retain_last": 1})) == 1
     printed = capsys.readouterr()
     assert "position is unknown" in printed.err
     assert "silver.rejected_trips: 1 snapshot may expire" in printed.out
+
+
+def test_states_of_every_pipeline_but_those_of_live_runs(three, tmp_path, monkeypatch):
+    """Under the old name of its job too, a run that is live keeps its checkpoints."""
+    declare(monkeypatch, tmp_path, rides={**RIDES, "enabled": False})
+    monkeypatch.setenv("AIRFLOW_VAR_FLINK_STATE_DIR", f"file://{tmp_path}")
+    runs = {"rides.typing": "c" * 32, "bronze": "a" * 32, "silver": "b" * 32}
+    for job, run in runs.items():
+        for number in range(4):
+            file = tmp_path / f"checkpoints/{job}/{run}/chk-{number}/_metadata"
+            file.parent.mkdir(parents=True)
+            file.write_bytes(HEADER.pack(MAGIC, 4, number))
+        for number in range(3):  # newer
+            file = tmp_path / f"savepoints/{job}/savepoint-{run[:6]}-{number}/_metadata"
+            file.parent.mkdir(parents=True)
+            file.write_bytes(HEADER.pack(MAGIC, 4, 10 + number))
+    three.jobs = [{"jid": "a" * 32, "name": "bronze", "state": "RUNNING", "start-time": 1}]
+    assert tasks.remove_old_states(context(thresholds={"state_age_s": 0})) == 8
+    assert [job for job, run in runs.items() if (tmp_path / f"checkpoints/{job}/{run}").exists()] == ["bronze"]

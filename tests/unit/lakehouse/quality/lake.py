@@ -13,8 +13,27 @@ import duckdb
 import pyarrow as pa
 from pyiceberg.catalog.sql import SqlCatalog
 
-from lakehouse.quality.audit.event_fields import FIELDS
-
+FIELDS = (
+    "VendorID",
+    "tpep_pickup_datetime",
+    "tpep_dropoff_datetime",
+    "passenger_count",
+    "trip_distance",
+    "RatecodeID",
+    "store_and_fwd_flag",
+    "PULocationID",
+    "DOLocationID",
+    "payment_type",
+    "fare_amount",
+    "extra",
+    "mta_tax",
+    "tip_amount",
+    "tolls_amount",
+    "improvement_surcharge",
+    "total_amount",
+    "congestion_surcharge",
+    "Airport_fee",
+)
 AMOUNTS = FIELDS[10:]
 POSITION = {"kafka_partition": pa.int32(), "kafka_offset": pa.int64()}
 WRITTEN = pa.timestamp("us", tz="UTC")
@@ -44,16 +63,25 @@ SCHEMAS = {
     "silver.rejected_trips": {**SOURCE, "reason": pa.string(), **POSITION, "processed_at": WRITTEN},
     "silver.duplicate_trips": {"trip_id": pa.string(), **POSITION, "processed_at": WRITTEN},
 }
+WITH_TEXTS = ("bronze.raw_trips", "silver.rejected_trips")
 START = datetime(2024, 1, 15, 10)
 NOW = datetime(2024, 3, 1, tzinfo=UTC)
 
 
 class Lake:
-    """Two partitions of events, and rows of each table that may be spoiled before they are written."""
+    """Two partitions of events, and rows of each table that may be spoiled before they are written.
 
-    def __init__(self) -> None:
+    :param new_field: an amount that events have besides the known fields
+    """
+
+    def __init__(self, new_field: str | None = None) -> None:
+        self.new_fields = [new_field] if new_field else []
         self.events: dict[int, list[bytes | None]] = {0: [], 1: []}
         self.rows: dict[str, list[dict[str, Any]]] = {name: [] for name in SCHEMAS}
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        return (*FIELDS, *self.new_fields)
 
     def event(self, payload: bytes | None, partition: int = 0) -> dict[str, int]:
         self.events[partition].append(payload)
@@ -69,7 +97,9 @@ class Lake:
         place = self.event(
             ("{" + ",".join(f'"{name}":{value}' for name, value in fields.items()) + "}").encode(), partition
         )
-        row = {name: fields[name].strip('"') if name in fields and fields[name] != "null" else None for name in FIELDS}
+        row = {
+            name: fields[name].strip('"') if name in fields and fields[name] != "null" else None for name in self.fields
+        }
         self.rows["bronze.raw_trips"].append({**row, "ingested_at": NOW, **place})
         return row, place
 
@@ -79,8 +109,9 @@ class Lake:
 
     def trip(self, number: int, partition: int = 0) -> dict[str, Any]:
         """A good trip, in every layer."""
-        _, place = self.raw_trip(trip_fields(number), partition)
-        row = {**typed_trip(number), **place, "processed_at": NOW + timedelta(seconds=number)}
+        _, place = self.raw_trip({**trip_fields(number), **dict.fromkeys(self.new_fields, "0.745")}, partition)
+        new = dict.fromkeys(self.new_fields, Decimal("0.75"))
+        row = {**typed_trip(number), **new, **place, "processed_at": NOW + timedelta(seconds=number)}
         self.rows["silver.cleaned_trips"].append(row)
         return row
 
@@ -98,7 +129,9 @@ class Lake:
 
     def write(self, catalog: SqlCatalog) -> None:
         """Append the rows to the Iceberg tables, made where they are missing."""
-        for name, fields in SCHEMAS.items():
+        new = {"silver.cleaned_trips": pa.decimal128(10, 2), **dict.fromkeys(WITH_TEXTS, pa.string())}
+        for name, known in SCHEMAS.items():
+            fields = {**known, **(dict.fromkeys(self.new_fields, new[name]) if name in new else {})}
             catalog.create_namespace_if_not_exists(name.split(".")[0])
             if not catalog.table_exists(name):
                 with catalog.create_table_transaction(name, pa.schema(fields)) as draft:

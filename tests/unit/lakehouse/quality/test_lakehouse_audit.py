@@ -1,4 +1,4 @@
-"""The audit names exactly the rows that are missing, doubled or altered, in each layer, and nothing else."""
+"""The audit names exactly the rows that are missing, duplicated or altered, in each layer, and nothing else."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ import json
 from collections.abc import Callable
 from copy import deepcopy
 from datetime import timedelta
+from decimal import Decimal
 
 import pytest
 from lake import Lake
 from pyiceberg.catalog.sql import SqlCatalog
 
-from lakehouse import __main__ as command
 from lakehouse.gold.file import published_file
+from lakehouse.pipelines.contract import read_contract
+from lakehouse.pipelines.model import Pipeline
 from lakehouse.quality.audit import AuditReport, run_audit
 
 TOPIC = "taxi.raw_trips"
@@ -34,15 +36,15 @@ def lake() -> Lake:
 
 
 @pytest.fixture
-def audit(lake: Lake, iceberg: SqlCatalog, send: Callable[..., None]) -> Callable[..., AuditReport]:
+def audit(lake: Lake, iceberg: SqlCatalog, send: Callable[..., None], taxi: Pipeline) -> Callable[..., AuditReport]:
     """Send and write what the lake holds, and audit it."""
 
     def audit(spoil_gold: str = "", **bounds: object) -> AuditReport:
         for partition, events in lake.events.items():
             send(TOPIC, events, partition)
         lake.write(iceberg)
-        lake.publish(iceberg, published_file(), spoil_gold)
-        return run_audit(**{"settle_s": 0, **bounds})
+        lake.publish(iceberg, published_file(taxi), spoil_gold)
+        return run_audit(taxi, **{"settle_s": 0, **bounds})
 
     return audit
 
@@ -54,9 +56,9 @@ def found(report: AuditReport) -> list[tuple[str, str, str]]:
 
 def counts(report: AuditReport) -> dict[str, tuple[int, int, int]]:
     return {
-        layer.layer: (layer.missing, layer.doubled, layer.altered)
+        layer.layer: (layer.missing, layer.duplicated, layer.altered)
         for layer in report.layers
-        if layer.missing or layer.doubled or layer.altered
+        if layer.missing or layer.duplicated or layer.altered
     }
 
 
@@ -65,7 +67,7 @@ def test_all_is_well(audit):
 
     assert report.clean, str(report)
     assert [layer.checked for layer in report.layers] == [10, 8, 6]
-    assert report.left_out == {"Bronze": 0, "Silver": 0, "Gold": 0}
+    assert report.left_out == {"bronze": 0, "silver": 0, "gold": 0}
     assert str(report).splitlines()[-1].startswith("audit: clean")
 
 
@@ -73,27 +75,27 @@ def test_a_row_that_bronze_lost(lake, audit):
     lake.rows["bronze.raw_trips"].remove(lake.find("bronze.raw_trips", 0, 1))
     report = audit()
     assert found(report) == [
-        ("Bronze", "missing", "partition 0, offset 1"),
-        ("Silver", "doubled", "partition 0, offset 1"),  # a row of no Bronze row
+        ("bronze", "missing", "partition 0, offset 1"),
+        ("silver", "duplicated", "partition 0, offset 1"),  # a row of no Bronze row
     ]
-    assert counts(report) == {"Bronze": (1, 0, 0), "Silver": (0, 1, 0)}
+    assert counts(report) == {"bronze": (1, 0, 0), "silver": (0, 1, 0)}
 
 
 def test_a_rejected_event_that_bronze_lost(lake, audit):
     lake.rows["bronze.rejected_events"].remove(lake.find("bronze.rejected_events", 1, 1))
-    assert found(audit()) == [("Bronze", "missing", "partition 1, offset 1")]
+    assert found(audit()) == [("bronze", "missing", "partition 1, offset 1")]
 
 
-def test_a_row_that_bronze_doubled(lake, audit):
+def test_a_row_that_bronze_duplicated(lake, audit):
     lake.rows["bronze.raw_trips"].append(lake.find("bronze.raw_trips", 1, 0))
     lake.rows["bronze.rejected_events"].append(lake.find("bronze.rejected_events", 0, 4))
     report = audit()
     assert found(report)[:2] == [
-        ("Bronze", "doubled", "partition 0, offset 4"),
-        ("Bronze", "doubled", "partition 1, offset 0"),
+        ("bronze", "duplicated", "partition 0, offset 4"),
+        ("bronze", "duplicated", "partition 1, offset 0"),
     ]
-    assert report.doubled["Bronze"] == 2
-    assert found(report)[2:] == [("Silver", "missing", "partition 1, offset 0")]  # each Bronze row is judged once
+    assert report.duplicated["bronze"] == 2
+    assert found(report)[2:] == [("silver", "missing", "partition 1, offset 0")]  # each Bronze row is judged once
 
 
 @pytest.mark.parametrize(
@@ -103,42 +105,42 @@ def test_a_row_that_bronze_doubled(lake, audit):
 def test_a_value_that_bronze_altered(lake, audit, field, value):
     lake.find("bronze.raw_trips", 0, 3)[field] = value
     report = audit()
-    assert found(report)[0] == ("Bronze", "altered", "partition 0, offset 3")
-    assert report.altered["Bronze"] == 1
+    assert found(report)[0] == ("bronze", "altered", "partition 0, offset 3")
+    assert report.altered["bronze"] == 1
     assert report.layers[0].findings[0].details.startswith(f"{field} is {value!r} instead of ")
 
 
 def test_a_payload_that_bronze_altered(lake, audit):
     lake.find("bronze.rejected_events", 0, 4)["payload"] = b"no json"
     report = audit()
-    assert found(report) == [("Bronze", "altered", "partition 0, offset 4")]
+    assert found(report) == [("bronze", "altered", "partition 0, offset 4")]
     assert "b'no json' instead of b'no JSON'" in report.layers[0].findings[0].details
 
 
-def test_an_event_in_both_tables_of_bronze_is_doubled(lake, audit):
+def test_an_event_in_both_tables_of_bronze_is_duplicated(lake, audit):
     place = {"kafka_partition": 0, "kafka_offset": 2}
     lake.rows["bronze.rejected_events"].append({"payload": lake.events[0][2], "reason": "?", **place})
     report = audit()
-    assert ("Bronze", "doubled", "partition 0, offset 2") in found(report)
-    assert report.doubled == {"Bronze": 1, "Silver": 0, "Gold": 0}
+    assert ("bronze", "duplicated", "partition 0, offset 2") in found(report)
+    assert report.duplicated == {"bronze": 1, "silver": 0, "gold": 0}
 
 
-def test_rows_of_no_event_are_doubled(lake, audit):
+def test_rows_of_no_event_are_duplicated(lake, audit):
     row = {**lake.find("bronze.raw_trips", 0, 2), "kafka_offset": 99}
     lake.rows["bronze.raw_trips"].append(row)
-    assert ("Bronze", "doubled", "partition 0, offset 99") in found(audit())
+    assert ("bronze", "duplicated", "partition 0, offset 99") in found(audit())
 
 
 def test_a_trip_that_silver_lost(lake, audit):
     lake.rows["silver.cleaned_trips"].remove(lake.find("silver.cleaned_trips", 0, 1))
-    assert found(audit()) == [("Silver", "missing", "partition 0, offset 1")]
+    assert found(audit()) == [("silver", "missing", "partition 0, offset 1")]
 
 
 def test_a_trip_that_silver_lost_is_not_made_good_by_its_duplicate(lake, audit):
     lake.rows["silver.cleaned_trips"].remove(lake.find("silver.cleaned_trips", 0, 2))
     report = audit()
-    assert found(report) == [("Silver", "missing", "partition 0, offset 2")]
-    assert report.missing["Silver"] == 1
+    assert found(report) == [("silver", "missing", "partition 0, offset 2")]
+    assert report.missing["silver"] == 1
 
 
 def test_a_trip_that_silver_took_for_a_duplicate(lake, audit):
@@ -147,24 +149,24 @@ def test_a_trip_that_silver_took_for_a_duplicate(lake, audit):
     lake.rows["silver.cleaned_trips"].remove(trip)
     lake.rows["silver.duplicate_trips"].append({name: trip[name] for name in lake.rows["silver.duplicate_trips"][0]})
     report = audit()
-    assert found(report) == [("Silver", "missing", f"partition 0, offset 2, trip_id {trip['trip_id']}")]
+    assert found(report) == [("silver", "missing", f"partition 0, offset 2, trip_id {trip['trip_id']}")]
 
 
 @pytest.mark.parametrize("table", ["rejected_trips", "duplicate_trips"])
 def test_other_rows_that_silver_lost(lake, audit, table):
     offset = {"rejected_trips": 3, "duplicate_trips": 2}[table]
     lake.rows[f"silver.{table}"].remove(lake.find(f"silver.{table}", 1, offset))
-    assert found(audit()) == [("Silver", "missing", f"partition 1, offset {offset}")]
+    assert found(audit()) == [("silver", "missing", f"partition 1, offset {offset}")]
 
 
 @pytest.mark.parametrize(
     ("table", "partition", "offset"), [("cleaned_trips", 0, 0), ("rejected_trips", 1, 3), ("duplicate_trips", 1, 2)]
 )
-def test_a_row_that_silver_doubled(lake, audit, table, partition, offset):
+def test_a_row_that_silver_duplicated(lake, audit, table, partition, offset):
     lake.rows[f"silver.{table}"].append(lake.find(f"silver.{table}", partition, offset))
     report = audit(spoil_gold="DELETE FROM fct_trips; CHECKPOINT" if table == "cleaned_trips" else "")
-    assert found(report)[0] == ("Silver", "doubled", f"partition {partition}, offset {offset}")
-    assert report.doubled["Silver"] == 1
+    assert found(report)[0] == ("silver", "duplicated", f"partition {partition}, offset {offset}")
+    assert report.duplicated["silver"] == 1
 
 
 def test_a_duplicate_that_silver_took_for_a_trip(lake, audit):
@@ -173,8 +175,8 @@ def test_a_duplicate_that_silver_took_for_a_trip(lake, audit):
     second = lake.find("silver.cleaned_trips", 0, 2) | duplicate
     lake.rows["silver.cleaned_trips"].append(second)
     report = audit()
-    assert found(report)[0] == ("Silver", "doubled", f"partition 1, offset 2, trip_id {second['trip_id']}")
-    assert report.doubled["Silver"] == 1
+    assert found(report)[0] == ("silver", "duplicated", f"partition 1, offset 2, trip_id {second['trip_id']}")
+    assert report.duplicated["silver"] == 1
 
 
 def test_the_other_one_may_be_the_first(lake, audit):
@@ -184,15 +186,15 @@ def test_the_other_one_may_be_the_first(lake, audit):
     assert audit().clean
 
 
-def test_a_trip_may_come_again_when_silver_has_forgotten_it(lake, audit, monkeypatch):
+def test_a_trip_may_come_again_when_silver_has_forgotten_it(lake, audit, monkeypatch, taxi):
     duplicate = lake.rows["silver.duplicate_trips"].pop()
     second = lake.find("silver.cleaned_trips", 0, 2) | duplicate
     second["processed_at"] += timedelta(days=7)
     lake.rows["silver.cleaned_trips"].append(second)
     report = audit()
-    assert report.doubled == {"Bronze": 0, "Silver": 0, "Gold": 0}
-    monkeypatch.setenv("AIRFLOW_VAR_DEDUP_RETENTION", "8 d")
-    assert run_audit(settle_s=0).doubled["Silver"] == 1
+    assert report.duplicated == {"bronze": 0, "silver": 0, "gold": 0}
+    monkeypatch.setenv("PIPELINE_NYC_TAXI_DEDUP_RETENTION", "8 d")
+    assert run_audit(taxi, settle_s=0).duplicated["silver"] == 1
 
 
 @pytest.mark.parametrize(
@@ -204,15 +206,15 @@ def test_each_value_of_a_trip_is_compared(lake, audit, field):
     if field == "airport_fee":
         assert report.clean
         return
-    assert ("Silver", "altered", "partition 0, offset 3") in found(report)
-    assert report.altered["Silver"] == 1
+    assert ("silver", "altered", "partition 0, offset 3") in found(report)
+    assert report.altered["silver"] == 1
     assert f"{field} is None instead of " in report.layers[1].findings[0].details
 
 
 def test_a_cent_and_a_microsecond_count(lake, audit):
     lake.find("silver.cleaned_trips", 0, 3)["tip_amount"] *= 2
     lake.find("silver.cleaned_trips", 0, 1)["pickup_datetime"] += timedelta(microseconds=1)
-    assert [place for layer, kind, place in found(audit()) if (layer, kind) == ("Silver", "altered")] == [
+    assert [place for layer, kind, place in found(audit()) if (layer, kind) == ("silver", "altered")] == [
         "partition 0, offset 1",
         "partition 0, offset 3",
     ]
@@ -220,7 +222,7 @@ def test_a_cent_and_a_microsecond_count(lake, audit):
 
 def test_a_rejected_row_that_silver_altered(lake, audit):
     lake.find("silver.rejected_trips", 1, 3)["extra"] = "0"
-    assert found(audit()) == [("Silver", "altered", "partition 1, offset 3")]
+    assert found(audit()) == [("silver", "altered", "partition 1, offset 3")]
 
 
 def test_a_good_trip_among_the_rejected_is_altered(lake, audit):
@@ -230,11 +232,13 @@ def test_a_good_trip_among_the_rejected_is_altered(lake, audit):
     lake.rows["silver.rejected_trips"].append({**raw, "reason": "bad luck", "processed_at": trip["processed_at"]})
     lake.rows["silver.rejected_trips"][-1].pop("ingested_at")
     report = audit()
-    assert found(report) == [("Silver", "altered", "partition 1, offset 4")]
-    assert report.layers[1].findings[0].details == "is in rejected_trips (bad luck) instead of cleaned_trips"
+    assert found(report) == [("silver", "altered", "partition 1, offset 4")]
+    assert report.layers[1].findings[0].details == (
+        "is in silver.rejected_trips (bad luck) instead of silver.cleaned_trips or silver.duplicate_trips"
+    )
 
 
-def test_rows_that_gold_lost_doubled_or_altered(lake, audit):
+def test_rows_that_gold_lost_duplicated_or_altered(lake, audit):
     first, second, third = (lake.find("silver.cleaned_trips", 0, offset)["trip_id"] for offset in range(3))
     report = audit(
         spoil_gold=f"""
@@ -246,10 +250,10 @@ def test_rows_that_gold_lost_doubled_or_altered(lake, audit):
     )
     assert sorted(found(report)) == sorted(
         [
-            ("Gold", "altered", f"trip_id {third}"),
-            ("Gold", "doubled", f"trip_id {second}"),
-            ("Gold", "doubled", "trip_id nobody knows"),
-            ("Gold", "missing", f"trip_id {first}"),
+            ("gold", "altered", f"trip_id {third}"),
+            ("gold", "duplicated", f"trip_id {second}"),
+            ("gold", "duplicated", "trip_id nobody knows"),
+            ("gold", "missing", f"trip_id {first}"),
         ]
     )
 
@@ -262,34 +266,35 @@ def test_a_code_that_gold_does_not_list_is_its_unknown(lake, audit):
     assert audit().layers[2].altered == 0
 
 
-def test_trips_that_came_after_gold_was_built_are_left_out(lake, audit, iceberg):
+def test_trips_that_came_after_gold_was_built_are_left_out(lake, audit, iceberg, taxi):
     audit()
     later = Lake()
     later.rows["silver.cleaned_trips"] = [lake.find("silver.cleaned_trips", 0, 1)]
     later.write(iceberg)
-    gold = run_audit(settle_s=0).layers[2]
-    assert (gold.checked, gold.missing, gold.left_out) == (6, 0, {"in Silver since Gold was built": 1})
+    gold = run_audit(taxi, settle_s=0).layers[2]
+    assert (gold.checked, gold.missing, gold.left_out) == (6, 0, {"in silver.cleaned_trips since Gold was built": 1})
 
 
-def test_without_gold_its_rows_are_left_out(audit):
+def test_without_gold_its_rows_are_left_out(audit, taxi):
     audit()
-    published_file().unlink()
-    gold = run_audit(settle_s=0).layers[2]
-    assert gold.left_out == {"Gold is not published, or does not say its version of Silver: run nyc_taxi_pipeline": 6}
+    published_file(taxi).unlink()
+    gold = run_audit(taxi, settle_s=0).layers[2]
+    reason = "it is not published, or does not name its version of silver.cleaned_trips: run nyc_taxi_pipeline"
+    assert gold.left_out == {reason: 6}
 
 
-def test_what_is_behind_the_last_arrival_is_under_way(lake, audit):
+def test_what_is_behind_the_last_arrival_is_under_way(lake, audit, taxi):
     lake.rows["bronze.raw_trips"].remove(lake.find("bronze.raw_trips", 1, 4))
     lake.rows["silver.cleaned_trips"].remove(lake.find("silver.cleaned_trips", 1, 4))
     lake.rows["silver.rejected_trips"].remove(lake.find("silver.rejected_trips", 1, 3))
     report = audit()
     assert report.clean
-    assert report.left_out == {"Bronze": 1, "Silver": 1, "Gold": 0}
+    assert report.left_out == {"bronze": 1, "silver": 1, "gold": 0}
     assert [layer.checked for layer in report.layers] == [9, 6, 5]
-    report = run_audit(at_rest=True)
+    report = run_audit(taxi, at_rest=True)
     assert found(report) == [
-        ("Bronze", "missing", "partition 1, offset 4"),
-        ("Silver", "missing", "partition 1, offset 3"),
+        ("bronze", "missing", "partition 1, offset 4"),
+        ("silver", "missing", "partition 1, offset 3"),
     ]
 
 
@@ -300,10 +305,12 @@ def test_what_was_overtaken_gets_some_time(lake, audit, iceberg, monkeypatch):
     later = Lake()
     later.rows["bronze.rejected_events"] = [late]
 
-    from lakehouse.quality.audit import run
+    from lakehouse.quality.audit import under_way
 
-    looked = run.wait_until
-    monkeypatch.setattr(run, "wait_until", lambda *args, **kwargs: (later.write(iceberg), looked(*args, **kwargs)))
+    looked = under_way.wait_until
+    monkeypatch.setattr(
+        under_way, "wait_until", lambda *args, **kwargs: (later.write(iceberg), looked(*args, **kwargs))
+    )
     report = audit(settle_s=10)
     assert report.clean, str(report)
     assert report.layers[0].left_out == {"arrived while the audit ran": 1}
@@ -314,21 +321,21 @@ def test_a_table_that_is_empty(lake, audit):
     assert {kind for _, kind, _ in found(audit(at_rest=True))} == {"missing"}
 
 
-def test_bounds(lake, audit):
+def test_bounds(lake, audit, taxi):
     lake.rows["silver.cleaned_trips"].remove(lake.find("silver.cleaned_trips", 0, 0))
     lake.rows["bronze.raw_trips"].remove(lake.find("bronze.raw_trips", 0, 1))
     whole = [
-        ("Bronze", "missing", "partition 0, offset 1"),
-        ("Silver", "doubled", "partition 0, offset 1"),
-        ("Silver", "missing", "partition 0, offset 0"),
+        ("bronze", "missing", "partition 0, offset 1"),
+        ("silver", "duplicated", "partition 0, offset 1"),
+        ("silver", "missing", "partition 0, offset 0"),
     ]
     assert found(audit(partition=0)) == whole
-    assert run_audit(partition=1, settle_s=0).clean
-    assert run_audit(partition=0, first_offset=2, settle_s=0).clean
-    assert found(run_audit(last_offset=1, settle_s=0)) == whole
+    assert run_audit(taxi, partition=1, settle_s=0).clean
+    assert run_audit(taxi, partition=0, first_offset=2, settle_s=0).clean
+    assert found(run_audit(taxi, last_offset=1, settle_s=0)) == whole
     # Nothing within the bounds has arrived, but what comes after them has.
-    assert found(run_audit(partition=0, first_offset=0, last_offset=0, settle_s=0)) == whole[-1:]
-    assert run_audit(since_ms=4_102_444_800_000, settle_s=0).layers[0].checked == 0
+    assert found(run_audit(taxi, partition=0, first_offset=0, last_offset=0, settle_s=0)) == whole[-1:]
+    assert run_audit(taxi, since_ms=4_102_444_800_000, settle_s=0).layers[0].checked == 0
 
 
 def test_the_first_of_many_are_listed(lake, audit):
@@ -337,19 +344,40 @@ def test_the_first_of_many_are_listed(lake, audit):
     lake.rows["bronze.rejected_events"] = lake.rows["bronze.rejected_events"][:2]
     lake.trip(20)
     report = audit()
-    assert report.missing["Bronze"] == 30
+    assert report.missing["bronze"] == 30
     assert [finding.place for finding in report.layers[0].findings] == [
         f"partition 0, offset {n}" for n in range(5, 25)
     ]
 
 
-def test_the_command(lake, audit, capsys):
-    lake.rows["bronze.raw_trips"].remove(lake.find("bronze.raw_trips", 0, 1))
-    audit()
-    assert command.audit("--partition", "1", "--since", "2001-01-01") == 0
-    assert "audit: clean" in capsys.readouterr().out
-    assert command.audit("--json", "--at-rest") == 1
-    assert json.loads(capsys.readouterr().out)["clean"] is False
+def test_a_new_field_of_the_contract_is_compared(taxi, iceberg, send, tmp_path):
+    """Nothing but the contract says that there is one."""
+    declared = json.loads(taxi.contract.text)
+    declared["properties"]["cbd_congestion_fee"] = {"type": ["number", "null"], "x-type": "DECIMAL(10, 2)"}
+    (tmp_path / "with_fee.json").write_text(json.dumps(declared))
+    pipeline = taxi.model_copy(update={"contract": read_contract(tmp_path / "with_fee.json")})
+    lake = Lake(new_field="cbd_congestion_fee")
+    for number in range(4):
+        lake.trip(number)
+    lake.rejected_trip(cbd_congestion_fee='"a lot"')
+    lake.rejected_trip(cbd_congestion_fee='"too much"')
+    lake.find("bronze.raw_trips", 0, 1)["cbd_congestion_fee"] = "0.75"
+    lake.find("silver.cleaned_trips", 0, 2)["cbd_congestion_fee"] = Decimal("0.74")
+    lake.find("silver.rejected_trips", 0, 5)["cbd_congestion_fee"] = None
+    send(TOPIC, lake.events[0])
+    lake.write(iceberg)
+    fewer = lake.find("silver.cleaned_trips", 0, 3)["trip_id"]
+    spoil = f"UPDATE fct_trips SET cbd_congestion_fee = 0 WHERE trip_id = '{fewer}'"
+    lake.publish(iceberg, published_file(pipeline), spoil)
+    report = run_audit(pipeline, settle_s=0)
+    assert found(report) == [
+        ("bronze", "altered", "partition 0, offset 1"),
+        ("silver", "altered", "partition 0, offset 2"),
+        ("silver", "altered", "partition 0, offset 5"),
+        ("gold", "altered", f"trip_id {fewer}"),
+    ]
+    details = [finding.details for layer in report.layers for finding in layer.findings]
+    assert all(text.startswith("cbd_congestion_fee is ") for text in details), details
 
 
 def test_it_can_be_read_by_a_machine(lake, audit):

@@ -7,17 +7,20 @@ import random
 from pathlib import Path
 
 import pytest
+from jinja2 import Environment, FileSystemLoader
 
-from lakehouse.quality.audit import event_fields
+from lakehouse.paths import SQL
+from lakehouse.pipelines.contract import Field
 from lakehouse.quality.audit.database import AuditDatabase
-from lakehouse.quality.audit.event_fields import FIELDS, _walk
+from lakehouse.quality.audit.event_fields import _walk, event_fields
 
 N = None
+FIELDS = ("VendorID", "extra", "fare_amount", "tip_amount")
 
 
 def fare(payload: bytes) -> str | None:
     """The text of fare_amount."""
-    fields = event_fields.event_fields(payload)
+    fields = event_fields(payload, FIELDS)
     assert fields is not None
     return fields[FIELDS.index("fare_amount")]
 
@@ -56,7 +59,7 @@ def fare(payload: bytes) -> str | None:
 def test_a_field_is_text_as_it_came(written, text):
     payload = b'{"fare_amount":' + written + b"}"
     assert fare(payload) == text
-    assert _walk(payload.decode())[FIELDS.index("fare_amount")] == text
+    assert _walk(payload.decode(), FIELDS)[FIELDS.index("fare_amount")] == text
 
 
 @pytest.mark.parametrize(
@@ -105,9 +108,9 @@ def test_a_field_is_text_as_it_came(written, text):
     ],
 )
 def test_what_is_not_one_json_object_in_utf8_is_rejected(payload):
-    assert event_fields.event_fields(payload) is None
+    assert event_fields(payload, FIELDS) is None
     if payload and b"\xff" not in payload:
-        assert _walk(payload.decode()) is None
+        assert _walk(payload.decode(), FIELDS) is None
 
 
 def test_the_walk_agrees_with_pythons_parser():
@@ -121,8 +124,8 @@ def test_the_walk_agrees_with_pythons_parser():
         text = "".join(text)
         if "\\u" in text:
             continue
-        plain = event_fields.event_fields(text.encode())
-        walked = _walk(text)
+        plain = event_fields(text.encode(), FIELDS)
+        walked = _walk(text, FIELDS)
         assert plain == walked, text
 
 
@@ -203,37 +206,115 @@ MOMENTS = {
 }
 
 
+#: Text -> the instant, as Java's OffsetDateTime takes it.
+INSTANTS = {
+    "2024-01-15T10:00:00Z": "2024-01-15 10:00:00+00",
+    "2024-01-15 10:00:00+01:00": "2024-01-15 09:00:00+00",
+    "2024-01-15T10:00Z": "2024-01-15 10:00:00+00",
+    "2024-01-15T10Z": N,
+    "2024-01-15t10:00:00z": "2024-01-15 10:00:00+00",
+    "2024-01-15T10:00:00.Z": "2024-01-15 10:00:00+00",
+    "2024-01-15T10:00:00.123456789Z": "2024-01-15 10:00:00.123456+00",
+    "2024-01-15T10:00:00.1234567891Z": N,
+    "2024-01-15T10:00:00+01": "2024-01-15 09:00:00+00",
+    "2024-01-15T10:00:00+0100": N,
+    "2024-01-15T10:00:00+1:00": N,
+    "2024-01-15T10:00:00+01:00:30": "2024-01-15 08:59:30+00",
+    "2024-01-15T10:00:00-00:00": "2024-01-15 10:00:00+00",
+    "2024-01-15 10:00:00-05:30": "2024-01-15 15:30:00+00",
+    "2024-01-15T10:00:00+18:00": "2024-01-14 16:00:00+00",
+    "2024-01-15T10:00:00+18:01": N,
+    "2024-01-15T10:00:00+19:00": N,
+    "2024-01-15T10:00:00+01:60": N,
+    "2024-01-15T24:00:00Z": N,
+    "2024-01-15T23:59:60Z": N,
+    "2024-02-30T10:00:00Z": N,
+    "2024-01-15T10:00:00 Z": N,
+    "2024-01-15T10:00:00+01:00[Europe/Berlin]": N,
+    "2024-01-15T10:0:00Z": N,
+    "2024-01-15T10:00:00+01:0": N,
+    "2024-01-15T10:00:00.5+05:30": "2024-01-15 04:30:00.5+00",
+    "2024-01-15T10:00:00": N,
+    "2024-01-15": N,
+    "": N,
+    "1582-10-10T00:00:00Z": "1582-10-10 00:00:00+00",
+    "0001-01-02T00:00:00+01:00": "0001-01-01 23:00:00+00",
+}
+#: Text, its value as BIGINT.
+INTEGERS = {
+    "12": 12,
+    "12.0": 12,
+    "1.2e1": 12,
+    "1.5": N,
+    "9007199254740993": 9007199254740993,
+    "-9223372036854775808": -9223372036854775808,
+    "9223372036854775808": N,
+    "1e17": N,
+    "1e400": N,
+    "012": N,
+    "twelve": N,
+    "": N,
+}
+
+
 @pytest.fixture(scope="module")
 def database(tmp_path_factory: pytest.TempPathFactory):
     with AuditDatabase(Path(tmp_path_factory.mktemp("audit")), "500MB") as database:
-        text = "SELECT {}, 0::INTEGER AS kafka_partition, 0::BIGINT AS kafka_offset"
-        database.connection.execute("CREATE SCHEMA scoped")
-        names = ", ".join(f"NULL::VARCHAR AS {name}" for name in FIELDS)
-        database.connection.execute(f"CREATE TABLE scoped.raw_trips AS {text.format(names)}")
-        trips = "trip_id, vendor_id, pickup_datetime, dropoff_datetime, passenger_count, trip_distance, rate_code_id,"
-        trips += "store_and_fwd_flag, pickup_location_id, dropoff_location_id, payment_type_id, trip_duration_minutes,"
-        trips += "pickup_date, pickup_hour," + ",".join(name.lower() for name in FIELDS[10:])
-        trips = ", ".join(f"NULL::VARCHAR AS {name.strip()}" for name in trips.split(","))
-        for table, columns in {"cleaned_trips": trips, "duplicate_trips": trips, "rejected_trips": names}.items():
-            database.connection.execute(f"CREATE TABLE scoped.{table} AS {text.format(columns)}")
-        database.run("silver.sql", pickup_from="2024-01-01 00:00:00", pickup_to="2024-02-01 00:00:00")
         yield database
+
+
+def value(database: AuditDatabase, text: str, type_: str) -> object:
+    """What the audit takes a text for in a field of this type."""
+    macros = Environment(loader=FileSystemLoader(SQL)).get_template("audit/values.jinja").module
+    field = Field("field", "field", type_, "string", nullable=True, required=False)
+    converted = macros.typed(field, '"field"')
+    return database.value(f"SELECT CAST({converted} AS VARCHAR) FROM (SELECT ? AS field)", text)
 
 
 @pytest.mark.parametrize(("text", "number", "amount"), NUMBERS)
 def test_numbers(database, text, number, amount):
-    read = database.rows("SELECT number_of($1) AS number, amount_of(number_of($1))::VARCHAR AS amount", text)[0]
-    assert (read["number"], read["amount"]) == (number, amount)
+    assert database.value("SELECT number_of($1)", text) == number
+    assert value(database, text, "DECIMAL(10, 2)") == amount
 
 
 @pytest.mark.parametrize(("text", "moment"), MOMENTS.items())
 def test_moments(database, text, moment):
-    assert database.value("SELECT moment_of($1)::VARCHAR", text) == moment
+    assert value(database, text, "TIMESTAMP(6)") == moment
+    assert value(database, text, "DATE") == (moment and moment[:10])
+
+
+@pytest.mark.parametrize(("text", "instant"), INSTANTS.items())
+def test_instants(database, text, instant):
+    assert value(database, text, "TIMESTAMP_LTZ(6)") == instant
 
 
 @pytest.mark.parametrize(
     ("number", "is_code"),
     [(1.0, True), (-2147483647.0, True), (2147483648.0, False), (1.5, False), (math.nan, False), (math.inf, False)],
 )
-def test_codes(database, number, is_code):
-    assert database.value("SELECT is_code($1)", number) == is_code
+def test_integers(database, number, is_code):
+    assert database.value("SELECT integer_of($1)", number) == (number if is_code else None)
+
+
+@pytest.mark.parametrize(("text", "integer"), INTEGERS.items())
+def test_long_integers(database, text, integer):
+    assert value(database, text, "BIGINT") == (None if integer is None else str(integer))
+
+
+@pytest.mark.parametrize(
+    ("type_", "text", "taken"),
+    [
+        ("BOOLEAN", "true", "true"),
+        ("BOOLEAN", "false", "false"),
+        ("BOOLEAN", "TRUE", N),
+        ("BOOLEAN", "1", N),
+        ("DOUBLE", "1e-1", "0.1"),
+        ("DOUBLE", "1e400", N),
+        ("DOUBLE", "NaN", N),
+        ("DECIMAL(8, 3)", "2.6785", "2.679"),
+        ("DECIMAL(8, 3)", "99999.9995", N),
+        ("STRING", " as it is ", " as it is "),
+    ],
+)
+def test_other_types(database, type_, text, taken):
+    assert value(database, text, type_) == taken

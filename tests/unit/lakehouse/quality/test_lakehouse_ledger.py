@@ -1,90 +1,128 @@
-"""Each event is in one place: what the counts say, in words too."""
+"""Each event is in one place: what the counts say, stage by stage, as text too."""
 
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
 from dataclasses import replace
 
+import pyarrow as pa
 import pytest
 from airflow.sdk.exceptions import AirflowException
 
-from lakehouse.quality.ledger import Ledger, PartitionLedger, read_ledger
+from lakehouse.airflow.hooks.iceberg import IcebergCatalogHook
+from lakehouse.airflow.hooks.kafka import TopicHook
+from lakehouse.pipelines.load import get_pipeline
+from lakehouse.pipelines.model import Pipeline
+from lakehouse.quality.ledger import Ledger, PartitionLedger, StageLedger, read_ledger
 
-EVEN = Ledger(
-    {0: PartitionLedger(6_000, 5_995, 5), 1: PartitionLedger(4_000, 3_995, 5)},
-    silver=9_800,
-    rejected_trips=150,
-    duplicates=40,
-)
+TAXI = get_pipeline("nyc_taxi")
+#: By partition: events, accepted, rejected.
+PARTITIONS = ((6_000, 5_995, 5), (4_000, 3_995, 5))
 
 
-def with_partitions(*rows: tuple[int, int, int]) -> Ledger:
-    return replace(EVEN, partitions={number: PartitionLedger(*row) for number, row in enumerate(rows)})
+def ledger(*partitions: tuple[int, int, int], fact_rows: int | None = None, **silver: int) -> Ledger:
+    """The ledger of a pipeline in which nothing is in flight but for what is given."""
+    found = {
+        number: PartitionLedger(events, {"accepted": accepted, "rejected": rejected})
+        for number, (events, accepted, rejected) in enumerate(partitions or PARTITIONS)
+    }
+    rows = {role: sum(partition.rows[role] for partition in found.values()) for role in ("accepted", "rejected")}
+    events = sum(partition.source for partition in found.values())
+    bronze = StageLedger(TAXI.stages["bronze"], events, rows, found, TAXI.topic.name)
+    judged = {"accepted": 9_800, "rejected": 150, "duplicate": 40} | silver
+    return Ledger(TAXI, (bronze, StageLedger(TAXI.stages["silver"], rows["accepted"], judged)), fact_rows)
 
 
 def test_balanced():
-    assert EVEN.balanced
-    assert EVEN.errors == []
-    assert (EVEN.kafka, EVEN.bronze, EVEN.rejected_events) == (10_000, 9_990, 10)
-    assert replace(EVEN, fct_trips=9_800).balanced
+    even = ledger()
+    assert even.balanced
+    assert even.errors == []
+    assert even.events == 10_000
+    assert (even.rows("bronze.raw_trips"), even.rows("bronze.rejected_events")) == (9_990, 10)
+    assert (even.rows("silver.cleaned_trips"), even["silver"].rows["duplicate"]) == (9_800, 40)
+    assert replace(even, fact_rows=9_800).balanced
 
 
 @pytest.mark.parametrize(
-    ("ledger", "in_flight", "words"),
+    ("found", "in_flight", "words"),
     [
-        (with_partitions((6_007, 5_995, 5), (4_000, 3_995, 5)), (7, 0), "rows in flight"),
-        (with_partitions((6_000, 5_995, 5), (4_005, 4_000, 5)), (0, 5), "rows in flight"),
-        (replace(EVEN, fct_trips=9_799), (0, 0), "rows in flight"),
+        (ledger((6_007, 5_995, 5), (4_000, 3_995, 5)), (7, 0), "rows in flight"),
+        (ledger((6_000, 5_995, 5), (4_005, 4_000, 5)), (0, 5), "rows in flight"),
+        (ledger(fact_rows=9_799), (0, 0), "rows in flight"),
         (
-            with_partitions((6_000, 5_995, 5), (2_999, 3_995, 5)),
+            ledger((6_000, 5_995, 5), (2_999, 3_995, 5)),
             (-1_001, 0),
-            "Bronze holds 1,001 rows more than Kafka has events in partition 1",
+            "nyc_taxi.bronze holds 1,001 rows more than partition 1 of taxi.raw_trips has events",
         ),
-        (replace(EVEN, silver=11_034), (0, -1_234), "Silver holds 1,234 rows more than Bronze"),
-        (replace(EVEN, duplicates=41), (0, -1), "Silver holds 1 rows more than Bronze"),
-        (replace(EVEN, fct_trips=9_801), (0, 0), "fct_trips holds 1 rows more than Silver"),
+        (ledger(accepted=11_034), (0, -1_234), "nyc_taxi.silver holds 1,234 rows more than bronze.raw_trips"),
+        (ledger(duplicate=41), (0, -1), "nyc_taxi.silver holds 1 row more than bronze.raw_trips"),
+        (ledger(fact_rows=9_801), (0, 0), "fct_trips of nyc_taxi holds 1 row more than silver.cleaned_trips"),
         (
-            replace(with_partitions((6_000, 5_995, 7), (4_000, 3_995, 5)), rejected_trips=151),
+            ledger((6_000, 5_995, 7), (4_000, 3_995, 5), rejected=151),
             (-2, -1),
-            "Bronze holds 2 rows more than Kafka has events in partition 0; Silver holds 1 rows more than Bronze",
+            "nyc_taxi.bronze holds 2 rows more than partition 0 of taxi.raw_trips has events; "
+            "nyc_taxi.silver holds 1 row more than bronze.raw_trips",
         ),
     ],
 )
-def test_what_does_not_add_up(ledger, in_flight, words):
-    assert not ledger.balanced
-    assert (ledger.bronze_in_flight, ledger.silver_in_flight) == in_flight
-    assert "; ".join(ledger.errors) == ("" if words == "rows in flight" else words)
-    assert str(ledger).splitlines()[-1] == f"ledger: {words}"
+def test_what_does_not_add_up(found, in_flight, words):
+    assert not found.balanced
+    assert (found["bronze"].in_flight, found["silver"].in_flight) == in_flight
+    assert "; ".join(found.errors) == ("" if words == "rows in flight" else words)
+    assert str(found).splitlines()[-1] == f"ledger: {words}"
 
 
-def test_doubled_rows_of_one_partition_are_not_made_good_by_those_that_another_lacks():
+def test_duplicates_of_one_partition_are_not_made_good_by_rows_that_another_lacks():
     """The sum of both is even: only the partitions show it."""
-    ledger = with_partitions((6_000, 6_002, 5), (4_000, 3_988, 5))
-    assert (ledger.bronze_in_flight, ledger.silver_in_flight) == (0, 0)
-    assert not ledger.balanced
-    assert ledger.errors == ["Bronze holds 7 rows more than Kafka has events in partition 0"]
+    found = ledger((6_000, 6_002, 5), (4_000, 3_988, 5))
+    assert (found["bronze"].in_flight, found["silver"].in_flight) == (0, 0)
+    assert not found.balanced
+    assert found.errors == ["nyc_taxi.bronze holds 7 rows more than partition 0 of taxi.raw_trips has events"]
 
 
 def test_rows_of_a_partition_that_kafka_does_not_have_are_too_many():
-    assert with_partitions((10_000, 9_980, 10), (0, 10, 0)).errors == [
-        "Bronze holds 10 rows more than Kafka has events in partition 1"
+    assert ledger((10_000, 9_980, 10), (0, 10, 0)).errors == [
+        "nyc_taxi.bronze holds 10 rows more than partition 1 of taxi.raw_trips has events"
     ]
 
 
-def test_doubled_rows_are_not_made_good_by_missing_ones_of_the_next_layer():
-    ledger = replace(with_partitions((5_999, 5_995, 5), (4_000, 3_995, 5)), silver=9_799)
-    assert (ledger.bronze_in_flight, ledger.silver_in_flight) == (-1, 1)
-    assert not ledger.balanced
-    assert ledger.errors == ["Bronze holds 1 rows more than Kafka has events in partition 0"]
+def test_duplicates_are_not_made_good_by_missing_rows_of_the_next_stage():
+    found = ledger((5_999, 5_995, 5), (4_000, 3_995, 5), accepted=9_799)
+    assert (found["bronze"].in_flight, found["silver"].in_flight) == (-1, 1)
+    assert not found.balanced
+    assert found.errors == ["nyc_taxi.bronze holds 1 row more than partition 0 of taxi.raw_trips has events"]
 
 
-def test_it_prints_every_partition_and_place():
-    lines = str(replace(EVEN, fct_trips=9_800)).splitlines()
-    assert lines[1].split() == ["0", "6,000", "5,995", "5", "0"]
-    assert lines[2].split() == ["1", "4,000", "3,995", "5", "0"]
-    assert lines[3].split() == ["all", "10,000", "9,990", "10", "0"]
-    places = {tuple(line.split()[:-1]): line.split()[-1] for line in lines[6:-1]}
-    assert places["Silver", "duplicate_trips"] == "40"
-    assert places["Gold", "fct_trips"] == "9,800"
+def test_it_prints_every_partition_and_table():
+    lines = str(ledger(fact_rows=9_800)).splitlines()
+    bronze, silver, gold, _ = "\n".join(lines).split("\n\n")
+    assert [line.split() for line in bronze.splitlines()] == [
+        ["nyc_taxi.bronze", "taxi.raw_trips", "bronze.raw_trips", "bronze.rejected_events", "in", "flight"],
+        ["0", "6,000", "5,995", "5", "0"],
+        ["1", "4,000", "3,995", "5", "0"],
+        ["all", "10,000", "9,990", "10", "0"],
+    ]
+    assert silver.splitlines()[0].split()[:2] == ["nyc_taxi.silver", "bronze.raw_trips"]
+    assert silver.splitlines()[1].split() == ["all", "9,990", "9,800", "150", "40", "0"]
+    assert [line.split() for line in gold.splitlines()] == [
+        ["gold", "silver.cleaned_trips", "fct_trips", "in", "flight"],
+        ["all", "9,800", "9,800", "0"],
+    ]
     assert lines[-1] == "ledger: balanced"
-    assert str(EVEN).splitlines()[-2].split() == ["Gold", "fct_trips", "-"]
+    assert str(ledger()).splitlines()[-3].split() == ["all", "9,800", "-", "-"]
+
+
+def test_as_json():
+    found = ledger((6_007, 5_995, 5), (4_000, 3_995, 5), fact_rows=9_800)
+    told = json.loads(json.dumps(found.as_dict()))
+    assert (told["events"], told["balanced"], told["errors"], told["fact_rows"]) == (10_007, False, [], 9_800)
+    assert told["stages"]["bronze"]["partitions"]["0"] == {
+        "source_rows": 6_007,
+        "rows": {"accepted": 5_995, "rejected": 5},
+        "in_flight": 7,
+    }
+    assert told["stages"]["silver"]["source"] == "bronze.raw_trips"
 
 
 def test_it_counts_kafka_and_the_tables(fill, send):
@@ -94,15 +132,129 @@ def test_it_counts_kafka_and_the_tables(fill, send):
     fill("bronze.rejected_events", 0)
     for name, rows in {"cleaned_trips": 3, "rejected_trips": 2, "duplicate_trips": 0}.items():
         fill(f"silver.{name}", rows)
-    send("trips", 9, partition=0)
-    send("trips", 1, partition=2)
-    ledger = read_ledger("trips", fct_trips=2)
-    with_rows = {number: row for number, row in ledger.partitions.items() if row.kafka}
-    assert with_rows == {0: PartitionLedger(9, 8, 0), 2: PartitionLedger(1, 1, 0)}
-    assert replace(ledger, partitions={}) == Ledger({}, 3, 2, 0, 2)
+    send("taxi.raw_trips", 9, partition=0)
+    send("taxi.raw_trips", 1, partition=2)
+    found = read_ledger(TAXI, fact_rows=2)
+    with_rows = {number: row for number, row in found["bronze"].partitions.items() if row.source}
+    assert with_rows == {
+        0: PartitionLedger(9, {"accepted": 8, "rejected": 0}),
+        2: PartitionLedger(1, {"accepted": 1, "rejected": 0}),
+    }
+    assert (found.events, found["bronze"].rows) == (10, {"accepted": 9, "rejected": 0})
+    assert found["silver"] == StageLedger(TAXI.stages["silver"], 9, {"accepted": 3, "rejected": 2, "duplicate": 0})
+    assert found.fact_rows == 2
 
 
 def test_a_table_that_is_missing_is_named(fill, send):
-    fill("silver.cleaned_trips", 1)
+    for name in ("cleaned_trips", "duplicate_trips"):
+        fill(f"silver.{name}", 1)
     with pytest.raises(AirflowException, match=r"silver\.rejected_trips does not exist.*flink_jobs"):
-        read_ledger("trips")
+        read_ledger(TAXI)
+
+
+def test_a_row_that_moves_on_while_the_ledger_is_read_looks_in_flight(fill, send, monkeypatch):
+    """An event that passes all stages after the last table was counted is in no table, never in one too many."""
+    for table in TAXI.tables:
+        fill(table, 0)
+    load, end_offsets = IcebergCatalogHook.table, TopicHook.end_offsets
+
+    def pass_through() -> None:
+        send("taxi.raw_trips", 1)
+        fill("bronze.raw_trips", 1)
+        fill("silver.cleaned_trips", 1)
+
+    monkeypatch.setattr(IcebergCatalogHook, "table", lambda hook, name: pass_through() or load(hook, name))
+    monkeypatch.setattr(TopicHook, "end_offsets", lambda hook: pass_through() or end_offsets(hook))
+    found = read_ledger(TAXI)
+    assert found.errors == []
+    assert (found["bronze"].in_flight, found["silver"].in_flight) == (1, 2)
+
+
+def pipeline(stages: Mapping[str, dict], gold: dict | None = None) -> Pipeline:
+    """A pipeline of other tables that shares the taxi pipeline's namespaces."""
+    declared = {name: {"sql": "any.sql", **stage} for name, stage in stages.items()}
+    return Pipeline.model_validate(
+        {
+            "name": "meters",
+            "title": "Meter readings",
+            "topic": {"name": "meter.readings", "contract": "meters.json"},
+            "stages": declared,
+            "gold": gold,
+            "contract": TAXI.contract,
+        }
+    )
+
+
+def test_three_stages_with_roles_of_their_own(fill, send):
+    """Two stages read one table, none is called like its namespace, and the namespaces hold another pipeline's tables."""
+    meters = pipeline(
+        {
+            "split": {"source": "topic", "sinks": {"late": "bronze.late_meters", "valid": "bronze.meters"}},
+            "typed": {"source": "bronze.meters", "sinks": {"accepted": "silver.meters"}},
+            "alarms": {"source": "bronze.meters", "sinks": {"high": "meters.high", "low": "meters.low"}},
+        }
+    )
+    counts = {"bronze.meters": 5, "bronze.late_meters": 2, "silver.meters": 6, "meters.high": 1, "meters.low": 3}
+    for table, rows in counts.items():
+        fill(table, rows)
+    fill("bronze.raw_trips", 50)
+    send("meter.readings", 7)
+    found = read_ledger(meters)
+    assert {stage.stage.name: stage.in_flight for stage in found.stages} == {"split": 0, "typed": -1, "alarms": 1}
+    assert found.errors == ["meters.typed holds 1 row more than bronze.meters"]
+    assert {table: found.rows(table) for table in counts} == counts
+    assert str(found).endswith("ledger: meters.typed holds 1 row more than bronze.meters")
+    assert "gold" not in str(found)
+
+
+@pytest.mark.parametrize("late", ["silver.late_meters", "bronze.late_meters"])
+def test_one_stage_whose_sinks_do_not_all_tell_partitions_apart_is_counted_as_a_whole(fill, send, late):
+    meters = pipeline({"all": {"source": "topic", "sinks": {"valid": "bronze.meters", "late": late}}})
+    fill("bronze.meters", 5)
+    fill(late, 3)
+    send("meter.readings", 7)
+    found = read_ledger(meters)
+    assert (found.events, found["all"].in_flight, bool(found["all"].partitions)) == (7, -1, late.startswith("bronze"))
+    source = "partition 0 of meter.readings has events" if late.startswith("bronze") else "meter.readings"
+    assert found.errors == [f"meters.all holds 1 row more than {source}"]
+
+
+@pytest.mark.parametrize("columns", [("trip_id",), ("kafka_partition", "trip_id")])
+def test_other_partitions_than_those_of_kafka_are_none_of_its_own(fill, send, iceberg, columns):
+    meters = pipeline({"all": {"source": "topic", "sinks": {"valid": "silver.meters"}}})
+    fill("silver.meters", 0)
+    with iceberg.load_table("silver.meters").update_spec() as spec:
+        for column in columns:
+            spec.add_identity(column)
+    fill("silver.meters", 6)
+    send("meter.readings", 7)
+    found = read_ledger(meters)
+    assert (found["all"].rows, found["all"].in_flight, found["all"].partitions) == ({"valid": 6}, 1, {})
+
+
+def test_files_from_before_a_table_was_partitioned_are_counted_too(fill, send, iceberg):
+    meters = pipeline({"all": {"source": "topic", "sinks": {"valid": "silver.meters"}}})
+    fill("silver.meters", 5)
+    with iceberg.load_table("silver.meters").update_spec() as spec:
+        spec.add_identity("kafka_partition")
+    rows = pa.table({"trip_id": ["x"], "kafka_partition": pa.array([0], pa.int32())})
+    iceberg.load_table("silver.meters").append(rows)
+    send("meter.readings", 7)
+    found = read_ledger(meters)
+    assert (found["all"].rows, found["all"].in_flight, found["all"].partitions) == ({"valid": 6}, 1, {})
+
+
+def test_gold_of_any_stage(fill, send):
+    """Gold may read the table of a stage that others follow."""
+    meters = pipeline(
+        {
+            "split": {"source": "topic", "sinks": {"valid": "bronze.meters"}},
+            "typed": {"source": "bronze.meters", "sinks": {"accepted": "silver.meters"}},
+        },
+        {"fact": "readings", "source": "bronze.meters"},
+    )
+    fill("bronze.meters", 5)
+    fill("silver.meters", 4)
+    send("meter.readings", 5)
+    assert read_ledger(meters, fact_rows=6).errors == ["readings of meters holds 1 row more than bronze.meters"]
+    assert read_ledger(meters, fact_rows=5).verdict == "rows in flight"

@@ -1,4 +1,4 @@
-"""Rejected events: counted, shown without harm, written to be mended, and sent again once, on a real catalog and broker."""
+"""Rejected events: counted, shown without harm, written to be fixed, and sent again once, on a real catalog and broker."""
 
 from __future__ import annotations
 
@@ -12,12 +12,21 @@ import pytest
 from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowException
 from confluent_kafka import Consumer, TopicPartition
+from more_pipelines import RIDES, declare
 
-from lakehouse.quality import rejects, rejects_replay
-from lakehouse.quality.rejects_replay import Mended, Replay, as_they_are, from_lines, replay
-from taxi_generator.events import COLUMNS
+from lakehouse.airflow.hooks.iceberg import IcebergCatalogHook
+from lakehouse.airflow.hooks.kafka import TopicHook
+from lakehouse.paths import CONTRACTS
+from lakehouse.pipelines.contract import read_contract
+from lakehouse.pipelines.load import get_pipeline
+from lakehouse.pipelines.model import Pipeline
+from lakehouse.quality import rejects
+from lakehouse.quality.rejects import replay, report
+from lakehouse.quality.rejects.read import Reason, open_rejects, reasons
+from lakehouse.quality.rejects.replay import Fix, Replay, as_they_are, from_lines
 
 TOPIC = "taxi.raw_trips"
+COLUMNS = read_contract(CONTRACTS / "nyc_taxi.json").names
 POSITION = [("kafka_partition", pa.int32()), ("kafka_offset", pa.int64())]
 FIELDS = [(name, pa.string()) for name in COLUMNS]
 REASON, AT, MENDS = ("reason", pa.string()), ("ingested_at", pa.timestamp("us", "UTC")), ("mends", pa.string())
@@ -47,7 +56,7 @@ def put(iceberg) -> Callable[..., None]:
 
 @pytest.fixture
 def some(put) -> None:
-    """Four rejected events, of which one is mended."""
+    """Four rejected events, of which one is fixed."""
     put("bronze.rejected_events", 1, 7, **NOT_JSON, payload=b'{"a": \x1b[2J')
     put("bronze.rejected_events", 0, 9, **NOT_JSON, payload=b"\xff")
     put("bronze.rejected_events", 0, 3, reason="no value (tombstone)", ingested_at=NOON, payload=None)
@@ -57,25 +66,26 @@ def some(put) -> None:
 
 
 @pytest.mark.usefixtures("some")
-def test_reasons_are_counted_with_what_is_mended():
-    assert rejects.reasons() == [
-        rejects.Reason("bronze", "not JSON", 2, 1, NOON),
-        rejects.Reason("bronze", "no value (tombstone)", 1, 0, NOON),
-        rejects.Reason("silver", "fare_amount is negative", 1, 0, NOON),
+def test_reasons_are_counted_with_what_is_fixed(taxi):
+    assert reasons(taxi) == [
+        Reason("bronze", "not JSON", 2, 1, NOON),
+        Reason("bronze", "no value (tombstone)", 1, 0, NOON),
+        Reason("silver", "fare_amount is negative", 1, 0, NOON),
     ]
+    assert [found.stage for found in reasons(taxi, "silver")] == ["silver"]
 
 
 @pytest.mark.usefixtures("some")
-def test_what_is_mended_is_no_longer_open():
-    positions = [reject.position for reject in rejects.open_rejects("bronze")]
+def test_what_is_fixed_is_no_longer_open(taxi):
+    positions = [reject.position for reject in open_rejects(taxi, "bronze")]
     assert positions == ["0:3", "1:7"]
-    assert [reject.position for reject in rejects.open_rejects("bronze", limit=1)] == ["0:3"]
-    assert [reject.position for reject in rejects.open_rejects("bronze", reason="not JSON")] == ["1:7"]
+    assert [reject.position for reject in open_rejects(taxi, "bronze", limit=1)] == ["0:3"]
+    assert [reject.position for reject in open_rejects(taxi, "bronze", reason="not JSON")] == ["1:7"]
 
 
 @pytest.mark.usefixtures("some")
-def test_a_rejected_trip_is_an_event_again_digit_by_digit():
-    [reject] = rejects.open_rejects("silver")
+def test_a_rejected_trip_is_an_event_again_digit_by_digit(taxi):
+    [reject] = open_rejects(taxi, "silver")
     event = json.loads(reject.payload, parse_float=str)
     assert {name: value for name, value in event.items() if value is not None} == {
         "VendorID": 1,
@@ -87,16 +97,18 @@ def test_a_rejected_trip_is_an_event_again_digit_by_digit():
 
 
 @pytest.mark.usefixtures("some")
-def test_the_command_shows_them_and_steers_no_terminal(capsys):
-    assert rejects.main() == 0
-    shown = capsys.readouterr().out
-    assert "bronze              2            1  2024-01-15 12:00:00  not JSON" in shown
+def test_they_are_shown_and_steer_no_terminal(taxi, put):
+    put("silver.rejected_trips", 2, 6, reason="\x1b[2J", processed_at=NOON)
+    shown = "\n".join(rejects.show(taxi))
+    assert shown.startswith(rejects.overview(taxi))
+    assert shown.splitlines()[1].split() == ["bronze", "2", "1", "2024-01-15", "12:00:00", "not", "JSON"]
     assert 'bronze 1:7: not JSON\n  {"a": \\x1b[2J\n' in shown
     assert "bronze 0:3: no value (tombstone)\n  (none)" in shown
     assert "silver 2:5: fare_amount is negative" in shown
     assert "\x1b" not in shown
-    rejects.main("--layer", "bronze", "--limit", "0")
-    assert "1:7" not in capsys.readouterr().out
+    assert "1:7" not in "\n".join(rejects.show(taxi, "bronze", limit=0))
+    assert "2:5" not in "\n".join(rejects.show(taxi, "bronze"))
+    assert "0:3" not in "\n".join(rejects.show(taxi, reason="not JSON"))
 
 
 @pytest.mark.parametrize(
@@ -109,37 +121,35 @@ def test_the_command_shows_them_and_steers_no_terminal(capsys):
     ],
 )
 def test_readable(payload, shown):
-    assert rejects.readable(payload) == shown
+    assert report.readable(payload) == shown
 
 
-def test_nothing_rejected_is_said(put, capsys):
-    assert rejects.main() == 0
-    assert capsys.readouterr().out == "No event was ever rejected.\n"
+def test_nothing_rejected_is_said(put, taxi):
+    assert [*rejects.show(taxi)] == ["No event of nyc_taxi was ever rejected."]
 
 
 @pytest.mark.usefixtures("some")
-def test_a_file_holds_what_is_to_be_mended(tmp_path, put, capsys):
+def test_a_file_holds_what_is_to_be_fixed(tmp_path, put, taxi):
     put("bronze.rejected_events", 0, 11, **NOT_JSON, payload=b"\xfe")
-    file = tmp_path / "mend.jsonl"
-    rejects.main("--file", str(file))
-    assert f"4 rejected events are in {file}" in capsys.readouterr().out
+    file = tmp_path / "fix.jsonl"
+    assert rejects.write(taxi, file) == 4
     lines = [json.loads(line) for line in file.read_text().splitlines()]
-    assert lines[0] == {"layer": "bronze", "position": "0:3", "reason": "no value (tombstone)", "payload": None}
-    assert lines[1] == {"layer": "bronze", "position": "0:11", "reason": "not JSON", "payload_base64": "/g=="}
+    assert lines[0] == {"stage": "bronze", "position": "0:3", "reason": "no value (tombstone)", "payload": None}
+    assert lines[1] == {"stage": "bronze", "position": "0:11", "reason": "not JSON", "payload_base64": "/g=="}
     assert lines[2]["payload"] == '{"a": \x1b[2J'
     assert lines[3]["payload"]["store_and_fwd_flag"] == "1"
     with pytest.raises(AirflowException, match=r"exists.*name another"):
-        rejects.main("--file", str(file))
-    # Sent unmended, they are what they were.
-    events = {event.position: event.value for event in from_lines(file.read_bytes().splitlines())}
-    due = [reject for layer in rejects.LAYERS for reject in rejects.open_rejects(layer)]
+        rejects.write(taxi, file)
+    # Sent as they are, they are what they were.
+    events = {event.position: event.value for event in from_lines(taxi, file.read_bytes().splitlines())}
+    due = [reject for stage in ("bronze", "silver") for reject in open_rejects(taxi, stage)]
     assert events == {reject.position: reject.payload for reject in due}
 
 
-def test_a_mended_payload_keeps_its_numbers_and_gets_its_key():
+def test_a_fixed_payload_keeps_its_numbers_and_gets_its_key(taxi):
     line = '{"position": "0:07", "payload": {"fare_amount": 2.50, "trip_distance": 1e400, "PULocationID": 132}}'
     value = b'{"fare_amount":2.50,"trip_distance":1e400,"PULocationID":132}'
-    assert list(from_lines([line, "", "\n"])) == [Mended("0:7", b"132", value)]
+    assert list(from_lines(taxi, [line, "", "\n"])) == [Fix("0:7", b"132", value)]
 
 
 @pytest.mark.parametrize(
@@ -154,9 +164,9 @@ def test_a_mended_payload_keeps_its_numbers_and_gets_its_key():
         ('{"position": "0:1", "payload_base64": "?"}', "Error"),
     ],
 )
-def test_a_line_that_cannot_be_replayed_is_named(line, problem):
+def test_a_line_that_cannot_be_replayed_is_named(line, problem, taxi):
     with pytest.raises(AirflowException, match=f"Line 2 cannot be replayed: {problem}.*Nothing was sent"):
-        list(from_lines([b"", line]))
+        list(from_lines(taxi, [b"", line]))
 
 
 @pytest.fixture
@@ -192,12 +202,12 @@ def arrive(put, topic) -> Callable[[], None]:
 
 
 @pytest.mark.usefixtures("some")
-def test_each_is_sent_once_and_says_what_it_mends(topic, arrive):
-    events = [Mended("1:7", b"132", b"{}"), Mended("2:5", None, None), Mended("0:9", b"1", b"[]")]
-    assert replay(events, dry_run=True) == Replay(sent=2, sent_before=1)
+def test_each_is_sent_once_and_says_what_it_fixes(topic, arrive, taxi):
+    events = [Fix("1:7", b"132", b"{}"), Fix("2:5", None, None), Fix("0:9", b"1", b"[]")]
+    assert replay.replay(taxi, events, dry_run=True) == Replay(sent=2, sent_before=1)
     assert topic() == []
 
-    assert replay(events) == Replay(sent=2, sent_before=1)
+    assert replay.replay(taxi, events) == Replay(sent=2, sent_before=1)
     sent = {(message.key(), message.value(), tuple(message.headers())) for message in topic()}
     assert sent == {
         (b"132", b"{}", (("schema.id", b"17"), ("mends", b"1:7"))),
@@ -205,60 +215,192 @@ def test_each_is_sent_once_and_says_what_it_mends(topic, arrive):
     }
 
     arrive()
-    assert replay(events) == Replay(sent=0, sent_before=3)
+    assert replay.replay(taxi, events) == Replay(sent=0, sent_before=3)
     assert len(topic()) == 2
 
 
 @pytest.mark.usefixtures("some")
-def test_as_they_are(topic, arrive):
-    assert replay(as_they_are("silver", "fare_amount is negative")) == Replay(sent=1, sent_before=0)
+def test_as_they_are(topic, arrive, taxi):
+    assert replay.replay(taxi, as_they_are(taxi, "silver", "fare_amount is negative")) == Replay(sent=1, sent_before=0)
     [message] = topic()
     assert b'"fare_amount":-2.50' in message.value()
     arrive()
-    assert replay(as_they_are("silver", "fare_amount is negative")) == Replay(sent=0, sent_before=0)
+    assert replay.replay(taxi, as_they_are(taxi, "silver", "fare_amount is negative")) == Replay(sent=0, sent_before=0)
 
 
 @pytest.mark.usefixtures("some")
 @pytest.mark.parametrize(
     ("positions", "problem"),
-    [(["1:7", "1:7"], "1:7 is to be mended twice"), (["1:7", "1:8"], "No event was rejected at 1:8: nothing was sent")],
+    [
+        (["1:7", "1:7"], "1:7 is there twice: nothing was sent"),
+        (["1:7", "1:8"], "No event was rejected at 1:8: nothing was sent"),
+    ],
 )
-def test_slips_are_refused(topic, positions, problem):
+def test_slips_are_refused(topic, positions, problem, taxi):
     with pytest.raises(AirflowException, match=problem):
-        replay([Mended(position, None, b"{}") for position in positions])
+        replay.replay(taxi, [Fix(position, None, b"{}") for position in positions])
     assert topic() == []
 
 
 @pytest.mark.usefixtures("some")
-def test_nothing_is_sent_while_bronze_is_behind(topic, send, monkeypatch):
+def test_nothing_is_sent_while_bronze_is_behind(topic, send, monkeypatch, taxi):
     """It would not know what an earlier replay has sent."""
-    monkeypatch.setattr(rejects_replay, "ARRIVE_LIMIT_S", 0.2)
+    monkeypatch.setattr(replay, "ARRIVE_LIMIT_S", 0.2)
     send(TOPIC, 6)  # Bronze has four rows
-    with pytest.raises(AirflowException, match=r"Bronze lacks 2 events.*Nothing was sent.*flink_jobs is green"):
-        replay([Mended("1:7", None, b"{}")])
+    with pytest.raises(AirflowException, match=r"bronze lacks 2 events.*Nothing was sent.*flink_jobs is green"):
+        replay.replay(taxi, [Fix("1:7", None, b"{}")])
     assert len(topic()) == 6
 
 
 @pytest.mark.usefixtures("some")
-def test_what_kafka_refuses_is_told_and_the_rest_goes_on(topic, arrive):
-    large = Mended("2:5", None, b"x" * 2_000_000)
-    events = [Mended("0:3", None, b"{}"), large, Mended("1:7", None, b"{}")]
+def test_what_kafka_refuses_is_told_and_the_rest_goes_on(topic, arrive, taxi):
+    large = Fix("2:5", None, b"x" * 2_000_000)
+    events = [Fix("0:3", None, b"{}"), large, Fix("1:7", None, b"{}")]
     with pytest.raises(AirflowException, match=r"1 of 3 events were sent; then Kafka did not take one: .*too large"):
-        replay(events)
+        replay.replay(taxi, events)
     arrive()
-    assert replay([event for event in events if event is not large]) == Replay(sent=1, sent_before=1)
+    assert replay.replay(taxi, [event for event in events if event is not large]) == Replay(sent=1, sent_before=1)
 
 
 @pytest.mark.usefixtures("some", "topic")
-def test_a_file_or_a_reason(tmp_path, capsys):
-    file = tmp_path / "mend.jsonl"
+def test_a_file_or_a_reason(tmp_path, taxi):
+    file = tmp_path / "fix.jsonl"
     file.write_text('{"position": "1:7", "payload": {"a": 1}}\n')
-    assert rejects_replay.run(str(file), None, None, True) == {"sent": 1, "sent_before": 0}
-    assert rejects_replay.run(f"file://{file}", None, None, True) == {"sent": 1, "sent_before": 0}
-    assert rejects_replay.main("--layer", "bronze", "--reason", "not JSON", "--dry-run") == 0
-    assert capsys.readouterr().out == "1 events are due, 0 were sent before\n"
-    for wrong in [(None, None, None), (None, "bronze", None), (str(file), "bronze", "not JSON")]:
-        with pytest.raises(AirflowException, match="either a file, or a layer and a reason"):
-            rejects_replay.run(*wrong, True)
+    assert rejects.run(taxi, str(file), dry_run=True) == {"sent": 1, "sent_before": 0}
+    assert rejects.run(taxi, f"file://{file}", dry_run=True) == {"sent": 1, "sent_before": 0}
+    assert rejects.run(taxi, stage="bronze", reason="not JSON", dry_run=True) == {"sent": 1, "sent_before": 0}
+    wrong: list[dict[str, str]] = [{}, {"stage": "bronze"}, {"reason": "x"}, {"file": str(file), "stage": "bronze"}]
+    for choice in [*wrong, {"file": str(file), "stage": "bronze", "reason": "not JSON"}]:
+        with pytest.raises(AirflowException, match="either a file, or a stage and a reason"):
+            rejects.run(taxi, **choice, dry_run=True)
     with pytest.raises(AirflowException, match=r"cannot be read.*the worker can see"):
-        rejects_replay.run(str(tmp_path / "none"), None, None, True)
+        rejects.run(taxi, str(tmp_path / "none"), dry_run=True)
+    with pytest.raises(
+        AirflowException, match=r"No stage 'gold' of nyc_taxi rejects events\. Next: give one of bronze, silver"
+    ):
+        rejects.run(taxi, stage="gold", reason="x")
+
+
+@pytest.mark.usefixtures("put", "topic")
+def test_the_broker_is_not_asked_when_nothing_is_due(taxi, connect):
+    connect("schema_registry", host="http://127.0.0.1:1")
+    assert replay.replay(taxi, []) == Replay(sent=0, sent_before=0)
+
+
+RIDES_SCHEMAS = {
+    "bronze.rides": SCHEMAS["bronze.raw_trips"],
+    "refused.rides": SCHEMAS["bronze.rejected_events"],
+    "refused.untyped": SCHEMAS["silver.rejected_trips"],
+}
+
+
+@pytest.fixture
+def rides(monkeypatch, tmp_path, put, iceberg) -> Pipeline:
+    """A second pipeline that shares a namespace: its stages `landing` and `typing` reject one event each, `splitting` none."""
+    declare(monkeypatch, tmp_path, rides=RIDES)
+    iceberg.create_namespace("refused")
+    rows = {
+        "bronze.rides": [],
+        "refused.rides": [{"payload": b"{", **NOT_JSON, "kafka_partition": 0, "kafka_offset": 0}],
+        "refused.untyped": [{"fare_amount": "-1", "reason": "low", "kafka_partition": 0, "kafka_offset": 1}],
+    }
+    for name, schema in RIDES_SCHEMAS.items():
+        table = iceberg.create_table(name, pa.schema(schema))
+        if rows[name]:
+            table.append(pa.Table.from_pylist(rows[name], schema=pa.schema(schema)))
+    return get_pipeline("rides")
+
+
+def test_any_stage_of_any_pipeline(rides, taxi):
+    assert [(found.stage, found.reason) for found in reasons(rides)] == [("landing", "not JSON"), ("typing", "low")]
+    assert reasons(rides, "typing")[0].last_at is None  # no row says when it was written
+    assert [reject.payload for reject in open_rejects(rides, "landing")] == [b"{"]
+    assert [json.loads(reject.payload)["fare_amount"] for reject in open_rejects(rides, "typing")] == [-1]
+    assert reasons(taxi) == []
+    with pytest.raises(
+        AirflowException, match=r"No stage 'splitting' of rides rejects events\. Next: give one of landing, typing"
+    ):
+        reasons(rides, "splitting")
+
+
+def test_a_replay_is_of_its_own_pipeline(rides, taxi, topic, put, http, send, iceberg):
+    """What another pipeline's events fix, and what it has received, is no concern of it."""
+    put("bronze.raw_trips", 0, 0, mends="0:0")
+    send(TOPIC, 1)
+    http["GET /subjects/rides.events-value/versions/latest"] = {"id": 5}
+    TopicHook("rides.events").end_offsets()
+    done = replay.replay(rides, as_they_are(rides, "landing", "not JSON"))
+    assert done == Replay(sent=1, sent_before=0)
+    assert sum(TopicHook("rides.events").end_offsets().values()) == 1
+    assert len(topic()) == 1
+    with pytest.raises(AirflowException, match="No event was rejected at 0:1"):
+        replay.replay(taxi, [Fix("0:1", None, b"{}")])
+
+
+def test_what_the_tables_cannot_tell_is_refused(rides, iceberg):
+    """Never half an event, and never a second time."""
+    with iceberg.load_table("refused.untyped").update_schema(allow_incompatible_changes=True) as change:
+        change.delete_column("fare_amount")
+    with pytest.raises(
+        AirflowException, match=r"untyped does not keep fare_amount as text: .*Next: run the DAG flink_jobs"
+    ):
+        list(open_rejects(rides, "typing"))
+    with iceberg.load_table("bronze.rides").update_schema(allow_incompatible_changes=True) as change:
+        change.delete_column("mends")
+    with pytest.raises(AirflowException, match=r"bronze\.rides has no column mends"):
+        reasons(rides)
+
+
+def test_every_stage_that_reads_the_topic_is_waited_for(taxi, topic, put, send, monkeypatch):
+    """Two may read it, each into tables of its own."""
+    monkeypatch.setattr(replay, "ARRIVE_LIMIT_S", 0.2)
+    second = taxi.stages["silver"].model_copy(update={"source": "topic"})
+    both = taxi.model_copy(update={"stages": {**taxi.stages, "silver": second}})
+    for table in second.tables[:1] + second.tables[2:]:
+        IcebergCatalogHook().catalog.create_table(table, pa.schema(POSITION))
+    put("bronze.raw_trips", 0, 0)
+    send(TOPIC, 1)
+    with pytest.raises(AirflowException, match="silver lacks 1 events"):
+        replay.replay(both, [])
+
+
+EVERY_TYPE = {
+    "properties": {
+        "from": {"type": ["integer", "null"]},  # a word of SQL's
+        "Amount": {"type": "number"},
+        "paid": {"type": "boolean"},
+        "tags": {"type": "array"},
+        "place": {"type": "object"},
+        "note": {"type": "string"},
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("texts", "event"),
+    [
+        (["7", "2.50", "true", "[1,\n2]", '{"lat": 1.10}', "5"],
+         b'{"from":7,"Amount":2.50,"paid":true,"tags":[1, 2],"place":{"lat": 1.10},"note":"5"}'),
+        (["x", "NaN", "yes", "[", "5", None],
+         b'{"from":"x","Amount":"NaN","paid":"yes","tags":"[","place":"5","note":null}'),
+    ],
+)  # fmt: skip
+def test_an_event_is_rebuilt_by_the_contracts_types(rides, iceberg, tmp_path, texts, event):
+    (tmp_path / "every.json").write_text(json.dumps(EVERY_TYPE))
+    contract = read_contract(tmp_path / "every.json")
+    pipeline = rides.model_copy(update={"contract": contract})
+    iceberg.drop_table("refused.untyped")
+    schema = pa.schema([*((name, pa.string()) for name in contract.names), REASON, *POSITION])
+    row = {**dict(zip(contract.names, texts, strict=True)), "reason": "low", "kafka_partition": 0, "kafka_offset": 1}
+    iceberg.create_table("refused.untyped", schema).append(pa.Table.from_pylist([row], schema=schema))
+    assert [reject.payload for reject in open_rejects(pipeline, "typing")] == [event]
+    file = tmp_path / "fix.jsonl"
+    assert rejects.write(pipeline, file, "typing") == 1
+    assert len(file.read_text().splitlines()) == 1
+
+
+def test_the_key_is_the_pipelines_field(rides):
+    line = '{"position": "0:1", "payload": {"PULocationID": 132, "fare_amount": 2.50}}'
+    assert [event.key for event in from_lines(rides, [line])] == [None]
+    topic = rides.topic.model_copy(update={"key": "fare_amount"})
+    assert [event.key for event in from_lines(rides.model_copy(update={"topic": topic}), [line])] == [b"2.50"]

@@ -20,11 +20,11 @@ STATE_TIME = 1_700_000_000
 @pytest.fixture
 def job(tmp_path: Path) -> FlinkJob:
     return FlinkJob(
-        "bronze",
-        "CREATE TABLE source; EXECUTE STATEMENT SET BEGIN INSERT INTO a; END",
+        "trips.bronze",
         TABLES,
         f"file://{tmp_path}/flink",
-        {"parallelism.default": "1", "a": "b"},
+        script="CREATE TABLE source; EXECUTE STATEMENT SET BEGIN INSERT INTO a; END",
+        options={"parallelism.default": "1", "a": "b"},
     )
 
 

@@ -1,31 +1,26 @@
-"""A job is healthy when rows reach its tables in time; what is wrong is said in words."""
+"""A job is healthy when rows reach its tables in time; the reasons say what is wrong."""
 
 from __future__ import annotations
 
 import re
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
 from threading import Event
 
 import pytest
-from airflow.sdk import Variable
 from sqlalchemy import text
 
-from lakehouse.airflow.hooks.iceberg import IcebergCatalogHook
+from lakehouse.airflow.hooks.coordination import CoordinationHook
 from lakehouse.airflow.hooks.kafka import TopicHook
 from lakehouse.streaming import health as health_module
 from lakehouse.streaming import record
-from lakehouse.streaming.health import (
-    Flow,
-    check,
-    declared_flows,
-    nothing_to_judge,
-    reasons_when_deployed,
-    thresholds,
-    unhealthy_reasons,
-)
-from lakehouse.streaming.health.measure import Source
+from lakehouse.streaming.flow import Flow, flows_of
+from lakehouse.streaming.health import check, is_unused, reasons_when_deployed, thresholds, unhealthy_reasons
 from lakehouse.streaming.lock import deployment_lock
+from lakehouse.streaming.stages import job_state
 from lakehouse.waiting import wait_until
 
 TABLES = ("bronze.raw_trips", "bronze.rejected_events")
@@ -42,7 +37,7 @@ class JobManager:
         self.waits(0, 0)
 
     def is_running(self, state: str = "RUNNING", for_s: float = 1_000) -> None:
-        job = {"jid": "1f0c", "name": "bronze", "state": state, "start-time": ago_ms(for_s)}
+        job = {"jid": "1f0c", "name": "nyc_taxi.bronze", "state": state, "start-time": ago_ms(for_s)}
         self.http["GET /jobs/overview"] = {"jobs": [job]}
 
     def completed(self, ago_s: float | None, took_s: float = 1, failed_since: int = 0) -> None:
@@ -84,12 +79,30 @@ def tables(fill) -> None:
         fill(name, rows)
 
 
-def flow(now: int = 10, before: int = 10) -> Flow:
+@dataclass(frozen=True)
+class Moved(Flow):
+    """Bronze's flow with a source that the test makes up."""
+
+    now: int = 10
+    before: int = 10
+
+    def source_rows(self) -> int:
+        return self.now
+
+    def source_rows_at(self, epoch_ms: int) -> int:
+        return self.before
+
+    def partition_lag(self) -> dict[int, int]:
+        return {0: self.now - 10}
+
+
+@pytest.fixture
+def flow(taxi) -> Callable[..., Flow]:
     """A source with so many rows now, and so many when the threshold of `overdue` began."""
-    return Flow("bronze", TABLES, Source(lambda: now, lambda at_ms: before, lambda: {0: now - 10}))
+    return partial(Moved, taxi, taxi.stages["bronze"])
 
 
-def test_healthy(flink, tables):
+def test_healthy(flink, tables, flow):
     health = check(flow(), thresholds())
     assert health.healthy, health.reasons
     assert (health.state, health.restarts, health.lag, health.overdue) == ("RUNNING", 0, 0, 0)
@@ -99,30 +112,29 @@ def test_healthy(flink, tables):
     assert max(health.commit_age_s, health.checkpoint_age_s) < 60
 
 
-def test_a_job_that_is_gone_has_no_figures_of_flink(flink, tables):
+def test_a_job_that_is_gone_has_no_figures_of_flink(flink, tables, flow):
     flink.is_running("FAILED")
     health = check(flow(now=12), thresholds())
-    assert health.reasons == ("Flink job bronze is not there; the DAG flink_jobs deploys it",)
+    assert health.reasons == ("Flink job nyc_taxi.bronze is not there; the DAG flink_jobs deploys it",)
     assert (health.lag, health.restarts, health.checkpoint_age_s, health.backpressure_percent) == (2, None, None, None)
 
 
-def test_a_job_that_somebody_suspended_is_not_unhealthy(flink, tables, tmp_path, monkeypatch):
-    monkeypatch.setenv("AIRFLOW_VAR_FLINK_STATE_DIR", f"file://{tmp_path}")
-    record.save(f"file://{tmp_path}", "bronze", record.JobRecord(suspended=True))
+def test_a_job_that_somebody_suspended_is_not_unhealthy(flink, tables, flow, taxi):
+    record.save(job_state(taxi.stages["bronze"]), record.JobRecord(suspended=True))
     flink.is_running("FINISHED")
     health = check(flow(now=20_000, before=15_000), thresholds())
     assert (health.state, health.reasons) == ("SUSPENDED", ())
 
 
 @pytest.mark.parametrize("ago_s", [1, 9_500])
-def test_checkpoints(flink, tables, ago_s):
+def test_checkpoints(flink, tables, ago_s, flow):
     flink.completed(ago_s, took_s=2.5, failed_since=2)
     health = check(flow(), thresholds())
     assert (health.checkpoint_duration_s, health.failed_checkpoints) == (2.5, 2)
     assert ago_s <= health.checkpoint_age_s < ago_s + 60
 
 
-def test_before_the_first_checkpoint_its_age_is_the_jobs(flink, tables):
+def test_before_the_first_checkpoint_its_age_is_the_jobs(flink, tables, flow):
     flink.completed(None)
     flink.is_running(for_s=7_500)
     health = check(flow(), thresholds())
@@ -131,75 +143,84 @@ def test_before_the_first_checkpoint_its_age_is_the_jobs(flink, tables):
     assert health.failed_checkpoints == 1  # number 6
 
 
-def test_restarts_are_those_of_the_window(flink, tables):
+def test_restarts_are_those_of_the_window(flink, tables, flow):
     flink.failed(5, 100, 601)
     assert check(flow(), thresholds()).restarts == 2
 
 
 @pytest.mark.parametrize(("waits", "seen"), [((0, 45.5, 3), 45.5), ((None, 2), 2), ((None, None), None)])
-def test_backpressure_is_that_of_the_worst_operator(flink, tables, waits, seen):
+def test_backpressure_is_that_of_the_worst_operator(flink, tables, waits, seen, flow):
     flink.waits(*waits)
     assert check(flow(), thresholds()).backpressure_percent == seen
 
 
-def test_rows_that_just_came_are_lag_and_no_reason(flink, tables):
+def test_rows_that_just_came_are_lag_and_no_reason(flink, tables, flow):
     health = check(flow(now=1_500, before=10), thresholds())
     assert (health.lag, health.overdue, health.reasons) == (1_490, 0, ())
 
 
-def test_a_job_that_runs_and_moves_no_rows_is_unhealthy(flink, tables):
+def test_a_job_that_runs_and_moves_no_rows_is_unhealthy(flink, tables, flow):
     [reason] = check(flow(now=1_500, before=1_200), thresholds()).reasons
     late = "1,190 rows older than 60 s have not reached bronze.raw_trips or bronze.rejected_events"
     assert re.fullmatch(rf"{late}; the last commit is \d+ s old", reason)
 
 
-def test_a_job_that_never_committed_says_so(flink, fill):
+def test_a_job_that_never_committed_says_so(flink, fill, flow):
     for name in TABLES:
         fill(name, 0)
     [reason] = check(flow(), thresholds()).reasons
     assert reason.endswith("; there was no commit yet")
 
 
-def test_the_sources_are_the_topic_and_bronze(fill, send):
+def test_the_sources_are_the_topic_and_bronze(taxi, fill, send):
     fill("bronze.raw_trips", 4)
     between_ms = int(time.time() * 1000)
-    send(Variable.get("taxi_topic"), 7)
-    bronze, silver = declared_flows()
-    assert bronze.source.rows() == bronze.source.rows_at(ago_ms(-10)) == 7
-    assert silver.source.rows() == silver.source.rows_at(between_ms) == 4
-    assert silver.source.rows_at(ago_ms(60)) == 0
-    assert silver.source.partition_lag() == {}
+    send(taxi.topic.name, 7)
+    bronze, silver = flows_of(taxi)
+    assert bronze.source_rows() == bronze.source_rows_at(ago_ms(-10)) == 7
+    assert silver.source_rows() == silver.source_rows_at(between_ms) == 4
+    assert silver.source_rows_at(ago_ms(60)) == 0
+    assert silver.partition_lag() == {}
 
 
-def test_lag_by_partition_is_what_the_group_has_not_read(send, commit):
-    topic, group = Variable.get("taxi_topic"), Variable.get("bronze_consumer_group")
-    send(topic, 50)
-    ends = TopicHook(topic).end_offsets()
-    bronze, _ = declared_flows()
-    assert bronze.source.partition_lag() == ends  # the group has read nothing yet
+def test_rows_that_wait_are_those_in_none_of_the_sinks(taxi, fill):
+    fill("bronze.raw_trips", 9)
+    for table, rows in zip(taxi.stages["silver"].tables, (4, 2, 1), strict=True):
+        fill(table, rows)
+    _, silver = flows_of(taxi)
+    assert silver.pending() == 2
+    fill("silver.duplicate_trips", 5)
+    assert silver.pending() == 0  # duplicates are the ledger's to report
+
+
+def test_lag_by_partition_is_what_the_group_has_not_read(taxi, send, commit_offset):
+    send(taxi.topic.name, 50)
+    ends = TopicHook(taxi.topic.name).end_offsets()
+    bronze, _ = flows_of(taxi)
+    assert bronze.partition_lag() == ends  # the group has read nothing yet
     partition = max(ends, key=ends.get)
-    commit(group, topic, partition, ends[partition] - 3)
-    assert bronze.source.partition_lag() == {**ends, partition: 3}
+    commit_offset(bronze.stage.consumer_group, taxi.topic.name, partition, ends[partition] - 3)
+    assert bronze.partition_lag() == {**ends, partition: 3}
 
 
-def test_before_the_first_event_there_is_nothing_to_judge(send):
-    assert nothing_to_judge()
-    send(Variable.get("taxi_topic"), 1)
-    assert not nothing_to_judge()
+def test_before_the_first_event_there_is_nothing_to_judge(taxi, send):
+    assert is_unused(taxi)
+    send(taxi.topic.name, 1)
+    assert not is_unused(taxi)
 
 
-def test_a_part_that_cannot_be_asked_is_a_reason(iceberg):
-    assert len(unhealthy_reasons()) == 1
-    assert "bronze.raw_trips does not exist" in unhealthy_reasons()[0]
+def test_a_service_that_cannot_be_asked_is_a_reason(taxi, iceberg):
+    assert len(unhealthy_reasons(taxi)) == 1
+    assert "bronze.raw_trips does not exist" in unhealthy_reasons(taxi)[0]
 
 
-def test_a_job_that_is_being_deployed_is_judged_afterwards(flink, tables, monkeypatch):
-    monkeypatch.setattr(health_module, "declared_flows", lambda: (flow(),))
+def test_a_job_that_is_being_deployed_is_judged_afterwards(flink, tables, monkeypatch, flow, taxi):
+    monkeypatch.setattr(health_module, "flows_of", lambda pipeline: (flow(),))
     flink.is_running("FINISHED")
     stopped = Event()
 
     def upgrade() -> None:
-        with deployment_lock("bronze"):
+        with deployment_lock("nyc_taxi.bronze"):
             stopped.set()
             wait_until(somebody_waits, "the judge to wait", 30)
             flink.is_running()
@@ -207,20 +228,20 @@ def test_a_job_that_is_being_deployed_is_judged_afterwards(flink, tables, monkey
     with ThreadPoolExecutor(1) as background:
         upgraded = background.submit(upgrade)
         assert stopped.wait(30)
-        assert reasons_when_deployed() == []
+        assert reasons_when_deployed(taxi) == []
         upgraded.result()
 
 
-def test_a_deployment_that_does_not_end_is_a_reason_too(flink, tables, monkeypatch):
-    monkeypatch.setattr(health_module, "declared_flows", lambda: (flow(),))
+def test_a_deployment_that_does_not_end_is_a_reason_too(flink, tables, monkeypatch, flow, taxi):
+    monkeypatch.setattr(health_module, "flows_of", lambda pipeline: (flow(),))
     monkeypatch.setattr(health_module, "DEPLOYMENT_LIMIT_S", 0.2)
     flink.is_running("FINISHED")
-    with deployment_lock("bronze"):
-        missing, held = reasons_when_deployed()
-    assert "Flink job bronze is not there" in missing
-    assert "Lock 'flink-job:bronze' was held by another run for 0.2 s" in held
+    with deployment_lock("nyc_taxi.bronze"):
+        missing, held = reasons_when_deployed(taxi)
+    assert "Flink job nyc_taxi.bronze is not there" in missing
+    assert "Lock 'flink-job:nyc_taxi.bronze' was held by another run for 0.2 s" in held
 
 
 def somebody_waits() -> bool:
-    with IcebergCatalogHook().catalog.engine.connect() as connection:
+    with CoordinationHook().engine.connect() as connection:
         return connection.execute(text("SELECT count(*) FROM pg_locks WHERE NOT granted")).scalar() > 0

@@ -1,4 +1,4 @@
-"""Each rule at its edge: what is still fine, what is too much, and the words for it."""
+"""Each rule at its edge: what is still fine, what is too much, and the reason that it gives."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lakehouse.streaming.health.rules import BY_NAME, RULES
 SEEN_BY_NO_RULE = "warehouse-full"
 RUNBOOK = Path(__file__).parents[4] / "docs" / "runbook.md"
 FINE = {
-    "job": "bronze",
+    "job": "nyc_taxi.bronze",
     "state": "RUNNING",
     "lag": 0,
     "overdue": 0,
@@ -29,9 +29,9 @@ FINE = {
 
 
 def broken(**seen) -> dict[str, str]:
-    """Rule -> words, of a job that is fine but for this, by the thresholds of the settings."""
+    """Rule -> reason, of a job that is fine but for this, by the thresholds of the settings."""
     found = judge(JobHealth(**FINE | seen), thresholds())
-    return {rule.name: words for rule, words in found.items() if words}
+    return {rule.name: reason for rule, reason in found.items() if reason}
 
 
 @pytest.mark.parametrize(
@@ -57,21 +57,21 @@ def test_just_within(seen):
 
 
 @pytest.mark.parametrize(
-    ("seen", "rule", "words"),
+    ("seen", "rule", "reason"),
     [
-        ({"state": "RESTARTING"}, "job-not-running", "Flink job bronze is RESTARTING"),
-        ({"restarts": 3}, "restarts", "Flink job bronze failed 3 times in the last 600 s"),
+        ({"state": "RESTARTING"}, "job-not-running", "Flink job nyc_taxi.bronze is RESTARTING"),
+        ({"restarts": 3}, "restarts", "Flink job nyc_taxi.bronze failed 3 times in the last 600 s"),
         (
             {"checkpoint_age_s": 60.0},
             "checkpoint-late",
-            "Flink job bronze has completed no checkpoint for 60 s (limit 60 s)",
+            "Flink job nyc_taxi.bronze has completed no checkpoint for 60 s (limit 60 s)",
         ),
         (
             {"checkpoint_duration_s": 60.0},
             "checkpoint-slow",
-            "the last checkpoint of Flink job bronze took 60 s (limit 60 s)",
+            "the last checkpoint of Flink job nyc_taxi.bronze took 60 s (limit 60 s)",
         ),
-        ({"failed_checkpoints": 2}, "checkpoint-failing", "the last 2 checkpoints of Flink job bronze failed"),
+        ({"failed_checkpoints": 2}, "checkpoint-failing", "the last 2 checkpoints of Flink job nyc_taxi.bronze failed"),
         (
             {"overdue": 1},
             "commits-stale",
@@ -80,13 +80,13 @@ def test_just_within(seen):
         (
             {"lag": 10_001, "partition_lag": {1: 10_000, 0: 1}},
             "lag",
-            "10,001 rows wait for Flink job bronze (limit 10,000); by Kafka partition 0: 1, 1: 10,000",
+            "10,001 rows wait for Flink job nyc_taxi.bronze (limit 10,000); by Kafka partition 0: 1, 1: 10,000",
         ),
-        ({"lag": 10_001}, "lag", "10,001 rows wait for Flink job bronze (limit 10,000)"),
+        ({"lag": 10_001}, "lag", "10,001 rows wait for Flink job nyc_taxi.bronze (limit 10,000)"),
         (
             {"backpressure_percent": 10.6},
             "backpressure",
-            "a part of Flink job bronze waits for the next one 11 % of its time (limit 10 %)",
+            "an operator of Flink job nyc_taxi.bronze waits for the next one 11 % of its time (limit 10 %)",
         ),
         (
             {"data_files": {"bronze.raw_trips": 1_001}},
@@ -100,22 +100,22 @@ def test_just_within(seen):
         ),
     ],
 )
-def test_just_too_much(seen, rule, words):
-    assert broken(**seen) == {rule: words}
+def test_just_too_much(seen, rule, reason):
+    assert broken(**seen) == {rule: reason}
 
 
 def test_of_a_missing_job_only_what_needs_no_flink_is_judged():
     gone = {**FINE, "state": MISSING, **dict.fromkeys(["restarts", "checkpoint_age_s", "failed_checkpoints"])}
-    judged = {rule.name: words for rule, words in judge(JobHealth(**gone), thresholds()).items()}
-    assert judged.pop("job-missing") == "Flink job bronze is not there; the DAG flink_jobs deploys it"
+    judged = {rule.name: reason for rule, reason in judge(JobHealth(**gone), thresholds()).items()}
+    assert judged.pop("job-missing") == "Flink job nyc_taxi.bronze is not there; the DAG flink_jobs deploys it"
     assert judged == {"commits-stale": None, "lag": None, "data-files": None}
 
 
-def test_how_long_each_lasts_before_it_rings():
+def test_how_long_each_lasts_before_it_fires():
     lasts = {rule.name: rule.lasts_s(thresholds()) for rule in RULES}
     assert (lasts.pop("lag"), lasts.pop("backpressure")) == (300, 600)
     assert {lasts.pop(name) for name in ("task-failed", "dbt-failed", "gold-held-back", "maintenance-failed")} == {0}
-    assert set(lasts.values()) == {90}  # what the platform mends by itself within its goals rings nobody
+    assert set(lasts.values()) == {90}  # nobody is alerted of what the platform fixes by itself in time
 
 
 def test_only_what_stands_in_the_way_of_gold_is_unhealthy():
@@ -130,7 +130,7 @@ def test_every_rule_has_its_section_in_the_runbook_and_every_section_its_rule():
 @pytest.mark.parametrize("name", [*BY_NAME, SEEN_BY_NO_RULE])
 def test_each_section_says_what_to_do(name):
     section = RUNBOOK.read_text().split(f"\n## {name}\n")[1].split("\n## ")[0]
-    for part in ("It means", "Look at", "What mends it", "It is over"):
+    for part in ("It means", "Look at", "What fixes it", "It is resolved"):
         assert re.search(rf"^\*\*{part}\*\*", section, re.MULTILINE), f"{name}: **{part}** is missing"
 
 

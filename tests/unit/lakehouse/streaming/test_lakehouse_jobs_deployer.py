@@ -7,13 +7,14 @@ from dataclasses import replace
 
 import pytest
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
+from remembered import began, committed
 
 from lakehouse.airflow.hooks.flink import FlinkError, FlinkUnavailable
 from lakehouse.streaming import cluster, deployer
 from lakehouse.streaming import record as records
 from lakehouse.streaming.deployer import JobDeployer
 from lakehouse.streaming.job import Action, Deployment, FlinkJob
-from lakehouse.streaming.record import Commit, JobRecord, Refused, Start, Version
+from lakehouse.streaming.record import JobRecord, RolledBack, Version
 
 A = "a" * 32
 TABLE, OTHER = "bronze.raw_trips", "bronze.rejected_events"
@@ -38,8 +39,8 @@ def remembered(job) -> Callable[..., JobRecord]:
 
     def remembered(record: JobRecord | None = None) -> JobRecord:
         if record:
-            records.save(job.state_dir, job.name, record)
-        return records.load(job.state_dir, job.name)
+            records.save(job, record)
+        return records.load(job)
 
     return remembered
 
@@ -60,13 +61,13 @@ def running(job, flink, commit, state, remembered) -> str:
     """The job runs as declared and has written rows up to checkpoint 7; returns the path of that one."""
     flink.runs_as(job, A)
     commit(TABLE, A, 7)
-    remembered(JobRecord(proven=Version.of(job), starts=(Start(A, None),)))
-    flink.savepoint = lambda: state("savepoints/bronze/savepoint-aaaaaa-1", 8, age_s=10)
-    return state(f"checkpoints/bronze/{A}/chk-7", 7, age_s=20)
+    remembered(JobRecord(last_stable=Version.of(job), starts=(began(A),)))
+    flink.savepoint = lambda: state("savepoints/trips.bronze/savepoint-aaaaaa-1", 8, age_s=10)
+    return state(f"checkpoints/trips.bronze/{A}/chk-7", 7, age_s=20)
 
 
 def test_a_job_that_runs_as_declared_is_left_alone(act, flink, running, job):
-    assert act() == Deployment("bronze", f"RUNNING ({A})", "unchanged", job.fingerprint, A)
+    assert act() == Deployment("trips.bronze", f"RUNNING ({A})", "unchanged", job.fingerprint, A)
     assert flink.posted == []
 
 
@@ -76,7 +77,7 @@ def test_a_first_start_has_no_state(act, flink, fill, job, remembered):
     assert (done.found, done.action, done.restored_from) == ("not running", "started", None)
     assert flink.live() == [done.job_id]
     assert flink.runs[done.job_id]["restored"] is None
-    assert remembered() == JobRecord(proven=Version.of(job), starts=(Start(done.job_id, None),))
+    assert remembered() == JobRecord(last_stable=Version.of(job), starts=(began(done.job_id),))
 
 
 def test_a_job_that_is_gone_is_restored(act, flink, running):
@@ -94,10 +95,10 @@ def test_rows_without_state_are_not_written_again(act, flink, commit):
 
 def test_changed_sql_goes_on_from_a_savepoint(act, flink, running, changed, remembered, savepoint):
     done = act(wanted=changed)
-    assert done == Deployment("bronze", f"RUNNING ({A})", "upgraded", changed.fingerprint, done.job_id, savepoint)
+    assert done == Deployment("trips.bronze", f"RUNNING ({A})", "upgraded", changed.fingerprint, done.job_id, savepoint)
     assert flink.live() == [done.job_id]
     assert flink.runs[A]["state"] == "FINISHED"
-    assert remembered().proven == Version.of(changed)
+    assert remembered().last_stable == Version.of(changed)
     assert flink.session["execution.checkpointing.dir"] == changed.checkpoint_dir
 
 
@@ -108,31 +109,40 @@ class TestReader:
 
     @pytest.fixture
     def reader(self, job) -> FlinkJob:
-        return replace(job, name="silver", script="INSERT INTO silver_new")
+        return replace(job, name="trips.silver", script="INSERT INTO silver_new")
 
     def test_it_runs_as_declared_or_not_at_all(self, act, flink, running, job, changed, reader):
-        done = act(wanted=replace(changed, reader=reader))
+        done = act(wanted=replace(changed, readers=(reader,)))
         assert done.action == "upgraded"
         flink.runs_as(reader, self.B)
-        assert act(wanted=replace(job, reader=reader)).action == "upgraded"
+        assert act(wanted=replace(job, readers=(reader,))).action == "upgraded"
 
     def test_until_then_the_job_goes_on_as_it_is(self, act, flink, running, changed, reader, monkeypatch):
         monkeypatch.setattr(deployer, "READER_LIMIT_S", 0.2)
         flink.runs_as(replace(reader, script="INSERT INTO silver_old"), self.B)
         with pytest.raises(
-            AirflowException, match=r"bronze goes on with its old SQL until silver, .* see deploy_silver"
+            AirflowException,
+            match=r"trips\.bronze goes on with its old SQL until trips\.silver, .* see the task that deploys trips\.silver",
         ):
-            act(wanted=replace(changed, reader=reader))
+            act(wanted=replace(changed, readers=(reader,)))
         assert set(flink.live()) == {A, self.B}
         assert flink.posted == [path for path in flink.posted if "/stop" not in path]
 
+    def test_every_reader_is_waited_for(self, act, flink, running, job, changed, reader, monkeypatch):
+        monkeypatch.setattr(deployer, "READER_LIMIT_S", 0.2)
+        other = replace(reader, name="trips.live")
+        flink.runs_as(reader, self.B)
+        flink.runs_as(replace(other, script="INSERT INTO live_old"), "c" * 32)
+        with pytest.raises(AirflowException, match=r"until trips\.live,"):
+            act(wanted=replace(changed, readers=(reader, other)))
+
     def test_for_other_options_nobody_is_waited_for(self, act, flink, running, job, reader):
         flink.runs_as(replace(reader, script="INSERT INTO silver_old"), self.B)
-        assert act(wanted=replace(job, reader=reader, options={"a": "c"})).action == "upgraded"
+        assert act(wanted=replace(job, readers=(reader,), options={"a": "c"})).action == "upgraded"
 
     def test_a_job_that_runs_as_declared_waits_for_nobody(self, act, flink, running, job, reader):
         flink.runs_as(replace(reader, script="INSERT INTO silver_old"), self.B)
-        assert act(wanted=replace(job, reader=reader)).action == "unchanged"
+        assert act(wanted=replace(job, readers=(reader,))).action == "unchanged"
 
 
 def test_sql_that_does_not_plan_leaves_the_running_job_alone(act, flink, running, changed):
@@ -168,16 +178,14 @@ class TestRollBack:
     def test_sql_that_fails_is_taken_back(self, act, flink, running, job, changed, remembered, savepoint, state):
         """From the savepoint before it, not from a checkpoint of its own."""
         flink.fate[changed.fingerprint] = "FAILED"
-        flink.submitted = lambda: state(f"checkpoints/bronze/{list(flink.runs)[-1]}/chk-9", 9)
-        with pytest.raises(
-            AirflowFailException, match=r"was rolled back: it runs as before\..*is FAILED.*Mend the SQL"
-        ):
+        flink.submitted = lambda: state(f"checkpoints/trips.bronze/{list(flink.runs)[-1]}/chk-9", 9)
+        with pytest.raises(AirflowFailException, match=r"was rolled back: it runs as before\..*is FAILED.*Fix the SQL"):
             act(wanted=changed)
         (back,) = flink.live()
         assert (flink.runs[back]["fingerprint"], flink.runs[back]["restored"]) == (job.fingerprint, savepoint)
         record = remembered()
-        assert (record.refused.fingerprint, record.refused.savepoint) == (changed.fingerprint, savepoint)
-        assert record.proven == Version.of(job)
+        assert (record.rolled_back.fingerprint, record.rolled_back.savepoint) == (changed.fingerprint, savepoint)
+        assert record.last_stable == Version.of(job)
 
     def test_and_is_not_tried_again_until_it_changes(self, act, flink, running, changed, remembered):
         flink.fate[changed.fingerprint] = "FAILED"
@@ -190,14 +198,14 @@ class TestRollBack:
 
         mended = replace(changed, script=changed.script.replace("INTO b", "INTO c"))
         assert act(wanted=mended).action == "upgraded"
-        assert remembered().refused is None
+        assert remembered().rolled_back is None
 
     def test_the_old_sql_again_changes_nothing(self, act, flink, running, job, changed, remembered):
         flink.fate[changed.fingerprint] = "FAILED"
         with pytest.raises(AirflowFailException):
             act(wanted=changed)
         assert act().action == "unchanged"
-        assert remembered().refused is None
+        assert remembered().rolled_back is None
 
     def test_by_hand_it_is_tried_again(self, act, flink, running, changed, remembered):
         flink.fate[changed.fingerprint] = "FAILED"
@@ -205,7 +213,7 @@ class TestRollBack:
             act(wanted=changed)
         flink.fate.clear()
         assert act(Action.RESTART, wanted=changed).action == "restarted"
-        assert (remembered().refused, remembered().proven) == (None, Version.of(changed))
+        assert (remembered().rolled_back, remembered().last_stable) == (None, Version.of(changed))
 
     def test_a_submission_that_is_refused_is_taken_back(self, act, flink, running, job, changed):
         flink.refused["EXECUTE"] = "org.x.TableException: no"
@@ -223,7 +231,7 @@ class TestNotTheFaultOfTheSql:
     @pytest.fixture
     def breaking(self, flink, monkeypatch, running) -> Callable[[Callable[[], object]], None]:
         """Have something happen the moment that the new SQL was submitted."""
-        monkeypatch.setattr(cluster, "PROOF_LIMIT_S", 0.5)
+        monkeypatch.setattr(cluster, "STABLE_LIMIT_S", 0.5)
         monkeypatch.setattr(cluster, "RUNNING_LIMIT_S", 0.5)
         return lambda happens: setattr(flink, "submitted", happens)
 
@@ -231,13 +239,13 @@ class TestNotTheFaultOfTheSql:
         breaking(flink.runs.clear)
         with pytest.raises(FlinkUnavailable, match="JobManager was restarted"):
             act(wanted=changed)
-        assert remembered().refused is None
+        assert remembered().rolled_back is None
 
     def test_the_jobmanager_is_away(self, act, flink, breaking, changed, remembered):
         breaking(lambda: setattr(flink, "away", True))
         with pytest.raises(FlinkUnavailable, match="cannot be reached"):
             act(wanted=changed)
-        assert remembered().refused is None
+        assert remembered().rolled_back is None
 
     def test_the_taskmanagers_are_away(self, act, flink, breaking, changed, remembered):
         def happens() -> None:
@@ -247,13 +255,13 @@ class TestNotTheFaultOfTheSql:
         breaking(happens)
         with pytest.raises(TimeoutError, match="to be RUNNING"):
             act(wanted=changed)
-        assert remembered().refused is None
+        assert remembered().rolled_back is None
 
     def test_no_slot_is_free_because_no_taskmanager_is_there(self, act, flink, breaking, changed, remembered):
         flink.task_managers = 0
         with pytest.raises(TimeoutError, match="free Flink task slot"):
             act(wanted=changed)
-        assert remembered().refused is None
+        assert remembered().rolled_back is None
 
     def test_the_catalog_is_away(self, flink, breaking, changed, connect, remembered):
         def happens() -> None:
@@ -263,7 +271,7 @@ class TestNotTheFaultOfTheSql:
         breaking(happens)
         with pytest.raises(AirflowException, match=r"Iceberg catalog .* does not answer"):
             JobDeployer(changed, "trips").act(Action.RECONCILE)
-        assert remembered().refused is None
+        assert remembered().rolled_back is None
 
 
 class TestDiedInTheMiddle:
@@ -274,7 +282,7 @@ class TestDiedInTheMiddle:
         flink.savepoint()
         done = act(wanted=changed)
         assert (done.action, done.restored_from) == ("restored", savepoint)
-        assert remembered().proven == Version.of(changed)
+        assert remembered().last_stable == Version.of(changed)
 
     def test_after_the_stop_with_sql_that_fails(self, act, flink, running, job, changed, savepoint):
         flink.runs[A]["state"] = "FINISHED"
@@ -291,13 +299,13 @@ class TestDiedInTheMiddle:
         flink.runs[A]["state"] = "FINISHED"
         flink.savepoint()
         flink.runs_as(changed, job_id := "b" * 32)
-        remembered(remembered().starting(Start(job_id, savepoint)))
+        remembered(remembered().starting(began(job_id, savepoint)))
         return job_id
 
     def test_after_the_submission(self, act, flink, submitted, changed, remembered):
         done = act(wanted=changed)
         assert (done.action, done.job_id) == ("re-attached", submitted)
-        assert (flink.live(), remembered().proven) == ([submitted], Version.of(changed))
+        assert (flink.live(), remembered().last_stable) == ([submitted], Version.of(changed))
 
     def test_after_the_submission_of_sql_that_fails(self, act, flink, submitted, job, changed, savepoint, monkeypatch):
         failure = {"stacktrace": "org.x.Oops: boom"}
@@ -310,11 +318,58 @@ class TestDiedInTheMiddle:
 
     def test_in_a_roll_back(self, act, flink, submitted, job, changed, savepoint, remembered):
         """The refused SQL still runs: no savepoint of it is taken, whose state the old SQL may not read."""
-        remembered(replace(remembered(), refused=Refused(changed.fingerprint, "failed", savepoint)))
+        remembered(
+            remembered().changed(
+                rolled_back=RolledBack(fingerprint=changed.fingerprint, reason="failed", savepoint=savepoint)
+            )
+        )
         with pytest.raises(AirflowFailException, match="was rolled back"):
             act(wanted=changed)
         assert flink.runs[submitted]["state"] == "CANCELED"
         assert flink.runs[flink.live()[0]]["restored"] == savepoint
+
+
+class TestRenamed:
+    """A job that has another name now goes on with the state of the old one."""
+
+    @pytest.fixture
+    def renamed(self, job) -> FlinkJob:
+        return replace(job, name="trips.raw", renamed_from=job.name)
+
+    def test_one_that_runs_under_its_old_name_is_upgraded(self, act, flink, running, renamed, state):
+        flink.savepoint = lambda: state("savepoints/trips.raw/savepoint-aaaaaa-1", 8, age_s=10)
+        done = act(wanted=renamed)
+        assert (done.job, done.action) == ("trips.raw", "upgraded")
+        assert done.restored_from.endswith("savepoints/trips.raw/savepoint-aaaaaa-1")
+        assert [flink.runs[job_id]["name"] for job_id in flink.live()] == ["trips.raw"]
+        assert act(wanted=renamed).action == "unchanged"
+
+    def test_one_that_is_gone_is_restored(self, act, flink, running, renamed):
+        flink.runs.clear()
+        done = act(wanted=renamed)
+        assert (done.action, done.restored_from) == ("restored", running)
+
+    def test_one_that_was_suspended_stays_so(self, act, flink, running, renamed, remembered):
+        flink.runs.clear()
+        remembered(remembered().changed(suspended=True))
+        assert act(wanted=renamed).action == "suspended"
+        assert flink.live() == []
+
+
+class TestStopped:
+    """The jobs of a pipeline that is switched off stop, and go on from there when it is switched on again."""
+
+    def test_and_started_again(self, act, flink, running, job, savepoint):
+        stopped = JobDeployer(job, "trips").stop()
+        assert (stopped.action, stopped.savepoint, flink.live()) == ("stopped", savepoint, [])
+        again = act()
+        assert (again.action, again.restored_from) == ("restored", savepoint)
+
+    def test_stopping_twice_changes_nothing(self, flink, running, job, savepoint):
+        JobDeployer(job, "trips").stop()
+        posted = [*flink.posted]
+        assert JobDeployer(job, "trips").stop().savepoint == savepoint
+        assert flink.posted == posted
 
 
 class TestSuspended:
@@ -368,25 +423,25 @@ class TestByHand:
         assert (done.restored_from, flink.runs[done.job_id]["restored"]) == (running, running)
 
     def test_a_path_that_is_too_old_leaves_the_job_running(self, act, flink, running, state):
-        old = state(f"checkpoints/bronze/{A}/chk-6", 6)
-        with pytest.raises(AirflowFailException, match="it would double rows"):
+        old = state(f"checkpoints/trips.bronze/{A}/chk-6", 6)
+        with pytest.raises(AirflowFailException, match="it would write rows again"):
             act(Action.RESTART, old)
         assert (flink.live(), flink.posted) == ([A], [])
 
     def test_a_path_that_the_stop_makes_too_old_leaves_it_running_too(self, act, flink, running, commit, savepoint):
         take = flink.savepoint
         flink.savepoint = lambda: (commit(TABLE, A, 8), take())[1]
-        with pytest.raises(AirflowFailException, match="it would double rows"):
+        with pytest.raises(AirflowFailException, match="it would write rows again"):
             act(Action.RESTART, running)
         assert flink.runs[flink.live()[0]]["restored"] == savepoint
 
     def test_only_a_job_over_kafka_knows_its_last_row(self, act, flink, running):
-        with pytest.raises(AirflowFailException, match=r"do not say how far in its source they are: .*taxi_replay"):
+        with pytest.raises(AirflowFailException, match=r"do not say how far in its source they are: .*DAG replay"):
             act(Action.START_AFTER_LAST_ROW)
 
     def test_only_a_job_that_is_not_there_starts_from_its_tables(self, act, flink, running, job):
         with pytest.raises(AirflowFailException, match=rf"\({A}\) is RUNNING: only a job that is not there"):
-            act(Action.START_AFTER_LAST_ROW, wanted=replace(job, kafka_sources={"trip_events": TABLE}))
+            act(Action.START_AFTER_LAST_ROW, wanted=replace(job, topic_tables={"trip_events": TABLE}))
         assert flink.live() == [A]
 
 
@@ -397,20 +452,20 @@ class TestAfterTheLastRow:
         commit(TABLE, A, 500)
         send("trips", 1)
         monkeypatch.setattr("lakehouse.streaming.deployer.next_offsets", lambda topic, sources: {"trip_events": {0: 5}})
-        return replace(job, kafka_sources={"trip_events": TABLE})
+        return replace(job, topic_tables={"trip_events": TABLE})
 
     def test_the_sources_start_there(self, act, flink, lost, remembered):
         done = act(Action.START_AFTER_LAST_ROW, wanted=lost)
         assert (done.action, done.restored_from) == ("started", '{"trip_events": {"0": 5}}')
         assert flink.statements[-2].startswith("ALTER TABLE trip_events SET ('scan.startup.mode' = 'specific-offsets'")
         assert flink.runs[done.job_id]["restored"] is None
-        assert remembered().starts == (Start(done.job_id, None, (Commit(TABLE, A, 500),)),)
+        assert remembered().starts == (began(done.job_id, None, (committed(TABLE, A, 500),)),)
 
     def test_and_its_first_states_fit(self, act, flink, lost, state, fill):
         """Its checkpoints count from 1, below what the tables were committed up to before."""
         started = act(Action.START_AFTER_LAST_ROW, wanted=lost)
         flink.runs.clear()
-        checkpoint = state(f"checkpoints/bronze/{started.job_id}/chk-1", 1)
+        checkpoint = state(f"checkpoints/trips.bronze/{started.job_id}/chk-1", 1)
         assert act(wanted=lost).restored_from == checkpoint
 
 

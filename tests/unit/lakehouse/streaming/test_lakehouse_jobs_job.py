@@ -20,7 +20,9 @@ def test_other_sql_or_options_give_another_fingerprint(job, change):
         {"name": "other"},
         {"tables": ("other.table",)},
         {"state_dir": "s3://elsewhere"},
-        {"kafka_sources": {"source": "bronze.raw_trips"}},
+        {"topic_tables": {"source": "bronze.raw_trips"}},
+        {"renamed_from": "bronze"},
+        {"script": "CREATE  TABLE source;\n-- a comment\nEXECUTE STATEMENT SET\nBEGIN INSERT INTO a; END"},
     ],
 )
 def test_nothing_else_does(job, change):

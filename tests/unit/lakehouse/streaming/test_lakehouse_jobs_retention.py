@@ -6,26 +6,27 @@ import time
 from pathlib import Path
 
 import pytest
+from remembered import began
 
-from lakehouse.streaming.record import JobRecord, Refused, Start
+from lakehouse.streaming.record import JobRecord, RolledBack
 from lakehouse.streaming.retention import KEPT, old_states
 from lakehouse.streaming.state import saved_states
 
 LIVE, GONE, LONG_GONE = "1f" * 16, "2e" * 16, "3d" * 16
 HOUR_S = 3600
-SAVEPOINT = f"savepoints/bronze/savepoint-{LONG_GONE[:6]}-aa"
+SAVEPOINT = f"savepoints/trips.bronze/savepoint-{LONG_GONE[:6]}-aa"
 
 
 @pytest.fixture
 def states(state) -> dict[str, str]:
     """Of three runs and a savepoint between the first two, as a path below the state folder -> where it is."""
     ages_h = {
-        f"checkpoints/bronze/{LONG_GONE}/chk-1": 30,
-        f"checkpoints/bronze/{LONG_GONE}/chk-2": 29,
+        f"checkpoints/trips.bronze/{LONG_GONE}/chk-1": 30,
+        f"checkpoints/trips.bronze/{LONG_GONE}/chk-2": 29,
         SAVEPOINT: 28,
-        f"checkpoints/bronze/{GONE}/chk-4": 20,
-        f"checkpoints/bronze/{GONE}/chk-5": 19,
-        **{f"checkpoints/bronze/{LIVE}/chk-{number}": 20 - number for number in range(6, 6 + KEPT)},
+        f"checkpoints/trips.bronze/{GONE}/chk-4": 20,
+        f"checkpoints/trips.bronze/{GONE}/chk-5": 19,
+        **{f"checkpoints/trips.bronze/{LIVE}/chk-{number}": 20 - number for number in range(6, 6 + KEPT)},
     }
     return {path: state(path, number, age_s=age * HOUR_S) for number, (path, age) in enumerate(ages_h.items(), 1)}
 
@@ -37,33 +38,38 @@ def old(job, record: JobRecord | None = None, live: str | None = LIVE, older_h: 
 
 
 def test_runs_that_are_gone(job, states):
-    assert sorted(old(job)) == [f"checkpoints/bronze/{GONE}", f"checkpoints/bronze/{LONG_GONE}", SAVEPOINT]
+    assert sorted(old(job)) == [f"checkpoints/trips.bronze/{GONE}", f"checkpoints/trips.bronze/{LONG_GONE}", SAVEPOINT]
 
 
 def test_a_run_with_anything_young_stays_whole(job, states):
-    assert sorted(old(job, older_h=7.5)) == [f"checkpoints/bronze/{LONG_GONE}", SAVEPOINT]
+    assert sorted(old(job, older_h=7.5)) == [f"checkpoints/trips.bronze/{LONG_GONE}", SAVEPOINT]
 
 
 def test_the_live_run_stays_however_old_it_is(job, states):
-    assert f"checkpoints/bronze/{GONE}" not in old(job, live=GONE)
-    assert f"checkpoints/bronze/{LIVE}" not in old(job, live=GONE)  # the newest
+    assert f"checkpoints/trips.bronze/{GONE}" not in old(job, live=GONE)
+    assert f"checkpoints/trips.bronze/{LIVE}" not in old(job, live=GONE)  # the newest
 
 
 def test_the_newest_stay_where_no_job_runs(job, state):
     for number in range(1, KEPT + 3):
-        state(f"savepoints/bronze/savepoint-{number:06}-aa", number, age_s=(100 - number) * HOUR_S)
-    assert old(job, live=None) == [f"savepoints/bronze/savepoint-{number:06}-aa" for number in (2, 1)]
+        state(f"savepoints/trips.bronze/savepoint-{number:06}-aa", number, age_s=(100 - number) * HOUR_S)
+    assert old(job, live=None) == [f"savepoints/trips.bronze/savepoint-{number:06}-aa" for number in (2, 1)]
 
 
 def test_ways_back_that_are_remembered_stay(job, states):
-    assert SAVEPOINT not in old(job, JobRecord(refused=Refused("f", "why", states[SAVEPOINT])))
-    assert SAVEPOINT not in old(job, JobRecord(starts=(Start(LIVE, states[SAVEPOINT]),)))
-    earlier = (Start(GONE, states[SAVEPOINT]), Start(LIVE, states[f"checkpoints/bronze/{GONE}/chk-5"]))
-    assert old(job, JobRecord(starts=earlier)) == [SAVEPOINT, f"checkpoints/bronze/{LONG_GONE}"]
+    assert SAVEPOINT not in old(
+        job, JobRecord(rolled_back=RolledBack(fingerprint="f", reason="why", savepoint=states[SAVEPOINT]))
+    )
+    assert SAVEPOINT not in old(job, JobRecord(starts=(began(LIVE, states[SAVEPOINT]),)))
+    earlier = (
+        began(GONE, states[SAVEPOINT]),
+        began(LIVE, states[f"checkpoints/trips.bronze/{GONE}/chk-5"]),
+    )
+    assert old(job, JobRecord(starts=earlier)) == [SAVEPOINT, f"checkpoints/trips.bronze/{LONG_GONE}"]
 
 
 def test_removing_takes_shared_files_too_and_can_be_repeated(job, states, tmp_path):
-    shared = tmp_path / "flink" / "checkpoints" / "bronze" / GONE / "shared" / "sst"
+    shared = tmp_path / "flink" / "checkpoints" / "trips.bronze" / GONE / "shared" / "sst"
     shared.parent.mkdir()
     shared.write_bytes(b"x" * 100)
     found = {Path(state.path).name: state for state in old_states(job, JobRecord(), LIVE, time.time())}

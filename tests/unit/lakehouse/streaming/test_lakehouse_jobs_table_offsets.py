@@ -59,7 +59,7 @@ def test_events_that_kafka_deleted_before_they_were_written_are_named(topic, row
     rows((0, 3), (1, 9), (2, 5))
     rows(table=REJECTS)
     expected = r"topic trips no longer holds .* row of bronze\.raw_trips or bronze\.rejected_events " + (
-        r"\(partition 0: 4 to 4, partition 2: 6 to 99\).*taxi_replay"
+        r"\(partition 0: 4 to 4, partition 2: 6 to 99\).*DAG replay"
     )
     with pytest.raises(AirflowException, match=expected):
         next_offsets(topic(p0=5, p1=10, p2=100), SOURCES)

@@ -1,44 +1,91 @@
-"""For a backup, tables stand still: jobs stopped with a savepoint, and nobody starts them or maintains a table meanwhile."""
+"""For a backup the platform is quiesced: jobs stopped with savepoints, and nobody starts them or maintains a table meanwhile."""
 
 from __future__ import annotations
 
+import io
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, replace
 from functools import partial
 
 import pytest
 from airflow.sdk.exceptions import AirflowException
+from more_pipelines import RIDES, declare
 
 from lakehouse.airflow.hooks.flink import FlinkError
-from lakehouse.maintenance.lease import LeaseLost, lease
+from lakehouse.maintenance.lease import LeaseLost, _rows, lease
 from lakehouse.streaming import recovery_point
 from lakehouse.streaming.lock import deployment_lock
-from lakehouse.streaming.recovery_point import RecoveryPoint, held_still
+from lakehouse.streaming.recovery_point import RecoveryPoint, quiesce
 
-A = "a" * 32
+A, B = "a" * 32, "b" * 32
+JOB = "nyc_taxi.bronze"
 TABLE = "bronze.raw_trips"
+
+
+@pytest.fixture(autouse=True)
+def no_lease_left(iceberg) -> Iterator[None]:
+    """The database outlives a test, and so would the leases."""
+    yield
+    _rows().drop(iceberg.engine, checkfirst=True)
 
 
 @pytest.fixture
 def running(job, flink, commit, state, monkeypatch) -> str:
     """Bronze runs and has written rows up to checkpoint 7; returns where it puts a savepoint."""
     monkeypatch.setenv("AIRFLOW_VAR_FLINK_STATE_DIR", job.state_dir)
-    flink.runs_as(job, A)
+    flink.runs_as(replace(job, name=JOB), A)
     commit(TABLE, A, 7)
-    state(f"checkpoints/bronze/{A}/chk-7", 7, age_s=20)
-    flink.savepoint = lambda: state("savepoints/bronze/savepoint-aaaaaa-1", 8, age_s=10)
-    return f"{job.savepoint_dir}/savepoint-aaaaaa-1"
+    state(f"checkpoints/{JOB}/{A}/chk-7", 7, age_s=20)
+    flink.savepoint = lambda: state(f"savepoints/{JOB}/savepoint-aaaaaa-1", 8, age_s=10)
+    return f"{job.state_dir}/savepoints/{JOB}/savepoint-aaaaaa-1"
 
 
 def test_the_jobs_stop_with_savepoints_and_nobody_meets_a_table(running, flink, iceberg):
-    with held_still() as point:
+    with quiesce() as point:
         tables = {TABLE: iceberg.load_table(TABLE).metadata_location}
-        assert point == RecoveryPoint(tables, {"bronze": running, "silver": None})
+        assert point == RecoveryPoint(tables, {JOB: running, "nyc_taxi.silver": None})
         assert flink.live() == []
         with pytest.raises(TimeoutError), lease(TABLE, "expire_snapshots", wait_s=0.2):
             pass
-        with pytest.raises(TimeoutError), deployment_lock("bronze", 0.2):
+        with pytest.raises(TimeoutError), deployment_lock(JOB, 0.2):
             pass
-    with lease(TABLE, "expire_snapshots", wait_s=0.2), deployment_lock("bronze", 0.2):
+    with lease(TABLE, "expire_snapshots", wait_s=0.2), deployment_lock(JOB, 0.2):
         pass
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_the_jobs_of_every_pipeline_stop_even_of_one_that_is_switched_off(
+    running, flink, job, monkeypatch, tmp_path, enabled
+):
+    """Such a one may still run: `flink_jobs` stops it at its next run."""
+    declare(monkeypatch, tmp_path, rides={**RIDES, "enabled": enabled})
+    flink.runs_as(replace(job, name="rides.typing"), B)
+    with quiesce():
+        assert flink.live() == []
+
+
+def test_tables_of_every_pipeline_are_in_it_and_those_of_none(running, fill, monkeypatch, tmp_path):
+    declare(monkeypatch, tmp_path, rides=RIDES)
+    for name in ("core.rides", "bronze.rides", "ops.maintenance_log", "bronze_before_replay.rides"):
+        fill(name, 0)
+    with quiesce() as point:
+        assert sorted(point.tables) == sorted(
+            [TABLE, "core.rides", "bronze.rides", "ops.maintenance_log", "bronze_before_replay.rides"]
+        )
+        assert [*point.states] == [JOB, "nyc_taxi.silver", "rides.landing", "rides.typing", "rides.splitting"]
+        for name in ("bronze.rides", "bronze_before_replay.rides"):
+            with pytest.raises(TimeoutError), lease(name, "expire_snapshots", wait_s=0.2):
+                pass
+        with pytest.raises(TimeoutError), deployment_lock("rides.typing", 0.2):
+            pass
+
+
+def test_a_job_that_still_runs_under_its_old_name_is_stopped_too(running, flink, job):
+    flink.runs[A]["name"] = "bronze"
+    with quiesce() as point:
+        assert flink.live() == []
+        assert point.states[JOB] == running
 
 
 def test_it_waits_for_maintenance_before_it_stops_anything(running, flink, monkeypatch):
@@ -46,26 +93,48 @@ def test_it_waits_for_maintenance_before_it_stops_anything(running, flink, monke
     with (
         lease(TABLE, "rewrite_data_files", "a run"),
         pytest.raises(TimeoutError, match=r"raw_trips for a backup.*held by a run \(rewrite_data_files\)"),
-        held_still(),
+        quiesce(),
     ):
         pass
     assert flink.live() == [A]
 
 
-def test_a_job_that_builds_tables_beside_is_waited_for(running, flink):
-    flink.runs["b" * 32] = {"name": "silver-replay-1", "state": "RUNNING"}
-    with pytest.raises(AirflowException, match="Flink runs silver-replay-1"), held_still():
+def test_a_replay_is_waited_for(running, flink):
+    flink.runs[B] = {"name": "nyc_taxi.silver-replay-1", "state": "RUNNING"}
+    with pytest.raises(AirflowException, match=r"Flink runs nyc_taxi\.silver-replay-1, which no valid"), quiesce():
+        pass
+    assert A in flink.live()
+
+
+def test_a_job_whose_declaration_is_broken_is_not_left_running(running, flink, monkeypatch, tmp_path):
+    declare(monkeypatch, tmp_path, rides={**RIDES, "typo": 1})
+    flink.runs[B] = {"name": "rides.typing", "state": "RUNNING"}
+    with pytest.raises(AirflowException, match=r"Flink runs rides\.typing.*rides\.yaml: typo: unknown key"), quiesce():
         pass
     assert A in flink.live()
 
 
 def test_without_a_savepoint_there_is_no_point(running, flink):
     flink.savepoint = None
-    with pytest.raises(FlinkError, match="disk full"), held_still():
+    with pytest.raises(FlinkError, match="disk full"), quiesce():
         pass
     assert flink.live() == [A]
 
 
-def test_a_lease_that_was_lost_meanwhile_is_told(running, iceberg):
-    with pytest.raises(LeaseLost), held_still(), iceberg.engine.begin() as connection:
+def test_a_lease_that_was_lost_meanwhile_is_an_error(running, iceberg):
+    with pytest.raises(LeaseLost), quiesce(), iceberg.engine.begin() as connection:
         connection.exec_driver_sql("UPDATE maintenance_leases SET token = 'another'")
+
+
+def test_the_command_prints_the_point_and_waits_for_its_input_to_end(running, flink, monkeypatch, capsys):
+    class Input(io.StringIO):
+        def read(self) -> str:
+            with pytest.raises(TimeoutError), deployment_lock(JOB, 0.2):
+                pass
+            return ""
+
+    monkeypatch.setattr("sys.stdin", Input())
+    assert recovery_point.main() == 0
+    said = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert said["states"] == {JOB: running, "nyc_taxi.silver": None}
+    assert set(said) == set(asdict(RecoveryPoint({}, {})))

@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 import pytest
 from airflow.sdk.exceptions import AirflowException
 
-from lakehouse.pipelines.script import SQL, render
-from lakehouse.tables import inspect as inspection
+from lakehouse.paths import SQL
+from lakehouse.pipelines.script import render
 from lakehouse.tables.duckdb_iceberg import IcebergDatabase
-from lakehouse.tables.inspect import QUESTIONS, as_text, ask, query_at
+from lakehouse.tables.inspect import QUESTIONS, ask, ask_flink, query_at
 
 NAME = "bronze.raw_trips"
 
@@ -88,9 +88,8 @@ def gateway(http, connect):
     return http
 
 
-def test_by_flink(gateway, capsys):
-    assert inspection.main("history", NAME, "--flink", "--limit", "7") == 0
-    assert capsys.readouterr().out == "row_count  day\n6          2024-01-01\n"
+def test_by_flink(gateway):
+    assert ask_flink("history", NAME, limit=7) == [{"row_count": 6, "day": "2024-01-01"}]
     assert gateway.asked[0][2] == {"properties": {"execution.runtime-mode": "batch", "table.local-time-zone": "UTC"}}
     catalog, question = [body["statement"] for _, path, body in gateway.asked if path.endswith("/statements")]
     assert catalog.startswith("CREATE CATALOG iceberg_catalog")
@@ -134,15 +133,10 @@ def test_before_the_first_snapshot_there_is_nothing(table, at):
 
 
 def test_what_is_no_time_is_told(table):
-    with pytest.raises(AirflowException, match=r"'yesterday' is no time in ISO 8601"):
+    with pytest.raises(AirflowException, match=r"'yesterday' is not a time in ISO 8601"):
         query_at(NAME, "yesterday")
 
 
 def test_a_query_that_fails_is_told(table):
     with pytest.raises(AirflowException, match=r"The query of bronze\.raw_trips at .* failed: .*no_column"):
         query_at(NAME, "2100-01-01", "SELECT no_column FROM {table}")
-
-
-def test_as_text():
-    assert as_text([]) == "(no rows)"
-    assert as_text([{"a": 1, "long": None}, {"a": 22_222, "long": "x"}]) == "a      long\n1\n22222  x"

@@ -67,7 +67,7 @@ def test_whoever_comes_second_finds_it_done(iceberg, monkeypatch):
         def __exit__(self, *_: object) -> None:
             pass
 
-    monkeypatch.setattr("lakehouse.tables.evolve.IcebergCatalogHook.lock", lambda *_: Lock())
+    monkeypatch.setattr("lakehouse.tables.evolve.CoordinationHook.lock", lambda *_: Lock())
     assert evolve(flink, script()) == {}
     assert flink.changes == []
 
@@ -75,13 +75,13 @@ def test_whoever_comes_second_finds_it_done(iceberg, monkeypatch):
 @pytest.mark.parametrize(
     ("declared", "says"),
     [
-        ({"kafka_offset": HELD["kafka_offset"]}, f"{TABLE}.fare is declared no more"),
+        ({"kafka_offset": HELD["kafka_offset"]}, f"{TABLE}.fare is no longer declared"),
         ({**HELD, "fare": ("DOUBLE", True)}, f"{TABLE}.fare is STRING, but declared DOUBLE"),
         ({**HELD, "fee": ("STRING", False)}, f"{TABLE}.fee is new and NOT NULL"),
     ],
 )
 def test_any_other_difference_is_refused_and_nothing_is_changed(declared, says):
     flink = Flink({"new": ("STRING", True), **declared}, HELD)
-    with pytest.raises(AirflowFailException, match=rf"{re.escape(says)}\. Only new nullable .* taxi_replay"):
+    with pytest.raises(AirflowFailException, match=rf"{re.escape(says)}\. Only new nullable .* DAG replay"):
         evolve(flink, script())
     assert flink.changes == []

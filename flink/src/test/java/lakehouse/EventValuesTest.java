@@ -2,6 +2,7 @@ package lakehouse;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import java.time.Instant;
 import java.time.LocalDateTime;
 import org.apache.flink.table.data.StringData;
 import org.apache.flink.table.data.TimestampData;
@@ -14,11 +15,13 @@ import org.junit.jupiter.params.provider.ValueSource;
 class EventValuesTest {
     private final JsonNumber number = new JsonNumber();
     private final IsoTimestamp timestamp = new IsoTimestamp();
+    private final IsoInstant instant = new IsoInstant();
 
     @BeforeEach
     void open() {
         number.open(null);
         timestamp.open(null);
+        instant.open(null);
     }
 
     private Double number(String text) {
@@ -27,6 +30,10 @@ class EventValuesTest {
 
     private TimestampData timestamp(String text) {
         return timestamp.eval(StringData.fromString(text));
+    }
+
+    private TimestampData instant(String text) {
+        return instant.eval(StringData.fromString(text));
     }
 
     @ParameterizedTest
@@ -68,10 +75,43 @@ class EventValuesTest {
         assertThat(timestamp(text)).as("again").isNull();
     }
 
+    @ParameterizedTest
+    @CsvSource({
+        "2013-01-01T10:00:00Z, 2013-01-01T10:00:00Z",
+        "2013-01-01 10:00:00Z, 2013-01-01T10:00:00Z",
+        "2013-01-01T10:00:00+01:00, 2013-01-01T09:00:00Z",
+        "2013-01-01T00:30:00+01:00, 2012-12-31T23:30:00Z",
+        "2013-01-01T23:00:00-05:30, 2013-01-02T04:30:00Z",
+        "2013-01-01T10:00:00.5Z, 2013-01-01T10:00:00.500Z",
+        "2013-01-01T10:00:00.123456Z, 2013-01-01T10:00:00.123456Z",
+        "2013-01-01T10:00:00.123456789Z, 2013-01-01T10:00:00.123456Z",
+        "1969-12-31T23:59:59.999999999Z, 1969-12-31T23:59:59.999999Z",
+        "2024-02-29T00:00:00Z, 2024-02-29T00:00:00Z"
+    })
+    void instantsAsTheyAreWritten(String text, Instant value) {
+        assertThat(instant(text)).isEqualTo(TimestampData.fromInstant(value));
+        assertThat(instant(text)).as("again").isEqualTo(TimestampData.fromInstant(value));
+    }
+
+    @ParameterizedTest
+    @ValueSource(
+            strings = {
+                "", "soon", "2013-01-01", "2013-01-01T10:00:00", "2013-01-01 10:00:00", "2013-02-29T00:00:00Z",
+                "2024-02-30T00:00:00Z", "2024-13-01T00:00:00Z", "2024-01-01T24:00:00Z", "2024-01-01T00:00:60Z",
+                "2024-01-01T00:00:00+25:00", "2024-01-01T00:00:00+0100", "2024-01-01 00:00:00 +01:00",
+                "2024-01-01T00:00:00[UTC]", "2024-1-1T00:00:00Z", "01/31/2024 00:00:00Z", "1706745599", " 2024-01-01T00:00:00Z",
+                "2024-01-01T00:00:00Z ", "\u0662024-01-01T00:00:00Z", "2024-01-01T00:00:00.Z", "2024-01-01T00:00:00.+01:00"
+            })
+    void whatIsNoInstant(String text) {
+        assertThat(instant(text)).isNull();
+        assertThat(instant(text)).as("again").isNull();
+    }
+
     @Test
     void nothingIsNothing() {
         assertThat(number.eval(null)).isNull();
         assertThat(timestamp.eval(null)).isNull();
+        assertThat(instant.eval(null)).isNull();
     }
 
     @Test

@@ -1,0 +1,109 @@
+"""
+# <title>: Gold
+
+Builds what readers query. Every few minutes (`gold.every`): is the streaming side healthy, then **one `dbt build`**, shown model
+by model, then **publish**.
+
+| task | does |
+|---|---|
+| `check_flink_health` | jobs RUNNING, checkpoints completing, few restarts, rows reaching the tables in time: picks the branch |
+| `alert_flink_down` | sends the reasons through the connection `alerts`: once, until Gold is published again |
+| `prepare` | pins one version of the source, and copies the published Gold file for this run to work on |
+| `gold.dbt_build` | the pipeline's seeds, models and tests in one dbt process (DuckDB has one writer) |
+| `gold.<model>` | that model and its tests: green or red as dbt reported |
+| `publish` | checks the ledger, then swaps the Gold file in atomically; never after a failed test |
+
+**Declared** in `include/pipelines/<name>.yaml` (`gold`), the models in `include/dbt/models/<name>/`.
+
+**By hand**: trigger it in the UI, or `airflow dags test <name>_pipeline`.
+
+| param | says |
+|---|---|
+| `full_refresh` | build all of Gold from scratch; happens by itself after a replay put another table in the source's place |
+
+**When a model is red**: its log holds dbt's message. Fix the model or the data, then clear **`prepare` with its downstream
+tasks**: the run starts over from the published file, with one dbt process.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from airflow.sdk import DAG, AssetOrTimeSchedule, DeltaTriggerTimetable, Param, get_current_context, task
+from airflow.sdk.exceptions import AirflowSkipException
+
+from lakehouse.airflow.assets import tables_replaced
+from lakehouse.airflow.dag_policy import Tag, dag_args, default_args, page
+from lakehouse.alerting.notifier import AlertNotifier
+from lakehouse.gold.manifest import buildable
+from lakehouse.gold.tasks import gold_task_group
+from lakehouse.pipelines.load import declarations, get_pipeline
+
+ENV = {
+    "LAKEHOUSE_GOLD_PATH": "{{ ti.xcom_pull('prepare')['LAKEHOUSE_GOLD_PATH'] }}",
+    "LAKEHOUSE_SOURCE_METADATA": "{{ ti.xcom_pull('prepare')['LAKEHOUSE_SOURCE_METADATA'] }}",
+}
+
+
+@task.branch
+def check_flink_health(name: str) -> str:
+    """Judge the pipeline's jobs, after a deployment that is under way; the reasons are in the log and go to the alert."""
+    from lakehouse.streaming.health import is_unused, reasons_when_deployed
+
+    pipeline = get_pipeline(name)
+    if is_unused(pipeline):
+        raise AirflowSkipException(
+            f"No event was ever sent to {pipeline.topic.name}, so there is nothing to build. Next: send some"
+        )
+    reasons = reasons_when_deployed(pipeline)
+    get_current_context()["ti"].xcom_push(key="reasons", value=reasons)
+    return "alert_flink_down" if reasons else "prepare"
+
+
+@task
+def alert_flink_down() -> list[str]:
+    """Send the reasons why the streaming jobs are unhealthy."""
+    context = get_current_context()
+    reasons = context["ti"].xcom_pull("check_flink_health", key="reasons")
+    AlertNotifier("Flink is not healthy", "; ".join(reasons), rule="gold-held-back", until="publish").notify(context)
+    return reasons
+
+
+@task
+def prepare(name: str, run_id: str, params: dict) -> dict[str, str]:
+    """Pin the source's version; copy the published Gold file to this run's own, or start from scratch."""
+    from lakehouse.gold import file as gold_file
+
+    return gold_file.prepare(get_pipeline(name), run_id, params["full_refresh"])
+
+
+@task(priority_weight=100)  # before the models' tasks, which only show what is done
+def publish(name: str, env: dict[str, str]) -> dict:
+    """Check the ledger, then swap the file in."""
+    from lakehouse.gold import file as gold_file
+
+    ledger = gold_file.publish(get_pipeline(name), env)
+    print(ledger)
+    return ledger.as_dict()
+
+
+for pipeline in buildable(declarations()):
+    with DAG(
+        pipeline.dag_id,
+        schedule=AssetOrTimeSchedule(
+            timetable=DeltaTriggerTimetable(pipeline.gold.every), assets=[tables_replaced(pipeline)]
+        ),
+        start_date=datetime(2024, 1, 1),
+        default_args=default_args(),
+        params={
+            "full_refresh": Param(
+                False, type="boolean", description="Build all of Gold from scratch instead of what arrived"
+            )
+        },
+        **dag_args(page(__doc__, pipeline), Tag.PIPELINE, Tag.GOLD),
+    ):
+        prepared = prepare(pipeline.name)
+        gold = gold_task_group("gold", pipeline, ENV)
+        check_flink_health(pipeline.name) >> [alert_flink_down(), prepared]
+        prepared >> gold
+        gold.children["gold.dbt_build"] >> publish(pipeline.name, prepared)

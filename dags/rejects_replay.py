@@ -1,0 +1,76 @@
+"""
+# Rejected events: look, fix, replay
+
+No event is lost: what a stage cannot use is a row of its table for rejected events (the sink `rejected` in
+`include/pipelines/<name>.yaml`), with its reason and its position in the topic.
+
+1. **Look**: `make rejects` counts them by reason and shows the first ones; so does the log of `overview` here. Any SQL engine
+   finds them in the tables.
+2. **Fix**: `make rejects STAGE=bronze REASON='not JSON' FILE=fix.jsonl` writes one JSON object a line. Correct each
+   `payload`, leave `position` as it is, and delete the lines that are to stay rejected.
+3. **Replay**: `make rejects-replay FILE=fix.jsonl`, or this DAG with `file`. When the rule was wrong and not the events (another
+   parameter, a corrected job), give `stage` and `reason` instead: the events are sent as they are.
+
+| param | means |
+|---|---|
+| `pipeline` | whose events |
+| `file` | path or URI of the fixed events, readable by the worker |
+| `stage`, `reason` | instead of a file: what that stage rejected for exactly that reason |
+| `dry_run` | say what would be sent, and send nothing |
+
+| task | does |
+|---|---|
+| `overview` | logs rejected and fixed events by stage and reason |
+| `replay` | sends each event that no replay has sent before |
+
+A fixed event is a new event with an offset of its own, and takes the same path as all others; its header `mends`, and the
+column of that name in the tables over the topic, say which one it corrects. The rejected row stays, so the ledger stays balanced.
+A second replay of the same file sends nothing twice. Of an event that a later stage rejected, the fields of the contract are
+sent; fields beyond it are not kept.
+
+**When it is red**: the log names the line, the position or the service. What was sent before is left out by the next try: clear
+the task, or trigger the DAG again.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from airflow.sdk import DAG, Param, get_current_context, task
+
+from lakehouse.airflow.dag_policy import Tag, dag_args, default_args
+from lakehouse.pipelines.load import enabled_pipelines, get_pipeline
+
+PIPELINES = [pipeline.name for pipeline in enabled_pipelines()]
+
+with DAG(
+    "rejects_replay",
+    schedule=None,
+    start_date=datetime(2024, 1, 1),
+    default_args=default_args(retries=1, retry_delay=timedelta(minutes=1)),
+    params={
+        "pipeline": Param(PIPELINES[0] if PIPELINES else None, enum=PIPELINES, description="Whose events"),
+        "file": Param(None, type=["null", "string"], description="JSON lines with fixed payloads"),
+        "stage": Param(None, type=["null", "string"], description="Instead: rejected by this stage ..."),
+        "reason": Param(None, type=["null", "string"], description="... for exactly this reason"),
+        "dry_run": Param(False, type="boolean", description="Send nothing"),
+    },
+    **dag_args(__doc__, Tag.REPAIR),
+):
+
+    @task
+    def overview() -> None:
+        """What was rejected, and how much of it is fixed."""
+        from lakehouse.quality import rejects
+
+        print(rejects.overview(get_pipeline(get_current_context()["params"]["pipeline"])))
+
+    @task
+    def replay() -> dict[str, int]:
+        """Send the events that the form names; returns how many were sent, now and before."""
+        from lakehouse.quality import rejects
+
+        params = {**get_current_context()["params"]}
+        return rejects.run(get_pipeline(params.pop("pipeline")), **params)
+
+    overview() >> replay()

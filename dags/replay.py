@@ -1,0 +1,118 @@
+"""
+# Replay: rebuild the tables of a stage, and of all that read from them
+
+For when rules changed and old rows are to be judged by them, when a field was added, or when a job's state is lost. By hand
+only, one pipeline at a time; the others' tables and jobs are left alone. The new tables are built **while the jobs run**, by
+the same SQL; readers see the old tables until all new ones take their place in one transaction.
+
+| task | does |
+|---|---|
+| `plan` | checks the form, counts the rows; its return value says what would happen |
+| `unless_dry_run` | ends the run here when only the plan was asked for |
+| `rebuild` | starts a Flink job for each stage: over Kafka, with the rows before the start copied, or over a whole table |
+| `catch_up` | waits until they have almost reached the live tables |
+| `switch` | stops the live jobs with a savepoint, waits for the last rows, checks the ledger on the new tables, switches |
+| `deploy` | starts the live jobs from the savepoints of the jobs that built the new tables |
+| `clean_up` | removes what is left of the building; its end starts the pipeline's DAG, which rebuilds Gold from the new tables |
+| `abandon` | when anything failed: removes what was built; the old tables stay live, and `flink_jobs` runs their jobs |
+
+| param | says |
+|---|---|
+| `from_stage` | `<pipeline>.<stage>`: this stage is rebuilt, and every one that reads from it, directly or not |
+| `dry_run` | only say what would happen |
+| `from_timestamp` | from when on Kafka is read again, ISO 8601; else all that it holds. Rows before it are kept |
+| `from_offsets` | the same by offset of each partition: 0:100,1:250,2:0 |
+
+`from_timestamp` and `from_offsets` are for a stage that reads the topic. A replaced table stays as
+`<namespace>_before_replay.<table>` until the next replay of that table. The catalog must be a database (JDBC).
+
+**When it is red**: the failed task's log says what was found. Nothing was switched unless `switch` is green: trigger it again, it
+starts from scratch. When `switch` is green, clear what comes after it.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from airflow.sdk import DAG, Param, TriggerRule, get_current_context, task
+
+from lakehouse.airflow.assets import TABLES_REPLACED, tables_replaced
+from lakehouse.airflow.dag_policy import Tag, dag_args, default_args
+from lakehouse.airflow.operators.flink import FlinkJobOperator
+from lakehouse.airflow.operators.replay import FlinkReplayOperator, FlinkReplaySensor
+from lakehouse.pipelines.load import enabled_pipelines
+
+CATCH_UP_LIMIT_S = 24 * 3600
+PIPELINES = enabled_pipelines()
+STAGES = [stage.job for pipeline in PIPELINES for stage in pipeline.stages.values()]
+
+with DAG(
+    "replay",
+    schedule=None,
+    start_date=datetime(2024, 1, 1),
+    default_args=default_args(retries=1, retry_delay=timedelta(seconds=30), execution_timeout=timedelta(hours=2)),
+    params={
+        "from_stage": Param(
+            [*PIPELINES[0].stages.values()][-1].job if PIPELINES else None,
+            enum=STAGES,
+            description="The first stage that is rebuilt",
+        ),
+        "dry_run": Param(True, type="boolean", description="Only say what would happen"),
+        "from_timestamp": Param(None, type=["null", "string"], description="ISO 8601; read Kafka from here on"),
+        "from_offsets": Param(
+            None, type=["null", "string"], description="partition:offset,...; read Kafka from here on"
+        ),
+    },
+    **dag_args(__doc__, Tag.STREAMING, Tag.REPAIR),
+):
+
+    @task
+    def plan() -> dict:
+        """Check the form and count; the value that it returns is what the other tasks go by."""
+        from lakehouse.replay.plan import make_plan
+
+        context = get_current_context()
+        return make_plan(context["run_id"], context["params"]).as_dict()
+
+    @task.short_circuit
+    def unless_dry_run() -> bool:
+        """End here when only the plan was asked for."""
+        return not get_current_context()["params"]["dry_run"]
+
+    @task
+    def switch(plan: dict) -> list[str]:
+        """Put the new tables in place; returns the jobs to deploy."""
+        for table, rows in _switch(plan).run().items():
+            print(f"{table} now has {rows:,} rows")
+        return plan["jobs"]
+
+    @task(outlets=[TABLES_REPLACED])
+    def clean_up(plan: dict) -> None:
+        """Remove what is left of the building."""
+        done = _switch(plan)
+        done.clean_up()
+        get_current_context()["outlet_events"][TABLES_REPLACED].add(tables_replaced(done.plan.declared))
+
+    @task(trigger_rule=TriggerRule.ONE_FAILED)
+    def abandon(plan: dict | None) -> None:
+        """Remove what was built, if it came to that; the old tables are live."""
+        if plan:
+            _switch(plan).abandon()
+
+    def _switch(plan: dict):
+        from lakehouse.replay.plan import ReplayPlan
+        from lakehouse.replay.switch import Switch
+
+        return Switch(ReplayPlan(**plan))
+
+    planned = plan()
+    rebuild = FlinkReplayOperator(task_id="rebuild", plan=planned)
+    catch_up = FlinkReplaySensor(
+        task_id="catch_up", plan=planned, poke_interval=10, timeout=CATCH_UP_LIMIT_S, mode="reschedule"
+    )
+    switched = switch(planned)
+    deploy = FlinkJobOperator.partial(task_id="deploy", map_index_template="{{ task.job }}").expand(job=switched)
+
+    planned >> unless_dry_run() >> rebuild >> catch_up >> switched
+    [rebuild, catch_up, switched] >> abandon(planned)
+    deploy >> clean_up(planned)

@@ -1,0 +1,1 @@
+"""The demo: New York yellow-taxi trips through the whole platform. `python -m demo` is `make demo`, `bench` is `make bench`."""

@@ -1,0 +1,244 @@
+"""The main job on a running platform, each step by its DAG: trips go in, and the rows of every layer are counted."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Self, TypeVar
+
+from local import airflow
+from local.airflow_api import ENDED, AirflowApi
+from local.config import Platform, PlatformError
+from local.progress import Progress
+
+if TYPE_CHECKING:
+    from lakehouse.quality.ledger import Ledger
+
+POLL_S = 0.25
+PARSE_LIMIT_S = 120
+DEPLOY_LIMIT_S = 300
+SEND_LIMIT_S = 3600
+ARRIVE_LIMIT_S = 300
+GOLD_LIMIT_S = 900
+PIPELINE = "nyc_taxi"
+JOBS_DAG, GENERATOR_DAG, GOLD_DAG = "flink_jobs", "taxi_trip_generator", "nyc_taxi_pipeline"
+#: Place, as the outcome names it -> its table.
+TABLES = {
+    "bronze": "bronze.raw_trips",
+    "rejected_events": "bronze.rejected_events",
+    "silver": "silver.cleaned_trips",
+    "rejected_trips": "silver.rejected_trips",
+}
+MARTS = ("mart_daily_revenue", "mart_hourly_demand")
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Trips:
+    """Which trips are sent: the parameters of `taxi_trip_generator`."""
+
+    events: int | None = None
+    seed: int = 1
+    source: str | None = None
+
+
+@dataclass
+class Outcome:
+    """What came of it.
+
+    :param phases_s: seconds; `produce`, `bronze`, `silver`, `end_to_end` (published) count from the first event, `gold`
+        from the trigger of the pipeline
+    :param rows: by place, as found
+    :param expected: by place, as worked out from the trips, without the pipeline
+    """
+
+    phases_s: dict[str, float] = field(default_factory=dict)
+    rows: dict[str, int] = field(default_factory=dict)
+    expected: dict[str, int] = field(default_factory=dict)
+    ledger_balanced: bool = False
+
+    @property
+    def right(self) -> bool:
+        """Every count is as expected, and the ledger accounts for every event."""
+        return self.ledger_balanced and self.rows == self.expected
+
+
+class MainJob:
+    """Runs it, and says how far it is. This process must see the platform's connections and variables."""
+
+    def __init__(self, api: AirflowApi, progress: Progress) -> None:
+        from lakehouse.pipelines.load import get_pipeline
+
+        self.api = api
+        self.progress = progress
+        self.pipeline = get_pipeline(PIPELINE)
+
+    @property
+    def topic(self) -> str:
+        """The topic that the trips are sent to."""
+        return self.pipeline.topic.name
+
+    @classmethod
+    def of(cls, platform: Platform, progress: Progress) -> Self:
+        """The main job of an embedded platform, which this process sees from now on."""
+        airflow.adopt(platform)
+        return cls(AirflowApi.of(platform), progress)
+
+    def deploy(self) -> str:
+        """See the Flink jobs running: by the run of `flink_jobs` that is under way, or by one of ours. Returns its id."""
+        self.wait(
+            lambda: self.api.is_known(JOBS_DAG, GENERATOR_DAG, GOLD_DAG), "Airflow to read the DAGs", PARSE_LIMIT_S
+        )
+        run = self.api.active_run(JOBS_DAG) or self.api.trigger(JOBS_DAG, {})
+        self._finish(JOBS_DAG, run, DEPLOY_LIMIT_S)
+        self.progress.done(f"{JOBS_DAG}: Bronze and Silver are running")
+        return run
+
+    def run(self, trips: Trips) -> Outcome:
+        """Send the trips, build Gold when Silver is complete, and count."""
+        before = self.wait(self.ledger_at_rest, "earlier trips to arrive", ARRIVE_LIMIT_S)
+        expected = self._expect(trips, rows_by_place(before))
+        first_event_at, phases_s = self.send(trips)
+        published_at, phases_s["gold"] = self.build()
+        phases_s["end_to_end"] = published_at - first_event_at
+        rows, balanced = self.count()
+        return Outcome({name: round(seconds, 1) for name, seconds in phases_s.items()}, rows, expected, balanced)
+
+    def send(self, trips: Trips) -> tuple[float, dict[str, float]]:
+        """Send the trips, and see them through Bronze and Silver.
+
+        :return: when the first one was sent (epoch seconds), and the seconds from then on of each phase
+        """
+        run = self.api.trigger(GENERATOR_DAG, asdict(trips))
+        self._finish(GENERATOR_DAG, run, SEND_LIMIT_S)
+        sent = self.api.returned(GENERATOR_DAG, run, "generate")
+        first_event_at = sent["first_event_at_ms"] / 1000
+        self.progress.done(f"{GENERATOR_DAG}: {sent['delivered']:,} trips are in Kafka")
+        phases_s = {"produce": sent["elapsed_s"]}
+        for name, stage in self.pipeline.stages.items():
+            self._await_stage(name)
+            phases_s[name] = _last_commit(*stage.tables) - first_event_at
+        return first_event_at, phases_s
+
+    def _await_stage(self, name: str) -> None:
+        title = name.capitalize()
+        self.wait(lambda: self.ledger()[name].in_flight == 0, f"{title} to be complete", ARRIVE_LIMIT_S)
+        self.progress.done(f"Flink: {title} is complete")
+
+    def build(self) -> tuple[float, float]:
+        """Build Gold; when it was published (epoch seconds), and how long after the trigger."""
+        triggered_at = time.time()
+        run = self.api.trigger(GOLD_DAG, {})
+        published_at = self.wait(lambda: self._published_at(run), f"{GOLD_DAG} to publish Gold", GOLD_LIMIT_S)
+        self.progress.done(f"{GOLD_DAG}: Gold is published")
+        self._finish(GOLD_DAG, run, GOLD_LIMIT_S)
+        return published_at, published_at - triggered_at
+
+    def count(self) -> tuple[dict[str, int], bool]:
+        """Rows by place as they are now, and whether the ledger balances."""
+        import duckdb
+
+        from lakehouse.gold.file import published_file
+
+        with duckdb.connect(str(published_file(self.pipeline)), read_only=True) as gold:
+            marts = {name: gold.table(name).count("*").fetchone()[0] for name in ("fct_trips", *MARTS)}
+        ledger = self.ledger(marts["fct_trips"])
+        return {**rows_by_place(ledger), **marts}, ledger.balanced
+
+    def ledger(self, fact_rows: int | None = None) -> Ledger:
+        """The row ledger as it is now."""
+        from lakehouse.quality.ledger import read_ledger
+
+        return read_ledger(self.pipeline, fact_rows)
+
+    def ledger_at_rest(self) -> Ledger | None:
+        """The row ledger when no row is in flight, else None.
+
+        :raises PlatformError: there are rows too many
+        """
+        ledger = self.ledger()
+        if ledger.errors:
+            raise PlatformError(f"the ledger does not add up:\n{ledger}")
+        return ledger if ledger.balanced else None
+
+    def at_rest(self, dag_id: str, limit_s: float) -> None:
+        """Wait until no run of the DAG waits or is at work."""
+        self.wait(lambda: self.api.active_run(dag_id) is None, f"{dag_id} to be at rest", limit_s)
+
+    def wait(self, probe: Callable[[], T], what: str, limit_s: float) -> T:
+        """Call `probe` until it returns something true, and return that; show what is awaited."""
+        deadline = time.monotonic() + limit_s
+        while not (found := probe()):
+            if time.monotonic() > deadline:
+                raise PlatformError(f"waited {limit_s:g} s for {what}. Next: make status, make logs, make ledger")
+            self.progress.waiting(f"waiting for {what}")
+            time.sleep(POLL_S)
+        return found
+
+    def _expect(self, trips: Trips, before: dict[str, int]) -> dict[str, int]:
+        """Rows that are due by place: those that are there, and what the generator's own rules make of the trips."""
+        import duckdb
+
+        import taxi_generator as generator
+        from lakehouse.airflow.hooks.iceberg import IcebergCatalogHook
+
+        with tempfile.TemporaryDirectory() as folder:
+            keys = Path(folder) / "keys.parquet"
+            judged = generator.judge(keys, **asdict(trips))
+            held = (
+                IcebergCatalogHook()
+                .table(TABLES["silver"])
+                .scan(selected_fields=("trip_id", "pickup_date", "pickup_hour"))
+            )
+            connection = duckdb.connect()
+            connection.register("held", held.to_arrow())
+            silver, dates, hours = connection.execute(
+                "SELECT count(DISTINCT trip_id), count(DISTINCT pickup_date), count(DISTINCT (pickup_date, pickup_hour))"
+                " FROM (FROM held UNION ALL FROM read_parquet(?))",
+                [str(keys)],
+            ).fetchone()
+        return {
+            "kafka": before["kafka"] + judged["events"],
+            "bronze": before["bronze"] + judged["bronze"],
+            "rejected_events": before["rejected_events"],
+            "silver": silver,
+            "rejected_trips": before["rejected_trips"] + judged["rejected_trips"],
+            "fct_trips": silver,
+            **dict(zip(MARTS, (dates, hours), strict=True)),
+        }
+
+    def _published_at(self, run: str) -> float | None:
+        self._refuse_failure(GOLD_DAG, run)
+        task = self.api.tasks(GOLD_DAG, run)["publish"]
+        if task["state"] == "skipped":
+            reasons = self.api.returned(GOLD_DAG, run, "check_flink_health", key="reasons")
+            raise PlatformError(
+                f"{GOLD_DAG} holds Gold back: {'; '.join(reasons)}. Next: run it again when `make health` shows no reason"
+            )
+        return task["end_date"].timestamp() if task["state"] == "success" else None
+
+    def _finish(self, dag_id: str, run: str, limit_s: float) -> None:
+        self.wait(lambda: self.api.state(dag_id, run) in ENDED, f"{dag_id} to end", limit_s)
+        self._refuse_failure(dag_id, run)
+
+    def _refuse_failure(self, dag_id: str, run: str) -> None:
+        if self.api.state(dag_id, run) == "failed":
+            raise PlatformError(self.api.describe_failure(dag_id, run))
+
+
+def rows_by_place(ledger: Ledger) -> dict[str, int]:
+    """Rows of the topic and of the streaming tables, by the names of an outcome."""
+    return {"kafka": ledger.events, **{place: ledger.rows(table) for place, table in TABLES.items()}}
+
+
+def _last_commit(*tables: str) -> float:
+    """Epoch seconds of the newest commit to any of the tables."""
+    from lakehouse.airflow.hooks.iceberg import IcebergCatalogHook
+
+    iceberg = IcebergCatalogHook()
+    snapshots = [iceberg.table(name).current_snapshot() for name in tables]
+    return max(snapshot.timestamp_ms for snapshot in snapshots if snapshot) / 1000

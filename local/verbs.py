@@ -1,0 +1,159 @@
+"""What `python -m local` does: up, down, env, status, logs, clean."""
+
+import contextlib
+import fcntl
+import os
+import shlex
+import shutil
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from tabulate import tabulate
+
+from local import airflow, config, flink, postgres, preflight, supervision
+from local.config import Platform, PlatformError
+from local.memory import resident_mb
+from local.parts import Part, parts
+from local.start import start
+from local.supervision import Supervisor
+
+STOP_LIMIT_S = 120
+
+
+def up() -> None:
+    """Start what is not running, and wait until every service is healthy."""
+    began = time.monotonic()
+    with _alone(config.state_folder()):
+        platform = config.declare()
+        supervisor = Supervisor(platform)
+        if supervisor.running():
+            refuse_changes(platform)
+        platform = config.create()
+        everything = parts(platform)
+        if not supervisor.running():
+            if problems := preflight.problems():
+                raise PlatformError("this machine lacks something:\n  - " + "\n  - ".join(problems))
+            if left_behind := supervision.members(platform):
+                print(f"  ending {len(left_behind)} processes that an earlier supervisor left behind", flush=True)
+                supervision.stop(left_behind, STOP_LIMIT_S)
+            if taken := supervision.ports_taken(platform.ports):
+                advice = "End it, or give other ports (NAME=port make up, or PORT_BASE=28000 make up)"
+                raise PlatformError("a port is in use:\n  - " + "\n  - ".join(taken) + f"\n  {advice}")
+            print(f"Starting the platform in {platform.home}", flush=True)
+            postgres.configure()
+            flink.configure(platform)
+            supervisor.launch(everything)
+        start(platform, supervisor, everything)
+    print(f"The platform is up ({time.monotonic() - began:.1f} s).\n{addresses(platform)}")
+
+
+def refuse_changes(wanted: Platform) -> None:
+    """What runs keeps the settings that it was started with.
+
+    :raises PlatformError: others are wanted
+    """
+    running = config.load().values
+    if changed := [f"{name}={value}" for name, value in wanted.values.items() if running.get(name) != value]:
+        raise PlatformError(f"the platform runs with other settings than {', '.join(changed)}: make down first")
+
+
+def addresses(platform: Platform) -> str:
+    """Where a person finds the platform."""
+    return (
+        f"  Airflow  http://127.0.0.1:{platform.port('AIRFLOW_PORT')}  (admin / {platform.values['AIRFLOW_ADMIN_PASSWORD']})\n"
+        f"  Flink    http://127.0.0.1:{platform.port('FLINK_REST_PORT')}"
+    )
+
+
+def env() -> None:
+    """Print the environment of Airflow and the DAGs, for a shell: eval "$(make -s env)"."""
+    for name, value in airflow.environment(config.load()).items():
+        print(f"export {name}={shlex.quote(value)}")
+
+
+def down() -> None:
+    """Stop every service in order, and make sure that no process is left."""
+    platform = config.load()
+    supervisor = Supervisor(platform)
+    with _alone(platform.home):
+        left = []
+        if supervisor.running():
+            processes = supervision.family(supervisor.pid())
+            print(f"Stopping the platform in {platform.home} ({len(processes)} processes)", flush=True)
+            supervisor.call("shutdown")
+            left = supervision.await_end(processes, STOP_LIMIT_S)
+        supervision.stop([*{*left, *supervision.members(platform)}], STOP_LIMIT_S)
+        supervision.stop(supervision.members(platform), STOP_LIMIT_S)  # what began meanwhile
+    print("The platform is down; its data is kept.")
+
+
+def status() -> None:
+    """Print a table of the services; fails when one of them is not healthy."""
+    platform = config.load()
+    supervisor = Supervisor(platform)
+    everything = parts(platform)
+    infos = supervisor.info() if supervisor.running() else {}
+    with ThreadPoolExecutor(len(everything)) as pool:
+        rows = list(pool.map(lambda part: _row(platform, part, infos.get(part.name)), everything))
+    broken = [row[0] for row in rows if row[1] != "healthy"]
+    total = sum(int(row[4]) for row in rows if row[4] != "-")
+    rows.append(("all", "", "", "", str(total), ""))
+    headers = ("service", "state", "pid", "port", "rss MB", "log")
+    print(tabulate(rows, headers, tablefmt="plain", disable_numparse=True))
+    if broken:
+        raise PlatformError(f"not healthy: {', '.join(broken)}. Start what is missing: make up. Look closer: make logs")
+
+
+def logs(service: str | None = None, lines: int = 20, follow: bool = False) -> None:
+    """Show the last lines of every service's log, or of one; with `follow`, those to come as well."""
+    platform = config.load()
+    there = sorted(file.stem for file in platform.logs.glob("*.log"))
+    if service and service not in there:
+        raise PlatformError(f"there is no log of {service!r} in {platform.logs} (there are: {', '.join(there)})")
+    files = [str(platform.logs / f"{name}.log") for name in ([service] if service else there)]
+    os.execvp("tail", ["tail", "-n", str(lines), *(["-F"] if follow else []), *files])
+
+
+def clean(agreed: bool = False) -> None:
+    """Delete the platform's state folder: all data, logs and secrets."""
+    platform = config.load()
+    with _alone(platform.home):
+        if Supervisor(platform).running() or supervision.members(platform):
+            raise PlatformError(f"the platform in {platform.home} is running: make down first")
+        _ask(platform, agreed)
+        shutil.rmtree(platform.home)
+    print(f"{platform.home} is deleted.")
+
+
+def _ask(platform: Platform, agreed: bool) -> None:
+    if not agreed:
+        size_mb = sum(file.stat().st_size for file in platform.home.rglob("*") if file.is_file()) / 1e6
+        question = (
+            f"Delete {platform.home} ({size_mb:.0f} MB: Kafka's topics, tables, Airflow's history, secrets)? [y/N] "
+        )
+        if not sys.stdin.isatty() or input(question).strip().lower() not in ("y", "yes"):
+            raise PlatformError("nothing was deleted (a script says it with YES=1)")
+
+
+def _row(platform: Platform, part: Part, info: dict | None) -> tuple[str, ...]:
+    running = info is not None and info["pid"]
+    state = (part.probe() or "healthy") if running else (info["statename"].lower() if info else "stopped")
+    memory = resident_mb(supervision.family(info["pid"])) if running else None
+    log = platform.logs / f"{part.name}.log"
+    return (part.name, state, str(info["pid"]) if running else "-", str(platform.port(part.port)) if part.port else "-",
+            "-" if memory is None else f"{memory:.0f}", str(log))  # fmt: skip
+
+
+@contextlib.contextmanager
+def _alone(home: Path) -> Iterator[None]:
+    """One `up`, `down` or `clean` at a time."""
+    home.mkdir(parents=True, exist_ok=True)
+    with (home / "lock").open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise PlatformError(f"another up or down of {home} is at work: wait for it, or end it") from None
+        yield

@@ -1,0 +1,199 @@
+"""Alerts: one message when a condition has lasted long enough, one when it is resolved, none in between.
+
+What is known of each condition is kept in an Airflow variable `alarm.<rule>.<subject>` as long as it lasts, so that it
+outlives a restart and a retry. A variable, because the callback of a task that was killed runs in the DAG processor, which
+reaches variables but neither the task nor the asset state store of Airflow; because the open ones can be listed in one
+request; and because people see them in the UI (to forget an alert, delete its variable).
+
+A message that the channel did not take is tried again by the next evaluation. Two evaluations at once may notify twice;
+neither loses anything.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, MutableMapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from airflow.sdk import Variable
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field
+
+from lakehouse.alerting.channel import deliver, runbook
+
+#: Instead of a pipeline's name, where an alert is about all of them.
+PLATFORM = "platform"
+
+
+class TaskSuccess(BaseModel):
+    """What resolves the alert of a failed task: one more success of a task.
+
+    :param map_index: of a mapped task, which of its instances
+    :param successes: those that Airflow counted when the alert fired
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    dag_id: str
+    task_id: str
+    map_index: int | None = None
+    successes: int
+
+
+class Alert(BaseModel):
+    """A condition that is there, or was until now. The second name of a field is the one that it was stored by before.
+
+    :param reason: as it was when first seen, or when the alert fired
+    :param since: when it was first seen (epoch seconds)
+    :param pipeline: name of the pipeline that it is about, or `PLATFORM`
+    :param fired: it lasted long enough
+    :param notified: the message that it fired was delivered
+    :param resolved_at: when it ended (epoch seconds); kept until the message that it is resolved is delivered
+    :param resolved_by: of a failed task: whose success resolves it
+    """
+
+    model_config = ConfigDict(frozen=True, populate_by_name=True)
+
+    reason: str
+    since: float
+    pipeline: str = PLATFORM
+    fired: bool = Field(False, validation_alias=AliasChoices("fired", "rang"))
+    notified: bool = Field(False, validation_alias=AliasChoices("notified", "told"))
+    resolved_at: float | None = Field(None, validation_alias=AliasChoices("resolved_at", "over"))
+    resolved_by: TaskSuccess | None = Field(None, validation_alias=AliasChoices("resolved_by", "ended_by"))
+
+    @property
+    def firing(self) -> bool:
+        return self.fired and self.resolved_at is None
+
+    def changed(self, **changes: Any) -> Alert:
+        """The same but for these fields."""
+        return self.model_copy(update=changes)
+
+
+class AlertStore(MutableMapping[str, dict[str, Any]]):
+    """`<rule>.<subject>` -> fields of an `Alert`, in Airflow's variables. Works inside of tasks and of their callbacks."""
+
+    def __getitem__(self, name: str) -> dict[str, Any]:
+        found = Variable.get(f"alarm.{name}", default=None, deserialize_json=True)
+        if found is None:
+            raise KeyError(name)
+        return found
+
+    def __setitem__(self, name: str, known: dict[str, Any]) -> None:
+        Variable.set(f"alarm.{name}", known, description="Kept by platform_alerts while it lasts", serialize_json=True)
+
+    def __delitem__(self, name: str) -> None:
+        Variable.delete(f"alarm.{name}")
+
+    def __iter__(self) -> Iterator[str]:
+        return (key.removeprefix("alarm.") for key in Variable.keys(prefix="alarm."))
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
+class Alerts:
+    """Alerts that are firing, or about to.
+
+    :param store: name -> fields of an `Alert`
+    :param names: those to look after; others in the store are left alone
+    :param notify: delivers a title, a message and its kind; returns whether it was taken
+    :param now: the clock, epoch seconds
+    """
+
+    def __init__(
+        self,
+        store: MutableMapping[str, dict[str, Any]],
+        names: Iterable[str],
+        notify: Callable[..., bool] = deliver,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._store = store
+        stored = {name: store.get(name) for name in set(names).intersection(store)}
+        self._alerts = {name: Alert.model_validate(fields) for name, fields in stored.items() if fields}
+        self._notify = notify
+        self._now = now
+
+    def __iter__(self) -> Iterator[tuple[str, Alert]]:
+        """Each that is known now, by its name."""
+        return iter(sorted(self._alerts.items()))
+
+    @property
+    def firing(self) -> list[str]:
+        """Names of those that are firing."""
+        return [name for name, alert in self if alert.firing]
+
+    def observe(self, name: str, reason: str | None, lasts_s: float = 0) -> None:
+        """Take note of why `<rule>.<subject>` is broken now: None when it is not."""
+        before = self._alerts.get(name)
+        if reason:
+            first = before or Alert(reason=reason, since=self._now(), pipeline=pipeline_in(name))
+            self._keep(name, before, self._lasting(name, first, reason, lasts_s))
+        elif before:
+            self._keep(name, before, self._resolved(name, before))
+
+    def _lasting(self, name: str, alert: Alert, reason: str, lasts_s: float) -> Alert:
+        if alert.resolved_at is not None:  # back before anybody was notified of its end: it goes on
+            alert = alert.changed(resolved_at=None)
+        if not alert.fired and self._now() - alert.since >= lasts_s:
+            alert = alert.changed(fired=True, reason=reason)
+        if alert.fired and not alert.notified:
+            alert = alert.changed(notified=self._notify(f"ALERT {_title(name)}", message(name, alert)))
+        return alert
+
+    def _resolved(self, name: str, alert: Alert) -> Alert | None:
+        if not alert.fired:
+            return None
+        alert = alert.changed(resolved_at=alert.resolved_at or self._now())
+        return None if self._notify(f"RESOLVED {_title(name)}", message(name, alert), "success") else alert
+
+    def _keep(self, name: str, before: Alert | None, after: Alert | None) -> None:
+        if after is None:
+            self._alerts.pop(name)
+            self._store.pop(name, None)
+        elif after != before:
+            self._alerts[name] = after
+            self._store[name] = after.model_dump()
+
+
+def is_firing(name: str) -> bool:
+    """Whether this alert is firing, and people were notified."""
+    stored = AlertStore().get(name)
+    if stored is None:
+        return False
+    alert = Alert.model_validate(stored)
+    return alert.firing and alert.notified
+
+
+def fire(name: str, reason: str, pipeline: str, notified: bool, resolved_by: TaskSuccess) -> None:
+    """Fire an alert at once; `platform_alerts` resolves it, and notifies of it where that was not done yet."""
+    alert = Alert(
+        reason=reason, since=time.time(), pipeline=pipeline, fired=True, notified=notified, resolved_by=resolved_by
+    )
+    AlertStore()[name] = alert.model_dump()
+
+
+def pipeline_in(name: str) -> str:
+    """The pipeline in the name of a rule's alert: its subject is a pipeline or one of its jobs."""
+    return name.partition(".")[2].partition(".")[0]
+
+
+def message(name: str, alert: Alert) -> dict[str, Any]:
+    """What people are told when the alert fires, and when it is resolved."""
+    since = f"{datetime.fromtimestamp(alert.since, UTC):%Y-%m-%d %H:%M:%S} UTC"
+    resolved = (
+        f"resolved after {timedelta(seconds=round(alert.resolved_at - alert.since))}; it was: "
+        if alert.resolved_at
+        else ""
+    )
+    return {
+        "message": f"{resolved}{alert.reason}",
+        "pipeline": alert.pipeline,
+        "since": since,
+        "runbook": runbook(name.split(".")[0]),
+    }
+
+
+def _title(name: str) -> str:
+    return name.replace(".", ": ", 1)

@@ -1,0 +1,43 @@
+"""dbt-duckdb's plugin that connects a run to one Gold file and one version of its source, both named by the environment.
+
+`LAKEHOUSE_GOLD_PATH` is the DuckDB file to build in, `LAKEHOUSE_SOURCE_METADATA` the Iceberg metadata file (path, `file://` or
+`s3://`) that the whole run reads. For `s3://` the usual variables of AWS apply.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from dbt.adapters.duckdb.plugins import BasePlugin  # noqa: TID253 (only dbt imports this module)
+
+from lakehouse.tables.duckdb_access import allow_s3, literal, load_extensions
+
+
+class Plugin(BasePlugin):
+    """The hooks that dbt-duckdb calls when it opens the database and each cursor."""
+
+    def update_connection_config(self, creds: Any, config: dict[str, Any]) -> None:
+        """Open the file of this run instead of the fixed path of the profile."""
+        path = Path(os.environ.get("LAKEHOUSE_GOLD_PATH", ""))
+        if path.name != "gold.duckdb":
+            raise RuntimeError(
+                f"LAKEHOUSE_GOLD_PATH is '{path}'. Next: set it to a path that ends in gold.duckdb (DuckDB calls the database "
+                "by the file's name, and the SQL is compiled for `gold`)."
+            )
+        creds.path = str(path)
+
+    def configure_connection(self, conn: Any) -> None:
+        """Load the extensions, and open the way to the source."""
+        load_extensions(conn)
+        if _source().startswith("s3"):
+            allow_s3(conn)
+
+    def configure_cursor(self, cursor: Any) -> None:
+        """Pin the version of the source: `getvariable('source_metadata')` in SQL."""
+        cursor.execute(f"set variable source_metadata = {literal(_source())}")
+
+
+def _source() -> str:
+    return os.environ.get("LAKEHOUSE_SOURCE_METADATA", "")

@@ -1,0 +1,157 @@
+"""Declarations from `include/pipelines/`: each is read and checked by itself, so that a broken one stops no other."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from lakehouse.paths import INCLUDE
+from lakehouse.pipelines.contract import ContractError, read_contract
+from lakehouse.pipelines.model import Pipeline, Stage
+
+#: Those of the platform itself: its log, and what a replay builds and keeps.
+RESERVED_NAMESPACES = re.compile(r"ops|.+_replay_[0-9a-f]{8}|.+_before_replay")
+
+
+class DeclarationError(ValueError):
+    """A pipeline that is not declared, or whose declaration cannot be used."""
+
+
+@dataclass(frozen=True)
+class Declarations:
+    """Everything that is declared.
+
+    :param pipelines: the valid ones by name, those that are switched off too
+    :param problems: file name -> what is wrong with it, in one line: key, value and fix
+    """
+
+    pipelines: dict[str, Pipeline]
+    problems: dict[str, str]
+
+    @property
+    def enabled(self) -> tuple[Pipeline, ...]:
+        return tuple(pipeline for pipeline in self.pipelines.values() if pipeline.enabled)
+
+
+def declarations(include: Path = INCLUDE) -> Declarations:
+    """Read every declaration, in the order of the file names. Of two that claim the same, the later one is refused."""
+    found: dict[str, Pipeline] = {}
+    problems: dict[str, str] = {}
+    for file in sorted((include / "pipelines").glob("*.yaml")):
+        try:
+            pipeline = _read(file, include)
+            _refuse_conflicts(pipeline, found)
+        except (DeclarationError, ContractError) as error:
+            problems[file.name] = f"{file.name}: {error}"
+        else:
+            found[pipeline.name] = pipeline
+    return Declarations(found, problems)
+
+
+def enabled_pipelines() -> tuple[Pipeline, ...]:
+    """The pipelines that run."""
+    return declarations().enabled
+
+
+def get_pipeline(name: str) -> Pipeline:
+    """The pipeline of this name.
+
+    :raises DeclarationError: there is none, or its declaration is broken
+    """
+    known = declarations()
+    if problem := known.problems.get(f"{name}.yaml"):
+        raise DeclarationError(f"include/pipelines/{problem}")
+    if name not in known.pipelines:
+        raise DeclarationError(
+            f"There is no pipeline {name!r}. Next: give one of {', '.join(known.pipelines) or '(none is declared)'}"
+        )
+    return known.pipelines[name]
+
+
+def get_stage(job: str) -> tuple[Pipeline, Stage]:
+    """The stage whose Flink job has this name (`<pipeline>.<stage>`), with its pipeline.
+
+    :raises DeclarationError: there is none
+    """
+    name, _, stage = job.partition(".")
+    pipeline = get_pipeline(name)
+    if stage not in pipeline.stages:
+        jobs = ", ".join(found.job for found in pipeline.stages.values())
+        raise DeclarationError(f"Pipeline {name} has no stage {stage!r}. Next: give one of the jobs {jobs}")
+    return pipeline, pipeline.stages[stage]
+
+
+def _read(file: Path, include: Path) -> Pipeline:
+    try:
+        declared = yaml.safe_load(file.read_text())
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise DeclarationError(f"it cannot be read: {' '.join(str(error).split())}. Next: fix the YAML") from error
+    if not isinstance(declared, dict):
+        raise DeclarationError("it holds no mapping. Next: write title, topic and stages (see nyc_taxi.yaml)")
+    if repeated := {"name", "contract"} & declared.keys():
+        raise DeclarationError(f"{min(repeated)}: unknown key. Next: leave it out; a pipeline has the name of its file")
+    topic = declared.get("topic")
+    contract = topic.get("contract") if isinstance(topic, dict) else None
+    if not isinstance(contract, str):
+        raise DeclarationError("topic.contract is missing. Next: name a file in include/contracts/")
+    _require(include / "contracts", contract, "topic.contract")
+    try:
+        pipeline = Pipeline.model_validate(
+            {**declared, "name": file.stem, "contract": read_contract(include / "contracts" / contract)}
+        )
+    except ValidationError as error:
+        raise DeclarationError("; ".join(map(_in_one_line, error.errors()))) from error
+    for stage in pipeline.stages.values():
+        _require(include / "sql", stage.sql, f"stages.{stage.name}.sql")
+        if stage.audit:
+            _require(include / "sql", stage.audit, f"stages.{stage.name}.audit")
+    if pipeline.gold and pipeline.gold.audit:
+        _require(include / "sql", pipeline.gold.audit, "gold.audit")
+    if not pipeline.enabled or pipeline.gold is None:
+        return pipeline
+    _require(include / "dbt" / "models", pipeline.name, "gold")
+    return pipeline
+
+
+def _require(folder: Path, name: str, key: str) -> None:
+    if not (folder / name).exists():
+        raise DeclarationError(
+            f"{key}: there is no {folder.parent.name}/{folder.name}/{name}. Next: add it, or correct the name"
+        )
+
+
+def _in_one_line(error: Any) -> str:
+    """What pydantic found, as key, value and fix."""
+    key = ".".join(str(part) for part in error["loc"])
+    match error["type"]:
+        case "extra_forbidden":
+            return f"{key}: unknown key. Next: leave it out, or correct its name"
+        case "missing":
+            return f"{key} is missing. Next: add it"
+        case "value_error":
+            return ": ".join(filter(None, [key, str(error["ctx"]["error"])]))
+        case "string_pattern_mismatch":
+            return f"{key}: {error['input']!r} does not match {error['ctx']['pattern']}. Next: choose another name"
+    return f"{key}: {error['input']!r}: {error['msg']}. Next: correct the value"
+
+
+def _refuse_conflicts(pipeline: Pipeline, others: dict[str, Pipeline]) -> None:
+    """Refuse what two pipelines would fight over."""
+    for table in pipeline.tables:
+        if RESERVED_NAMESPACES.fullmatch(table.partition(".")[0]):
+            raise DeclarationError(f"stages: {table} is in a namespace of the platform. Next: choose another namespace")
+    for other in others.values():
+        if pipeline.topic.name == other.topic.name:
+            raise DeclarationError(
+                f"topic.name: {pipeline.topic.name} is also the topic of {other.name}.yaml. Next: give each a topic of its own"
+            )
+        if shared := sorted(set(pipeline.tables) & set(other.tables)):
+            raise DeclarationError(
+                f"stages.{pipeline.writer(shared[0]).name}.sinks: {shared[0]} is also written by {other.name}.yaml. "
+                "Next: give each a table of its own"
+            )

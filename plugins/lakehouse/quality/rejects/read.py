@@ -1,0 +1,223 @@
+"""What was rejected, read from the tables; and which of it has been fixed since.
+
+An event that was sent to fix a rejected one names its position in Bronze's column `mends`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk.exceptions import AirflowException
+
+from lakehouse.airflow.hooks.iceberg import IcebergCatalogHook
+from lakehouse.pipelines.contract import Field
+from lakehouse.pipelines.model import REJECTED, Pipeline, Stage
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+    from pyiceberg.table import Table
+
+MENDS = "mends"
+#: When a row was written: a table has one of these columns.
+WRITTEN_AT = ("ingested_at", "processed_at")
+_JSON_NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][-+]?\d+)?", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Why events were rejected, and how many of them.
+
+    :param fixed: those for which another event was sent
+    :param last_at: when the newest was rejected; None: its table does not say
+    """
+
+    stage: str
+    reason: str
+    rejected: int
+    fixed: int
+    last_at: datetime | None
+
+
+@dataclass(frozen=True)
+class Reject:
+    """One rejected event.
+
+    :param payload: its value; of a stage that reads a table, rebuilt as JSON
+    :param rebuilt: whether it was
+    """
+
+    stage: str
+    partition: int
+    offset: int
+    reason: str
+    payload: bytes | None
+    rebuilt: bool = False
+
+    @property
+    def position(self) -> str:
+        """Partition and offset, as the header and column `mends` write them."""
+        return f"{self.partition}:{self.offset}"
+
+
+def rejecting_stages(pipeline: Pipeline, name: str | None = None) -> list[Stage]:
+    """The stages that reject events; or the one of this name.
+
+    :raises AirflowException: there is none
+    """
+    stages = {stage.name: stage for stage in pipeline.stages.values() if REJECTED in stage.sinks}
+    if name is None:
+        return list(stages.values())
+    if name not in stages:
+        raise AirflowException(
+            f"No stage {name!r} of {pipeline.name} rejects events. Next: give one of {', '.join(stages) or '(there is none)'}"
+        )
+    return [stages[name]]
+
+
+def reasons(pipeline: Pipeline, stage: str | None = None) -> list[Reason]:
+    """Every reason of every stage, or of this one, the most frequent first.
+
+    :raises AirflowException: there is no such stage, or the catalog cannot be read; the message says what to do
+    """
+    found = []
+    for rejecting in rejecting_stages(pipeline, stage):
+        table = IcebergCatalogHook().table(rejecting.sinks[REJECTED])
+        at = [name for name in WRITTEN_AT if name in table.schema().column_names][:1]
+        last = f"epoch(max({at[0]}))" if at else "NULL"
+        rows = _rejects(pipeline, table, at).execute(
+            f"SELECT reason, count(*) AS rejected, count({MENDS}), {last} FROM rejects GROUP BY reason "
+            "ORDER BY rejected DESC, reason"
+        )
+        found += [
+            Reason(rejecting.name, *row, None if moment is None else datetime.fromtimestamp(moment, UTC))
+            for *row, moment in rows.fetchall()
+        ]
+    return found
+
+
+def open_rejects(
+    pipeline: Pipeline, stage: str, reason: str | None = None, limit: int | None = None
+) -> Iterator[Reject]:
+    """Rejected events of a stage that nobody has fixed yet, by position; if wanted, of one reason, and the first ones only.
+
+    :raises AirflowException: there is no such stage, its table does not hold the events, or the catalog cannot be read
+    """
+    [rejecting] = rejecting_stages(pipeline, stage)
+    table = IcebergCatalogHook().table(rejecting.sinks[REJECTED])
+    content = _content(pipeline, table)
+    names = ", ".join(f'"{name}"' for name in content)
+    rows = _rejects(pipeline, table, content, reason).execute(
+        f"SELECT kafka_partition, kafka_offset, reason, {names} FROM rejects WHERE {MENDS} IS NULL "
+        "ORDER BY kafka_partition, kafka_offset LIMIT ?",
+        [limit],
+    )
+    rebuilt = content != ["payload"]
+    while batch := rows.fetchmany(1_000):
+        for partition, offset, why, *values in batch:
+            payload = _as_event(pipeline.contract.fields, values) if rebuilt else values[0]
+            yield Reject(rejecting.name, partition, offset, why, payload, rebuilt)
+
+
+def rejected_positions(pipeline: Pipeline) -> Iterator[str]:
+    """Position ("partition:offset") of each rejected event of every stage."""
+    for stage in rejecting_stages(pipeline):
+        scan = (
+            IcebergCatalogHook().table(stage.sinks[REJECTED]).scan(selected_fields=("kafka_partition", "kafka_offset"))
+        )
+        for batch in scan.to_arrow_batch_reader():
+            for row in batch.to_pylist():
+                yield f"{row['kafka_partition']}:{row['kafka_offset']}"
+
+
+def fixed_positions(pipeline: Pipeline) -> set[str]:
+    """Positions ("partition:offset") that events from the topic say they fix. Files that hold none are not read.
+
+    :raises AirflowException: a table does not keep what its events say, or the catalog cannot be read
+    """
+    found: set[str] = set()
+    for name in topic_tables(pipeline):
+        table = IcebergCatalogHook().table(name)
+        if MENDS not in table.schema().column_names:
+            raise AirflowException(
+                f"{name} has no column {MENDS}: which rejected events were fixed cannot be known. "
+                f"Next: have its SQL keep the header {MENDS}, as 05-bronze.sql does."
+            )
+        scan = table.scan(f"{MENDS} IS NOT NULL", selected_fields=(MENDS,))
+        for batch in scan.to_arrow_batch_reader():
+            found.update(batch.column(MENDS).to_pylist())
+    return found
+
+
+def topic_tables(pipeline: Pipeline) -> list[str]:
+    """The tables of all stages that read the topic."""
+    return [table for stage in pipeline.stages.values() if stage.reads_topic for table in stage.tables]
+
+
+def _content(pipeline: Pipeline, table: Table) -> list[str]:
+    """The columns that hold the event: its payload, or all of the contract's fields as text."""
+    from pyiceberg.types import StringType
+
+    types = {field.name: field.field_type for field in table.schema().fields}
+    if "payload" in types:
+        return ["payload"]
+    if lacking := [name for name in pipeline.contract.names if not isinstance(types.get(name), StringType)]:
+        raise AirflowException(
+            f"{'.'.join(table.name())} does not keep {', '.join(lacking)} as text: its events cannot be rebuilt. Next: run the "
+            "DAG flink_jobs, which adds new fields, or have its SQL keep the contract's fields (fields.text_columns)."
+        )
+    return list(pipeline.contract.names)
+
+
+def _rejects(pipeline: Pipeline, table: Table, columns: list[str], reason: str | None = None) -> DuckDBPyConnection:
+    """A table's rejected events as the view `rejects`, read batch by batch; `mends` is set where one is fixed."""
+    import duckdb
+    import pyarrow as pa
+    from pyiceberg.expressions import AlwaysTrue, EqualTo
+
+    wanted = ("kafka_partition", "kafka_offset", "reason", *columns)
+    scan = table.scan(EqualTo("reason", reason) if reason else AlwaysTrue(), selected_fields=wanted)
+    fixed = pa.table({MENDS: pa.array(sorted(fixed_positions(pipeline)), pa.string())})
+    connection = duckdb.connect()
+    connection.register("rows", scan.to_arrow_batch_reader())
+    connection.register("fixed", fixed)
+    connection.execute(
+        f"CREATE TEMP VIEW rejects AS FROM rows LEFT JOIN fixed ON {MENDS} = kafka_partition || ':' || kafka_offset"
+    )
+    return connection
+
+
+def _as_event(fields: tuple[Field, ...], texts: list[str | None]) -> bytes:
+    """The event again, each field as the contract has it; null where it was null or missing."""
+    import orjson
+
+    return orjson.dumps({field.name: _value(field, text) for field, text in zip(fields, texts, strict=True)})
+
+
+def _value(field: Field, text: str | None) -> Any:
+    """A number digit by digit, a boolean, a structure as its JSON; a text that is no such value stays a text."""
+    import orjson
+
+    match field.json_type:
+        case "string":
+            return text
+        case "integer" | "number":
+            is_json = text is not None and _JSON_NUMBER.fullmatch(text)
+        case "boolean":
+            is_json = text in ("true", "false")
+        case _:
+            is_json = text is not None and _is_structure(text)
+    # A line break, which can only be between the tokens of a structure, would end a line of a file.
+    return orjson.Fragment(re.sub(r"[\r\n]", " ", text)) if text is not None and is_json else text
+
+
+def _is_structure(text: str) -> bool:
+    import orjson
+
+    try:
+        return isinstance(orjson.loads(text), dict | list)
+    except orjson.JSONDecodeError:
+        return False

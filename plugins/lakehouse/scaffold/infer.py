@@ -1,0 +1,186 @@
+"""From a sample to a contract: type and format of each field, and the column that it becomes."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from lakehouse.pipelines.contract import NAME
+from lakehouse.scaffold.sample import Sample, SampleError, is_date
+
+BIGINT = range(-(2**63), 2**63)
+#: Of a decimal that engines compute with in one machine word.
+DIGITS = 18
+_KINDS = {
+    bool: "boolean", int: "integer", float: "number", Decimal: "number", str: "string", dict: "object", list: "array",
+}  # fmt: skip
+_OFFSET = re.compile(r":\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$")
+
+
+@dataclass(frozen=True)
+class Event:
+    """What a sample says of an event.
+
+    :param properties: of the contract, field by field
+    :param required: fields of key and time
+    :param never_null: other fields that each row has
+    :param as_integers: fields whose numbers are written with a fraction of .0, next to nulls
+    :param always_null: fields that no row has a value of
+    :param years: first and last year of `time`; None without one
+    :param repeats: rows whose key an earlier row has
+    """
+
+    properties: dict[str, dict[str, Any]]
+    required: list[str]
+    never_null: list[str]
+    as_integers: list[str]
+    always_null: list[str]
+    years: tuple[int, int] | None
+    repeats: int
+
+
+def infer(sample: Sample, key: Sequence[str], time: str | None) -> Event:
+    """What the rows of a sample have in common.
+
+    Only the fields of key and time are required: a field that is null in no row of a sample may be null later.
+
+    :param key: fields that identify an event; none: all fields together
+    :param time: field that says when it happened
+    :raises SampleError: a field mixes types or cannot be a column; key or time cannot be what they are meant for
+    """
+    required = list(dict.fromkeys([*key, *([time] if time else [])]))
+    for name in required:
+        _require(sample, name)
+    properties = {name: _property(sample, name, name in required) for name in sample.names}
+    present = {name: [value for _, value in sample.values(name)] for name in sample.names}
+    return Event(
+        properties,
+        required,
+        [name for name, values in present.items() if len(values) == len(sample.rows) and name not in required],
+        [name for name, values in present.items() if _are_whole_floats(values, len(sample.rows))],
+        [name for name, values in present.items() if not values],
+        _years(sample, time, properties[time]) if time else None,
+        _repeats(sample, key or sample.names),
+    )
+
+
+def snake_case(name: str) -> str:
+    """`depDelay`, `DepDelay` and `DEPDelay` as dep_delay."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
+
+
+def _require(sample: Sample, name: str) -> None:
+    """Refuse a field of key or time that rows lack."""
+    if name not in sample.names:
+        raise SampleError(f"The sample has no field {name!r}. Next: give one of {', '.join(sample.names)}")
+    lacking = [place for place, row in zip(sample.places, sample.rows, strict=True) if row.get(name) is None]
+    if lacking:
+        raise SampleError(
+            f"{name} is missing or null in {lacking[0]} ({len(lacking):,} of {len(sample.rows):,} rows), and Silver would reject "
+            "such events. Next: give another field for KEY or TIME, or remove these rows from the sample"
+        )
+
+
+def _property(sample: Sample, name: str, required: bool) -> dict[str, Any]:
+    """The JSON Schema of a field."""
+    if not NAME.fullmatch(name):
+        raise SampleError(
+            f"Field {name!r} cannot be a column. Next: rename it in the events (ASCII letters, digits and underscores, a letter "
+            "first), or leave it out of the sample: events may have fields that the contract does not list"
+        )
+    json_type = _json_type(sample, name)
+    values = [value for _, value in sample.values(name)]
+    keywords = {}
+    if json_type == "string":
+        keywords = _text_format(values)
+    elif json_type == "integer" and any(value not in BIGINT for value in map(int, values)):
+        keywords = {"x-type": "STRING"}  # digit by digit, as it came
+    elif isinstance(values[0], Decimal):
+        keywords = _decimal(values)
+    column = snake_case(name)
+    return {
+        "type": json_type if required else [json_type, "null"],
+        **({"format": keywords["format"]} if "format" in keywords else {}),
+        "description": "",
+        **({} if column == name.lower() else {"x-column": column}),
+        **({"x-type": keywords["x-type"]} if "x-type" in keywords else {}),
+    }
+
+
+def _json_type(sample: Sample, name: str) -> str:
+    """The one type of a field's values; integers next to numbers are numbers, and a field without values is text."""
+    found: dict[str, list[tuple[str, Any]]] = {}
+    for place, value in sample.values(name):
+        found.setdefault(_KINDS[type(value)], []).append((place, value))
+    if not found:
+        return "string"
+    if found.keys() <= {"integer", "number"}:
+        values = [value for places in found.values() for _, value in places]
+        return "integer" if "number" not in found or _are_whole_floats(values, len(sample.rows)) else "number"
+    if len(found) == 1:
+        return next(iter(found))
+    types = "; ".join(
+        f"{kind} in {len(places):,} rows, such as {places[0][0]} ({_short(places[0][1])})"
+        for kind, places in found.items()
+    )
+    raise SampleError(
+        f"Field {name!r} mixes types: {types}. Next: make it one type where the events come from. If the odd ones are mistakes, "
+        "remove them from the sample: Silver rejects such events with a reason"
+    )
+
+
+def _are_whole_floats(values: Collection[Any], rows: int) -> bool:
+    """Whether integers are written as 517.0, as tools do that keep integers with nulls among them as floats."""
+    return (
+        0 < len(values) < rows
+        and any(type(value) is float for value in values)
+        and all(type(value) is int or (type(value) is float and value.is_integer()) for value in values)
+    )
+
+
+def _text_format(texts: Collection[str]) -> dict[str, str]:
+    """The format of texts that are all dates or all date-times; those with an offset name a moment."""
+    if not texts or not all(map(is_date, texts)):
+        return {}
+    if all(len(text) == len("2024-01-31") for text in texts):
+        return {"format": "date"}
+    with_offset = sum(1 for text in texts if _OFFSET.search(text))
+    if with_offset == len(texts):
+        return {"format": "date-time", "x-type": "TIMESTAMP_LTZ(6)"}
+    return {} if with_offset else {"format": "date-time"}
+
+
+def _decimal(values: Collection[Decimal]) -> dict[str, str]:
+    """A decimal type with the values' scale; none when a value leaves no room for larger ones."""
+    scale = max(0, *(-value.as_tuple().exponent for value in values))
+    roomy = all(abs(value) < Decimal(10) ** (DIGITS - scale - 2) for value in values)
+    return {"x-type": f"DECIMAL({DIGITS}, {scale})"} if roomy else {}
+
+
+def _years(sample: Sample, time: str, declared: dict[str, Any]) -> tuple[int, int]:
+    """First and last year of a field's dates.
+
+    :raises SampleError: it holds no dates
+    """
+    if declared.get("format") not in ("date", "date-time"):
+        place, value = next(sample.values(time))
+        raise SampleError(
+            f"TIME={time} does not hold dates in ISO 8601, all with an offset or all without: {place} has {_short(value)}. "
+            "Next: give a field like 2024-01-31T23:59:59Z, or leave TIME out"
+        )
+    years = [int(text[:4]) for _, text in sample.values(time)]
+    return min(years), max(years)
+
+
+def _repeats(sample: Sample, names: Sequence[str]) -> int:
+    keys = {json.dumps([row.get(name) for name in names], sort_keys=True, default=str) for row in sample.rows}
+    return len(sample.rows) - len(keys)
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= 40 else f"{text[:39]}…"

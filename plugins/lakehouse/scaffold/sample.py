@@ -1,0 +1,149 @@
+"""A sample of events, read from JSON lines, CSV or Parquet into the values that JSON has."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import date, datetime, time
+from decimal import Decimal
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from lakehouse.pipelines.load import DeclarationError
+from lakehouse.send.files import Row, RowFile
+
+#: A sample is read up to here.
+MOST_ROWS = 100_000
+INTEGER = re.compile(r"-?(0|[1-9]\d*)", re.ASCII)
+NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][-+]?\d+)?", re.ASCII)
+#: ISO 8601 as Flink's `iso_timestamp` and `iso_instant` read it.
+DATE_TIME = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)?)?", re.ASCII)
+#: Cells of a CSV file that stand for null in a column of numbers, booleans or dates. In a column of text only the empty one does.
+NULLS = frozenset(("", "NA", "N/A", "NaN", "nan", "NULL", "null", "None"))
+SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+class SampleError(DeclarationError):
+    """A sample that no pipeline can be made of; the message names the row or field and the next step."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Events by example.
+
+    :param rows: each event's fields, of the types that JSON has, but decimals as they are
+    :param places: where each row is in the file: `line 3`
+    :param complete: whether the whole file was read
+    """
+
+    rows: list[dict[str, Any]]
+    places: list[str]
+    complete: bool
+
+    @property
+    def names(self) -> list[str]:
+        """The fields of all rows, in the order of their first appearance."""
+        return list(dict.fromkeys(name for row in self.rows for name in row))
+
+    def values(self, name: str) -> Iterator[tuple[str, Any]]:
+        """Place and value of each row in which a field is there and not null."""
+        rows = zip(self.places, self.rows, strict=True)
+        return ((place, row[name]) for place, row in rows if row.get(name) is not None)
+
+
+def read_sample(path: Path) -> Sample:
+    """Read a sample, at most its first `MOST_ROWS` rows.
+
+    :raises SampleError: a row cannot be read, or there are no events
+    :raises AirflowException: the file cannot be read
+    """
+    file = RowFile(path)
+    found = file.rows()
+    rows = list(islice(found, MOST_ROWS))
+    complete = next(found, None) is None
+    places = [f"{file.place} {row.number}" for row in rows]
+    events = [_event(path, row, place) for row, place in zip(rows, places, strict=True)]
+    if not any(events):
+        raise SampleError(f"{path} holds no events. Next: give a sample with at least one event that has fields")
+    if file.is_text:
+        header = next(iter(events[0]))
+        if separator := next((mark for mark in ";\t|" if len(events[0]) == 1 and mark in header), None):
+            raise SampleError(f"{path} separates its columns by {separator!r}. Next: separate them by commas")
+        columns = [_typed(column) for column in zip(*(event.values() for event in events), strict=True)]
+        events = [dict(zip(events[0], row, strict=True)) for row in zip(*columns, strict=True)]
+    return Sample(events, places, complete)
+
+
+def is_date(text: str) -> bool:
+    """Whether it is a date of the calendar in ISO 8601, with or without a time."""
+    if not DATE_TIME.fullmatch(text):
+        return False
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _event(path: Path, row: Row, place: str) -> dict[str, Any]:
+    """The fields of one row.
+
+    :raises SampleError: it is no event
+    """
+    if row.values is None:
+        raise SampleError(f"{path}, {place}: {row.problem}. Next: fix or remove it; a sample holds good events only")
+    # From the text, because a fast parser makes floats of large integers.
+    values = row.values if row.raw is None else json.loads(row.raw)
+    try:
+        return {name: _json_value(value) for name, value in values.items()}
+    except TypeError as error:
+        raise SampleError(
+            f"{path}, {place}: {error}. Next: leave the field out of the sample, or make it text"
+        ) from error
+    except ValueError as error:
+        raise SampleError(
+            f"{path}, {place}: {error}. Next: convert the file, for example with `iconv -t utf-8`"
+        ) from error
+
+
+def _json_value(value: Any) -> Any:
+    """What JSON has for a value of Python; a decimal stays one.
+
+    :raises TypeError: JSON has nothing for it
+    :raises ValueError: a text that was not UTF-8
+    """
+    match value:
+        case None | bool() | int() | Decimal():
+            return value
+        case str():
+            if SURROGATE.search(value):
+                raise ValueError("text that is not UTF-8")
+            return value
+        case float():
+            return value if math.isfinite(value) else None
+        case datetime() | date() | time():
+            return value.isoformat()
+        case dict():
+            return {name: _json_value(part) for name, part in value.items()}
+        case list() | tuple():
+            return [_json_value(part) for part in value]
+    raise TypeError(f"JSON has nothing for a value of type {type(value).__name__}")
+
+
+def _typed(cells: Iterable[str]) -> list[Any]:
+    """A column's cells as the narrowest type that holds all of them."""
+    cells = list(cells)
+    known = [None if cell in NULLS else cell for cell in cells]
+    for fits, convert in (
+        (INTEGER.fullmatch, int),
+        (NUMBER.fullmatch, lambda cell: int(cell) if INTEGER.fullmatch(cell) else float(cell)),
+        (lambda cell: cell.lower() in ("true", "false"), lambda cell: cell.lower() == "true"),
+        (is_date, str),
+    ):
+        if all(fits(cell) for cell in known if cell is not None):
+            return [None if cell is None else convert(cell) for cell in known]
+    return [cell or None for cell in cells]

@@ -1,0 +1,143 @@
+"""Writes a pipeline's files: all of them, valid together, or none."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+from pydantic import TypeAdapter, ValidationError
+
+from lakehouse.gold.generate import regenerate
+from lakehouse.paths import INCLUDE
+from lakehouse.pipelines.contract import ContractError, read_contract
+from lakehouse.pipelines.load import DeclarationError, declarations
+from lakehouse.pipelines.model import Name, Pipeline
+from lakehouse.scaffold.infer import infer
+from lakehouse.scaffold.render import contract_text, render, values
+from lakehouse.scaffold.sample import read_sample
+
+
+def new_pipeline(name: str, sample: Path, key: str | None = None, time: str | None = None) -> list[Path]:
+    """Write a complete pipeline for events like those of a sample: declaration, contract, SQL, dbt models and a page about them.
+
+    :param sample: JSON lines, CSV or Parquet
+    :param key: fields that identify an event, separated by commas; without one, all fields together do
+    :param time: field that says when an event happened
+    :return: the files; the first is the page of what to edit next
+    :raises DeclarationError: the name, the sample or a field cannot be used, or a file exists already; nothing is written
+    :raises AirflowException: the sample cannot be read, or dbt cannot parse the models; nothing is written
+    """
+    _check_name(name)
+    files = _files(name)
+    generated = [f"dbt/models/{name}/staging/_sources.yml", f"dbt/manifests/{name}.json"]
+    for file in (*files, *generated):
+        if (INCLUDE / file).exists():
+            raise DeclarationError(
+                f"include/{file} exists already, and nothing is written over it. Next: choose another NAME, or delete the files "
+                f"of the pipeline {name} first"
+            )
+    with tempfile.TemporaryDirectory(prefix="new-pipeline-") as folder:
+        draft = Path(folder, "include")
+        shutil.copytree(INCLUDE, draft, ignore=shutil.ignore_patterns("target", "logs", "__pycache__"))
+        written = _write(
+            draft, files, name, sample, [part.strip() for part in (key or "").split(",") if part.strip()], time or None
+        )
+        pipeline = _validated(draft, name)
+        return _move(draft, written, generated, pipeline)
+
+
+def next_steps(name: str) -> str:
+    """What to do when a pipeline's files are written, for a reader at the shell."""
+    return (
+        f"Next: edit what include/pipelines/{name}.md lists; then `make up`, or wait for the next run of flink_jobs; then "
+        f"`make send NAME={name} FILE=...`"
+    )
+
+
+def _check_name(name: str) -> None:
+    try:
+        TypeAdapter(Name).validate_python(name)
+    except ValidationError as error:
+        raise DeclarationError(
+            f"{name!r} cannot be the name of a pipeline. Next: use at most 40 lower-case letters, digits and underscores, a "
+            "letter first"
+        ) from error
+
+
+def _files(name: str) -> dict[str, str]:
+    """File in `include/` -> its template; the contract has none."""
+    return {
+        f"pipelines/{name}.md": "page.md",
+        f"contracts/{name}.json": "",
+        f"sql/{name}/06-silver.sql": "06-silver.sql",
+        f"dbt/models/{name}/_{name}.yml": "models.yml",
+        f"dbt/models/{name}/staging/stg_{name}.sql": "stg.sql",
+        f"dbt/models/{name}/marts/core/fct_{name}.sql": "fct.sql",
+        f"dbt/models/{name}/marts/daily/mart_{name}_daily.sql": "mart.sql",
+        f"dbt/tests/{name}/mart_{name}_daily_adds_up.sql": "adds_up.sql",
+        f"pipelines/{name}.yaml": "pipeline.yaml",  # last: it makes the others known
+    }
+
+
+def _write(draft: Path, files: dict[str, str], name: str, path: Path, key: list[str], time: str | None) -> list[str]:
+    """Write the files into a copy of `include/`; those that there was something to write for."""
+    sample = read_sample(path)
+    event = infer(sample, key, time)
+    contract_file = draft / "contracts" / f"{name}.json"
+    contract_file.write_text(contract_text(name, event))
+    try:
+        contract = read_contract(contract_file)
+    except ContractError as error:
+        raise DeclarationError(str(error)) from error
+    known = {"sample": path, **values(name, sample, event, contract, key, time)}
+    written = []
+    for file, template in files.items():
+        if template == "adds_up.sql" and not known["measures"]:
+            continue
+        if template:
+            (draft / file).parent.mkdir(parents=True, exist_ok=True)
+            (draft / file).write_text(render(template, **known))
+        written.append(file)
+    return written
+
+
+def _validated(draft: Path, name: str) -> Pipeline:
+    """The pipeline as it is declared among the others.
+
+    :raises DeclarationError: it cannot be, or another one could not any more
+    """
+    before, now = declarations(INCLUDE), declarations(draft)
+    if new := [problem for file, problem in now.problems.items() if file not in before.problems]:
+        raise DeclarationError(f"The new pipeline cannot be declared: {new[0]}")
+    return now.pipelines[name]
+
+
+def _move(draft: Path, written: list[str], generated: list[str], pipeline: Pipeline) -> list[Path]:
+    """Put the files in their places, then what dbt makes of them, then the declaration; on an error, nothing stays."""
+    *first, declaration = written
+    try:
+        _place(draft, first)
+        regenerate(pipeline)
+        _place(draft, [declaration])
+    except BaseException:
+        _remove([*written, *generated])
+        raise
+    return [INCLUDE / file for file in (*first, *generated, declaration)]
+
+
+def _place(draft: Path, files: Iterable[str]) -> None:
+    for file in files:
+        (INCLUDE / file).parent.mkdir(parents=True, exist_ok=True)
+        shutil.move(draft / file, INCLUDE / file)
+
+
+def _remove(files: Iterable[str]) -> None:
+    """Remove files that exist, and the folders that they leave empty."""
+    for file in files:
+        path = INCLUDE / file
+        path.unlink(missing_ok=True)
+        for folder in path.relative_to(INCLUDE).parents:
+            if (INCLUDE / folder).is_dir() and not any((INCLUDE / folder).iterdir()):
+                (INCLUDE / folder).rmdir()

@@ -1,0 +1,5 @@
+"""A file's rows sent to a pipeline's topic as events, each checked against the contract."""
+
+from .run import Sent, send_file
+
+__all__ = ["Sent", "send_file"]

@@ -1,0 +1,227 @@
+"""From a file's value to that of an event: by the type that the contract gives the field, or refused with a reason."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+from datetime import date, datetime, time
+from decimal import Decimal
+from functools import lru_cache
+from typing import Any
+
+from lakehouse.pipelines.contract import Contract, Field
+
+_NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", re.ASCII)
+_JSON_NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][-+]?\d+)?", re.ASCII)
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d:\d\d(\.\d{1,9})?(?P<offset>Z|[-+]\d\d:\d\d)?)?", re.ASCII)
+#: Texts of CSV that stand for no value, where a text is no value itself.
+_NO_VALUE = frozenset(("", "NA", "N/A", "NaN", "nan", "NULL", "null", "None"))
+#: An integer of more digits is none that anybody meant; making one of 1e999999999 would never end.
+_DIGITS = 100
+_REMEMBERED = 50_000
+_NAMES = {
+    "integer": "an integer",
+    "number": "a finite number",
+    "boolean": "true or false",
+    "string": "text",
+    "object": "an object",
+    "array": "an array",
+}
+#: Type of a text that is a date or a moment -> whether it has an offset from UTC, and what it is called.
+_MOMENTS = {
+    "DATE": (False, "a date"),
+    "TIMESTAMP(6)": (False, "a date and time without an offset"),
+    "TIMESTAMP_LTZ(6)": (True, "a date and time with an offset from UTC"),
+}
+_BOOLEANS = {"true": True, "false": False, "1": True, "0": False}
+
+
+class Refused(ValueError):
+    """A row that is not sent: `reason` is the same for all of its kind, `value` is its own."""
+
+    def __init__(self, reason: str, value: Any = None) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.value = value
+
+
+class Conversion:
+    """Makes events of rows.
+
+    :param contract: what an event must be
+    :param from_text: whether every value is a text, which gets its type here (CSV)
+    :param from_json: whether a row is an event already, which is only checked: a null that is there counts
+    """
+
+    def __init__(self, contract: Contract, from_text: bool = False, from_json: bool = False) -> None:
+        convert = _from_text if from_text else _from_value
+        self._fields = [(field.name, field.required, field.nullable, convert(field)) for field in contract.fields]
+        self._names = frozenset(contract.names)
+        self._from_text, self._from_json = from_text, from_json
+
+    def event(self, values: dict[str, Any]) -> dict[str, Any]:
+        """The event's fields: those of the contract, checked, then the unknown ones as they are.
+
+        A column without a value is null in the event, or left out of it where the contract does not let it be null.
+
+        :raises Refused: a field is missing, null or of another type
+        """
+        event: dict[str, Any] = {}
+        for name, required, nullable, convert in self._fields:
+            value = values.get(name)
+            if value is not None:
+                value = convert(value)
+            if value is not None:
+                event[name] = value
+            elif name not in values or not (nullable or self._from_json):
+                if required:
+                    raise Refused(f"{name} is missing")
+            elif nullable:
+                event[name] = None
+            else:
+                raise Refused(f"{name} is null")
+        for name in [name for name in values if name not in self._names]:
+            value = values[name]
+            event[name] = None if value == "" and self._from_text else value
+        return event
+
+
+def _from_value(field: Field) -> Callable[[Any], Any]:
+    """Checks a value of Parquet or JSON."""
+    no_integer, no_number = f"{field.name} is not an integer", f"{field.name} is not a finite number"
+    structure = {"object": dict, "array": list, "boolean": bool}.get(field.json_type)
+
+    def number(value: Any) -> Any:
+        if type(value) is int:
+            return value
+        if not isinstance(value, float | Decimal):
+            raise Refused(no_number, value)
+        if math.isfinite(value):
+            return value
+        if math.isnan(value):
+            return None
+        raise Refused(no_number, value)
+
+    def integer(value: Any) -> Any:
+        if type(value) is not int:
+            if not isinstance(value, float | Decimal):
+                raise Refused(no_integer, value)
+            if math.isnan(value):
+                return None
+            value = _whole(value, no_integer)
+        return _integer(field, value)
+
+    def other(value: Any) -> Any:
+        if isinstance(value, structure):
+            return value
+        raise Refused(f"{field.name} is not {_NAMES[field.json_type]}", value)
+
+    return {"integer": integer, "number": number, "string": _text(field)}.get(field.json_type, other)
+
+
+def _from_text(field: Field) -> Callable[[str], Any]:
+    """Gives a text of CSV the field's type."""
+    import orjson
+
+    problem = f"{field.name} is not {_NAMES[field.json_type]}"
+
+    def integer(text: str) -> Any:
+        if not _NUMBER.fullmatch(text) or len(text) > _DIGITS or Decimal(text).adjusted() > _DIGITS:
+            raise Refused(problem, text)
+        return _integer(field, int(text) if text.lstrip("+-").isdigit() else _whole(Decimal(text), problem))
+
+    def number(text: str) -> Any:
+        if _JSON_NUMBER.fullmatch(text):
+            return orjson.Fragment(text)  # digit by digit
+        if _NUMBER.fullmatch(text) and math.isfinite(value := float(text)):
+            return value
+        raise Refused(problem, text)
+
+    def boolean(text: str) -> Any:
+        if (value := _BOOLEANS.get(text.lower())) is None:
+            raise Refused(problem, text)
+        return value
+
+    def structure(text: str) -> Any:
+        try:
+            if isinstance(orjson.loads(text), dict if field.json_type == "object" else list):
+                return orjson.Fragment(text)
+        except orjson.JSONDecodeError:
+            pass
+        raise Refused(problem, text)
+
+    if field.json_type == "string" and field.type not in _MOMENTS:
+        return lambda text: text or None
+    convert = {"integer": integer, "number": number, "boolean": boolean, "string": _text(field)}.get(
+        field.json_type, structure
+    )
+    # A column holds the same texts again and again: a file takes half the time when each is converted once.
+    known: dict[str, Any] = {}
+
+    def of_a_value(text: str) -> Any:
+        try:
+            return known[text]
+        except KeyError:
+            if len(known) == _REMEMBERED:
+                known.clear()
+            stripped = text.strip()
+            known[text] = None if stripped in _NO_VALUE else convert(stripped)
+            return known[text]
+
+    return of_a_value
+
+
+def _text(field: Field) -> Callable[[Any], str]:
+    """A text, which must be a date or a moment where the contract's type is one."""
+    if field.type not in _MOMENTS:
+        return lambda value: _plain_text(value, f"{field.name} is not text")
+    with_offset, what = _MOMENTS[field.type]
+    problem = f"{field.name} is not {what}"
+
+    def moment(value: Any) -> str:
+        if isinstance(value, date):  # a datetime is one
+            value = value.isoformat()
+        if isinstance(value, str) and (read := _moment(value, with_offset)):
+            return read
+        raise Refused(problem, value)
+
+    return moment
+
+
+def _plain_text(value: Any, problem: str) -> str:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, date | time):
+        return value.isoformat()
+    raise Refused(problem, value)
+
+
+@lru_cache(maxsize=65_536)
+def _moment(text: str, with_offset: bool) -> str | None:
+    """ISO 8601 with a T; None for what no calendar has, and for an offset that is missing or too many."""
+    found = _MOMENT.fullmatch(text)
+    if not found or bool(found["offset"]) != with_offset:
+        return None
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return text.replace(" ", "T")
+
+
+def _whole(value: float | Decimal, problem: str) -> int:
+    if not math.isfinite(value) or value != math.floor(value):
+        raise Refused(problem, value)
+    return int(value)
+
+
+def _integer(field: Field, value: int) -> Any:
+    """An integer; one of more than 64 bits only where the tables keep it as text."""
+    import orjson
+
+    if -(2**63) <= value < 2**63:
+        return value
+    if field.type == "STRING":
+        return orjson.Fragment(str(value))
+    raise Refused(f"{field.name} is not an integer of 64 bits", value)

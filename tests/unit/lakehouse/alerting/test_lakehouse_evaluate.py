@@ -1,0 +1,252 @@
+"""One look at a pipeline: what is seen decides, what cannot be seen changes nothing, and what is gone is resolved."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from lakehouse.airflow.hooks.flink import FlinkError
+from lakehouse.alerting import evaluate as module
+from lakehouse.alerting.alerts import Alert, TaskSuccess
+from lakehouse.alerting.evaluate import alert_names, evaluate, resolve, tasks_in
+from lakehouse.pipelines.load import Declarations
+from lakehouse.streaming.health import JobHealth
+
+FINE = JobHealth("", "RUNNING", 0, 0, 1.0, {}, {}, 0, 1.0, 1.0, 0, 0.0)
+LONG_AGO = 1_000_000.0
+BRONZE, SILVER = "nyc_taxi.bronze", "nyc_taxi.silver"
+DAGS = Path(__file__).parents[4] / "dags"
+
+
+@pytest.fixture
+def platform(monkeypatch, taxi, meters):
+    """Two pipelines that are fine until something of them is changed, and what is known of their alerts."""
+    platform = SimpleNamespace(
+        jobs={job: replace(FINE, job=job) for job in (BRONZE, SILVER, "meters.sorted")},
+        ledger={},
+        unused=set(),
+        known={},
+        titles=[],
+        pipelines={"meters": meters, "nyc_taxi": taxi},
+        problems={},
+        successes={},
+        tasks={("flink_jobs", "nyc_taxi.check_health"), ("platform_alerts", "evaluate")},
+    )
+
+    def look(flow, limits):
+        if isinstance(platform.jobs[flow.job], Exception):
+            raise platform.jobs[flow.job]
+        return platform.jobs[flow.job]
+
+    def ledger(pipeline):
+        return SimpleNamespace(errors=platform.ledger.get(pipeline.name, []))
+
+    monkeypatch.setattr(module, "check", look)
+    monkeypatch.setattr(module, "read_ledger", ledger)
+    monkeypatch.setattr(module, "is_unused", lambda pipeline: pipeline.name in platform.unused)
+    monkeypatch.setattr(module, "AlertStore", lambda: platform.known)
+    monkeypatch.setattr(module, "declarations", lambda: Declarations(platform.pipelines, platform.problems))
+    monkeypatch.setattr(module, "tasks_in", lambda dags: platform.tasks)
+
+    def deliver(title, message, kind="failure"):
+        platform.titles.append(title)
+        return True
+
+    real = module.Alerts
+    monkeypatch.setattr(module, "Alerts", lambda known, names: real(known, names, deliver))
+    return platform
+
+
+def since_long(reason: str, **more) -> dict:
+    return Alert(reason=reason, since=LONG_AGO, **more).model_dump()
+
+
+def firing(reason: str = "many rows", **more) -> dict:
+    return since_long(reason, fired=True, notified=True, **more)
+
+
+def failed(task: str, dag: str = "flink_jobs", successes: int = 7, **more) -> dict:
+    return firing("x", resolved_by=TaskSuccess(dag_id=dag, task_id=task, successes=successes, **more))
+
+
+def resolved(platform) -> list[str]:
+    def count(dag_id, map_index, task_ids, states):
+        assert states == ["success"]
+        return platform.successes.get((dag_id, *task_ids, map_index), 0)
+
+    return resolve(count, DAGS)
+
+
+def test_when_all_is_well_nothing_is_said_or_kept(platform, taxi, caplog):
+    assert evaluate(taxi) == resolved(platform) == []
+    assert (platform.known, platform.titles, caplog.records) == ({}, [], [])
+
+
+def test_what_is_broken_is_kept_until_it_has_lasted(platform, taxi):
+    platform.jobs[SILVER] = JobHealth(SILVER, "MISSING", 0, 0, None, {})
+    name = f"job-missing.{SILVER}"
+    assert evaluate(taxi) == []
+    assert set(platform.known) == {name}
+    assert platform.known[name]["pipeline"] == "nyc_taxi"
+    platform.known[name]["since"] -= 90
+    assert evaluate(taxi) == [name]
+    assert platform.titles == [f"ALERT job-missing: {SILVER}"]
+
+
+def test_the_ledger_counts(platform, taxi):
+    platform.known["ledger.nyc_taxi"] = since_long("x")
+    platform.ledger["nyc_taxi"] = ["nyc_taxi.silver holds 3 rows more than bronze.raw_trips"]
+    assert evaluate(taxi) == ["ledger.nyc_taxi"]
+
+
+def test_what_cannot_be_seen_stays_as_it_was(platform, taxi):
+    """The other job, which can be seen, is judged."""
+    platform.known |= {
+        f"lag.{BRONZE}": firing(),
+        f"lag.{SILVER}": firing(),
+        "ledger.nyc_taxi": firing("duplicates"),
+        "unreachable.nyc_taxi": since_long("x"),
+    }
+    platform.jobs[BRONZE] = FlinkError("The Flink JobManager cannot be reached")
+    assert evaluate(taxi) == [f"lag.{BRONZE}", "ledger.nyc_taxi", "unreachable.nyc_taxi"]
+    assert platform.titles == ["ALERT unreachable: nyc_taxi", f"RESOLVED lag: {SILVER}"]
+    assert "JobManager" in platform.known["unreachable.nyc_taxi"]["reason"]
+
+
+def test_what_hides_every_job_is_said_once(platform, taxi):
+    platform.jobs = dict.fromkeys(platform.jobs, FlinkError("Kafka does not answer"))
+    evaluate(taxi)
+    assert platform.known["unreachable.nyc_taxi"]["reason"] == "Kafka does not answer"
+
+
+def test_before_the_first_event_nothing_is_judged(platform, taxi):
+    platform.unused = {"nyc_taxi"}
+    platform.jobs[BRONZE] = FlinkError("no job yet")
+    platform.jobs[SILVER] = JobHealth(SILVER, "MISSING", 0, 0, None, {})
+    assert evaluate(taxi) == []
+    assert platform.known == {}
+
+
+def test_kafka_that_answers_again_before_the_first_event_is_reachable(platform, taxi):
+    """Else the alert would stay on until somebody sends an event."""
+    platform.known["unreachable.nyc_taxi"] = firing("Kafka does not answer")
+    platform.unused = {"nyc_taxi"}
+    platform.jobs[BRONZE] = FlinkError("no job yet")
+    assert evaluate(taxi) == []
+    assert platform.titles == ["RESOLVED unreachable: nyc_taxi"]
+
+
+def test_a_pipeline_is_judged_by_itself(platform, taxi, meters):
+    """Neither what is broken of another one, nor that nothing was sent to it, says anything of this one."""
+    platform.known |= {"ledger.meters": since_long("x"), "ledger.nyc_taxi": since_long("x")}
+    platform.ledger = {"meters": ["duplicates"], "nyc_taxi": ["duplicates"]}
+    platform.jobs["meters.sorted"] = FlinkError("no such job")
+    platform.unused = {"meters"}
+    assert evaluate(meters) == []
+    assert evaluate(taxi) == ["ledger.nyc_taxi"]
+    assert platform.titles == ["ALERT ledger: nyc_taxi"]
+
+
+def test_every_stage_is_judged_whatever_its_name(platform, meters):
+    platform.jobs["meters.sorted"] = JobHealth("meters.sorted", "MISSING", 0, 0, None, {})
+    evaluate(meters)
+    assert set(platform.known) == {"job-missing.meters.sorted"} < alert_names(meters)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "lag.bronze",  # what a job was called before
+        "ledger.platform",
+        "unreachable.platform",
+        "ledger.no_such",  # a pipeline that is not declared any longer
+        "lag.no_such.bronze",
+        "lag.nyc_taxi.gold",  # a stage that its pipeline has no longer
+        "no-such-rule.nyc_taxi",
+        "lag.nyc_taxi",  # of a rule about jobs
+        "lag",
+    ],
+)
+def test_what_there_is_no_longer_is_resolved(platform, taxi, name):
+    platform.known = {name: firing(), f"lag.{BRONZE}": firing()}
+    assert resolved(platform) == []
+    assert platform.titles == [f"RESOLVED {name.replace('.', ': ', 1)}"]
+    assert set(platform.known) == {f"lag.{BRONZE}"}
+
+
+def test_what_a_pipeline_that_is_switched_off_had_is_resolved(platform, taxi):
+    platform.pipelines["nyc_taxi"] = taxi.model_copy(update={"enabled": False})
+    platform.known = {f"lag.{BRONZE}": firing(), "ledger.nyc_taxi": since_long("x"), "ledger.meters": firing()}
+    assert resolved(platform) == []
+    assert platform.titles == [f"RESOLVED lag: {BRONZE}"]
+    assert set(platform.known) == {"ledger.meters"}
+
+
+def test_what_is_declared_but_broken_stays_as_it_was(platform, taxi):
+    """A slip of the pen in its declaration says nothing of its jobs, which go on."""
+    del platform.pipelines["nyc_taxi"]
+    platform.problems = {"nyc_taxi.yaml": "nyc_taxi.yaml: titel: unknown key"}
+    before = {f"lag.{BRONZE}": firing(), "ledger.nyc_taxi": since_long("x")}
+    platform.known = before | {"lag.bronze": firing()}
+    assert resolved(platform) == [f"lag.{BRONZE}"]
+    assert (platform.known, platform.titles) == (before, ["RESOLVED lag: bronze"])
+
+
+@pytest.mark.parametrize(
+    ("successes", "titles"), [(7, []), (8, ["RESOLVED task-failed: flink_jobs.nyc_taxi.check_health"])]
+)
+def test_a_failed_task_is_over_when_airflow_counts_one_more_success(platform, successes, titles):
+    name = "task-failed.flink_jobs.nyc_taxi.check_health"
+    platform.known[name] = failed("nyc_taxi.check_health")
+    platform.successes["flink_jobs", "nyc_taxi.check_health", None] = successes
+    assert resolved(platform) == ([] if titles else [name])
+    assert platform.titles == titles
+
+
+def test_of_a_mapped_task_the_same_instance_must_succeed(platform):
+    name = "task-failed.platform_alerts.evaluate.nyc_taxi"
+    platform.known[name] = failed("evaluate", "platform_alerts", map_index=1)
+    platform.successes = {("platform_alerts", "evaluate", None): 99, ("platform_alerts", "evaluate", 0): 99}
+    assert resolved(platform) == [name]
+    platform.successes["platform_alerts", "evaluate", 1] = 8
+    assert resolved(platform) == []
+
+
+def test_a_failed_task_that_nobody_was_notified_of_is_notified_later(platform):
+    alert = {**failed("nyc_taxi.check_health"), "notified": False}
+    platform.known["task-failed.flink_jobs.nyc_taxi.check_health"] = alert
+    resolved(platform)
+    resolved(platform)
+    assert platform.titles == ["ALERT task-failed: flink_jobs.nyc_taxi.check_health"]
+
+
+@pytest.mark.parametrize("task", [("replay_of_before", "plan"), ("flink_jobs", "deploy_bronze")])
+def test_a_failed_task_that_is_in_no_dag_any_longer_is_over(platform, task):
+    dag_id, task_id = task
+    platform.known[f"task-failed.{dag_id}.{task_id}"] = failed(task_id, dag_id)
+    assert resolved(platform) == []
+    assert platform.titles == [f"RESOLVED task-failed: {dag_id}.{task_id}"]
+
+
+@pytest.mark.parametrize("broken", ["DAG file", "declaration"])
+def test_while_that_cannot_be_seen_it_stays(platform, broken):
+    name = "task-failed.flink_jobs.nyc_taxi.deploy_bronze"
+    platform.known[name] = failed("nyc_taxi.deploy_bronze")
+    if broken == "DAG file":
+        platform.tasks = None
+    else:
+        platform.problems = {"nyc_taxi.yaml": "nyc_taxi.yaml: titel: unknown key"}
+    assert resolved(platform) == [name]
+    assert platform.titles == []
+
+
+def test_the_tasks_of_every_dag_are_found(tmp_path):
+    tasks = "from airflow.sdk import DAG, task\nwith DAG('one'):\n    @task\n    def first(n): pass\n    first.expand(n=[1])\n"
+    (tmp_path / "one.py").write_text(tasks)
+    (tmp_path / "two.py").write_text(tasks.replace("'one'", "'two'"))
+    assert tasks_in(tmp_path) == {("one", "first"), ("two", "first")}
+    (tmp_path / "broken.py").write_text("from airflow.sdk import DAG\nDAG(no_such=1)\n")
+    assert tasks_in(tmp_path) is None

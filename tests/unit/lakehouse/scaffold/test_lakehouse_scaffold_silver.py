@@ -1,0 +1,143 @@
+"""The generated Silver, rendered as a job's script: statements of the shapes that run for the first pipeline too."""
+
+from __future__ import annotations
+
+import re
+
+import duckdb
+import pytest
+from flight_samples import FLIGHTS
+
+from lakehouse.pipelines.script import environment, stage_script
+from lakehouse.pipelines.statements import canonical, statements
+
+EVERY_TYPE = [
+    {
+        "id": 1, "amount": 1.5, "paid": True, "note": "a", "on": "2024-01-31", "at": "2024-01-31T10:00:00",
+        "moment": "2024-01-31T10:00:00Z", "extras": {"a": 1}, "occurrence": 3, "event_key": "k", "event_date": "2024-01-31",
+    }
+]  # fmt: skip
+
+
+@pytest.fixture
+def silver(make):
+    """The statements of a new pipeline's Silver, after those that every session begins with."""
+
+    def silver(rows=FLIGHTS, **options):
+        pipeline = make(rows, **options)
+        script = statements(stage_script(pipeline, pipeline.stages["silver"]))
+        assert not any("{{" in text or "{%" in text or "[[" in text for text in script)
+        return script[next(i for i, text in enumerate(script) if text.startswith("CREATE TABLE")) :]
+
+    return silver
+
+
+def column_names(listed: str) -> list[str]:
+    """The names of a list of columns, or of their definitions."""
+    return [part.split()[0].strip("`") for part in re.split(r",(?![^()]*\))", listed)]
+
+
+def tables(script: list[str]) -> dict[str, list[str]]:
+    created = (re.match(r"CREATE TABLE IF NOT EXISTS (\S+) \((.*?)\n\) ", text, re.DOTALL) for text in script)
+    return {found[1]: column_names(found[2]) for found in created if found}
+
+
+def inserts(script: list[str]) -> dict[str, list[str]]:
+    return {
+        table: column_names(listed)
+        for table, listed in re.findall(r"INSERT INTO (\S+) \((.*?)\)\s*SELECT", script[-1], re.DOTALL)
+    }
+
+
+@pytest.mark.parametrize(
+    ("rows", "options"),
+    [
+        (FLIGHTS, {"key": "carrier,flight,time_hour", "time": "time_hour"}),
+        (FLIGHTS, {"key": "flight"}),
+        (FLIGHTS, {}),
+        (EVERY_TYPE, {"key": "id", "time": "on"}),
+        (EVERY_TYPE, {"time": "at"}),
+        (EVERY_TYPE, {}),
+        ([{"text": "alone"}], {}),
+    ],
+)
+def test_every_row_goes_to_one_of_three_tables(silver, rows, options):
+    script = silver(rows, **options)
+    assert [text.split()[0] for text in script] == ["CREATE"] * 3 + ["SET"] * 2 + ["CREATE"] * 4 + ["EXECUTE"]
+    assert script[-1].startswith("EXECUTE STATEMENT SET\nBEGIN")
+    assert script[-1].endswith("END")
+    created = tables(script)
+    assert list(created) == [
+        f"iceberg_catalog.silver.flights{ending}" for ending in ("", "_rejected", "_duplicates")
+    ]  # fmt: skip
+    assert {table: sorted(columns) for table, columns in inserts(script).items()} == {
+        table: sorted(columns) for table, columns in created.items()
+    }
+    for columns in created.values():
+        assert len(set(columns)) == len(columns)
+        assert columns[-3:] == ["kafka_partition", "kafka_offset", "processed_at"]
+    accepted = script[0]
+    assert ("PARTITIONED BY" in accepted) == ("time" in options)
+    assert script[3] == "SET 'table.exec.state.ttl' = '7 d'"
+    assert script[4] == "SET 'table.local-time-zone' = 'UTC'"  # days of an instant are those of this zone
+    wheres = re.findall(r"FROM (\w+)\s+WHERE ([^;]+);", script[-1])
+    counter = wheres[0][1].split()[0]
+    assert wheres == [
+        ("counted_events", f"{counter} = 1"), ("counted_events", f"{counter} > 1"),
+        ("judged_events", "reason IS NOT NULL"),
+    ]  # fmt: skip
+    case = script[6]
+    assert "CASE" in case
+    assert case.count("WHEN") >= 1
+    assert "SELECT\n    *,\n" in script[5] or rows == [{"text": "alone"}]
+    assert ", \nFROM" not in script[5]
+    assert ",\nFROM" not in script[5]
+
+
+def test_the_rules_of_flights(silver):
+    script = canonical(";\n".join(silver(key="carrier,flight,time_hour", time="time_hour")))
+    rules = re.findall(r"THEN '([^']+)'", script[6])
+    assert rules == [
+        "carrier is missing or unreadable", "flight is missing or not a number", "time_hour is missing or unreadable",
+        "time_hour is outside the window", "flight is not an integer", "depDelay is not an integer",
+        "airTime is not a finite number", "time_hour is unreadable",
+    ]  # fmt: skip
+    assert "CAST(`time_hour__parsed` AS TIMESTAMP(6)) < TIMESTAMP '1970-01-01 00:00:00'" in script[6]
+    assert "iso_instant(`time_hour`) AS `time_hour__parsed`" in script[5]
+    assert "json_number(`airTime`) AS `airTime__parsed`" in script[5]
+    assert "CAST(FLOOR(CAST(`time_hour` AS TIMESTAMP(6)) TO DAY) AS DATE)" in script[-1]
+    assert "PARTITION BY event_key ORDER BY processed_at" in script[-2]
+    assert "`tail_num` STRING" in script[0]
+    assert "`tailNum` STRING" in script[1]
+
+
+def test_without_required_fields_an_event_needs_any_of_them(silver):
+    script = silver([{"a": "x", "b": 1}])
+    assert "WHEN COALESCE(`a`, `b`) IS NULL THEN 'no field of the contract is there'" in script[6]
+    assert "REPLACE(`a`, '|', '||')" in script[-2]
+    assert "CAST(`b` AS STRING)" in script[-2]
+
+
+def test_a_field_may_have_the_name_of_a_column_that_is_added(silver):
+    accepted = tables(silver(EVERY_TYPE, key="id", time="at"))["iceberg_catalog.silver.flights"]
+    assert accepted[0] == "event_key_"
+    assert {"event_key", "event_date", "occurrence", "event_date_"} <= set(accepted)
+
+
+def test_the_window_is_a_parameter(silver, monkeypatch):
+    monkeypatch.setenv("PIPELINE_FLIGHTS_TIME_TO", "2014-01-01 00:00:00")
+    assert ">= TIMESTAMP '2014-01-01 00:00:00'" in silver(time="time_hour")[6]
+
+
+def test_the_key_is_one_of_values_not_of_their_text(make):
+    flights = make([{"a": "x", "b": "y", "n": 1}])
+    key = environment().get_template("macros/fields.jinja").module.key(flights.contract.fields).replace("`", '"')
+    rows = [
+        ("a|b", "c", 1), ("a", "b|c", 1), ('a"|"b', "c", 1), ("a", 'b"|"c', 1), ("a", "", 1), ("a", None, 1), (None, "a", 1),
+        ("", "a", 1), ("a", "b", None), ("a|", "b", 1), ("a", "|b", 1), ("a", "b", 1), ("a", "b", 11),
+    ]  # fmt: skip
+    with duckdb.connect() as connection:
+        connection.execute("CREATE TABLE events (a VARCHAR, b VARCHAR, n BIGINT)")
+        connection.executemany("INSERT INTO events VALUES (?, ?, ?)", rows * 2)
+        counts = connection.execute(f"SELECT count(*) FROM events GROUP BY {key}").fetchall()
+    assert counts == [(2,)] * len(rows)

@@ -1,0 +1,364 @@
+"""The command line: which pipeline a command is about, its exit status, and that it prints nothing but its answer."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from types import SimpleNamespace
+
+import pytest
+import typer
+from airflow.sdk.exceptions import AirflowException
+
+from lakehouse import cli
+from lakehouse.airflow import settings
+from lakehouse.airflow.hooks.flink import FlinkError
+from lakehouse.airflow.settings import SettingsError
+from lakehouse.paths import CONTRACTS, REPOSITORY
+from lakehouse.pipelines import load
+from lakehouse.pipelines.contract import ContractError, read_contract
+from lakehouse.pipelines.load import DeclarationError, Declarations
+from lakehouse.pipelines.model import Pipeline
+from lakehouse.producer import ProducerError
+from lakehouse.text_table import text_table
+
+COMMANDS = set(typer.main.get_command(cli.app).commands)
+
+
+def a_pipeline(name: str, enabled: bool = True) -> Pipeline:
+    return Pipeline.model_validate(
+        {
+            "name": name,
+            "title": f"All {name}",
+            "enabled": enabled,
+            "topic": {"name": f"{name}.events", "contract": "nyc_taxi.json"},
+            "stages": {
+                "raw": {"sql": "05-bronze.sql", "source": "topic", "sinks": {"accepted": f"bronze.{name}"}},
+                "typed": {"sql": "x.sql", "source": f"bronze.{name}", "sinks": {"accepted": f"silver.{name}"}},
+            },
+            "contract": read_contract(CONTRACTS / "nyc_taxi.json"),
+        }
+    )
+
+
+@pytest.fixture
+def declare(monkeypatch) -> Callable[..., None]:
+    def declare(*pipelines: Pipeline, **problems: str) -> None:
+        declared = Declarations({pipeline.name: pipeline for pipeline in pipelines}, problems)
+        monkeypatch.setattr(load, "declarations", lambda: declared)
+
+    return declare
+
+
+@pytest.fixture
+def run(monkeypatch) -> Callable[..., int]:
+    """Run a command here; its exit status."""
+    monkeypatch.setattr(settings, "see", lambda: None)
+    monkeypatch.setenv(cli.LOG_LEVEL, "CRITICAL")
+
+    def run(*arguments: str) -> int:
+        monkeypatch.setattr(sys, "argv", ["lakehouse", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        return ended.value.code
+
+    return run
+
+
+def test_every_make_target_has_its_command():
+    makefile = (REPOSITORY / "Makefile").read_text()
+    used = set(re.findall(r"\$\((?:LAKEHOUSE|OFFLINE)\) ([a-z-]+)", makefile))
+    targets = set(re.findall(r"^([a-z-]+):(?:.*)## ", makefile, re.M))
+    assert used <= COMMANDS
+    assert COMMANDS - targets == {"quiesce"}  # of a backup, not of a person
+
+
+@pytest.mark.parametrize("command", sorted(COMMANDS))
+def test_help_needs_no_platform(run, monkeypatch, command, capsys):
+    monkeypatch.setattr(settings, "see", lambda: pytest.fail("help looked for a platform"))
+    assert run(command, "--help") == 0
+    assert capsys.readouterr().out.startswith(f"Usage: python -m lakehouse {command} ")
+
+
+@pytest.mark.parametrize(
+    "error", [AirflowException, FlinkError, TimeoutError, SettingsError, DeclarationError, ContractError, ProducerError]
+)
+def test_an_error_is_one_line_and_a_status(run, monkeypatch, capsys, error):
+    def fail() -> None:
+        raise error("no. Next: yes")
+
+    monkeypatch.setattr(load, "declarations", fail)
+    assert run("pipelines") == 1
+    assert capsys.readouterr() == ("", "error: no. Next: yes\n")
+
+
+def test_a_bug_is_not_hidden(run, monkeypatch):
+    monkeypatch.setattr(load, "declarations", lambda: {}["x"])
+    with pytest.raises(KeyError):
+        run("pipelines")
+
+
+def test_a_wrong_call_has_a_status_of_its_own(run, capsys):
+    assert run("query-at", "a.b") == 2
+    assert "Missing argument 'AT'" in capsys.readouterr().err
+
+
+def test_pipelines_are_listed_with_their_problems(run, declare, capsys):
+    declare(a_pipeline("trains"), a_pipeline("buses", enabled=False))
+    assert run("pipelines") == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert lines[1][:5] == ["trains", "yes", "trains.events", "trains.raw,", "trains.typed"]
+    assert lines[2][:3] == ["buses", "no", "buses.events"]
+
+    declare(a_pipeline("trains"), **{"cars.yaml": "cars.yaml: title is missing. Next: add it"})
+    assert run("pipelines") == 1
+    shown = capsys.readouterr()
+    assert "trains" in shown.out
+    assert shown.err == "error: include/pipelines/cars.yaml: title is missing. Next: add it\n"
+
+
+# Which pipeline -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def audited(monkeypatch) -> list[str]:
+    """Names of the pipelines that were audited, each found clean."""
+    names: list[str] = []
+
+    def run_audit(pipeline: Pipeline, **_: object) -> SimpleNamespace:
+        names.append(pipeline.name)
+        return SimpleNamespace(clean=True)
+
+    monkeypatch.setitem(sys.modules, "lakehouse.quality.audit", SimpleNamespace(run_audit=run_audit))
+    return names
+
+
+def test_the_only_enabled_pipeline_need_not_be_named(run, declare, audited):
+    declare(a_pipeline("trains"), a_pipeline("buses", enabled=False))
+    assert run("audit") == 0
+    assert run("audit", "--pipeline", "buses") == 0
+    assert audited == ["trains", "buses"]
+
+
+def test_one_of_several_must_be_named(run, declare, audited, capsys):
+    declare(a_pipeline("trains"), a_pipeline("buses"))
+    assert run("audit") == 1
+    assert (
+        "Which pipeline? Next: give --pipeline (make: PIPELINE=) with one of trains, buses" in capsys.readouterr().err
+    )
+    assert run("audit", "--pipeline", "cars") == 1
+    assert "There is no pipeline 'cars'. Next: give one of trains, buses" in capsys.readouterr().err
+    assert audited == []
+
+
+@pytest.fixture
+def ledgers(monkeypatch) -> dict[str, list[str] | Exception]:
+    """Pipeline -> the errors that its ledger shows, or what is raised instead of it."""
+    answers: dict[str, list[str] | Exception] = {}
+
+    class Ledger(SimpleNamespace):
+        def __str__(self) -> str:
+            return f"ledger of {self.name}"
+
+        def as_dict(self) -> dict[str, str]:
+            return {"pipeline": self.name}
+
+    def read_ledger(pipeline: Pipeline, fact_rows: int | None = None) -> Ledger:
+        if isinstance(answers[pipeline.name], Exception):
+            raise answers[pipeline.name]
+        return Ledger(name=pipeline.name, errors=answers[pipeline.name])
+
+    monkeypatch.setitem(sys.modules, "lakehouse.gold.file", SimpleNamespace(published_file=None, count_fact=None))
+    monkeypatch.setitem(sys.modules, "lakehouse.quality.ledger", SimpleNamespace(read_ledger=read_ledger))
+    return answers
+
+
+def test_every_enabled_pipeline_is_shown(run, declare, ledgers, capsys):
+    declare(a_pipeline("trains"), a_pipeline("buses"), a_pipeline("cars", enabled=False))
+    ledgers |= {"trains": [], "buses": [], "cars": []}
+    assert run("ledger") == 0
+    assert capsys.readouterr().out == "ledger of trains\n\nledger of buses\n\n"
+    assert run("ledger", "--pipeline", "cars", "--json") == 0
+    assert capsys.readouterr().out == '{"pipeline": "cars"}\n'
+
+
+@pytest.mark.parametrize(
+    "bad", [["1 row more"], AirflowException("no topic trains.events")], ids=["errors", "no answer"]
+)
+def test_what_one_pipeline_lacks_hides_no_other(run, declare, ledgers, capsys, bad):
+    declare(a_pipeline("trains"), a_pipeline("buses"))
+    ledgers |= {"trains": bad, "buses": []}
+    assert run("ledger") == 1
+    shown = capsys.readouterr()
+    assert "ledger of buses" in shown.out
+    assert shown.err == ("error: no topic trains.events\n" if isinstance(bad, Exception) else "")
+    assert run("ledger", "--pipeline", "buses") == 0
+
+
+def test_a_broken_declaration_hides_no_other(run, declare, ledgers, capsys):
+    declare(a_pipeline("trains"), **{"cars.yaml": "cars.yaml: title is missing"})
+    ledgers |= {"trains": []}
+    assert run("ledger") == 1
+    shown = capsys.readouterr()
+    assert "ledger of trains" in shown.out
+    assert "include/pipelines/cars.yaml: title is missing" in shown.err
+
+
+@pytest.mark.parametrize("healthy", [True, False])
+def test_health_fails_when_a_job_is_unhealthy(run, declare, monkeypatch, capsys, healthy):
+    def health_of(flows: list[SimpleNamespace]) -> list[SimpleNamespace]:
+        return [SimpleNamespace(healthy=healthy or flow.job != "trains.typed", job=flow.job) for flow in flows]
+
+    declare(a_pipeline("trains"), a_pipeline("buses"))
+    monkeypatch.setattr("lakehouse.streaming.health.health_of", health_of)
+    assert run("health") == (0 if healthy else 1)
+    shown = capsys.readouterr().out
+    assert all(f"{name}.typed" in shown for name in ("trains", "buses"))
+
+
+def test_an_audit_that_is_not_clean_fails(run, declare, monkeypatch, capsys):
+    declare(a_pipeline("trains"))
+    report = SimpleNamespace(clean=False, as_dict=lambda: {"clean": False})
+    asked = {}
+    monkeypatch.setitem(
+        sys.modules,
+        "lakehouse.quality.audit",
+        SimpleNamespace(run_audit=lambda _, **more: asked.update(more) or report),
+    )
+    assert run("audit", "--since", "2024-01-01T00:00:00Z", "--partition", "0", "--at-rest", "--json") == 1
+    assert capsys.readouterr().out == '{\n  "clean": false\n}\n'
+    assert (asked["since_ms"], asked["partition"], asked["at_rest"]) == (1_704_067_200_000, 0, True)
+
+
+# The DAG of the jobs, run here -----------------------------------------------------------------------------------
+
+TASKS = (
+    "wait_for_cluster", "trains.create_topic", "trains.register_contract", "trains.create_tables", "trains.deploy_raw",
+    "trains.deploy_typed", "trains.check_health", "buses.create_topic", "buses.deploy_raw", "buses.check_health",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("options", "done"),
+    [
+        ((), set(TASKS)),
+        (("--pipeline", "trains"), set(TASKS[:7])),
+        (("--pipeline", "trains", "--stage", "raw"), set(TASKS[:5])),
+    ],
+    ids=["all", "a pipeline", "a stage"],
+)
+def test_process_runs_the_tasks_that_are_asked_for(run, declare, monkeypatch, options, done):
+    declare(a_pipeline("trains"), a_pipeline("buses"))
+    started: list[str] = []
+    monkeypatch.setattr(os, "execvp", lambda program, command: started.extend(command) or sys.exit(0))
+    assert run("process", *options) == 0
+    command, pattern = started[:4], started[5] if len(started) > 4 else "(?!)"
+    assert command == ["airflow", "dags", "test", "flink_jobs"]
+    # As Airflow does: what matches as a whole is marked as successful instead of being run.
+    assert {task for task in TASKS if not re.fullmatch(pattern, task)} == done
+
+
+def test_process_refuses_a_stage_that_there_is_not(run, declare, monkeypatch, capsys):
+    declare(a_pipeline("trains"))
+    monkeypatch.setattr(os, "execvp", lambda *_: pytest.fail("it was started"))
+    assert run("process", "--stage", "gold") == 1
+    assert "has no stage 'gold'. Next: give one of the jobs trains.raw, trains.typed" in capsys.readouterr().err
+
+
+# Maintenance -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def by_hand(monkeypatch) -> list[tuple]:
+    """Calls of the functions that maintain by hand."""
+    calls: list[tuple] = []
+    module = SimpleNamespace(
+        OPERATIONS=("expire_snapshots", "restore"),
+        options=lambda *options: options,
+        look_at=lambda tables, options: calls.append(("look", list(tables), options)) or 0,
+        do=lambda operation, tables, options, batch: calls.append((operation, list(tables), options, batch)) or 1,
+    )
+    monkeypatch.setitem(sys.modules, "lakehouse.maintenance.by_hand", module)
+    monkeypatch.setattr("lakehouse.maintenance.by_hand", module, raising=False)
+    return calls
+
+
+def test_maintenance_looks_at_all_tables_or_at_those_of_a_pipeline(run, declare, by_hand):
+    declare(a_pipeline("trains"), a_pipeline("buses"))
+    assert run("maintenance") == 0
+    assert run("maintenance", "--pipeline", "buses", "--dry-run") == 0
+    assert by_hand == [
+        ("look", [], (False, None, False)),
+        ("look", ["bronze.buses", "silver.buses"], (True, None, False)),
+    ]
+
+
+def test_an_operation_is_done_now_and_its_status_counts(run, by_hand):
+    options = ("--thresholds", '{"retain_last": 1}', "--batch", "b", "--ignore-unknown-positions")
+    assert run("maintenance", "--table", "a.b", "--operation", "restore", *options) == 1
+    assert by_hand == [("restore", ["a.b"], (False, {"retain_last": 1}, True), "b")]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--operation", "vacuum"), "'vacuum' is not one of expire_snapshots, restore"),
+        (("--thresholds", "1"), "Invalid value for '--thresholds'"),
+        (("--thresholds", "{"), "Invalid value for '--thresholds'"),
+    ],
+)
+def test_what_maintenance_does_not_understand_is_refused(run, by_hand, capsys, options, said):
+    assert run("maintenance", *options) == 2
+    assert said in capsys.readouterr().err
+    assert by_hand == []
+
+
+# Nothing but the answer ------------------------------------------------------------------------------------------
+
+
+def python(*arguments: str, **environment: str) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, *arguments], cwd=REPOSITORY, capture_output=True, text=True, timeout=120,
+        env=os.environ | {"PYTHONPATH": str(REPOSITORY / "plugins")} | environment,
+    )  # fmt: skip
+
+
+def test_the_command_line_starts_without_airflow():
+    heavy = ("airflow", "pyiceberg", "duckdb", "confluent_kafka", "pyarrow", "sqlalchemy", "dbt")
+    code = f"import sys, lakehouse.cli; print([name for name in {heavy} if name in sys.modules])"
+    assert python("-c", code).stdout == "[]\n"
+
+
+PROBE = """
+import logging, sys
+from lakehouse import cli
+
+@cli._command("probe")
+def probe():
+    from airflow.sdk import BaseHook
+    password = BaseHook.get_connection("iceberg_catalog").password
+    BaseHook().log.warning("a hook warns")
+    logging.getLogger("pyiceberg").warning("a library warns")
+    print(password)
+
+sys.argv = ["lakehouse", "probe"]
+cli.main()
+"""
+
+
+def test_nothing_is_logged():
+    """Airflow would warn, on stdout, that it does not mask a password of three letters."""
+    placeholders = set(re.findall(r"\$\{([A-Z_0-9]+)\}", settings.SETTINGS_FILE.read_text()))
+    values = {name: "1" if name.endswith("_PORT") else "abc" for name in placeholders}
+    asked = python("-c", PROBE, **values)
+    assert (asked.stdout, asked.stderr, asked.returncode) == ("abc\n", "", 0)
+
+
+def test_rows_are_aligned_under_their_names():
+    assert text_table([]) == "(no rows)"
+    text = text_table([{"a": 1, "long": None}, {"a": 22_222, "long": "1e5"}])
+    assert [line.split() for line in text.splitlines()] == [["a", "long"], ["1"], ["22222", "1e5"]]
+    assert len({line.rstrip().rfind("  ") for line in (text.splitlines()[0], text.splitlines()[2])}) == 1
