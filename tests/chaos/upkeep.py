@@ -13,6 +13,7 @@ from lakehouse.maintenance.settings import Operation
 
 if TYPE_CHECKING:
     from chaos.stage import Stage
+    from lakehouse.pipelines.model import Pipeline
 
 DAG = "iceberg_maintenance"
 TABLE = TABLES["bronze"]  # new small files with each checkpoint: there is always something to do
@@ -27,10 +28,10 @@ def asked(*operations: str, tables: list[str] | None = None) -> dict[str, object
     return {"tables": tables, "operations": list(operations), "thresholds": ALL_BUT_THE_LAST}
 
 
-def job_runs(stage: Stage) -> dict[str, tuple[str, int]]:
+def job_runs(pipeline: Pipeline) -> dict[str, tuple[str, int]]:
     """Streaming job -> id of its run, and how often that has failed."""
     flink = FlinkRestHook()
-    jobs = [declared.job for declared in stage.job.pipeline.stages.values()]
+    jobs = [declared.job for declared in pipeline.stages.values()]
     found = {job: flink.live_run(job).job_id for job in jobs}
     return {job: (job_id, len(flink.exceptions(job_id))) for job, job_id in found.items()}
 
@@ -52,7 +53,7 @@ def without_pause(stage: Stage) -> None:
 
     :raises RuntimeError: a run failed, or a streaming job had to start again
     """
-    before = job_runs(stage)
+    before = job_runs(stage.job.pipeline)
     end = time.monotonic() + WITHOUT_PAUSE_S
     runs = 0
     while time.monotonic() < end:
@@ -63,5 +64,5 @@ def without_pause(stage: Stage) -> None:
             raise RuntimeError(stage.job.api.describe_failure(DAG, run))
         runs += 1
         stage.job.progress.done(f"  {DAG}: {runs} runs")
-    if (after := job_runs(stage)) != before:
+    if (after := job_runs(stage.job.pipeline)) != before:
         raise RuntimeError(f"the streaming jobs did not just go on: {before} before, {after} after")

@@ -48,7 +48,7 @@ def test_beside_the_running_jobs(platform, main_job, trips_arrive, monkeypatch, 
     for more in range(2):
         main_job.send(Trips(events=500, seed=seed + more))
     main_job.at_rest("flink_jobs", LIMIT_S)
-    before = job_runs()
+    before = job_runs(main_job.pipeline)
     forget_earlier_runs(platform.home, before)
     load = main_job.api.trigger(
         "taxi_trip_generator", {"events": 20_000, "mode": "realtime", "rate": 1_000, "seed": seed + 2}
@@ -72,7 +72,7 @@ def test_beside_the_running_jobs(platform, main_job, trips_arrive, monkeypatch, 
 
     main_job.wait(lambda: main_job.api.state("taxi_trip_generator", load) == "success", "the load to end", LIMIT_S)
     trips_arrive(seed=seed + 3)
-    assert job_runs() == before
+    assert job_runs(main_job.pipeline) == before
     main_job.build()
     main_job.wait(main_job.ledger_at_rest, "all rows to arrive", LIMIT_S)
     report = run_audit(main_job.pipeline, at_rest=True)

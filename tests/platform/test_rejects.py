@@ -1,4 +1,4 @@
-"""The way of a rejected event: looked at, mended in a file, replayed once by a verb and by its DAG; the ledger stays balanced."""
+"""A rejected event: looked at, fixed in a file, replayed once by a command and by its DAG; the ledger stays balanced."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from confluent_kafka import Producer
 
 from demo.main_job import MainJob
 from lakehouse.airflow.hooks.iceberg import IcebergCatalogHook
-from lakehouse.quality.rejects import Reject, open_rejects
+from lakehouse.quality.rejects.read import Reject, open_rejects
 from tests.corpus.events import NEGATIVE_FARE, NOT_JSON, trip
 
 ARRIVE_LIMIT_S = 120
@@ -20,21 +20,25 @@ CUT, NEGATIVE = trip()[:-1], trip(fare_amount="-20")
 
 @pytest.fixture(scope="module")
 def rejected(main_job: MainJob) -> dict[str, Reject]:
-    """A payload that is cut short, and a trip with a negative fare, as the layers rejected them."""
+    """A payload that is cut short, and a trip with a negative fare, as the stages rejected them."""
     producer = Producer(BaseHook.get_connection("kafka_default").extra_dejson)
     for value in (CUT, NEGATIVE):
         producer.produce(main_job.topic, value, b"132")
     assert producer.flush(60) == 0
     main_job.wait(main_job.ledger_at_rest, "two events to be rejected", ARRIVE_LIMIT_S)
-    [cut] = [reject for reject in open_rejects("bronze", NOT_JSON) if reject.payload == CUT]
+    [cut] = [reject for reject in open_rejects(main_job.pipeline, "bronze", NOT_JSON) if reject.payload == CUT]
     zone = json.loads(NEGATIVE)["DOLocationID"]
-    [negative] = [r for r in open_rejects("silver", NEGATIVE_FARE) if json.loads(r.payload)["DOLocationID"] == zone]
+    [negative] = [
+        r
+        for r in open_rejects(main_job.pipeline, "silver", NEGATIVE_FARE)
+        if json.loads(r.payload)["DOLocationID"] == zone
+    ]
     return {"cut": cut, "negative": negative}
 
 
 def _trips_from(main_job: MainJob, positions: set[str]) -> list[dict]:
-    """Silver's trips that mend the events at these positions."""
-    main_job.wait(main_job.ledger_at_rest, "the mended events to arrive", ARRIVE_LIMIT_S)
+    """Silver's trips that correct the events at these positions."""
+    main_job.wait(main_job.ledger_at_rest, "the fixed events to arrive", ARRIVE_LIMIT_S)
     catalog = IcebergCatalogHook()
     mending = catalog.table("bronze.raw_trips").scan("mends IS NOT NULL").to_arrow().to_pylist()
     at = {(row["kafka_partition"], row["kafka_offset"]) for row in mending if row["mends"] in positions}
@@ -42,10 +46,10 @@ def _trips_from(main_job: MainJob, positions: set[str]) -> list[dict]:
     return [row for row in trips if (row["kafka_partition"], row["kafka_offset"]) in at]
 
 
-def test_mended_by_hand_and_replayed_by_a_verb(main_job, rejected, shell, tmp_path):
-    file = tmp_path / "mend.jsonl"
+def test_fixed_by_hand_and_replayed_by_a_command(main_job, rejected, shell, tmp_path):
+    file = tmp_path / "fix.jsonl"
     shown = shell(
-        "python", "-m", "lakehouse", "rejects", "--layer", "bronze", "--reason", NOT_JSON, "--file", str(file)
+        "python", "-m", "lakehouse", "rejects", "--stage", "bronze", "--reason", NOT_JSON, "--file", str(file)
     )
     assert shown.returncode == 0, shown.stderr
     lines = {line["position"]: line for line in map(json.loads, file.read_text().splitlines())}
@@ -60,13 +64,15 @@ def test_mended_by_hand_and_replayed_by_a_verb(main_job, rejected, shell, tmp_pa
     assert replays[1].stdout.splitlines()[-1] == "0 events were sent, 1 were sent before"
     [arrived] = _trips_from(main_job, {rejected["cut"].position})
     assert arrived["fare_amount"] == 20
-    assert rejected["cut"].position not in {reject.position for reject in open_rejects("bronze", NOT_JSON)}
+    assert rejected["cut"].position not in {
+        reject.position for reject in open_rejects(main_job.pipeline, "bronze", NOT_JSON)
+    }
     assert main_job.ledger().balanced
 
 
-def test_mended_by_hand_and_replayed_by_the_dag(main_job, rejected, checkout):
+def test_fixed_by_hand_and_replayed_by_the_dag(main_job, rejected, checkout):
     """In the platform's scheduler, with the form; again, and nothing is sent."""
-    file = Path(checkout, "mend-dag.jsonl")
+    file = Path(checkout, "fix-dag.jsonl")
     event = json.loads(rejected["negative"].payload) | {"fare_amount": 20}
     file.write_text(json.dumps({"position": rejected["negative"].position, "payload": event}))
     returned = []

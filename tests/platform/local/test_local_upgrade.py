@@ -1,0 +1,94 @@
+"""A platform of the version before, whose jobs had other names, comes up with this one: nothing is lost or duplicated."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from checkout import FILES, PARTS
+
+from demo.main_job import MainJob, Trips
+from lakehouse.airflow.hooks.flink import FlinkRestHook
+from lakehouse.gold.file import count_fact
+from local import config
+from local.config import ROOT
+from local.progress import Progress
+
+#: The last commit in which the streaming jobs were called bronze and silver, and the code knew one data set.
+VERSION_BEFORE = "ae2d843"
+PORT_BASE = "28100"
+LIMIT_S = 600
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """Under root PostgreSQL's user must get in."""
+    with tempfile.TemporaryDirectory(prefix="lakehouse-upgrade-") as name:
+        Path(name).chmod(0o711)
+        yield Path(name)
+
+
+@pytest.fixture
+def version_before(folder: Path) -> Path:
+    """A checkout of that version, with this one's environment and jars."""
+    archive = ["git", "-C", str(ROOT), "archive", VERSION_BEFORE, "dags", "include", "plugins", "local", *FILES]
+    packed = subprocess.run(archive, capture_output=True)
+    if packed.returncode:
+        pytest.skip(f"git has no commit {VERSION_BEFORE} here: {packed.stderr.decode().strip()}")
+    checkout = folder / "checkout"
+    checkout.mkdir()
+    subprocess.run(["tar", "--extract", "--directory", str(checkout)], input=packed.stdout, check=True)
+    (checkout / "flink").symlink_to(ROOT / "flink")
+    return checkout
+
+
+def local(checkout: Path, *arguments: str) -> None:
+    """A command of the platform as that checkout has it."""
+    known = {*config.PORTS, *config.OPTIONS, "LAKEHOUSE_HOME", "PYTHONPATH"}
+    environment = {name: value for name, value in os.environ.items() if name not in known}
+    environment |= {"LAKEHOUSE_HOME": str(checkout / ".local"), "PORT_BASE": PORT_BASE}
+    command = [sys.executable, "-m", "local", *arguments]
+    run = subprocess.run(command, cwd=checkout, env=environment, capture_output=True, text=True, timeout=LIMIT_S)
+    assert run.returncode == 0, f"{run.stdout}\n{run.stderr}"
+
+
+@pytest.mark.timeout(1800)
+def test_its_jobs_go_on_from_their_checkpoints(version_before: Path, monkeypatch: pytest.MonkeyPatch):
+    local(version_before, "demo", "--events", "2000")
+    local(version_before, "down")
+    home = version_before / ".local"
+    assert {path.name for path in (home / "flink" / "checkpoints").iterdir()} == {"bronze", "silver"}
+
+    for part in PARTS:
+        shutil.rmtree(version_before / part, ignore_errors=True)
+        shutil.copytree(ROOT / part, version_before / part, ignore=shutil.ignore_patterns("target", "__pycache__"))
+    for file in FILES:
+        shutil.copy(ROOT / file, version_before)
+    monkeypatch.setenv("LAKEHOUSE_HOME", str(home))
+    try:
+        local(version_before, "up")
+        job = MainJob.of(config.load(), Progress())
+        job.deploy()
+        flink = FlinkRestHook()
+        for stage in ("bronze", "silver"):
+            restored = flink.checkpoints(flink.live_run(f"nyc_taxi.{stage}").job_id)["latest"]["restored"]
+            assert f"/checkpoints/{stage}/" in restored["external_path"]
+        before = job.wait(job.ledger_at_rest, "rest", LIMIT_S)
+        assert before.events == 2_000
+        assert count_fact(job.pipeline) == before.rows(
+            "silver.cleaned_trips"
+        )  # the Gold file of before is in its new place
+
+        outcome = job.run(Trips(events=1_000, seed=2))
+
+        assert outcome.right, outcome
+        assert outcome.rows["kafka"] == 3_000
+        assert not (home / "gold" / "gold.duckdb").exists()
+    finally:
+        local(version_before, "down")
