@@ -48,7 +48,8 @@ check: lint ## Check style, units and DAGs: the platform is not started
 
 test: lint ## The same, with the Java module, Gold, and the main integration tests on a platform of their own
 	@mvn --batch-mode --quiet --file flink/pom.xml test
-	@$(PYTEST) -m 'not long' $(ARGS)
+	@$(PYTEST) -m 'not long' $(or $(ARGS),--ignore tests/platform)
+	@$(if $(ARGS),,$(VENV)/python -m pytest -m 'not long' tests/platform)
 
 test-long: setup ## What `make test` leaves out: the long life of the platform, replay, faults, every single variant of a rule
 	@$(PYTEST) -m long $(ARGS)

@@ -170,13 +170,19 @@ class MainJob:
         self.wait(lambda: self.api.active_run(dag_id) is None, f"{dag_id} to be at rest", limit_s)
 
     def wait(self, probe: Callable[[], T], what: str, limit_s: float) -> T:
-        """Call `probe` until it returns something true, and return that; show what is awaited."""
+        """Call `probe` until it returns something true, and return that; show what is awaited.
+
+        A probe that takes long is called less often: it must not take the cores from what it waits for.
+        """
         deadline = time.monotonic() + limit_s
+        began = time.monotonic()
         while not (found := probe()):
+            took = time.monotonic() - began
             if time.monotonic() > deadline:
                 raise PlatformError(f"waited {limit_s:g} s for {what}. Next: make status, make logs, make ledger")
             self.progress.waiting(f"waiting for {what}")
-            time.sleep(POLL_S)
+            time.sleep(max(POLL_S, 3 * took))
+            began = time.monotonic()
         return found
 
     def _expect(self, trips: Trips, before: dict[str, int]) -> dict[str, int]:

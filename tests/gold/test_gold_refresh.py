@@ -10,6 +10,8 @@ import pytest
 from tests.gold.gold import Gold
 from tests.gold.silver import Silver, odd_trips
 
+pytestmark = pytest.mark.long
+
 Rows = dict[str, list[tuple]]
 
 # These hold what the last run staged, which is its own affair.

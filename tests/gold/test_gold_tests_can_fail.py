@@ -11,6 +11,8 @@ import pytest
 from tests.gold.gold import Gold, statuses
 from tests.gold.mutations import BY_NAME, kind, mutations, open_to_mutations
 
+pytestmark = pytest.mark.long
+
 # Besides what keeps each mart together with fct_trips. Their changes do not cancel each other out.
 OF_EACH_KIND = {
     "accepted_values_stg_zones_service_zone__Airports__Boro_Zone__EWR__N_A__Yellow_Zone",

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import shutil
 
+import pytest
+
 from tests.gold.gold import PROJECT, Dbt, statuses
+
+pytestmark = pytest.mark.long
 
 # By unit test: the model, and a slip in it that no other unit test notices.
 SLIPS = {

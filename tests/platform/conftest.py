@@ -43,11 +43,14 @@ ORDER = (*SHORT, *LONG)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the tests that share a platform in their order, and keep all but the main ones for the long suite."""
+    """Put the tests that share a platform first, in their order, and keep all but the main ones for the long suite.
+
+    First, because they take longest: another process runs all else meanwhile.
+    """
     here = Path(__file__).parent
 
     def place(item: pytest.Item) -> int:
-        return ORDER.index(item.path.stem) if item.path.parent == here else -1
+        return ORDER.index(item.path.stem) if item.path.parent == here else len(ORDER)
 
     items.sort(key=place)
     for item in items:

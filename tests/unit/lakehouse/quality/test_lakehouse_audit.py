@@ -197,6 +197,7 @@ def test_a_trip_may_come_again_when_silver_has_forgotten_it(lake, audit, monkeyp
     assert run_audit(taxi, settle_s=0).duplicated["silver"] == 1
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "field", [name for name in Lake().trip(0) if "_at" not in name and not name.startswith("kafka")]
 )

@@ -16,6 +16,8 @@ from lakehouse.pipelines.load import declarations
 from lakehouse.scaffold.write import new_pipeline
 from tests.gold.gold import Dbt, Gold, statuses
 
+pytestmark = pytest.mark.long
+
 #: Field `order` is a keyword of SQL, and `on` one of YAML.
 SALES = [{"order": 1, "on": "2024-01-31", "price": 2.5, "paid": True}, {"order": 2, "on": "2024-02-01"}]
 ARRIVED = datetime(2024, 3, 1, tzinfo=UTC)
