@@ -28,7 +28,7 @@ CREATE TABLE IF NOT EXISTS {{ sinks.accepted }} (
 [% endif %]
     {{ tables.position() }},
     processed_at TIMESTAMP_LTZ(6)
-) [% if time %]PARTITIONED BY ([[ day ]]) [% endif %]WITH ({{ tables.options() }}
+) WITH ({{ tables.options() }}
 );
 
 {{ silver.rejected_table(sinks.rejected, contract.fields) }};
