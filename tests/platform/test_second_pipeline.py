@@ -25,8 +25,8 @@ from lakehouse.pipelines.load import declarations
 from lakehouse.pipelines.model import Pipeline
 from lakehouse.quality.ledger import read_ledger
 
-LIMIT_S = 300
-ARRIVE_LIMIT_S = 900
+LIMIT_S = 900
+
 KEY, TIME = "carrier,flight,time_hour", "time_hour"
 TAXI_JOBS = ("nyc_taxi.bronze", "nyc_taxi.silver")
 FLIGHTS_JOBS = ("flights.bronze", "flights.silver")
@@ -102,7 +102,7 @@ def ledger(pipeline: Pipeline, flights: pd.DataFrame, lakehouse, main_job: MainJ
     file = jsonl(flights, tmp_path_factory.mktemp("flights") / "all.jsonl")
     said = lakehouse("send", "flights", str(file))
     assert "336,776 of 336,776 rows were delivered to flights.events" in said
-    main_job.wait(lambda: at_rest(pipeline), "the flights to arrive", ARRIVE_LIMIT_S)
+    main_job.wait(lambda: at_rest(pipeline), "the flights to arrive", LIMIT_S)
     return lambda: read_ledger(pipeline)
 
 
