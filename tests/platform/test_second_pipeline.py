@@ -174,6 +174,7 @@ def test_the_audit_of_each_is_clean(ledger, lakehouse):
         assert "audit: clean" in lakehouse("audit", "--pipeline", name, "--at-rest")
 
 
+@pytest.mark.long
 def test_a_replay_leaves_the_others_tables_and_jobs_alone(ledger, pipeline, main_job):
     flink, iceberg = FlinkRestHook(), IcebergCatalogHook()
 
@@ -207,6 +208,7 @@ def test_maintenance_handles_both(ledger, pipeline, main_job):
     assert at_rest(pipeline)
 
 
+@pytest.mark.long
 def test_switched_off_its_jobs_stop_with_a_savepoint_and_its_tables_stay(
     ledger, pipeline, checkout, platform, main_job
 ):
