@@ -39,10 +39,7 @@ from datetime import datetime, timedelta
 
 from airflow.sdk import DAG, Param, get_current_context, task
 
-from lakehouse.airflow.dag_policy import Tag, dag_args, default_args
-from lakehouse.pipelines.load import enabled_pipelines
-
-PIPELINES = [pipeline.name for pipeline in enabled_pipelines()] or [None]
+from lakehouse.airflow.dag_policy import Tag, dag_args, default_args, pipeline_param
 
 with DAG(
     "audit",
@@ -51,7 +48,7 @@ with DAG(
     # Another try would find the same.
     default_args=default_args(retries=0, execution_timeout=timedelta(hours=6)),
     params={
-        "pipeline": Param(PIPELINES[0], enum=PIPELINES, description="Whose events"),
+        "pipeline": pipeline_param(),
         "partition": Param(None, type=["null", "integer"], minimum=0, description="A Kafka partition (nothing: all)"),
         "first_offset": Param(None, type=["null", "integer"], minimum=0, description="From this offset on"),
         "last_offset": Param(None, type=["null", "integer"], minimum=0, description="Up to and including this offset"),

@@ -38,10 +38,8 @@ from datetime import datetime, timedelta
 
 from airflow.sdk import DAG, Param, get_current_context, task
 
-from lakehouse.airflow.dag_policy import Tag, dag_args, default_args
-from lakehouse.pipelines.load import enabled_pipelines, get_pipeline
-
-PIPELINES = [pipeline.name for pipeline in enabled_pipelines()]
+from lakehouse.airflow.dag_policy import Tag, dag_args, default_args, pipeline_param
+from lakehouse.pipelines.load import get_pipeline
 
 with DAG(
     "rejects_replay",
@@ -49,7 +47,7 @@ with DAG(
     start_date=datetime(2024, 1, 1),
     default_args=default_args(retries=1, retry_delay=timedelta(minutes=1)),
     params={
-        "pipeline": Param(PIPELINES[0] if PIPELINES else None, enum=PIPELINES, description="Whose events"),
+        "pipeline": pipeline_param(),
         "file": Param(None, type=["null", "string"], description="JSON lines with fixed payloads"),
         "stage": Param(None, type=["null", "string"], description="Instead: rejected by this stage ..."),
         "reason": Param(None, type=["null", "string"], description="... for exactly this reason"),

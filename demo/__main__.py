@@ -3,32 +3,22 @@
 from __future__ import annotations
 
 import argparse
-import subprocess
 import sys
 from pathlib import Path
 
 from demo.bench import Bench
 from demo.run import demo
 from local import config
-from local.config import PlatformError
+from local.progress import exit_status
 from local.verbs import down
 
 
 def main() -> int:
     """Run the demo, or the measurements; 1 with the reason when something is not as it should be."""
     arguments = _parser().parse_args()
-    try:
-        if arguments.verb == "bench":
-            bench()
-        else:
-            demo(arguments.events, arguments.seed, arguments.source)
-    except (PlatformError, OSError, subprocess.SubprocessError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("\ninterrupted; what was started continues (make status, make down)", file=sys.stderr)
-        return 130
-    return 0
+    if arguments.verb == "bench":
+        return exit_status(bench)
+    return exit_status(lambda: demo(arguments.events, arguments.seed, arguments.source))
 
 
 def bench() -> None:

@@ -1,11 +1,10 @@
 """The embedded platform: `python -m local up|down|env|status|logs|clean`."""
 
 import argparse
-import subprocess
 import sys
 
 from local import verbs
-from local.config import PlatformError
+from local.progress import exit_status
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -32,15 +31,7 @@ def main() -> int:
     """Run one verb."""
     arguments = vars(_parser().parse_args())
     verb = arguments.pop("verb")
-    try:
-        verb(**arguments)
-    except (PlatformError, OSError, subprocess.SubprocessError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("\ninterrupted; what was started continues (make status, make down)", file=sys.stderr)
-        return 130
-    return 0
+    return exit_status(lambda: verb(**arguments))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,11 @@
-"""What a person sees while something takes longer than a moment."""
+"""What a person sees of a command: while it takes longer than a moment, and when it fails."""
 
+import subprocess
 import sys
 import time
+from collections.abc import Callable
+
+from local.config import PlatformError
 
 REPORT_EVERY_S = 5
 
@@ -35,3 +39,16 @@ class Progress:
         """Take the line in place away."""
         if self._terminal:
             print("\r\033[K", end="", flush=True)
+
+
+def exit_status(command: Callable[[], object]) -> int:
+    """Run a command; 1 with its reason when it fails, 130 when it is interrupted."""
+    try:
+        command()
+    except (PlatformError, OSError, subprocess.SubprocessError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\ninterrupted; what was started continues (make status, make down)", file=sys.stderr)
+        return 130
+    return 0

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from lakehouse.pipelines.load import Declarations
     from lakehouse.pipelines.model import Pipeline
 
 LOG_LEVEL = "AIRFLOW__LOGGING__LOGGING_LEVEL"
@@ -122,9 +123,7 @@ def _each(name: str | None, show: Callable[[Pipeline], bool]) -> int:
     if name:
         return 0 if show(get_pipeline(name)) else 1
     declared = declarations()
-    good = not declared.problems
-    for problem in declared.problems.values():
-        print(f"error: include/pipelines/{problem}", file=sys.stderr)
+    good = not _report_problems(declared)
     for pipeline in declared.enabled:
         try:
             good &= show(pipeline)
@@ -132,6 +131,13 @@ def _each(name: str | None, show: Callable[[Pipeline], bool]) -> int:
             _report(error)
             good = False
     return 0 if good else 1
+
+
+def _report_problems(declared: Declarations) -> bool:
+    """Name each declaration that cannot be used; whether there is one."""
+    for problem in declared.problems.values():
+        print(f"error: include/pipelines/{problem}", file=sys.stderr)
+    return bool(declared.problems)
 
 
 def _mapping(text: str) -> dict[str, Any]:
@@ -173,9 +179,7 @@ def pipelines() -> int:
         }
         for pipeline in declared.pipelines.values()
     )
-    for problem in declared.problems.values():
-        print(f"error: include/pipelines/{problem}", file=sys.stderr)
-    return 1 if declared.problems else 0
+    return 1 if _report_problems(declared) else 0
 
 
 @_command("new-pipeline", on_platform=False)

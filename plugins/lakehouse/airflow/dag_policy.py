@@ -6,9 +6,11 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Any
 
+from airflow.sdk import Param
 from jinja2 import StrictUndefined
 
 from lakehouse.alerting.notifier import AlertNotifier
+from lakehouse.pipelines.load import enabled_pipelines
 from lakehouse.pipelines.model import Pipeline
 
 OWNER = "data-platform"
@@ -37,6 +39,12 @@ def default_args(**overrides: Any) -> dict[str, Any]:
         "on_failure_callback": AlertNotifier("failure"),
         **overrides,
     }
+
+
+def pipeline_param() -> Param:
+    """What a form asks where a DAG is run by hand for one pipeline."""
+    names = [pipeline.name for pipeline in enabled_pipelines()] or [None]
+    return Param(names[0], enum=names, description="Whose events")
 
 
 def page(doc: str | None, pipeline: Pipeline) -> str:

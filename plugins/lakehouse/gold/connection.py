@@ -12,7 +12,8 @@ from typing import Any
 
 from dbt.adapters.duckdb.plugins import BasePlugin  # noqa: TID253 (only dbt imports this module)
 
-from lakehouse.tables.duckdb_access import allow_s3, literal, load_extensions
+from lakehouse.tables.duckdb_access import allow_s3, load_extensions
+from lakehouse.texts import sql_literal
 
 
 class Plugin(BasePlugin):
@@ -36,7 +37,7 @@ class Plugin(BasePlugin):
 
     def configure_cursor(self, cursor: Any) -> None:
         """Pin the version of the source: `getvariable('source_metadata')` in SQL."""
-        cursor.execute(f"set variable source_metadata = {literal(_source())}")
+        cursor.execute(f"set variable source_metadata = {sql_literal(_source())}")
 
 
 def _source() -> str:

@@ -112,9 +112,8 @@ def _read(file: Path, include: Path) -> Pipeline:
             _require(include / "sql", stage.audit, f"stages.{stage.name}.audit")
     if pipeline.gold and pipeline.gold.audit:
         _require(include / "sql", pipeline.gold.audit, "gold.audit")
-    if not pipeline.enabled or pipeline.gold is None:
-        return pipeline
-    _require(include / "dbt" / "models", pipeline.name, "gold")
+    if pipeline.enabled and pipeline.gold:
+        _require(include / "dbt" / "models", pipeline.name, "gold")
     return pipeline
 
 

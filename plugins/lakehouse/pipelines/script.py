@@ -14,6 +14,7 @@ from lakehouse.paths import SQL
 from lakehouse.pipelines.model import Pipeline, Stage
 from lakehouse.pipelines.params import parameters
 from lakehouse.pipelines.statements import statements
+from lakehouse.texts import sql_literal
 
 #: Options of a session for a statement that ends; timestamps in it are UTC.
 BATCH = {"execution.runtime-mode": "batch", "table.local-time-zone": "UTC"}
@@ -22,7 +23,7 @@ BATCH = {"execution.runtime-mode": "batch", "table.local-time-zone": "UTC"}
 def environment() -> Environment:
     """What scripts of `include/sql/` are rendered by; a name that is not known is an error."""
     found = Environment(loader=FileSystemLoader(SQL), undefined=StrictUndefined, trim_blocks=True)
-    found.filters |= {"literal": _literal, "sql_timestamp": _timestamp}
+    found.filters |= {"literal": sql_literal, "sql_timestamp": _timestamp}
     found.globals |= {
         "conn": ConnectionAccessor(),
         "var": {"value": VariableAccessor(deserialize_json=False), "json": VariableAccessor(deserialize_json=True)},
@@ -75,11 +76,6 @@ def stage_values(pipeline: Pipeline, stage: Stage, tables: Mapping[str, str] | N
         "source": None if stage.reads_topic else full_name(stage.source),
         "sinks": {role: full_name(table) for role, table in stage.sinks.items()},
     }
-
-
-def _literal(text: Any) -> str:
-    """A text as SQL writes it."""
-    return "'" + str(text).replace("'", "''") + "'"
 
 
 def _timestamp(epoch_ms: int) -> str:

@@ -10,15 +10,14 @@ from decimal import Decimal
 from typing import Any
 
 from lakehouse.pipelines.contract import NAME
-from lakehouse.scaffold.sample import Sample, SampleError, is_date
+from lakehouse.scaffold.sample import Sample, SampleError
+from lakehouse.texts import BIGINT, iso_8601
 
-BIGINT = range(-(2**63), 2**63)
 #: Of a decimal that engines compute with in one machine word.
 DIGITS = 18
 _KINDS = {
     bool: "boolean", int: "integer", float: "number", Decimal: "number", str: "string", dict: "object", list: "array",
 }  # fmt: skip
-_OFFSET = re.compile(r":\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$")
 
 
 @dataclass(frozen=True)
@@ -144,11 +143,12 @@ def _are_whole_floats(values: Collection[Any], rows: int) -> bool:
 
 def _text_format(texts: Collection[str]) -> dict[str, str]:
     """The format of texts that are all dates or all date-times; those with an offset name a moment."""
-    if not texts or not all(map(is_date, texts)):
+    dates = [iso_8601(text) for text in texts]
+    if not dates or not all(dates):
         return {}
     if all(len(text) == len("2024-01-31") for text in texts):
         return {"format": "date"}
-    with_offset = sum(1 for text in texts if _OFFSET.search(text))
+    with_offset = sum(1 for found in dates if found["offset"])
     if with_offset == len(texts):
         return {"format": "date-time", "x-type": "TIMESTAMP_LTZ(6)"}
     return {} if with_offset else {"format": "date-time"}

@@ -15,15 +15,10 @@ from typing import Any
 
 from lakehouse.pipelines.load import DeclarationError
 from lakehouse.send.files import Row, RowFile
+from lakehouse.texts import INTEGER, NULLS, NUMBER, iso_8601
 
 #: A sample is read up to here.
 MOST_ROWS = 100_000
-INTEGER = re.compile(r"-?(0|[1-9]\d*)", re.ASCII)
-NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][-+]?\d+)?", re.ASCII)
-#: ISO 8601 as Flink's `iso_timestamp` and `iso_instant` read it.
-DATE_TIME = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)?)?", re.ASCII)
-#: Cells of a CSV file that stand for null in a column of numbers, booleans or dates. In a column of text only the empty one does.
-NULLS = frozenset(("", "NA", "N/A", "NaN", "nan", "NULL", "null", "None"))
 SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -76,17 +71,6 @@ def read_sample(path: Path) -> Sample:
         columns = [_typed(column) for column in zip(*(event.values() for event in events), strict=True)]
         events = [dict(zip(events[0], row, strict=True)) for row in zip(*columns, strict=True)]
     return Sample(events, places, complete)
-
-
-def is_date(text: str) -> bool:
-    """Whether it is a date of the calendar in ISO 8601, with or without a time."""
-    if not DATE_TIME.fullmatch(text):
-        return False
-    try:
-        datetime.fromisoformat(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _event(path: Path, row: Row, place: str) -> dict[str, Any]:
@@ -142,7 +126,7 @@ def _typed(cells: Iterable[str]) -> list[Any]:
         (INTEGER.fullmatch, int),
         (NUMBER.fullmatch, lambda cell: int(cell) if INTEGER.fullmatch(cell) else float(cell)),
         (lambda cell: cell.lower() in ("true", "false"), lambda cell: cell.lower() == "true"),
-        (is_date, str),
+        (iso_8601, str),
     ):
         if all(fits(cell) for cell in known if cell is not None):
             return [None if cell is None else convert(cell) for cell in known]

@@ -5,18 +5,16 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
-from datetime import date, datetime, time
+from datetime import date, time
 from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
 from lakehouse.pipelines.contract import Contract, Field
+from lakehouse.texts import BIGINT, NULLS, iso_8601
+from lakehouse.texts import NUMBER as JSON_NUMBER
 
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", re.ASCII)
-_JSON_NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][-+]?\d+)?", re.ASCII)
-_MOMENT = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d:\d\d(\.\d{1,9})?(?P<offset>Z|[-+]\d\d:\d\d)?)?", re.ASCII)
-#: Texts of CSV that stand for no value, where a text is no value itself.
-_NO_VALUE = frozenset(("", "NA", "N/A", "NaN", "nan", "NULL", "null", "None"))
 #: An integer of more digits is none that anybody meant; making one of 1e999999999 would never end.
 _DIGITS = 100
 _REMEMBERED = 50_000
@@ -132,7 +130,7 @@ def _from_text(field: Field) -> Callable[[str], Any]:
         return _integer(field, int(text) if text.lstrip("+-").isdigit() else _whole(Decimal(text), problem))
 
     def number(text: str) -> Any:
-        if _JSON_NUMBER.fullmatch(text):
+        if JSON_NUMBER.fullmatch(text):
             return orjson.Fragment(text)  # digit by digit
         if _NUMBER.fullmatch(text) and math.isfinite(value := float(text)):
             return value
@@ -166,7 +164,7 @@ def _from_text(field: Field) -> Callable[[str], Any]:
             if len(known) == _REMEMBERED:
                 known.clear()
             stripped = text.strip()
-            known[text] = None if stripped in _NO_VALUE else convert(stripped)
+            known[text] = None if stripped in NULLS else convert(stripped)
             return known[text]
 
     return of_a_value
@@ -200,14 +198,8 @@ def _plain_text(value: Any, problem: str) -> str:
 @lru_cache(maxsize=65_536)
 def _moment(text: str, with_offset: bool) -> str | None:
     """ISO 8601 with a T; None for what no calendar has, and for an offset that is missing or too many."""
-    found = _MOMENT.fullmatch(text)
-    if not found or bool(found["offset"]) != with_offset:
-        return None
-    try:
-        datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    return text.replace(" ", "T")
+    found = iso_8601(text)
+    return text.replace(" ", "T") if found and bool(found["offset"]) == with_offset else None
 
 
 def _whole(value: float | Decimal, problem: str) -> int:
@@ -220,7 +212,7 @@ def _integer(field: Field, value: int) -> Any:
     """An integer; one of more than 64 bits only where the tables keep it as text."""
     import orjson
 
-    if -(2**63) <= value < 2**63:
+    if value in BIGINT:
         return value
     if field.type == "STRING":
         return orjson.Fragment(str(value))

@@ -72,9 +72,7 @@ class JobDeployer:
         """Stop the job with a savepoint, because its pipeline is switched off; switched on again, it goes on from there."""
         with deployment_lock(self.job.name):
             self.record = records.load(self.job)
-            run = self.cluster.live_run(self.job)
-            savepoint = self._stop(run) if run else next((state.path for state in saved_states(self.job)), None)
-            return self._done(self.job, run, "stopped", savepoint=savepoint)
+            return self._take_down("stopped")
 
     def _reconcile(self) -> Deployment:
         if self.record.suspended:
@@ -127,11 +125,13 @@ class JobDeployer:
 
     def _suspend(self) -> Deployment:
         self._remember(suspended=True)
+        return self._take_down("suspended")
+
+    def _take_down(self, action: str) -> Deployment:
+        """Stop the job where it runs, and name the state that it goes on from."""
         run = self.cluster.live_run(self.job)
-        if run:
-            return self._done(self.job, run, "suspended", savepoint=self._stop(run))
-        newest = next((state.path for state in saved_states(self.job)), None)
-        return self._done(self.job, run, "suspended", savepoint=newest)
+        savepoint = self._stop(run) if run else next((state.path for state in saved_states(self.job)), None)
+        return self._done(self.job, run, action, savepoint=savepoint)
 
     def _resume(self) -> Deployment:
         self._remember(suspended=False)

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
 
-from lakehouse.airflow.hooks.iceberg import IcebergCatalogHook
+from lakehouse.airflow.hooks.iceberg import IcebergCatalogHook, rows_of
 from lakehouse.airflow.hooks.kafka import TopicHook
 from lakehouse.pipelines.load import enabled_pipelines
 from lakehouse.pipelines.model import Pipeline, Stage
-
-if TYPE_CHECKING:
-    from pyiceberg.table import Table
 
 
 @dataclass(frozen=True)
@@ -40,7 +36,7 @@ class Flow:
         """Rows that the source held at that moment."""
         if self.stage.reads_topic:
             return sum(self.topic.offsets_at(epoch_ms).values())
-        return _rows_at(IcebergCatalogHook().table(self.stage.source), epoch_ms)
+        return rows_of(IcebergCatalogHook().table(self.stage.source).snapshot_as_of_timestamp(epoch_ms))
 
     def pending(self) -> int:
         """Rows of the source that are in none of the sinks yet."""
@@ -68,9 +64,3 @@ def flows_of(pipeline: Pipeline) -> tuple[Flow, ...]:
 def enabled_flows() -> tuple[Flow, ...]:
     """One for each stage of each pipeline that runs."""
     return tuple(flow for pipeline in enabled_pipelines() for flow in flows_of(pipeline))
-
-
-def _rows_at(table: Table, epoch_ms: int) -> int:
-    """Rows of the newest snapshot that was current at that moment, 0 before the first."""
-    snapshot = table.snapshot_as_of_timestamp(epoch_ms)
-    return int(snapshot.summary["total-records"]) if snapshot and snapshot.summary else 0

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from lakehouse.texts import sql_literal
+
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
@@ -45,18 +47,13 @@ def allow_s3(connection: DuckDBPyConnection, properties: Mapping[str, str] | Non
         # A custom endpoint is a MinIO or the like: buckets are in the path there.
         "url_style": "path" if endpoint.netloc else "",
     }
-    settings = [f"{name} {literal(value)}" for name, value in options.items() if value]
+    settings = [f"{name} {sql_literal(value)}" for name, value in options.items() if value]
     if endpoint.scheme == "http":
         settings.append("use_ssl false")
     connection.execute(f"CREATE OR REPLACE SECRET warehouse (TYPE s3, {', '.join(settings)})")
     if authority := env.get("AWS_CA_BUNDLE"):
-        connection.execute(f"SET GLOBAL ca_cert_file = {literal(authority)}")
+        connection.execute(f"SET GLOBAL ca_cert_file = {sql_literal(authority)}")
         connection.execute("SET GLOBAL enable_server_cert_verification = true")
-
-
-def literal(text: str) -> str:
-    """A text as SQL writes it."""
-    return "'" + text.replace("'", "''") + "'"
 
 
 def _keys(properties: Mapping[str, str]) -> dict[str, str | None]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from lakehouse.tables.duckdb_access import allow_s3, literal, load_extensions
+from lakehouse.tables.duckdb_access import allow_s3, load_extensions
+from lakehouse.texts import sql_literal
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -51,4 +52,4 @@ class IcebergDatabase:
         with table.io.new_input(table.metadata_location).open() as file:
             copy.write_bytes(file.read())
         version = f", snapshot_from_id = {snapshot_id}" if snapshot_id else ""
-        self.connection.execute(f"CREATE VIEW {name} AS FROM iceberg_scan({literal(str(copy))}{version})")
+        self.connection.execute(f"CREATE VIEW {name} AS FROM iceberg_scan({sql_literal(str(copy))}{version})")

@@ -48,7 +48,7 @@ class CoordinationHook(BaseHook):
         from sqlalchemy import text
         from sqlalchemy.exc import OperationalError
 
-        with self.answering():
+        with answering("The database of locks", self.conn_id):
             connected = self.engine.connect()
         with connected as connection:
             connection.execute(text(f"SET lock_timeout = {int(limit_s * 1000)}"))
@@ -63,23 +63,19 @@ class CoordinationHook(BaseHook):
             finally:
                 connection.execute(text("SELECT pg_advisory_unlock(hashtext(:name))"), {"name": name})
 
-    @contextmanager
-    def answering(self) -> Iterator[None]:
-        """Name the connection when its database does not answer."""
-        from sqlalchemy.exc import OperationalError
 
-        try:
-            yield
-        except OperationalError as error:
-            raise AirflowException(
-                f"The database of locks (connection {self.conn_id!r}) does not answer: {one_line(error.orig)} "
-                "Is it running? `make status` shows each part."
-            ) from error
+@contextmanager
+def answering(what: str, conn_id: str) -> Iterator[None]:
+    """Name the database and its connection when it does not answer."""
+    from sqlalchemy.exc import OperationalError
 
-
-def one_line(error: object) -> str:
-    """A message of PostgreSQL's client, which has several lines, in one."""
-    return " ".join(str(error).split())
+    try:
+        yield
+    except OperationalError as error:
+        problem = " ".join(str(error.orig).split())  # which has several lines
+        raise AirflowException(
+            f"{what} (connection {conn_id!r}) does not answer: {problem} Is it running? `make status` shows each part."
+        ) from error
 
 
 def postgres_url(conn: object) -> str:

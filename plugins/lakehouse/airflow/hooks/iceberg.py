@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from functools import cache, cached_property
 from typing import TYPE_CHECKING
 
 from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowException
 
-from lakehouse.airflow.hooks.coordination import one_line, postgres_url
+from lakehouse.airflow.hooks.coordination import answering, postgres_url
 
 if TYPE_CHECKING:
     from pyiceberg.catalog import Catalog
     from pyiceberg.table import Table
+    from pyiceberg.table.snapshots import Snapshot
 
 CATALOG = "iceberg_catalog"
 
@@ -114,26 +115,19 @@ class IcebergCatalogHook(BaseHook):
 
         if not self.is_database:
             return False
-
         return not inspect(self.catalog.engine).has_table(IcebergTables.__tablename__)
 
-    @contextmanager
-    def _answering(self) -> Iterator[None]:
-        """Name the catalog when its database does not answer."""
-        from sqlalchemy.exc import OperationalError
-
-        try:
-            yield
-        except OperationalError as error:
-            raise AirflowException(
-                f"The Iceberg catalog (connection {self.conn_id!r}) does not answer: {one_line(error.orig)} "
-                "Is it running? `make status` shows each part."
-            ) from error
+    def _answering(self) -> AbstractContextManager[None]:
+        return answering("The Iceberg catalog", self.conn_id)
 
 
 def row_count(table: Table) -> int:
     """Rows of the table's current snapshot, from its summary: no data is read."""
-    snapshot = table.current_snapshot()
+    return rows_of(table.current_snapshot())
+
+
+def rows_of(snapshot: Snapshot | None) -> int:
+    """Rows of a snapshot, from its summary; 0 before the first."""
     return int(snapshot.summary["total-records"]) if snapshot and snapshot.summary else 0
 
 

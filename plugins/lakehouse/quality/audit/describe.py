@@ -26,8 +26,8 @@ def describe(database: AuditDatabase, layer: Layer, reader: TopicReader, scope: 
     )
     if not shown:
         return []
-    by_position = layer.key == POSITION
-    keys = sorted({_key(row, POSITION if by_position else ("key",)) for row in shown}, key=str)
+    columns = POSITION if layer.key == POSITION else ("key",)
+    keys = sorted({_key(row, columns) for row in shown}, key=str)
     expected_view = f"{layer.schema}.expected"
     if layer.stage and layer.stage.reads_topic:
         expected = _of_events(database, expected_view, reader, scope, keys)
@@ -39,7 +39,7 @@ def describe(database: AuditDatabase, layer: Layer, reader: TopicReader, scope: 
         held[role] = _by_key(database, relation, layer.key, keys)
     found = []
     for row in shown:
-        key = _key(row, POSITION if by_position else ("key",))
+        key = _key(row, columns)
         rows = [(role, copy) for role, copies in held.items() for copy in copies.get(key, [])]
         details = _details(layer, row, (expected.get(key) or [None])[0], rows)
         found.append(Finding(row["kind"], _place(layer, row), details[:LONGEST]))

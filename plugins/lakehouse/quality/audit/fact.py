@@ -12,7 +12,7 @@ from lakehouse.quality.audit.database import PINNED, SCOPED, AuditDatabase, view
 from lakehouse.quality.audit.layer import POSITION, Layer, set_sides
 from lakehouse.quality.audit.report import LayerReport
 from lakehouse.quality.audit.scope import Scope
-from lakehouse.tables.duckdb_access import literal
+from lakehouse.texts import sql_literal
 
 if TYPE_CHECKING:
     from pyiceberg.table import Table
@@ -30,7 +30,7 @@ def open_gold(database: AuditDatabase, pipeline: Pipeline) -> int | None:
     file = published_file(pipeline)
     if not file.exists():
         return None
-    database.connection.execute(f"ATTACH {literal(str(file))} AS {GOLD} (READ_ONLY)")
+    database.connection.execute(f"ATTACH {sql_literal(str(file))} AS {GOLD} (READ_ONLY)")
     names = {
         row["name"]
         for row in database.rows(

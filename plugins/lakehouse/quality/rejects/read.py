@@ -16,6 +16,7 @@ from airflow.sdk.exceptions import AirflowException
 from lakehouse.airflow.hooks.iceberg import IcebergCatalogHook
 from lakehouse.pipelines.contract import Field
 from lakehouse.pipelines.model import REJECTED, Pipeline, Stage
+from lakehouse.texts import NUMBER
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 MENDS = "mends"
 #: When a row was written: a table has one of these columns.
 WRITTEN_AT = ("ingested_at", "processed_at")
-_JSON_NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][-+]?\d+)?", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -205,7 +205,7 @@ def _value(field: Field, text: str | None) -> Any:
         case "string":
             return text
         case "integer" | "number":
-            is_json = text is not None and _JSON_NUMBER.fullmatch(text)
+            is_json = text is not None and NUMBER.fullmatch(text)
         case "boolean":
             is_json = text in ("true", "false")
         case _:
