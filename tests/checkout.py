@@ -19,7 +19,8 @@ from local import airflow, config
 from local.config import ROOT, Platform
 
 PARTS = ("dags", "include", "plugins", "local", "demo")
-FILES = ("airflow_settings.yaml", "airflow.env")
+FILES = ("airflow_settings.yaml", "airflow.env", "Makefile", "README.md", "requirements.lock")
+SHARED = ("flink", ".venv")
 VERB_LIMIT_S = 300
 COMMAND_LIMIT_S = 240
 
@@ -32,8 +33,9 @@ class Checkout:
         for part in PARTS:
             shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("target", "__pycache__"))
         for file in FILES:
-            shutil.copy(ROOT / file, folder)
-        (folder / "flink").symlink_to(ROOT / "flink")
+            shutil.copy2(ROOT / file, folder)  # with its time: the environment is not older than its lock file
+        for part in SHARED:
+            (folder / part).symlink_to(ROOT / part)
         inherited = {
             name: value
             for name, value in os.environ.items()
@@ -53,6 +55,20 @@ class Checkout:
     def demo(self, *arguments: str) -> str:
         """Run the demo and return what it prints."""
         return self._run("demo", *arguments)
+
+    def type_in(self, line: str) -> str:
+        """Run a line of the README as a person types it, in a shell that knows nothing of Airflow; returns what it prints."""
+        env = {name: value for name, value in self._environment.items() if not name.startswith("AIRFLOW")}
+        run = subprocess.run(
+            ["bash", "-c", line], cwd=self.folder, env=env, capture_output=True, text=True, timeout=VERB_LIMIT_S
+        )
+        assert run.returncode == 0, f"{line}:\n{run.stdout}\n{run.stderr}"
+        return run.stdout
+
+    def readme_commands(self, section: str) -> list[str]:
+        """The lines of the first code block of a section of the README."""
+        text = (self.folder / "README.md").read_text().split(f"## {section}\n")[1]
+        return text.split("```")[1].strip().splitlines()
 
     def _run(self, module: str, *arguments: str) -> str:
         command = [sys.executable, "-m", module, *arguments]

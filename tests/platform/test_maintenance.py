@@ -56,7 +56,7 @@ def test_beside_the_running_jobs(platform, main_job, trips_arrive, monkeypatch, 
 
     for table in TABLES:
         orphan = plant_orphan(table)
-        options = Options(by="test", at_once=True, overruled=ALL_BUT_THE_LAST)
+        options = Options(by="test", at_once=True, overridden=ALL_BUT_THE_LAST)
         done = {operation: maintain(table, operation, options).entry for operation in Operation}
         assert {entry.verdict for entry in done.values() if entry} == {DONE}
         rewritten = done[Operation.REWRITE_DATA_FILES]

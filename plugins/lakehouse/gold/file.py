@@ -12,9 +12,9 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from airflow.sdk import Variable
 from airflow.sdk.exceptions import AirflowException, AirflowSkipException
 
+from lakehouse.airflow import variables
 from lakehouse.airflow.hooks.iceberg import IcebergCatalogHook, row_count
 from lakehouse.pipelines.model import Pipeline
 from lakehouse.quality.ledger import Ledger, read_ledger
@@ -29,7 +29,7 @@ RUN_NAME_LENGTH = 12
 
 def published_file(pipeline: Pipeline) -> Path:
     """Path of the file that readers open."""
-    return Path(Variable.get("gold_dir")) / pipeline.name / FILE_NAME
+    return Path(variables.text("gold_dir")) / pipeline.name / FILE_NAME
 
 
 def prepare(pipeline: Pipeline, run_id: str, full_refresh: bool = False) -> dict[str, str]:

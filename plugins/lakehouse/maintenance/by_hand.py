@@ -26,11 +26,11 @@ OPERATIONS = (*(operation.value for operation in Operation), "restore", "purge",
 
 
 def options(
-    dry_run: bool = False, overruled: Mapping[str, Any] | None = None, ignore_unknown_positions: bool = False
+    dry_run: bool = False, overridden: Mapping[str, Any] | None = None, ignore_unknown_positions: bool = False
 ) -> Options:
     """What this person asks for."""
     person = f"{getpass.getuser()} at {socket.gethostname()}"
-    return Options(person, dry_run, overruled=overruled, ignore_unknown_positions=ignore_unknown_positions)
+    return Options(person, dry_run, overridden=overridden, ignore_unknown_positions=ignore_unknown_positions)
 
 
 def look_at(tables: Sequence[str], options: Options) -> int:

@@ -41,14 +41,14 @@ class Options:
 
     :param by: the run, or who
     :param at_once: do what can be done now, whatever the policy says of the time
-    :param overruled: thresholds in place of those of the variable
+    :param overridden: thresholds in place of those of the variable
     :param ignore_unknown_positions: expire though the position of a reader is unknown, which may then not find its place again
     """
 
     by: str
     dry_run: bool = False
     at_once: bool = False
-    overruled: Mapping[str, Any] | None = None
+    overridden: Mapping[str, Any] | None = None
     ignore_unknown_positions: bool = False
 
 
@@ -68,7 +68,7 @@ def maintained_tables() -> list[str]:
 
 def look(name: str, operation: Operation, options: Options) -> Decision:
     """What the policy says of an operation on a table now. Nothing is changed."""
-    return _decide(IcebergCatalogHook().table(name), operation, options, thresholds(options.overruled))
+    return _decide(IcebergCatalogHook().table(name), operation, options, thresholds(options.overridden))
 
 
 def _decide(table: Table, operation: Operation, options: Options, limits: Thresholds) -> Decision:
@@ -98,7 +98,7 @@ def maintain(name: str, operation: Operation, options: Options, holder: str | No
     :raises AirflowException, FlinkError, TimeoutError: it was refused or failed; the log has a row that says so
     """
     with lease(name, operation, holder) as held:
-        table, limits = IcebergCatalogHook().table(name), thresholds(options.overruled)
+        table, limits = IcebergCatalogHook().table(name), thresholds(options.overridden)
         decision = _decide(table, operation, options, limits)
         logger.info("%s (score %.2f)", decision.reason, decision.score)
         if not decision.due:
@@ -118,7 +118,7 @@ def maintain(name: str, operation: Operation, options: Options, holder: str | No
             engine=engine,
             dry_run=options.dry_run,
             run=options.by,
-            parameters={"calls": decision.calls, "overruled": options.overruled},
+            parameters={"calls": decision.calls, "overridden": options.overridden},
             reason=decision.reason,
             verdict="",
             seconds=0,
@@ -186,7 +186,7 @@ def purge(options: Options) -> LogEntry | None:
 
     :raises AirflowException: a table needs some of it after all; that is left, and the rest is gone
     """
-    age = timedelta(seconds=thresholds(options.overruled).purge_age_s)
+    age = timedelta(seconds=thresholds(options.overridden).purge_age_s)
     before = datetime.now(UTC) - age
     if not any(kept.taken_at < before for kept in Quarantine().kept()):
         return None

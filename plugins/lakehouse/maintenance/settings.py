@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
 from enum import StrEnum
 from typing import Any
 
-from airflow.sdk import Variable
 from airflow.sdk.exceptions import AirflowException
+from pydantic import BaseModel, ConfigDict, NonNegativeFloat, NonNegativeInt, ValidationError, field_validator
+
+from lakehouse.airflow import variables
+from lakehouse.validation import reasons
 
 
 class Operation(StrEnum):
@@ -31,8 +33,16 @@ class Engine(StrEnum):
 LEAST_ORPHAN_AGE_S = 86_400
 
 
-@dataclass(frozen=True)
-class Thresholds:
+class Engines(BaseModel):
+    """Who does what is not always Flink's (variable `maintenance_engines`)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    expire_snapshots: Engine
+    remove_orphan_files: Engine
+
+
+class Thresholds(BaseModel):
     """What is too much (variable `maintenance_thresholds`), and how far an operation goes.
 
     :param target_file_bytes: size of the files that a rewrite writes
@@ -54,23 +64,25 @@ class Thresholds:
     :param state_age_s: how long checkpoints and savepoints of runs that are gone stay
     """
 
-    target_file_bytes: int
-    small_file_percent: float
-    closed_after_s: float
-    open_files: int
-    open_rewrite_bytes: int
-    delete_files: int
-    manifests: int
-    snapshots: int
-    metadata_bytes: int
-    snapshot_age_s: float
-    retain_last: int
-    expire_every_s: float
-    orphan_age_s: float
-    orphan_percent: float
-    orphans_every_s: float
-    purge_age_s: float
-    state_age_s: float
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    target_file_bytes: NonNegativeInt
+    small_file_percent: NonNegativeFloat
+    closed_after_s: NonNegativeFloat
+    open_files: NonNegativeInt
+    open_rewrite_bytes: NonNegativeInt
+    delete_files: NonNegativeInt
+    manifests: NonNegativeInt
+    snapshots: NonNegativeInt
+    metadata_bytes: NonNegativeInt
+    snapshot_age_s: NonNegativeFloat
+    retain_last: NonNegativeInt
+    expire_every_s: NonNegativeFloat
+    orphan_age_s: NonNegativeFloat
+    orphan_percent: NonNegativeFloat
+    orphans_every_s: NonNegativeFloat
+    purge_age_s: NonNegativeFloat
+    state_age_s: NonNegativeFloat
 
     @property
     def small_file_bytes(self) -> float:
@@ -78,24 +90,34 @@ class Thresholds:
         return self.target_file_bytes * self.small_file_percent / 100
 
 
-def thresholds(overruled: Mapping[str, Any] | None = None) -> Thresholds:
-    """The variable `maintenance_thresholds`, but for what is overruled.
+class _Declared(Thresholds):
+    """Those of the variable: for every run, so nothing that harms a writer."""
 
-    :raises AirflowException: a threshold is unknown or is not a number of 0 or more, or the variable is unsafe
+    @field_validator("orphan_age_s")
+    @classmethod
+    def _spare_what_is_in_flight(cls, age_s: float) -> float:
+        if age_s < LEAST_ORPHAN_AGE_S:
+            raise ValueError(
+                f"{age_s:g} would take files that a job has not committed yet. Next: write {LEAST_ORPHAN_AGE_S} or more; "
+                "where no job writes, override it by hand"
+            )
+        return age_s
+
+
+def thresholds(overridden: Mapping[str, Any] | None = None) -> Thresholds:
+    """The variable `maintenance_thresholds`, but for what a run overrides.
+
+    :raises AirflowException: a threshold is unknown, is not a number of 0 or more, or is unsafe
     """
-    known = {field.name for field in fields(Thresholds)}
-    for name, value in (overruled or {}).items():
-        if name not in known:
-            raise AirflowException(f"Unknown threshold {name!r}. Next: give one of {', '.join(sorted(known))}")
-        if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
-            raise AirflowException(f"The threshold {name} cannot be {value!r}. Next: give a number, 0 or more.")
-    settings = Variable.get("maintenance_thresholds", deserialize_json=True)
-    if settings["orphan_age_s"] < LEAST_ORPHAN_AGE_S:
-        raise AirflowException(
-            f"The variable maintenance_thresholds has orphan_age_s = {settings['orphan_age_s']}: files that a job has not "
-            f"committed yet would go. Next: write {LEAST_ORPHAN_AGE_S} or more; where no job writes, overrule it by hand."
-        )
-    return Thresholds(**{**settings, **(overruled or {})})
+    declared = variables.structure("maintenance_thresholds", _Declared)
+    overridden = overridden or {}
+    if unknown := sorted(set(overridden) - set(Thresholds.model_fields)):
+        known = ", ".join(sorted(Thresholds.model_fields))
+        raise AirflowException(f"Unknown threshold {unknown[0]!r}. Next: give one of {known}")
+    try:
+        return Thresholds(**{**declared.model_dump(), **overridden})
+    except ValidationError as error:
+        raise AirflowException(f"The threshold {reasons(error)}") from error
 
 
 def engine_of(operation: Operation) -> Engine:
@@ -105,11 +127,4 @@ def engine_of(operation: Operation) -> Engine:
     """
     if operation in (Operation.REWRITE_DATA_FILES, Operation.REWRITE_MANIFESTS):
         return Engine.FLINK
-    engines = Variable.get("maintenance_engines", deserialize_json=True)
-    try:
-        return Engine(engines[operation])
-    except (ValueError, KeyError) as error:
-        raise AirflowException(
-            f"The variable maintenance_engines says {engines.get(operation)!r} of {operation}. Next: write one of "
-            f"{', '.join(Engine)}."
-        ) from error
+    return getattr(variables.structure("maintenance_engines", Engines), operation)

@@ -24,7 +24,7 @@ def remove_old_states(options: Options) -> LogEntry | None:
 
     :raises FlinkError: it cannot be asked which run is live; nothing was removed
     """
-    age_s = thresholds(options.overruled).state_age_s
+    age_s = thresholds(options.overridden).state_age_s
     with ExitStack() as locks:
         for job in job_states():
             locks.enter_context(deployment_lock(job.name))

@@ -56,7 +56,7 @@ def _options(context: Context) -> Options:
         by=context["run_id"],
         dry_run=params["dry_run"],
         at_once=bool(params["operations"]),
-        overruled=params["thresholds"],
+        overridden=params["thresholds"],
         ignore_unknown_positions=params["ignore_unknown_positions"],
     )
 

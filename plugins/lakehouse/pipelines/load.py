@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import yaml
 from pydantic import ValidationError
@@ -13,6 +12,7 @@ from pydantic import ValidationError
 from lakehouse.paths import INCLUDE
 from lakehouse.pipelines.contract import ContractError, read_contract
 from lakehouse.pipelines.model import Pipeline, Stage
+from lakehouse.validation import reasons
 
 #: Those of the platform itself: its log, and what a replay builds and keeps.
 RESERVED_NAMESPACES = re.compile(r"ops|.+_replay_[0-9a-f]{8}|.+_before_replay")
@@ -105,7 +105,7 @@ def _read(file: Path, include: Path) -> Pipeline:
             {**declared, "name": file.stem, "contract": read_contract(include / "contracts" / contract)}
         )
     except ValidationError as error:
-        raise DeclarationError("; ".join(map(_in_one_line, error.errors()))) from error
+        raise DeclarationError(reasons(error)) from error
     for stage in pipeline.stages.values():
         _require(include / "sql", stage.sql, f"stages.{stage.name}.sql")
         if stage.audit:
@@ -122,21 +122,6 @@ def _require(folder: Path, name: str, key: str) -> None:
         raise DeclarationError(
             f"{key}: there is no {folder.parent.name}/{folder.name}/{name}. Next: add it, or correct the name"
         )
-
-
-def _in_one_line(error: Any) -> str:
-    """What pydantic found, as key, value and fix."""
-    key = ".".join(str(part) for part in error["loc"])
-    match error["type"]:
-        case "extra_forbidden":
-            return f"{key}: unknown key. Next: leave it out, or correct its name"
-        case "missing":
-            return f"{key} is missing. Next: add it"
-        case "value_error":
-            return ": ".join(filter(None, [key, str(error["ctx"]["error"])]))
-        case "string_pattern_mismatch":
-            return f"{key}: {error['input']!r} does not match {error['ctx']['pattern']}. Next: choose another name"
-    return f"{key}: {error['input']!r}: {error['msg']}. Next: correct the value"
 
 
 def _refuse_conflicts(pipeline: Pipeline, others: dict[str, Pipeline]) -> None:

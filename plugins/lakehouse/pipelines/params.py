@@ -9,8 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
-from airflow.sdk import Variable
-
+from lakehouse.airflow import variables
 from lakehouse.pipelines.load import DeclarationError
 from lakehouse.pipelines.model import Pipeline
 
@@ -30,9 +29,10 @@ def environment_name(pipeline: Pipeline, param: str) -> str:
 def parameters(pipeline: Pipeline) -> Params:
     """The values that are in force now.
 
-    :raises DeclarationError: the variable names a parameter that the pipeline does not declare
+    :raises VariableError: the variable is no JSON object of values
+    :raises DeclarationError: it names a parameter that the pipeline does not declare
     """
-    overridden = Variable.get(variable_name(pipeline), default=None, deserialize_json=True) or {}
+    overridden = variables.structure(variable_name(pipeline), dict[str, str | int | float], default={})
     if unknown := sorted(set(overridden) - set(pipeline.params)):
         raise DeclarationError(
             f"The variable {variable_name(pipeline)} sets {unknown[0]!r}, which {pipeline.name}.yaml does not declare. "

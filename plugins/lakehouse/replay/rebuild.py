@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 
-from airflow.sdk import Variable
 from airflow.sdk.exceptions import AirflowFailException
 
+from lakehouse.airflow import variables
 from lakehouse.airflow.hooks.iceberg import IcebergCatalogHook
 from lakehouse.pipelines.model import Stage
 from lakehouse.pipelines.script import render, stage_script
@@ -14,6 +14,7 @@ from lakehouse.pipelines.statements import statements
 from lakehouse.replay.plan import ReplayPlan
 from lakehouse.streaming.cluster import JobCluster
 from lakehouse.streaming.job import FlinkJob
+from lakehouse.streaming.stages import job_options
 from lakehouse.streaming.table_offsets import startup_options
 
 COPY_LIMIT_S = 3600
@@ -25,9 +26,9 @@ def building_job(plan: ReplayPlan, stage: Stage) -> FlinkJob:
     return FlinkJob(
         name=plan.job(stage.name),
         tables=tuple(map(plan.table, stage.tables)),
-        state_dir=Variable.get("flink_state_dir"),
+        state_dir=variables.text("flink_state_dir"),
         script=stage_script(plan.declared, stage, plan.tables, f"-replay-{plan.id}"),
-        options=Variable.get("flink_job_options", deserialize_json=True),
+        options=job_options(),
         topic_tables={source: plan.table(sink) for source, sink in stage.topic_tables.items()},
     )
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 import logging
 from contextlib import ExitStack
 
-from airflow.sdk import Variable
 from airflow.sdk.exceptions import AirflowException
 
+from lakehouse.airflow import variables
 from lakehouse.airflow.hooks.iceberg import IcebergCatalogHook
 from lakehouse.maintenance.lease import lease
 from lakehouse.pipelines.load import get_stage
@@ -188,4 +188,4 @@ class Switch:
 
     def _building(self, stage: str) -> JobState:
         """The state of the job that builds a stage's tables."""
-        return JobState(self.plan.job(stage), (), Variable.get("flink_state_dir"))
+        return JobState(self.plan.job(stage), (), variables.text("flink_state_dir"))

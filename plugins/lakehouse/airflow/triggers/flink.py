@@ -7,10 +7,10 @@ import time
 from collections.abc import AsyncIterator
 from typing import Any
 
-from airflow.sdk import Variable
 from airflow.sdk.exceptions import AirflowException
 from airflow.triggers.base import BaseEventTrigger, TriggerEvent
 
+from lakehouse.airflow import variables
 from lakehouse.airflow.hooks.flink import FlinkError, FlinkRestHook
 from lakehouse.streaming.job import JobState
 from lakehouse.streaming.record import load
@@ -55,7 +55,7 @@ class FlinkJobGoneTrigger(BaseEventTrigger):
             live = {run.name for run in flink.all_runs() if run.live}
         except FlinkError:
             return set()  # nothing could be started there now
-        state_dir = Variable.get("flink_state_dir")
+        state_dir = variables.text("flink_state_dir")
         return {job for job in self.jobs if job not in live and not _suspended(state_dir, job)}
 
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from airflow.sdk import Variable
 from airflow.sdk.exceptions import AirflowException
 
+from lakehouse.airflow import variables
 from lakehouse.airflow.hooks.flink import FlinkError
 from lakehouse.airflow.hooks.kafka import TopicHook
 from lakehouse.pipelines.model import Pipeline
@@ -31,7 +31,7 @@ DEPLOYMENT_LIMIT_S = 180
 
 def thresholds() -> Thresholds:
     """The variable `health_thresholds`."""
-    return Thresholds(**Variable.get("health_thresholds", deserialize_json=True))
+    return variables.structure("health_thresholds", Thresholds)
 
 
 def check(flow: Flow, limits: Thresholds) -> JobHealth:

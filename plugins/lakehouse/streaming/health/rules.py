@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from pydantic import BaseModel, ConfigDict, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+
 from .measure import MISSING, SUSPENDED, JobHealth
 
 
-@dataclass(frozen=True)
-class Thresholds:
+class Thresholds(BaseModel):
     """What is too much (variable `health_thresholds`), and for how long it must be so before an alert fires.
 
     :param checkpoint_age_s: seconds since the last completed checkpoint; more than a few checkpoint intervals
@@ -26,18 +27,20 @@ class Thresholds:
     :param alarm_for_s: seconds that a condition must last before its alert fires, where no other is given
     """
 
-    checkpoint_age_s: float
-    checkpoint_duration_s: float
-    failed_checkpoints: int
-    restarts: int
-    restart_window_s: float
-    overdue_s: float
-    lag: int
-    lag_for_s: float
-    backpressure_percent: float
-    backpressure_for_s: float
-    data_files: int
-    alarm_for_s: float
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    checkpoint_age_s: PositiveFloat
+    checkpoint_duration_s: PositiveFloat
+    failed_checkpoints: PositiveInt
+    restarts: PositiveInt
+    restart_window_s: PositiveFloat
+    overdue_s: PositiveFloat
+    lag: NonNegativeInt
+    lag_for_s: NonNegativeFloat
+    backpressure_percent: NonNegativeFloat
+    backpressure_for_s: NonNegativeFloat
+    data_files: NonNegativeInt
+    alarm_for_s: NonNegativeFloat
 
 
 Judge = Callable[[JobHealth, Thresholds], str | None]

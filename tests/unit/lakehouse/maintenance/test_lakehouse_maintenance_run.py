@@ -24,7 +24,7 @@ from lakehouse.maintenance.settings import Engine, Operation
 
 REWRITE, MANIFESTS, EXPIRE, ORPHANS = Operation
 NOW = Options("run 1", at_once=True)
-SOON = replace(NOW, overruled={"snapshot_age_s": 0, "retain_last": 1, "orphan_age_s": 3600, "orphan_percent": 100})
+SOON = replace(NOW, overridden={"snapshot_age_s": 0, "retain_last": 1, "orphan_age_s": 3600, "orphan_percent": 100})
 
 
 def rows() -> list[dict]:
@@ -98,7 +98,7 @@ def test_a_rewrite_is_flinks(trips, flink):
 def test_closed_partitions_are_selected_and_sorted(trips, flink, monkeypatch):
     for day in (*DAYS, DAYS[0]):
         append(trips, 1, day)
-    maintain(NAME, REWRITE, replace(NOW, overruled={"closed_after_s": 0}))
+    maintain(NAME, REWRITE, replace(NOW, overridden={"closed_after_s": 0}))
     [call] = flink.called("rewrite_data_files")
     assert "`where` => '(pickup_date = DATE ''2024-01-01'')'" in call
     assert "strategy => 'sort'" in call
@@ -265,7 +265,7 @@ def test_orphans_by_pyiceberg_their_way_back_and_their_end(trips, flink, plant):
     assert restore(Options("by hand"), NAME).deleted_files == 1
     assert orphan.exists()
     maintain(NAME, ORPHANS, SOON)
-    at_once = replace(SOON, overruled={"purge_age_s": 0})
+    at_once = replace(SOON, overridden={"purge_age_s": 0})
     assert purge(replace(at_once, dry_run=True)).deleted_files == 1
     assert purge(at_once).deleted_files == 1
     assert Quarantine().kept() == []
@@ -347,7 +347,7 @@ def test_each_table_has_the_sort_order_of_its_own_pipeline(flink, iceberg, monke
     for _ in range(2):
         append(table)
     flink.procedures["rewrite_data_files"] = groups()
-    maintain("core.rides", REWRITE, replace(NOW, overruled={"closed_after_s": 0}))
+    maintain("core.rides", REWRITE, replace(NOW, overridden={"closed_after_s": 0}))
     [call] = flink.called("rewrite_data_files")
     assert "sort_order => 'pickup_date'," in call
 

@@ -107,7 +107,7 @@ def test_a_look_from_the_shell(three, capsys):
 
 
 def test_an_operation_from_the_shell(three, capsys):
-    options = by_hand.options(dry_run=True, overruled={"snapshot_age_s": 0, "retain_last": 2})
+    options = by_hand.options(dry_run=True, overridden={"snapshot_age_s": 0, "retain_last": 2})
     assert by_hand.do(EXPIRE, [NAME], options) == 0
     reason, _, entry = capsys.readouterr().out.partition("\n")
     assert reason.startswith(f"{NAME}: 1 snapshot may expire, asked for")
@@ -144,7 +144,7 @@ def test_one_table_that_fails_is_no_reason_to_leave_the_others(three, fill, caps
     three.procedures["protected_snapshots"] = lambda call: (
         "java.lang.IllegalStateException: position is unknown" if NAME in call else protect()
     )
-    assert by_hand.do(EXPIRE, [], by_hand.options(overruled={"snapshot_age_s": 0, "retain_last": 1})) == 1
+    assert by_hand.do(EXPIRE, [], by_hand.options(overridden={"snapshot_age_s": 0, "retain_last": 1})) == 1
     printed = capsys.readouterr()
     assert "position is unknown" in printed.err
     assert "silver.rejected_trips: 1 snapshot may expire" in printed.out

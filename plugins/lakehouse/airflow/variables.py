@@ -1,0 +1,56 @@
+"""Airflow's variables as typed values: what is missing or malformed is said in one line that names the variable."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, TypeVar
+
+from airflow.sdk import Variable
+from airflow.sdk.exceptions import AirflowException
+from pydantic import TypeAdapter, ValidationError
+
+from lakehouse.validation import reasons
+
+T = TypeVar("T")
+
+
+class VariableError(AirflowException):
+    """A variable that is not there or cannot be used; the message says why and what to do."""
+
+
+def text(name: str) -> str:
+    """A variable's text.
+
+    :raises VariableError: it is not set
+    """
+    value = Variable.get(name, default=None)
+    if value is None:
+        raise VariableError(
+            f"The variable {name} is not set. Next: declare it in airflow_settings.yaml, then `make up`"
+        )
+    return value
+
+
+def structure(name: str, shape: type[T], default: T | None = None) -> T:
+    """A variable that holds JSON, checked against a type: a pydantic model, or what pydantic makes one of.
+
+    :param default: what a variable that is not set stands for; None: it must be set
+    :raises VariableError: it is not set, is not JSON, or does not have that shape
+    """
+    written = Variable.get(name, default=None) if default is not None else text(name)
+    if written is None:
+        return default
+    try:
+        return TypeAdapter(shape).validate_python(_parsed(name, written))
+    except ValidationError as error:
+        raise VariableError(f"The variable {name}: {reasons(error)}") from error
+
+
+def _parsed(name: str, written: str) -> Any:
+    try:
+        return json.loads(written)
+    except json.JSONDecodeError as error:
+        start = written if len(written) <= 80 else f"{written[:80]}..."
+        raise VariableError(
+            f"The variable {name} is not JSON: {error}. It is {start!r}. Next: correct it (Admin, Variables)"
+        ) from error
