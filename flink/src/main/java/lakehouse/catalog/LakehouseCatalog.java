@@ -1,6 +1,7 @@
 package lakehouse.catalog;
 
 import lakehouse.procedure.ExpireSnapshots;
+import lakehouse.procedure.MaintenanceCatalog;
 import lakehouse.procedure.ProtectedSnapshots;
 import lakehouse.procedure.RemoveOrphanFiles;
 import lakehouse.procedure.RewriteDataFiles;
@@ -45,7 +46,7 @@ import java.util.stream.Stream;
  * Iceberg's catalog for Flink SQL, with maintenance as procedures in the database {@code system},
  * and time travel.
  */
-public class LakehouseCatalog extends FlinkCatalog {
+public class LakehouseCatalog extends FlinkCatalog implements MaintenanceCatalog {
     /** Where the checkpoints and savepoints of all jobs lie. */
     public static final String STATE_DIR = "maintenance.state-dir";
 
@@ -55,7 +56,7 @@ public class LakehouseCatalog extends FlinkCatalog {
      */
     private static final Set<String> SYSTEM = Set.of("system", "sys");
 
-    private static final Map<String, Function<LakehouseCatalog, Procedure>> PROCEDURES =
+    private static final Map<String, Function<MaintenanceCatalog, Procedure>> PROCEDURES =
             new TreeMap<>(
                     Map.of(
                             "rewrite_data_files", RewriteDataFiles::new,
@@ -90,7 +91,7 @@ public class LakehouseCatalog extends FlinkCatalog {
 
     @Override
     public Procedure getProcedure(ObjectPath path) throws ProcedureNotExistException {
-        Function<LakehouseCatalog, Procedure> procedure =
+        Function<MaintenanceCatalog, Procedure> procedure =
                 SYSTEM.contains(path.getDatabaseName())
                         ? PROCEDURES.get(path.getObjectName())
                         : null;
@@ -100,7 +101,7 @@ public class LakehouseCatalog extends FlinkCatalog {
         return procedure.apply(this);
     }
 
-    /** The identifier of {@code database.table}, which may have this catalog's name before it. */
+    @Override
     public TableIdentifier identifier(String table) {
         List<String> parts = new ArrayList<>(Arrays.asList(table.replace("`", "").split("\\.")));
         if (parts.size() == 3 && parts.get(0).equals(getName())) {
@@ -120,10 +121,7 @@ public class LakehouseCatalog extends FlinkCatalog {
                 Namespace.of(levels.toArray(String[]::new)), path.getObjectName());
     }
 
-    /**
-     * The table as it is now; a line that names the tables there are when there is none of this
-     * name.
-     */
+    @Override
     public Table load(String name) {
         TableIdentifier identifier = identifier(name);
         try {
@@ -181,7 +179,7 @@ public class LakehouseCatalog extends FlinkCatalog {
                 .build();
     }
 
-    /** The folder of all tables. */
+    @Override
     public String warehouse() {
         String warehouse = options.get(CatalogProperties.WAREHOUSE_LOCATION);
         if (warehouse == null) {
@@ -194,7 +192,7 @@ public class LakehouseCatalog extends FlinkCatalog {
         return warehouse;
     }
 
-    /** All tables but this one. */
+    @Override
     public List<Table> others(String table) {
         TableIdentifier identifier = identifier(table);
         return listDatabases().stream()
@@ -207,7 +205,7 @@ public class LakehouseCatalog extends FlinkCatalog {
                 .toList();
     }
 
-    /** What of the table must be kept, and for whom. */
+    @Override
     public Protection protection(String table, Configuration session) {
         TableIdentifier identifier = identifier(table);
         return Protection.of(

@@ -1,6 +1,5 @@
 package lakehouse.procedure;
 
-import lakehouse.catalog.LakehouseCatalog;
 import lakehouse.expiry.Expiry;
 import lakehouse.protection.Protection;
 
@@ -19,9 +18,9 @@ import java.time.LocalDateTime;
  * only they hold.
  */
 public class ExpireSnapshots implements Procedure {
-    private final LakehouseCatalog catalog;
+    private final MaintenanceCatalog catalog;
 
-    public ExpireSnapshots(LakehouseCatalog catalog) {
+    public ExpireSnapshots(MaintenanceCatalog catalog) {
         this.catalog = catalog;
     }
 

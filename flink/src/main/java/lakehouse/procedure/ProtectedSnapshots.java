@@ -1,6 +1,5 @@
 package lakehouse.procedure;
 
-import lakehouse.catalog.LakehouseCatalog;
 import lakehouse.protection.Protection;
 
 import org.apache.flink.table.annotation.ArgumentHint;
@@ -17,9 +16,9 @@ import java.time.Instant;
  * whom.
  */
 public class ProtectedSnapshots implements Procedure {
-    private final LakehouseCatalog catalog;
+    private final MaintenanceCatalog catalog;
 
-    public ProtectedSnapshots(LakehouseCatalog catalog) {
+    public ProtectedSnapshots(MaintenanceCatalog catalog) {
         this.catalog = catalog;
     }
 

@@ -1,6 +1,5 @@
 package lakehouse.procedure;
 
-import lakehouse.catalog.LakehouseCatalog;
 import lakehouse.orphan.OrphanRequest;
 import lakehouse.orphan.Orphans;
 
@@ -31,9 +30,9 @@ public class RemoveOrphanFiles implements Procedure {
     private static final double DEFAULT_SHARE = 0.5;
     private static final int SHOWN = 20;
 
-    private final LakehouseCatalog catalog;
+    private final MaintenanceCatalog catalog;
 
-    public RemoveOrphanFiles(LakehouseCatalog catalog) {
+    public RemoveOrphanFiles(MaintenanceCatalog catalog) {
         this.catalog = catalog;
     }
 

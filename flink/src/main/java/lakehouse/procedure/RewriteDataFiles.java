@@ -1,6 +1,5 @@
 package lakehouse.procedure;
 
-import lakehouse.catalog.LakehouseCatalog;
 import lakehouse.rewrite.Rewrite;
 import lakehouse.rewrite.RewriteRequest;
 import lakehouse.rewrite.RewriteResult;
@@ -23,9 +22,9 @@ import java.util.List;
 public class RewriteDataFiles implements Procedure {
     private static final List<String> STRATEGIES = List.of("binpack", "sort");
 
-    private final LakehouseCatalog catalog;
+    private final MaintenanceCatalog catalog;
 
-    public RewriteDataFiles(LakehouseCatalog catalog) {
+    public RewriteDataFiles(MaintenanceCatalog catalog) {
         this.catalog = catalog;
     }
 

@@ -1,6 +1,5 @@
 package lakehouse.procedure;
 
-import lakehouse.catalog.LakehouseCatalog;
 import lakehouse.table.ManifestClusters;
 
 import org.apache.flink.table.annotation.ArgumentHint;
@@ -18,9 +17,9 @@ import org.apache.iceberg.Table;
  * that a query of few partitions reads few manifests.
  */
 public class RewriteManifests implements Procedure {
-    private final LakehouseCatalog catalog;
+    private final MaintenanceCatalog catalog;
 
-    public RewriteManifests(LakehouseCatalog catalog) {
+    public RewriteManifests(MaintenanceCatalog catalog) {
         this.catalog = catalog;
     }
 

@@ -1,0 +1,34 @@
+package lakehouse.procedure;
+
+import lakehouse.protection.Protection;
+
+import org.apache.flink.configuration.Configuration;
+import org.apache.iceberg.Table;
+import org.apache.iceberg.catalog.TableIdentifier;
+
+import java.util.List;
+
+/**
+ * What the procedures need of the catalog that they belong to. A table is named as a caller writes
+ * it: {@code database.table}, which may have the catalog's name before it.
+ */
+public interface MaintenanceCatalog {
+    TableIdentifier identifier(String table);
+
+    /**
+     * The table as it is now.
+     *
+     * @throws org.apache.flink.table.api.ValidationException when there is no such table; it names
+     *     the tables that there are
+     */
+    Table load(String table);
+
+    /** All tables but this one. */
+    List<Table> others(String table);
+
+    /** The folder of all tables. */
+    String warehouse();
+
+    /** What of the table must be kept, and for whom. */
+    Protection protection(String table, Configuration session);
+}

@@ -1,0 +1,15 @@
+package lakehouse;
+
+import static com.tngtech.archunit.library.dependencies.SlicesRuleDefinition.slices;
+
+import com.tngtech.archunit.core.domain.JavaClasses;
+import com.tngtech.archunit.core.importer.ClassFileImporter;
+import org.junit.jupiter.api.Test;
+
+class ArchitectureTest {
+    @Test
+    void packagesAreFreeOfCycles() {
+        JavaClasses classes = new ClassFileImporter().importPath("target/classes");
+        slices().matching("lakehouse.(*)..").should().beFreeOfCycles().check(classes);
+    }
+}
