@@ -10,6 +10,7 @@ import org.apache.flink.table.data.StringData;
 import org.apache.flink.table.data.TimestampData;
 import org.apache.flink.types.Row;
 import org.apache.flink.util.CloseableIterator;
+import org.apache.iceberg.AppendFiles;
 import org.apache.iceberg.CatalogUtil;
 import org.apache.iceberg.DataFile;
 import org.apache.iceberg.DeleteFile;
@@ -75,7 +76,8 @@ final class Lakehouse implements AutoCloseable {
         this.folder = folder;
         session = Cluster.running().session();
         options.put("catalog-impl", catalogImpl);
-        options.put("uri", "jdbc:sqlite:" + folder.resolve("catalog.db") + "?busy_timeout=10000");
+        String database = "jdbc:sqlite:" + folder.resolve("catalog.db");
+        options.put("uri", database + "?busy_timeout=10000&synchronous=OFF");
         options.put("warehouse", "file://" + folder.resolve("warehouse"));
         options.put("jdbc.schema-version", "V1");
         options.put("maintenance.state-dir", "file://" + folder.resolve("state"));
@@ -167,8 +169,15 @@ final class Lakehouse implements AutoCloseable {
     /** One snapshot with one file of one day. */
     static DataFile append(Table table, LocalDate day, RowData... rows) throws IOException {
         DataFile file = write(table, day, rows);
-        table.newFastAppend().appendFile(file).commit();
+        append(table, List.of(file));
         return file;
+    }
+
+    /** One snapshot with all these files: a commit takes longer than a file. */
+    static void append(Table table, List<DataFile> files) {
+        AppendFiles append = table.newFastAppend();
+        files.forEach(append::appendFile);
+        append.commit();
     }
 
     /** As Flink's sink commits. */

@@ -7,6 +7,7 @@ import static lakehouse.Lakehouse.files;
 import static lakehouse.Lakehouse.onDisk;
 import static lakehouse.Lakehouse.rows;
 import static lakehouse.Lakehouse.trip;
+import static lakehouse.Lakehouse.write;
 
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
@@ -35,6 +36,7 @@ import org.junit.jupiter.api.io.TempDir;
 import java.nio.ByteBuffer;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.time.LocalDate;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Collections;
@@ -70,10 +72,12 @@ class RewriteDataFilesTest {
 
     /** Six files of one row in each of two partitions. */
     private List<String> twelveFiles() throws Exception {
+        List<DataFile> files = new ArrayList<>();
         for (int i = 0; i < 6; i++) {
-            append(trips, JAN_5, trip(i, JAN_5, i, "a"));
-            append(trips, JAN_6, trip(100 + i, JAN_6, i, null));
+            files.add(write(trips, JAN_5, trip(i, JAN_5, i, "a")));
+            files.add(write(trips, JAN_6, trip(100 + i, JAN_6, i, null)));
         }
+        append(trips, files);
         return rows(trips);
     }
 
@@ -245,10 +249,13 @@ class RewriteDataFilesTest {
 
     /** Two files of one row in each of 21 partitions. */
     private List<String> manyPartitions() throws Exception {
-        for (int day = 0; day < 21; day++) {
-            append(trips, JAN_5.plusDays(day), trip(day, JAN_5.plusDays(day), 1, "a"));
-            append(trips, JAN_5.plusDays(day), trip(100 + day, JAN_5.plusDays(day), 2, "b"));
+        List<DataFile> files = new ArrayList<>();
+        for (int i = 0; i < 21; i++) {
+            LocalDate day = JAN_5.plusDays(i);
+            files.add(write(trips, day, trip(i, day, 1, "a")));
+            files.add(write(trips, day, trip(100 + i, day, 2, "b")));
         }
+        append(trips, files);
         return rows(trips);
     }
 
@@ -579,7 +586,7 @@ class RewriteDataFilesTest {
     /** More rows than the memory to sort holds, cut into files whose ranges do not overlap. */
     @Test
     void whatDoesNotFitMemoryIsSortedToo() throws Exception {
-        int count = 300_000;
+        int count = 90_000;
         Table wide = lake.table("silver.wide", PartitionSpec.unpartitioned(), Map.of());
         for (int file = 0; file < 6; file++) {
             int part = file;
@@ -599,7 +606,7 @@ class RewriteDataFilesTest {
         assertThat(
                         lake.call(
                                 "rewrite_data_files(`table` => 'silver.wide', strategy => 'sort',"
-                                    + " sort_order => 'id', target_file_size_bytes => 1000000)"))
+                                    + " sort_order => 'id', target_file_size_bytes => 300000)"))
                 .containsEntry("rewritten_rows", (long) count);
         List<DataFile> files = files(wide);
         assertThat(files).hasSizeGreaterThan(2);
