@@ -139,7 +139,7 @@ def test_sql_that_its_state_does_not_fit_is_rolled_back(
     old = flink.live_run("nyc_taxi.silver")
     receiver.messages.clear()
     once = "(SELECT *, ROW_NUMBER() OVER (PARTITION BY kafka_partition, kafka_offset ORDER BY PROCTIME()) AS n FROM typed_trips)"
-    silver_sql("    FROM typed_trips\n);", f"    FROM {once} WHERE n = 1\n);")
+    silver_sql("silver.counted('typed_trips'", f'silver.counted("{once} WHERE n = 1"')
 
     assert "does not fit this SQL any more" in deploy("nyc_taxi.silver", fails=True)
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import duckdb
 import pytest
 from flight_samples import FLIGHTS
 
+from lakehouse.paths import REPOSITORY
+from lakehouse.pipelines.load import declarations
 from lakehouse.pipelines.script import environment, stage_script
 from lakehouse.pipelines.statements import canonical, statements
 
@@ -24,12 +27,29 @@ def silver(make):
     """The statements of a new pipeline's Silver, after those that every session begins with."""
 
     def silver(rows=FLIGHTS, **options):
-        pipeline = make(rows, **options)
-        script = statements(stage_script(pipeline, pipeline.stages["silver"]))
-        assert not any("{{" in text or "{%" in text or "[[" in text for text in script)
-        return script[next(i for i, text in enumerate(script) if text.startswith("CREATE TABLE")) :]
+        return rendered(make(rows, **options))
 
     return silver
+
+
+@pytest.fixture
+def edited(make, include):
+    """Those statements after an edit of the generated SQL."""
+
+    def edited(place, by, rows=FLIGHTS, **options):
+        pipeline = make(rows, **options)
+        file = include / "sql" / pipeline.stages["silver"].sql
+        assert file.read_text().count(place) == 1
+        file.write_text(file.read_text().replace(place, by))
+        return rendered(pipeline)
+
+    return edited
+
+
+def rendered(pipeline):
+    script = statements(stage_script(pipeline, pipeline.stages["silver"]))
+    assert not any("{{" in text or "{%" in text or "[[" in text for text in script)
+    return script[next(i for i, text in enumerate(script) if text.startswith("CREATE TABLE")) :]
 
 
 def column_names(listed: str) -> list[str]:
@@ -116,6 +136,44 @@ def test_without_required_fields_an_event_needs_any_of_them(silver):
     assert "WHEN COALESCE(`a`, `b`) IS NULL THEN 'no field of the contract is there'" in script[6]
     assert "REPLACE(`a`, '|', '||')" in script[-2]
     assert "CAST(`b` AS STRING)" in script[-2]
+
+
+def test_the_file_is_short_and_begins_with_what_is_edited(make, include):
+    make(FLIGHTS, key="carrier,flight,time_hour", time="time_hour")
+    text = (include / "sql/flights/06-silver.sql").read_text()
+    shown = re.search(r"```sql\n(.*?)```", (REPOSITORY / "docs/pipelines.md").read_text(), re.DOTALL)[1]
+    assert "{% set key = " in shown
+    assert "{% set computed = " in shown
+    assert shown in text.partition("CREATE")[0]
+    assert sum(1 for line in text.splitlines() if line) <= 42
+
+
+def test_a_computed_column_is_declared_once(edited):
+    script = edited(
+        "{% set computed = [", "{% set computed = [('late', 'BOOLEAN', 'dep_delay > 0'), ", time="time_hour"
+    )
+    accepted = tables(script)["iceberg_catalog.silver.flights"]
+    assert accepted[-5:] == ["late", "event_date", "kafka_partition", "kafka_offset", "processed_at"]
+    assert "late BOOLEAN," in script[0]
+    assert inserts(script)["iceberg_catalog.silver.flights"] == accepted
+    assert "`time_hour`, dep_delay > 0, CAST(FLOOR(" in canonical(script[-1])[0]
+
+
+def test_the_accepted_table_is_partitioned_as_the_page_says(edited, include):
+    change = "computed, partitioned_by='event_date')"
+    accepted, *others = edited("contract.fields, computed) }};", f"contract.fields, {change} }}}};", time="time_hour")
+    assert change in " ".join((include / "pipelines/flights.md").read_text().split())
+    assert ") PARTITIONED BY (event_date) WITH (" in accepted
+    assert not any("PARTITIONED BY" in text for text in others)
+
+
+def test_a_field_may_be_required_later(make, include):
+    make([{"a": "x", "b": 1}])
+    file = include / "contracts/flights.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"required": ["b"]}))
+    rules = rendered(declarations(include).pipelines["flights"])[6]
+    assert "WHEN `b__parsed` IS NULL THEN 'b is missing or not a number'" in rules
+    assert "no field of the contract" not in rules
 
 
 def test_a_field_may_have_the_name_of_a_column_that_is_added(silver):
