@@ -9,10 +9,14 @@ from typing import Any, Self
 from urllib.parse import quote
 
 import requests
+from requests.adapters import HTTPAdapter
+from urllib3.util import Retry
 
 from local.config import Platform, PlatformError
 
 TIMEOUT_S = 30
+#: A machine that is busy may let a question wait: it is asked again.
+RETRIES = Retry(total=3, connect=0, read=3, allowed_methods={"GET"})
 ENDED = ("success", "failed")
 ERRORS, ERROR_CHARACTERS = 3, 1000
 
@@ -90,6 +94,7 @@ class AirflowApi:
     @cached_property
     def _session(self) -> requests.Session:
         session = requests.Session()
+        session.mount("http://", HTTPAdapter(max_retries=RETRIES))
         answer = session.post(f"{self._url}/auth/token", json=self._login, timeout=TIMEOUT_S)
         if not answer.ok:
             raise PlatformError(
