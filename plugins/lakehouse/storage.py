@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -17,3 +20,20 @@ def stored(address: str) -> UPath:
     from upath import UPath
 
     return UPath(address, use_listings_cache=False)
+
+
+def write(address: str, text: str) -> None:
+    """Write a small file in one step, readable by its owner alone where the store has file modes."""
+    path = stored(address)
+    if path.protocol != "file":
+        path.write_text(text)  # an object is there as a whole, or not
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    file, draft = tempfile.mkstemp(dir=path.parent.path, prefix=f".{path.name}.")  # mode 0600
+    try:
+        with open(file, "w") as target:
+            target.write(text)
+        os.replace(draft, path.path)
+    except BaseException:
+        Path(draft).unlink(missing_ok=True)
+        raise

@@ -13,7 +13,7 @@ from chaos.catalogue import CATALOGUE, GOOD_SQL
 from chaos.engine import Engine, Fault, NotStruck
 from chaos.judge import Verdict
 from lakehouse.pipelines.load import get_pipeline
-from lakehouse.quality.ledger import Ledger, StageLedger
+from lakehouse.quality.ledger import Ledger, PartitionLedger, StageLedger
 from local.config import ROOT
 
 
@@ -37,13 +37,8 @@ class Stage:
             self._silver += 10
         pipeline = get_pipeline("nyc_taxi")
         bronze, silver = pipeline.stages.values()
-        return Ledger(
-            pipeline,
-            (
-                StageLedger(bronze, self._silver, {"accepted": self._silver, "rejected": 0}),
-                StageLedger(silver, self._silver, {"accepted": self._silver, "rejected": 0, "duplicate": 0}),
-            ),
-        )
+        found = {0: PartitionLedger(self._silver, {"accepted": self._silver})}
+        return Ledger(pipeline, (StageLedger(bronze, found), StageLedger(silver, found)))
 
     def problem(self) -> str | None:
         return "a part is down" if self.broken else None

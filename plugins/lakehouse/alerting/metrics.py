@@ -10,7 +10,6 @@ import logging
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from prometheus_client.core import REGISTRY, GaugeMetricFamily
@@ -25,13 +24,14 @@ from lakehouse.streaming.health import JobHealth, Thresholds, thresholds
 from lakehouse.streaming.health.rules import RULES
 
 if TYPE_CHECKING:
-    from lakehouse.quality.ledger import Ledger, StageLedger
+    from lakehouse.quality.ledger import Ledger
 
 log = logging.getLogger(__name__)
 
 JOB_FIGURES = {
     "lag": "Rows that the source holds and the job's tables do not yet",
     "overdue": "Those of them that have waited for longer than the threshold",
+    "overtaken": "Those of them for which later rows have arrived",
     "commit_age_s": "Seconds since the last commit to one of the job's tables",
     "restarts": "Failures within the threshold's window",
     "checkpoint_age_s": "Seconds since the last completed checkpoint",
@@ -69,7 +69,7 @@ class PlatformCollector(Collector):
             yield from _ledgers([found.ledger for found in seen if found.ledger])
             yield from self._rules(seen, limits)
             yield _gauge(
-                "threshold", "Variable health_thresholds", ["name"], [([k], v) for k, v in asdict(limits).items()]
+                "threshold", "Variable health_thresholds", ["name"], [([k], v) for k, v in limits.model_dump().items()]
             )
 
     def _rules(self, seen: Iterable[Seen], limits: Thresholds) -> Iterator[GaugeMetricFamily]:
@@ -115,7 +115,7 @@ def _jobs(jobs: list[JobHealth]) -> Iterator[GaugeMetricFamily]:
         values = [([job.pipeline, job.job], value) for job in jobs if (value := getattr(job, name)) is not None]
         yield _gauge(f"job_{name}", meaning, labels, values)
     lags = [([job.pipeline, job.job, str(n)], lag) for job in jobs for n, lag in job.partition_lag.items()]
-    yield _gauge("partition_lag", "Events after the last completed checkpoint", [*labels, "partition"], lags)
+    yield _gauge("partition_lag", "The lag by Kafka partition", [*labels, "partition"], lags)
 
 
 def _tables(pipelines: Mapping[str, str]) -> Iterator[GaugeMetricFamily]:
@@ -148,24 +148,14 @@ def _ledgers(ledgers: list[Ledger]) -> Iterator[GaugeMetricFamily]:
 
 
 def _ledger_rows(ledger: Ledger) -> Iterator[tuple[list[str], float]]:
-    """Rows of the topic, once, and of each sink; by Kafka partition where they are known so."""
+    """Rows of the topic, once, and of each sink; by Kafka partition."""
     of_topic = next(found for found in ledger.stages if found.stage.reads_topic)
-    events = {str(number): found.source for number, found in of_topic.partitions.items()} or {"": of_topic.source_rows}
-    for number, count in events.items():
-        yield [ledger.pipeline.name, TOPIC, TOPIC, of_topic.source, number], count
+    for number, partition in of_topic.partitions.items():
+        yield [ledger.pipeline.name, TOPIC, TOPIC, of_topic.source, str(number)], partition.source
     for found in ledger.stages:
-        for (role, number), count in _sink_rows(found).items():
-            yield [ledger.pipeline.name, found.stage.name, role, found.stage.sinks[role], number], count
-
-
-def _sink_rows(found: StageLedger) -> dict[tuple[str, str], int]:
-    if not found.partitions:
-        return {(role, ""): count for role, count in found.rows.items()}
-    return {
-        (role, str(number)): count
-        for number, partition in found.partitions.items()
-        for role, count in partition.rows.items()
-    }
+        for number, partition in found.partitions.items():
+            for role, count in partition.rows.items():
+                yield [ledger.pipeline.name, found.stage.name, role, found.stage.sinks[role], str(number)], count
 
 
 def _gauge(name: str, meaning: str, labels: list[str], values: list[tuple[list[str], float]]) -> GaugeMetricFamily:

@@ -1,57 +1,47 @@
 """The row ledger: each row of a stage's source is in exactly one of its sinks, down to Gold's fact.
 
-Counts come from Kafka's offsets and from Iceberg's metadata, so that the ledger reads no row, however many there are. A stage
-that reads the topic is counted by Kafka partition, so that rows that one partition lacks never hide duplicates of another.
+Rows are told apart by their position in the topic, in every stage: rows that are missing never hide duplicates of others.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from lakehouse.airflow.hooks.iceberg import IcebergCatalogHook, row_count, rows_by_partition
-from lakehouse.airflow.hooks.kafka import TopicHook
 from lakehouse.pipelines.model import TOPIC, Pipeline, Stage
-
-if TYPE_CHECKING:
-    from pyiceberg.table import Table
-
-POSITION = "kafka_partition"
+from lakehouse.reconciliation.reconcile import Reconciliation, reconcile
 
 
 @dataclass(frozen=True)
 class PartitionLedger:
-    """What became of the events of one Kafka partition.
+    """What became of a stage's rows of one Kafka partition.
 
-    :param source: events ever written to it: its end offset, because its first offset ever is 0, whatever was deleted since
+    :param source: rows of the source; of the topic, events ever written to it
     :param rows: role -> rows of that sink
+    :param in_flight: rows of the source that are in no sink yet
+    :param surplus: rows of the sinks that the source does not have, or that are there twice
     """
 
     source: int
     rows: Mapping[str, int]
-
-    @property
-    def in_flight(self) -> int:
-        """Events that are in no sink yet; below zero: duplicates."""
-        return self.source - sum(self.rows.values())
+    in_flight: int = 0
+    surplus: int = 0
 
 
 @dataclass(frozen=True)
 class StageLedger:
-    """What became of the rows of a stage's source.
+    """What became of the rows of a stage's source, by Kafka partition.
 
-    :param rows: role -> rows of that sink
-    :param partitions: of a stage that reads the topic, by Kafka partition; empty where the sinks do not tell partitions apart
     :param topic: name of the pipeline's topic
+    :param surplus_at: which rows are surplus, as text
     """
 
     stage: Stage
-    source_rows: int
-    rows: Mapping[str, int]
-    partitions: Mapping[int, PartitionLedger] = field(default_factory=dict)
+    partitions: Mapping[int, PartitionLedger]
     topic: str = TOPIC
+    surplus_at: str = ""
 
     @property
     def source(self) -> str:
@@ -59,25 +49,35 @@ class StageLedger:
         return self.topic if self.stage.reads_topic else self.stage.source
 
     @property
+    def source_rows(self) -> int:
+        return sum(found.source for found in self.partitions.values())
+
+    @property
+    def rows(self) -> dict[str, int]:
+        """Role -> rows of that sink."""
+        return {role: sum(found.rows.get(role, 0) for found in self.partitions.values()) for role in self.stage.sinks}
+
+    @property
     def in_flight(self) -> int:
-        """Rows that are in no sink yet, less duplicates."""
-        return self.source_rows - sum(self.rows.values())
+        """Rows of the source that are in no sink yet."""
+        return sum(found.in_flight for found in self.partitions.values())
+
+    @property
+    def surplus(self) -> int:
+        """Rows of the sinks that the source does not have, or that are there twice."""
+        return sum(found.surplus for found in self.partitions.values())
 
     @property
     def balanced(self) -> bool:
         """Every row of the source is in exactly one sink."""
-        return not any([self.in_flight, *(partition.in_flight for partition in self.partitions.values())])
+        return not self.in_flight and not self.surplus
 
     @property
     def errors(self) -> list[str]:
         """What no row in flight can explain."""
-        if self.partitions:
-            return [
-                f"{self.stage.job} holds {_more(-found.in_flight)} than partition {number} of {self.source} has events"
-                for number, found in self.partitions.items()
-                if found.in_flight < 0
-            ]
-        return [f"{self.stage.job} holds {_more(-self.in_flight)} than {self.source}"] if self.in_flight < 0 else []
+        if not self.surplus:
+            return []
+        return [f"{self.stage.job} holds {_more(self.surplus)} than {self.source} ({self.surplus_at})"]
 
 
 @dataclass(frozen=True)
@@ -158,48 +158,29 @@ class Ledger:
 
 
 def read_ledger(pipeline: Pipeline, fact_rows: int | None = None) -> Ledger:
-    """Count what each place holds at its newest commit.
+    """Compare each stage's source with its sinks at their newest commits.
 
     :param fact_rows: rows of Gold's fact, counted before
     :raises AirflowException: Kafka or the catalog cannot be read; the message says which and what to do
     """
-    # From the last table to the topic: a row that moves on meanwhile looks as if it had not arrived, never duplicated.
-    counts = {name: _count(IcebergCatalogHook().table(name)) for name in reversed(pipeline.tables)}
-    ends = TopicHook(pipeline.topic.name).end_offsets()
-    stages = tuple(_read_stage(pipeline, stage, counts, ends) for stage in pipeline.stages.values())
-    return Ledger(pipeline, stages, fact_rows)
+    stages = [stage_ledger(reconcile(pipeline, stage)) for stage in pipeline.stages.values()]
+    return Ledger(pipeline, tuple(stages), fact_rows)
 
 
-@dataclass(frozen=True)
-class _Count:
-    """Rows of a table, and of each Kafka partition where its files tell them apart."""
-
-    rows: int
-    by_partition: Mapping[int, int] | None
-
-
-def _count(table: Table) -> _Count:
-    if [column.name for column in table.spec().fields] != [POSITION]:
-        return _Count(row_count(table), None)
-    found = rows_by_partition(table, POSITION)
-    # Files from before the table was partitioned do not say.
-    return _Count(row_count(table), None if None in found else found)
-
-
-def _read_stage(pipeline: Pipeline, stage: Stage, counts: Mapping[str, _Count], ends: Mapping[int, int]) -> StageLedger:
-    sinks = {role: counts[table] for role, table in stage.sinks.items()}
-    rows = {role: sink.rows for role, sink in sinks.items()}
-    if not stage.reads_topic:
-        return StageLedger(stage, counts[stage.source].rows, rows)
-    partitions = {}
-    if all(sink.by_partition is not None for sink in sinks.values()):
-        partitions = {
-            number: PartitionLedger(
-                ends.get(number, 0), {role: sink.by_partition.get(number, 0) for role, sink in sinks.items()}
-            )
-            for number in sorted({*ends, *(number for sink in sinks.values() for number in sink.by_partition)})
-        }
-    return StageLedger(stage, sum(ends.values()), rows, partitions, pipeline.topic.name)
+def stage_ledger(found: Reconciliation) -> StageLedger:
+    """What a look at a stage found, as counts."""
+    sinks = {role: found.rows(table) for role, table in found.stage.sinks.items()}
+    missing, surplus = found.missing.counts, found.surplus.counts
+    partitions = {
+        number: PartitionLedger(
+            found.source_rows.get(number, 0),
+            {role: rows.get(number, 0) for role, rows in sinks.items()},
+            missing.get(number, 0),
+            surplus.get(number, 0),
+        )
+        for number in sorted({*found.source_rows, *(number for rows in sinks.values() for number in rows)})
+    }
+    return StageLedger(found.stage, partitions, found.pipeline.topic.name, str(found.surplus))
 
 
 def _more(rows: int) -> str:
@@ -225,7 +206,12 @@ def _aligned(titles: list[str], lines: Iterable[list[Any]]) -> str:
 
 def _as_dict(found: StageLedger) -> dict[str, Any]:
     partitions = {
-        str(number): {"source_rows": row.source, "rows": dict(row.rows), "in_flight": row.in_flight}
+        str(number): {
+            "source_rows": row.source,
+            "rows": dict(row.rows),
+            "in_flight": row.in_flight,
+            "surplus": row.surplus,
+        }
         for number, row in found.partitions.items()
     }
     return {
@@ -233,5 +219,6 @@ def _as_dict(found: StageLedger) -> dict[str, Any]:
         "source_rows": found.source_rows,
         "rows": dict(found.rows),
         "in_flight": found.in_flight,
+        "surplus": found.surplus,
         "partitions": partitions,
     }

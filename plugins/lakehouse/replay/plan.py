@@ -68,9 +68,19 @@ class ReplayPlan:
         """A table as the replay's jobs know it: the one that they build, or a live one that stays as it is."""
         return self.tables.get(name, name)
 
+    def building(self, stage: Stage) -> Stage:
+        """A stage as it is while its tables are built: with a job and tables of the replay's own."""
+        return stage.model_copy(
+            update={
+                "name": f"{stage.name}-replay-{self.id}",
+                "source": self.table(stage.source),
+                "sinks": {role: self.table(name) for role, name in stage.sinks.items()},
+            }
+        )
+
     def job(self, stage: str) -> str:
         """The Flink job that builds a stage's tables."""
-        return f"{self.pipeline}.{stage}-replay-{self.id}"
+        return self.building(self.declared.stages[stage]).job
 
     @property
     def before_start(self) -> str:

@@ -11,6 +11,8 @@ from lakehouse.airflow.hooks.iceberg import IcebergCatalogHook
 from lakehouse.pipelines.model import Stage
 from lakehouse.pipelines.script import render, stage_script
 from lakehouse.pipelines.statements import statements
+from lakehouse.reconciliation import state as states
+from lakehouse.reconciliation.reconcile import reconcile
 from lakehouse.replay.plan import ReplayPlan
 from lakehouse.streaming.cluster import JobCluster
 from lakehouse.streaming.job import FlinkJob
@@ -47,6 +49,8 @@ def _start(plan: ReplayPlan, stage: Stage) -> str:
             iceberg.catalog.purge_table(name)
     if stage.reads_topic:
         _keep_rows(plan, stage, job, cluster)
+    if known := states.load(stage):
+        states.save(plan.building(stage), known.of_topic())
     offsets = startup_options({int(partition): offset for partition, offset in plan.start.items()})
     job_id = hashlib.md5(f"{job.name}|{len(cluster.flink.runs(job.name))}".encode()).hexdigest()
     cluster.submit(job, job_id, None, dict.fromkeys(job.topic_tables, offsets))
@@ -71,11 +75,11 @@ def _shared_columns(live: str, built: str) -> list[str]:
 
 
 def rows_behind(plan: ReplayPlan) -> dict[str, int]:
-    """Stage -> rows of its source that are not in the tables being built yet; below zero: duplicates.
+    """Stage -> rows of its source that are not in the tables being built yet.
 
     :raises AirflowFailException: a job that builds is gone
     """
-    cluster, iceberg = JobCluster(), IcebergCatalogHook()
+    cluster = JobCluster()
     behind = {}
     for stage in plan.rebuilt:
         if cluster.flink.live_run(plan.job(stage.name)) is None:
@@ -83,8 +87,5 @@ def rows_behind(plan: ReplayPlan) -> dict[str, int]:
                 f"Flink job {plan.job(stage.name)} is gone: nothing was switched. Next: trigger replay again; it starts from "
                 "scratch"
             )
-        at_source = (
-            sum(plan.topic.end_offsets().values()) if stage.reads_topic else iceberg.rows(plan.table(stage.source))
-        )
-        behind[stage.name] = at_source - iceberg.rows(*map(plan.table, stage.tables))
+        behind[stage.name] = len(reconcile(plan.declared, plan.building(stage)).missing)
     return behind

@@ -15,10 +15,13 @@ from lakehouse.airflow.hooks.iceberg import IcebergCatalogHook
 from lakehouse.maintenance.lease import lease
 from lakehouse.pipelines.load import get_stage
 from lakehouse.pipelines.model import Stage
+from lakehouse.reconciliation import state as states
+from lakehouse.reconciliation.positions import Positions
+from lakehouse.reconciliation.reconcile import reconcile
 from lakehouse.replay.plan import ReplayPlan, aside
 from lakehouse.storage import stored
 from lakehouse.streaming import record as records
-from lakehouse.streaming.cluster import RUNNING_LIMIT_S, JobCluster
+from lakehouse.streaming.cluster import JobCluster
 from lakehouse.streaming.job import JobState
 from lakehouse.streaming.lock import deployment_lock
 from lakehouse.streaming.stages import job_state
@@ -77,61 +80,30 @@ class Switch:
 
     def _finish(self, stage: Stage) -> None:
         """Wait until each row of the source, up to now or at rest, is in the new tables exactly once, then end their job."""
-        builder = self.plan.job(stage.name)
+        building = self.plan.building(stage)
         ends = self.plan.topic.end_offsets() if stage.reads_topic else {}
-        source_rows = sum(ends.values()) if stage.reads_topic else self.iceberg.rows(self.plan.table(stage.source))
-        if run := self.flink.live_run(builder):
+
+        def look() -> tuple[Positions, Positions]:
+            found = reconcile(self.plan.declared, building)
+            # The topic may get more events meanwhile; a table that is a source gets no more rows.
+            return (found.missing.below(ends) if stage.reads_topic else found.missing), found.surplus
+
+        if run := self.flink.live_run(building.job):
             wait_until(
-                # The topic may get more events meanwhile; a table that is a source gets no more rows.
-                lambda: self._built(stage) >= source_rows if stage.reads_topic else self._built(stage) == source_rows,
-                f"rows of {builder} to reach {source_rows:,}",
+                lambda: not look()[0],
+                f"each row of {stage.source} in the tables of {building.job}",
                 CATCH_UP_LIMIT_S,
-                on_timeout=lambda: f"They are {self._built(stage):,}",
+                on_timeout=lambda: f"Missing are {len(look()[0]):,} rows: {look()[0]}",
             )
-            if stage.reads_topic:
-                wait_until(
-                    lambda: not self._miscounted(stage, ends),
-                    f"each event in the tables of {builder} once",
-                    RUNNING_LIMIT_S,
-                    on_timeout=lambda: "; ".join(self._miscounted(stage, ends)),
-                )
             self.cluster.stop(job_state(stage), run)
-        if wrong := self._miscounted(stage, ends) if stage.reads_topic else self._unlike_source(stage, source_rows):
+        missing, surplus = look()
+        if missing or surplus:
+            wrong = {"missing": missing, "too many": surplus}
+            said = [f"{len(rows):,} rows are {what} ({rows})" for what, rows in wrong.items() if rows]
             raise AirflowException(
-                f"Nothing was switched: of the tables that {builder} built, {'; '.join(wrong)}. Next: trigger replay again; it "
-                "starts from scratch"
+                f"Nothing was switched: of the tables that {building.job} built, {' and '.join(said)}. Next: trigger replay "
+                "again; it starts from scratch"
             )
-
-    def _built(self, stage: Stage) -> int:
-        """Rows of a stage's new tables together."""
-        return self.iceberg.rows(*map(self.plan.table, stage.tables))
-
-    def _unlike_source(self, stage: Stage, source_rows: int) -> list[str]:
-        rows = self._built(stage)
-        return [] if rows == source_rows else [f"all have {rows:,} rows, and {stage.source} has {source_rows:,}"]
-
-    def _miscounted(self, stage: Stage, ends: dict[int, int]) -> list[str]:
-        """Each partition whose events below its end are not in the new tables exactly once, with how many are."""
-        import duckdb
-
-        found = {}
-        with duckdb.connect() as connection:
-            scans = []
-            for number, name in enumerate(stage.tables):
-                columns = ("kafka_partition", "kafka_offset")
-                rows = self.iceberg.table(self.plan.table(name)).scan(selected_fields=columns)
-                connection.register(f"t{number}", rows.to_arrow_batch_reader())
-                scans.append(f"SELECT * FROM t{number}")
-            connection.execute(f"CREATE TEMP TABLE positions AS {' UNION ALL '.join(scans)}")
-            count = "SELECT count(*), count(DISTINCT kafka_offset) FROM positions"
-            for partition, end in ends.items():
-                rows = connection.execute(f"{count} WHERE kafka_partition = {partition} AND kafka_offset < {end}")
-                found[partition] = rows.fetchone()
-        return [
-            f"partition {partition} has {rows:,} rows of {distinct:,} events instead of {ends[partition]:,}"
-            for partition, (rows, distinct) in found.items()
-            if not rows == distinct == ends[partition]
-        ]
 
     def _swap(self) -> None:
         """In one transaction of the catalog: live tables step aside, and the new ones take their names.
@@ -147,6 +119,9 @@ class Switch:
             for name, built in self.plan.tables.items():
                 self._rename(session, name, aside(name))
                 self._rename(session, built, name)
+        for stage in self.plan.rebuilt:
+            if known := states.load(self.plan.building(stage)):
+                states.save(stage, known.renamed({built: name for name, built in self.plan.tables.items()}))
 
     def _rename(self, session: object, old: str, new: str) -> None:
         """Move a table to another namespace."""
@@ -177,10 +152,11 @@ class Switch:
         for namespace in self.plan.namespaces:
             if catalog.namespace_exists(namespace) and not catalog.list_tables(namespace):
                 catalog.drop_namespace(namespace)
-        for stage in self.plan.stages:
-            checkpoints = stored(self._building(stage).checkpoint_dir)
+        for stage in self.plan.rebuilt:
+            checkpoints = stored(self._building(stage.name).checkpoint_dir)
             if checkpoints.exists():
                 checkpoints.rmdir(recursive=True)
+            states.forget(self.plan.building(stage))
 
     def _purge(self, table: str) -> None:
         if self.iceberg.exists(table):

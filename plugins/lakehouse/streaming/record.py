@@ -6,17 +6,13 @@ job graphs do: the state folder is to be readable by Flink and Airflow alone.
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from airflow.sdk.exceptions import AirflowException
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
-from lakehouse.storage import stored
+from lakehouse.storage import stored, write
 from lakehouse.streaming.job import FlinkJob, JobState, fingerprint
-
-if TYPE_CHECKING:
-    from upath import UPath
 
 STARTS_KEPT = 200
 
@@ -101,7 +97,7 @@ def load(job: JobState) -> JobRecord:
     :raises AirflowException: the file is there but cannot be understood
     """
     for name in job.names:
-        path = _path(job.state_dir, name)
+        path = stored(_address(job.state_dir, name))
         try:
             record = JobRecord.model_validate_json(path.read_bytes())
             if missing := sorted(JobRecord.model_fields.keys() - record.model_fields_set):
@@ -119,16 +115,7 @@ def load(job: JobState) -> JobRecord:
 
 def save(job: JobState, record: JobRecord) -> None:
     """Write a job's record in one step, readable by its owner alone where the store has file modes."""
-    path = _path(job.state_dir, job.name)
-    text = record.model_dump_json()
-    if path.protocol != "file":
-        path.write_text(text)  # an object is there as a whole, or not
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = Path(f"{path.path}.draft")
-    draft.touch(mode=0o600)
-    draft.write_text(text)
-    draft.replace(path.path)
+    write(_address(job.state_dir, job.name), record.model_dump_json())
 
 
 def _what(error: ValueError) -> str:
@@ -139,5 +126,5 @@ def _what(error: ValueError) -> str:
     return ": ".join(filter(None, [".".join(map(str, found["loc"])), found["msg"]]))
 
 
-def _path(state_dir: str, name: str) -> UPath:
-    return stored(f"{state_dir}/jobs/{name}.json")
+def _address(state_dir: str, name: str) -> str:
+    return f"{state_dir}/jobs/{name}.json"

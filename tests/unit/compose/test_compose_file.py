@@ -11,8 +11,8 @@ from confluent_kafka.admin import AclOperation, AclPermissionType, ResourcePatte
 
 from compose.setup import grant, prepare
 from lakehouse.airflow import settings as airflow_settings
+from lakehouse.airflow.hooks.topic_reader import GROUP
 from lakehouse.pipelines.load import Declarations, declarations
-from lakehouse.quality.audit.events import GROUP
 from local.config import ROOT
 
 FILE = ROOT / "docker-compose.yaml"

@@ -8,7 +8,7 @@ import signal
 import socket
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -136,15 +136,23 @@ def iceberg(database: Platform, connect: Callable[..., None], tmp_path: Path) ->
 
 @pytest.fixture
 def fill(iceberg: SqlCatalog) -> Callable[..., None]:
-    """Give the Iceberg table of that name some more rows, of one Kafka partition; none makes it, empty and without a snapshot."""
+    """Give the Iceberg table of that name some more rows, of one Kafka partition; none makes it, empty and without a snapshot.
 
-    def fill(name: str, rows: int, partition: int = 0) -> None:
-        iceberg.create_namespace_if_not_exists(name.split(".")[0])
-        schema = pa.schema({"trip_id": pa.string(), "kafka_partition": pa.int32()})
-        ids = [f"trip {number}" for number in range(rows)]
+    Where no offsets are given, they follow those that the tables of the same namespace have of that partition.
+    """
+    ends: dict[tuple[str, int], int] = {}
+
+    def fill(name: str, rows: int | Sequence[int], partition: int = 0) -> None:
+        namespace = name.split(".")[0]
+        end = ends.get((namespace, partition), 0)
+        offsets = range(end, end + rows) if isinstance(rows, int) else rows
+        iceberg.create_namespace_if_not_exists(namespace)
+        schema = pa.schema({"trip_id": pa.string(), "kafka_partition": pa.int32(), "kafka_offset": pa.int64()})
         table = _by_kafka_partition(iceberg, name, schema)
-        if rows:
-            table.append(pa.table([ids, [partition] * rows], schema=schema))
+        if offsets:
+            ends[namespace, partition] = max(end, *(offset + 1 for offset in offsets))
+            ids = [f"trip {offset}" for offset in offsets]
+            table.append(pa.table([ids, [partition] * len(ids), offsets], schema=schema))
 
     return fill
 

@@ -128,16 +128,13 @@ def row_count(table: Table) -> int:
 
 def rows_of(snapshot: Snapshot | None) -> int:
     """Rows of a snapshot, from its summary; 0 before the first."""
-    return int(snapshot.summary["total-records"]) if snapshot and snapshot.summary else 0
+    return _total(snapshot, "records")
 
 
-def rows_by_partition(table: Table, field: str) -> dict[int, int]:
-    """Value of the partition field -> rows of the current snapshot, from its manifests: no data is read.
+def data_files(snapshot: Snapshot | None) -> int:
+    """Data files of a snapshot, from its summary; 0 before the first."""
+    return _total(snapshot, "data-files")
 
-    The cost follows the number of data files, which compaction keeps small.
-    """
-    # A job that finds nothing to write commits nothing, now and then: then there is no manifest, and no partition.
-    if not row_count(table):
-        return {}
-    partitions = table.inspect.partitions().select(["partition", "record_count"]).to_pylist()
-    return {row["partition"][field]: row["record_count"] for row in partitions}
+
+def _total(snapshot: Snapshot | None, what: str) -> int:
+    return int(snapshot.summary.get(f"total-{what}", 0)) if snapshot and snapshot.summary else 0

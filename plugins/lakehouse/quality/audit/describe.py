@@ -6,7 +6,7 @@ from typing import Any
 
 from lakehouse.pipelines.model import REJECTED
 from lakehouse.quality.audit.database import PINNED, AuditDatabase, view_name
-from lakehouse.quality.audit.events import TopicReader
+from lakehouse.quality.audit.events import EventReader
 from lakehouse.quality.audit.layer import POSITION, Layer
 from lakehouse.quality.audit.report import SHOWN, Finding
 from lakehouse.quality.audit.scope import Scope
@@ -16,7 +16,7 @@ LONGEST = 200
 Row = dict[str, Any]
 
 
-def describe(database: AuditDatabase, layer: Layer, reader: TopicReader, scope: Scope) -> list[Finding]:
+def describe(database: AuditDatabase, layer: Layer, reader: EventReader, scope: Scope) -> list[Finding]:
     """The first findings of each kind of this layer."""
     shown = database.rows(
         "FROM findings WHERE layer = ? QUALIFY row_number() OVER (PARTITION BY kind ORDER BY kafka_partition, kafka_offset,"
@@ -65,14 +65,14 @@ def _by_key(
 
 
 def _of_events(
-    database: AuditDatabase, expected: str, reader: TopicReader, scope: Scope, keys: list[tuple]
+    database: AuditDatabase, expected: str, reader: EventReader, scope: Scope, keys: list[tuple]
 ) -> dict[tuple, list[Row]]:
     """What is expected of the events that Kafka still holds, which are read again one by one."""
     found = {}
     for partition, offset in keys:
         first, end = scope.events(partition) if partition in scope.ranges else (0, 0)
         if first <= offset < end:
-            for batch in reader.batches(partition, offset, offset + 1):
+            for batch in reader.tables(partition, offset, offset + 1):
                 database.connection.register(BATCH, batch)
                 found[partition, offset] = database.rows(f"FROM {expected}")
     return found

@@ -11,7 +11,7 @@ from lakehouse.airflow.hooks.kafka import TopicHook
 from lakehouse.pipelines.model import Pipeline
 from lakehouse.quality.audit.database import PINNED, AuditDatabase
 from lakehouse.quality.audit.describe import describe
-from lakehouse.quality.audit.events import TopicReader, table_of
+from lakehouse.quality.audit.events import EventReader, table_of
 from lakehouse.quality.audit.fact import fact_layer, open_gold
 from lakehouse.quality.audit.layer import compare, conclude
 from lakehouse.quality.audit.report import AuditReport
@@ -57,7 +57,7 @@ def run_audit(
         tables = database.pin(PINNED, reversed(pipeline.tables))
         database.narrow(pipeline.tables, bounds.predicate)
         scope = read_scope(topic, *asked) if bounds.whole else bounds
-        reader = TopicReader(pipeline.topic.name, names)
+        reader = EventReader(pipeline.topic.name, names)
         try:
             database.connection.register(BATCH, table_of(0, [], names))
             stages = [stage_layer(database, pipeline, stage) for stage in pipeline.stages.values()]

@@ -9,7 +9,7 @@ from lakehouse.pipelines.contract import Contract, Field
 from lakehouse.pipelines.model import DUPLICATE, Pipeline, Stage
 from lakehouse.pipelines.params import parameters
 from lakehouse.quality.audit.database import LATER, PINNED, SCOPED, AuditDatabase, view_name
-from lakehouse.quality.audit.events import TopicReader
+from lakehouse.quality.audit.events import EventReader
 from lakehouse.quality.audit.layer import Layer, set_sides
 from lakehouse.quality.audit.report import LayerReport
 from lakehouse.quality.audit.scope import Scope
@@ -57,10 +57,10 @@ def stage_layer(database: AuditDatabase, pipeline: Pipeline, stage: Stage) -> La
 
 
 def read_events(
-    database: AuditDatabase, reader: TopicReader, scope: Scope, layers: list[Layer], partition: int
+    database: AuditDatabase, reader: EventReader, scope: Scope, layers: list[Layer], partition: int
 ) -> None:
     """Keep for each event of a partition what the stages that read the topic must make of it."""
-    for batch in reader.batches(partition, *scope.events(partition)):
+    for batch in reader.tables(partition, *scope.events(partition)):
         database.connection.register(BATCH, batch)
         for layer in layers:
             database.connection.execute(f"INSERT INTO {layer.wanted} FROM {layer.schema}.wanted")

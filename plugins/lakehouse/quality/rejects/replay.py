@@ -16,10 +16,10 @@ from typing import Any
 from airflow.sdk.exceptions import AirflowException
 
 from lakehouse.airflow.hooks.coordination import CoordinationHook
-from lakehouse.airflow.hooks.iceberg import IcebergCatalogHook
 from lakehouse.airflow.hooks.kafka import TopicHook
 from lakehouse.pipelines.model import Pipeline
 from lakehouse.producer import key_of, pipeline_producer
+from lakehouse.reconciliation.reconcile import reconcile
 from lakehouse.waiting import wait_until
 
 from .read import MENDS, fixed_positions, open_rejects, rejected_positions
@@ -107,11 +107,11 @@ def await_arrival(pipeline: Pipeline) -> None:
         raise AirflowException(
             f"No stage of {pipeline.name} reads its topic: an event that is sent would arrive nowhere."
         )
-    end = sum(TopicHook(pipeline.topic.name).end_offsets().values())
+    ends = TopicHook(pipeline.topic.name).end_offsets()
 
     def missing() -> dict[str, int]:
-        rows = {stage.name: IcebergCatalogHook().rows(*stage.tables) for stage in readers}
-        return {name: end - held for name, held in rows.items() if held < end}
+        found = {stage.name: reconcile(pipeline, stage).missing.below(ends) for stage in readers}
+        return {name: len(positions) for name, positions in found.items() if positions}
 
     try:
         wait_until(lambda: not missing(), "the stages to hold what Kafka holds", ARRIVE_LIMIT_S)

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from lakehouse.airflow.hooks.flink import FlinkJobRun, FlinkRestHook
-from lakehouse.airflow.hooks.iceberg import IcebergCatalogHook
+from lakehouse.airflow.hooks.iceberg import data_files
 from lakehouse.streaming import record
 from lakehouse.streaming.flow import Flow
 from lakehouse.streaming.stages import job_state
@@ -27,7 +27,10 @@ class JobHealth:
     :param overdue: those of them that have waited for longer than the threshold
     :param commit_age_s: seconds since the last commit to one of its tables, None before the first
     :param data_files: table -> its data files
-    :param partition_lag: Kafka partition -> events after the last completed checkpoint; empty when the source is a table
+    :param overtaken: those of the overdue rows for which later rows of the same Kafka partition have arrived
+    :param overtaken_at: which ones, as text
+    :param deleted_unread: events that Kafka deleted before they reached a table
+    :param partition_lag: Kafka partition -> its share of the lag
     :param restarts: failures within the window
     :param checkpoint_age_s: seconds since the last completed checkpoint, or since the start before the first
     :param checkpoint_duration_s: seconds that it took, None before the first
@@ -48,6 +51,9 @@ class JobHealth:
     checkpoint_duration_s: float | None = None
     failed_checkpoints: int | None = None
     backpressure_percent: float | None = None
+    overtaken: int = 0
+    overtaken_at: str = ""
+    deleted_unread: int = 0
     reasons: tuple[str, ...] = ()
 
     @property
@@ -92,19 +98,20 @@ def measure(flow: Flow, overdue_s: float, restart_window_s: float) -> JobHealth:
     :raises FlinkError, AirflowException: Flink, Kafka or the catalog cannot be asked; the message says which
     """
     now_ms = int(time.time() * 1000)
-    iceberg = IcebergCatalogHook()
-    # The tables before their source: a row that is committed meanwhile looks late, never duplicated.
-    snapshots = {name: iceberg.table(name).current_snapshot() for name in flow.stage.tables}
-    summaries = {name: (snapshot and snapshot.summary) or {} for name, snapshot in snapshots.items()}
-    arrived = sum(int(summary.get("total-records", 0)) for summary in summaries.values())
+    found = flow.look()
+    snapshots = {name: table.current_snapshot() for name, table in found.tables.items()}
     commits = [snapshot.timestamp_ms for snapshot in snapshots.values() if snapshot]
-    overdue = max(0, flow.source_rows_at(now_ms - int(overdue_s * 1000)) - arrived)
+    overdue = found.overdue(overdue_s)
+    overtaken = found.overtaken(overdue)
     seen = {
-        "lag": max(overdue, flow.source_rows() - arrived),
-        "overdue": overdue,
-        "commit_age_s": (now_ms - max(commits)) / 1000 if commits else None,
-        "data_files": {name: int(summary.get("total-data-files", 0)) for name, summary in summaries.items()},
-        "partition_lag": flow.partition_lag(),
+        "lag": len(found.missing),
+        "overdue": len(overdue),
+        "overtaken": len(overtaken),
+        "overtaken_at": str(overtaken),
+        "deleted_unread": len(found.deleted_unread),
+        "commit_age_s": max(0, now_ms - max(commits)) / 1000 if commits else None,
+        "data_files": {name: data_files(snapshot) for name, snapshot in snapshots.items()},
+        "partition_lag": {**dict.fromkeys(found.source_rows, 0), **found.missing.counts},
     }
     flink = FlinkRestHook()
     run = flink.live_run(flow.job)
@@ -122,7 +129,7 @@ def _seen_by_flink(flink: FlinkRestHook, run: FlinkJobRun, now_ms: int, restart_
     last_id = completed["id"] if completed else 0
     return {
         "restarts": sum(1 for failure in flink.exceptions(run.job_id) if failure["timestamp"] >= window_start),
-        "checkpoint_age_s": (now_ms - last_ms) / 1000,
+        "checkpoint_age_s": max(0, now_ms - last_ms) / 1000,  # the clocks of two machines differ
         "checkpoint_duration_s": completed["end_to_end_duration"] / 1000 if completed else None,
         "failed_checkpoints": sum(
             1 for found in checkpoints["history"] if found["status"] == "FAILED" and found["id"] > last_id

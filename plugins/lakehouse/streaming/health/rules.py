@@ -21,6 +21,7 @@ class Thresholds(BaseModel):
     :param failed_checkpoints: failed ones in a row
     :param restarts: failures within `restart_window_s`
     :param overdue_s: seconds within which a row of the source must be in one of the job's tables
+    :param missing_for_s: seconds for which overdue rows must have been overtaken by later ones
     :param lag: rows of the source that are not in the job's tables yet
     :param backpressure_percent: share of its time that the most hindered subtask waits for those after it
     :param data_files: files of one table
@@ -35,6 +36,7 @@ class Thresholds(BaseModel):
     restarts: PositiveInt
     restart_window_s: PositiveFloat
     overdue_s: PositiveFloat
+    missing_for_s: NonNegativeFloat
     lag: NonNegativeInt
     lag_for_s: NonNegativeFloat
     backpressure_percent: NonNegativeFloat
@@ -103,11 +105,20 @@ def _checkpoint_failing(job: JobHealth, limits: Thresholds) -> str | None:
 
 
 def _commits_stale(job: JobHealth, limits: Thresholds) -> str | None:
-    if job.overdue:
+    if late := job.overdue - job.overtaken:
         age = job.commit_age_s
         committed = "there was no commit yet" if age is None else f"the last commit is {age:.0f} s old"
-        late = f"{job.overdue:,} rows older than {limits.overdue_s:g} s have not reached {' or '.join(job.data_files)}"
-        return f"{late}; {committed}"
+        return f"{late:,} rows older than {limits.overdue_s:g} s have not reached {' or '.join(job.data_files)}; {committed}"
+
+
+def _rows_missing(job: JobHealth, limits: Thresholds) -> str | None:
+    if job.overtaken:
+        tables = ", ".join(job.data_files)
+        cause = f"; Kafka deleted {job.deleted_unread:,} events before they were read" if job.deleted_unread else ""
+        return (
+            f"{job.overtaken:,} rows older than {limits.overdue_s:g} s are in none of {tables}, though later ones are: "
+            f"{job.overtaken_at}{cause}"
+        )
 
 
 def _lag(job: JobHealth, limits: Thresholds) -> str | None:
@@ -137,6 +148,7 @@ RULES = (
     Rule("checkpoint-slow", _checkpoint_slow),
     Rule("checkpoint-failing", _checkpoint_failing),
     Rule("commits-stale", _commits_stale, needs_job=False),
+    Rule("rows-missing", _rows_missing, lasts="missing_for_s", needs_job=False, even_suspended=True),
     Rule("lag", _lag, lasts="lag_for_s", unhealthy=False, needs_job=False),
     Rule("backpressure", _backpressure, lasts="backpressure_for_s", unhealthy=False),
     Rule("data-files", _data_files, unhealthy=False, needs_job=False, even_suspended=True),

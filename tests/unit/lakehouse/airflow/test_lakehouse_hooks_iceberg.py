@@ -7,7 +7,7 @@ import pytest
 from airflow.sdk.exceptions import AirflowException
 
 from lakehouse.airflow.hooks.coordination import CoordinationHook
-from lakehouse.airflow.hooks.iceberg import IcebergCatalogHook, row_count, rows_by_partition
+from lakehouse.airflow.hooks.iceberg import IcebergCatalogHook, row_count
 
 
 def test_rows_are_those_of_the_newest_snapshot(fill):
@@ -16,18 +16,6 @@ def test_rows_are_those_of_the_newest_snapshot(fill):
     fill("silver.cleaned_trips", 3)
     fill("silver.cleaned_trips", 4)
     assert row_count(IcebergCatalogHook().table("silver.cleaned_trips")) == 7
-
-
-def test_rows_by_partition_of_a_table_that_has_only_had_commits_of_nothing(iceberg, fill):
-    """A job that finds nothing to write makes one now and then."""
-    name = "bronze.rejected_events"
-    fill(name, 0)
-    assert rows_by_partition(IcebergCatalogHook().table(name), "kafka_partition") == {}
-    table = iceberg.load_table(name)
-    table.append(table.schema().as_arrow().empty_table())
-    assert rows_by_partition(IcebergCatalogHook().table(name), "kafka_partition") == {}
-    fill(name, 3, partition=1)
-    assert rows_by_partition(IcebergCatalogHook().table(name), "kafka_partition") == {1: 3}
 
 
 def test_a_table_that_is_not_there_is_named_with_the_next_step(iceberg):

@@ -30,9 +30,11 @@ def seen(monkeypatch, taxi, meters) -> dict[str, Seen | Exception]:
         0: PartitionLedger(10, {"accepted": 6, "rejected": 4}),
         1: PartitionLedger(5, {"accepted": 5, "rejected": 0}),
     }
-    bronze = StageLedger(taxi.stages["bronze"], 15, {"accepted": 11, "rejected": 4}, events, taxi.topic.name)
-    silver = StageLedger(taxi.stages["silver"], 11, {"accepted": 9, "rejected": 1, "duplicate": 1})
-    readings = StageLedger(meters.stages["sorted"], 7, {"valid": 5, "late": 1}, topic=meters.topic.name)
+    bronze = StageLedger(taxi.stages["bronze"], events, taxi.topic.name)
+    typed = {0: PartitionLedger(11, {"accepted": 9, "rejected": 1, "duplicate": 1})}
+    silver = StageLedger(taxi.stages["silver"], typed)
+    sorted_ = {2: PartitionLedger(7, {"valid": 5, "late": 1}, in_flight=1)}
+    readings = StageLedger(meters.stages["sorted"], sorted_, meters.topic.name)
     job = replace(FINE, job="meters.sorted", partition_lag={})
     seen = {
         "nyc_taxi": Seen(taxi, False, (FINE, GONE), Ledger(taxi, (bronze, silver))),
@@ -91,12 +93,12 @@ def test_the_ledgers_by_stage_table_and_partition(scrape, seen):
         ("1", "nyc_taxi", "bronze.raw_trips", "accepted", "bronze"): 5,
         ("0", "nyc_taxi", "bronze.rejected_events", "rejected", "bronze"): 4,
         ("1", "nyc_taxi", "bronze.rejected_events", "rejected", "bronze"): 0,
-        ("", "nyc_taxi", "silver.cleaned_trips", "accepted", "silver"): 9,
-        ("", "nyc_taxi", "silver.rejected_trips", "rejected", "silver"): 1,
-        ("", "nyc_taxi", "silver.duplicate_trips", "duplicate", "silver"): 1,
-        ("", "meters", "meter.readings", "topic", "topic"): 7,
-        ("", "meters", "bronze.meters", "valid", "sorted"): 5,
-        ("", "meters", "x.late", "late", "sorted"): 1,
+        ("0", "nyc_taxi", "silver.cleaned_trips", "accepted", "silver"): 9,
+        ("0", "nyc_taxi", "silver.rejected_trips", "rejected", "silver"): 1,
+        ("0", "nyc_taxi", "silver.duplicate_trips", "duplicate", "silver"): 1,
+        ("2", "meters", "meter.readings", "topic", "topic"): 7,
+        ("2", "meters", "bronze.meters", "valid", "sorted"): 5,
+        ("2", "meters", "x.late", "late", "sorted"): 1,
     }
     balanced = scrape()
     assert (balanced["ledger_balanced", "nyc_taxi"], balanced["ledger_balanced", "meters"]) == (1, 0)

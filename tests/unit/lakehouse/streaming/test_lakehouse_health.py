@@ -6,8 +6,6 @@ import re
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from functools import partial
 from threading import Event
 
 import pytest
@@ -73,33 +71,24 @@ def flink(http, connect) -> JobManager:
 
 
 @pytest.fixture
-def tables(fill) -> None:
-    """Ten rows in Bronze."""
+def tables(fill, send, taxi) -> None:
+    """Ten events, each in Bronze."""
+    send(taxi.topic.name, 10, partition=0)
     for name, rows in zip(TABLES, (9, 1), strict=True):
         fill(name, rows)
 
 
-@dataclass(frozen=True)
-class Moved(Flow):
-    """Bronze's flow with a source that the test makes up."""
-
-    now: int = 10
-    before: int = 10
-
-    def source_rows(self) -> int:
-        return self.now
-
-    def source_rows_at(self, epoch_ms: int) -> int:
-        return self.before
-
-    def partition_lag(self) -> dict[int, int]:
-        return {0: self.now - 10}
-
-
 @pytest.fixture
-def flow(taxi) -> Callable[..., Flow]:
-    """A source with so many rows now, and so many when the threshold of `overdue` began."""
-    return partial(Moved, taxi, taxi.stages["bronze"])
+def flow(taxi, send, monkeypatch) -> Callable[..., Flow]:
+    """Bronze, with so many events of partition 0 now, and so many when the threshold of `overdue` began."""
+
+    def flow(now: int = 10, before: int = 10) -> Flow:
+        held = sum(TopicHook(taxi.topic.name).end_offsets().values())
+        send(taxi.topic.name, max(0, now - held), partition=0)
+        monkeypatch.setattr(TopicHook, "offsets_at", lambda hook, epoch_ms: {0: before})
+        return Flow(taxi, taxi.stages["bronze"])
+
+    return flow
 
 
 def test_healthy(flink, tables, flow):
@@ -107,7 +96,7 @@ def test_healthy(flink, tables, flow):
     assert health.healthy, health.reasons
     assert (health.state, health.restarts, health.lag, health.overdue) == ("RUNNING", 0, 0, 0)
     assert health.data_files == {"bronze.raw_trips": 1, "bronze.rejected_events": 1}
-    assert health.partition_lag == {0: 0}
+    assert set(health.partition_lag.values()) == {0}
     assert (health.failed_checkpoints, health.checkpoint_duration_s, health.backpressure_percent) == (0, 1, 0)
     assert max(health.commit_age_s, health.checkpoint_age_s) < 60
 
@@ -172,15 +161,28 @@ def test_a_job_that_never_committed_says_so(flink, fill, flow):
     assert reason.endswith("; there was no commit yet")
 
 
-def test_the_sources_are_the_topic_and_bronze(taxi, fill, send):
-    fill("bronze.raw_trips", 4)
-    between_ms = int(time.time() * 1000)
-    send(taxi.topic.name, 7)
-    bronze, silver = flows_of(taxi)
-    assert bronze.source_rows() == bronze.source_rows_at(ago_ms(-10)) == 7
-    assert silver.source_rows() == silver.source_rows_at(between_ms) == 4
-    assert silver.source_rows_at(ago_ms(60)) == 0
-    assert silver.partition_lag() == {}
+def test_rows_that_later_ones_have_overtaken_are_missing(flink, tables, flow, fill, iceberg):
+    """However many arrive after them."""
+    iceberg.load_table("bronze.raw_trips").delete("kafka_offset >= 2 and kafka_offset < 6")
+    fill("bronze.raw_trips", range(10, 1_000))
+    health = check(flow(now=1_005, before=1_003), thresholds())
+    assert (health.lag, health.overdue, health.overtaken) == (9, 7, 4)
+    missing, stale = sorted(health.reasons)
+    assert missing.startswith("3 rows older than 60 s have not reached")
+    assert stale == (
+        "4 rows older than 60 s are in none of bronze.raw_trips, bronze.rejected_events, though later ones are: "
+        "partition 0: offsets 2 to 5"
+    )
+
+
+def test_events_that_kafka_deleted_before_they_were_read_are_told(flink, tables, flow, fill, monkeypatch):
+    oldest = TopicHook.start_offsets
+    bronze = flow(now=40, before=40)
+    bronze.look()
+    monkeypatch.setattr(TopicHook, "start_offsets", lambda hook: {**oldest(hook), 0: 20})
+    fill("bronze.raw_trips", range(20, 40))
+    [reason] = check(bronze, thresholds()).reasons
+    assert reason.endswith("partition 0: offsets 10 to 19; Kafka deleted 10 events before they were read")
 
 
 def test_rows_that_wait_are_those_in_none_of_the_sinks(taxi, fill):
@@ -190,17 +192,13 @@ def test_rows_that_wait_are_those_in_none_of_the_sinks(taxi, fill):
     _, silver = flows_of(taxi)
     assert silver.pending() == 2
     fill("silver.duplicate_trips", 5)
-    assert silver.pending() == 0  # duplicates are the ledger's to report
+    assert silver.pending() == 0  # rows that are too many are the ledger's to report
 
 
-def test_lag_by_partition_is_what_the_group_has_not_read(taxi, send, commit_offset):
-    send(taxi.topic.name, 50)
-    ends = TopicHook(taxi.topic.name).end_offsets()
-    bronze, _ = flows_of(taxi)
-    assert bronze.partition_lag() == ends  # the group has read nothing yet
-    partition = max(ends, key=ends.get)
-    commit_offset(bronze.stage.consumer_group, taxi.topic.name, partition, ends[partition] - 3)
-    assert bronze.partition_lag() == {**ends, partition: 3}
+def test_lag_by_partition(flink, tables, flow, send, taxi):
+    send(taxi.topic.name, 3, partition=2)
+    lag = check(flow(), thresholds()).partition_lag
+    assert (lag[0], lag[2]) == (0, 3)
 
 
 def test_before_the_first_event_there_is_nothing_to_judge(taxi, send):

@@ -78,6 +78,12 @@ def test_just_within(seen):
             "1 rows older than 60 s have not reached bronze.raw_trips or bronze.rejected_events; the last commit is 3 s old",
         ),
         (
+            {"overdue": 3, "overtaken": 3, "overtaken_at": "partition 1: offsets 5 to 7"},
+            "rows-missing",
+            "3 rows older than 60 s are in none of bronze.raw_trips, bronze.rejected_events, though later ones are: "
+            "partition 1: offsets 5 to 7",
+        ),
+        (
             {"lag": 10_001, "partition_lag": {1: 10_000, 0: 1}},
             "lag",
             "10,001 rows wait for Flink job nyc_taxi.bronze (limit 10,000); by Kafka partition 0: 1, 1: 10,000",
@@ -108,12 +114,12 @@ def test_of_a_missing_job_only_what_needs_no_flink_is_judged():
     gone = {**FINE, "state": MISSING, **dict.fromkeys(["restarts", "checkpoint_age_s", "failed_checkpoints"])}
     judged = {rule.name: reason for rule, reason in judge(JobHealth(**gone), thresholds()).items()}
     assert judged.pop("job-missing") == "Flink job nyc_taxi.bronze is not there; the DAG flink_jobs deploys it"
-    assert judged == {"commits-stale": None, "lag": None, "data-files": None}
+    assert judged == {"commits-stale": None, "rows-missing": None, "lag": None, "data-files": None}
 
 
 def test_how_long_each_lasts_before_it_fires():
     lasts = {rule.name: rule.lasts_s(thresholds()) for rule in RULES}
-    assert (lasts.pop("lag"), lasts.pop("backpressure")) == (300, 600)
+    assert (lasts.pop("lag"), lasts.pop("backpressure"), lasts.pop("rows-missing")) == (300, 600, 30)
     assert {lasts.pop(name) for name in ("task-failed", "dbt-failed", "gold-held-back", "maintenance-failed")} == {0}
     assert set(lasts.values()) == {90}  # nobody is alerted of what the platform fixes by itself in time
 

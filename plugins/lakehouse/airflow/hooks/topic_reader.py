@@ -1,0 +1,98 @@
+"""Reads the events of a topic again, outside of any consumer group that counts, in batches of bounded size."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from airflow.providers.apache.kafka.hooks.base import KafkaBaseHook
+from airflow.sdk.exceptions import AirflowException
+
+if TYPE_CHECKING:
+    from confluent_kafka import Consumer, Message
+
+#: Offsets are never committed to it, but Kafka asks for the right to it.
+GROUP = "lakehouse-audit"
+BATCH_EVENTS = 20_000
+BATCH_BYTES = 32_000_000
+PAUSE_S = 0.5
+SILENCE_LIMIT_S = 60
+
+#: Offset and payload of each event.
+Batch = list[tuple[int, bytes | None]]
+
+
+class TopicReader:
+    """Reads a topic by partition and offset; of transactions, the events that were committed.
+
+    :param topic: the topic's name
+    """
+
+    def __init__(self, topic: str, kafka_conn_id: str = "kafka_default") -> None:
+        from confluent_kafka import Consumer
+
+        self.topic = topic
+        connection = KafkaBaseHook.get_connection(kafka_conn_id)
+        self._consumer: Consumer = Consumer(
+            {
+                "log_level": 4,
+                **connection.extra_dejson,
+                "group.id": GROUP,
+                "isolation.level": "read_committed",
+                "enable.auto.commit": False,
+                "enable.partition.eof": True,
+                "auto.offset.reset": "error",
+                "queued.max.messages.kbytes": BATCH_BYTES // 1000,
+            }
+        )
+
+    def close(self) -> None:
+        self._consumer.close()
+
+    def batches(self, partition: int, first: int, end: int) -> Iterator[Batch]:
+        """The events from offset `first` up to `end`; offsets without an event are no error.
+
+        :raises AirflowException: Kafka fails, deletes what was to be read, or sends nothing for a minute
+        """
+        from confluent_kafka import TopicPartition
+
+        if first >= end:
+            return
+        self._consumer.assign([TopicPartition(self.topic, partition, first)])
+        batch: Batch = []
+        size, position = 0, first
+        heard_at = time.monotonic()
+        while position < end:
+            # It waits until it has as many, or for the whole pause: no more than there are.
+            messages = self._consumer.consume(min(BATCH_EVENTS // 10, end - position), timeout=PAUSE_S)
+            if messages:
+                heard_at = time.monotonic()
+            elif time.monotonic() - heard_at > SILENCE_LIMIT_S:
+                raise AirflowException(
+                    f"Kafka sent nothing for {SILENCE_LIMIT_S} s at offset {position} of partition {partition} of "
+                    f"{self.topic}, which has events up to {end}. Next: see whether Kafka is healthy (`make status`)"
+                )
+            for message in messages:
+                position = self._position(message)
+                if not message.error() and position <= end:
+                    batch.append((message.offset(), message.value()))
+                    size += len(message.value() or b"")
+            if len(batch) >= BATCH_EVENTS or size >= BATCH_BYTES or position >= end:
+                yield batch
+                batch, size = [], 0
+        self._consumer.unassign()
+
+    def _position(self, message: Message) -> int:
+        """The offset to read next."""
+        from confluent_kafka import KafkaError
+
+        error = message.error()
+        if error is None:
+            return message.offset() + 1
+        if error.code() == KafkaError._PARTITION_EOF:
+            return message.offset()
+        raise AirflowException(
+            f"Partition {message.partition()} of {self.topic} cannot be read at offset {message.offset()}: {error.str()}. "
+            "Next: start again, if Kafka's retention has just deleted it"
+        )
