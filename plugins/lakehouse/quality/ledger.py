@@ -114,8 +114,8 @@ class Ledger:
     def errors(self) -> list[str]:
         """What no row in flight can explain."""
         found = [error for stage in self.stages for error in stage.errors]
-        if self._missing_in_gold < 0:
-            gold = self.pipeline.gold
+        gold = self.pipeline.gold
+        if gold and self._missing_in_gold < 0:
             found.append(
                 f"{gold.fact} of {self.pipeline.name} holds {_more(-self._missing_in_gold)} than {gold.source}"
             )
@@ -140,7 +140,7 @@ class Ledger:
     def __str__(self) -> str:
         tables = [_table(found) for found in self.stages]
         if gold := self.pipeline.gold:
-            fact = ["-", "-"] if self.fact_rows is None else [self.fact_rows, self._missing_in_gold]
+            fact: list[Any] = ["-", "-"] if self.fact_rows is None else [self.fact_rows, self._missing_in_gold]
             tables.append(
                 _aligned(["gold", gold.source, gold.fact, "in flight"], [["all", self.rows(gold.source), *fact]])
             )
@@ -192,12 +192,13 @@ def _read_stage(pipeline: Pipeline, stage: Stage, counts: Mapping[str, _Count], 
     if not stage.reads_topic:
         return StageLedger(stage, counts[stage.source].rows, rows)
     partitions = {}
-    if all(sink.by_partition is not None for sink in sinks.values()):
+    by_role = {role: sink.by_partition for role, sink in sinks.items() if sink.by_partition is not None}
+    if len(by_role) == len(sinks):
         partitions = {
             number: PartitionLedger(
-                ends.get(number, 0), {role: sink.by_partition.get(number, 0) for role, sink in sinks.items()}
+                ends.get(number, 0), {role: found.get(number, 0) for role, found in by_role.items()}
             )
-            for number in sorted({*ends, *(number for sink in sinks.values() for number in sink.by_partition)})
+            for number in sorted({*ends, *(number for found in by_role.values() for number in found)})
         }
     return StageLedger(stage, sum(ends.values()), rows, partitions, pipeline.topic.name)
 

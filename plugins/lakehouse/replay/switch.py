@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from contextlib import ExitStack
+from typing import TYPE_CHECKING
 
 from airflow.sdk.exceptions import AirflowException
 
@@ -23,6 +24,9 @@ from lakehouse.streaming.job import JobState
 from lakehouse.streaming.lock import deployment_lock
 from lakehouse.streaming.stages import job_state
 from lakehouse.waiting import wait_until
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
 
 log = logging.getLogger(__name__)
 
@@ -125,8 +129,8 @@ class Switch:
             connection.execute(f"CREATE TEMP TABLE positions AS {' UNION ALL '.join(scans)}")
             count = "SELECT count(*), count(DISTINCT kafka_offset) FROM positions"
             for partition, end in ends.items():
-                rows = connection.execute(f"{count} WHERE kafka_partition = {partition} AND kafka_offset < {end}")
-                found[partition] = rows.fetchone()
+                below = f"kafka_partition = {partition} AND kafka_offset < {end}"
+                [found[partition]] = connection.execute(f"{count} WHERE {below}").fetchall()
         return [
             f"partition {partition} has {rows:,} rows of {distinct:,} events instead of {ends[partition]:,}"
             for partition, (rows, distinct) in found.items()
@@ -138,17 +142,19 @@ class Switch:
 
         :raises AirflowException: one of them is not where it should be; nothing was switched
         """
-        from sqlalchemy.orm import Session
+        from pyiceberg.catalog.sql import SqlCatalog
 
+        catalog = self.iceberg.catalog
+        assert isinstance(catalog, SqlCatalog), "the plan lets no other pass"
         for name in self.plan.tables:
             self._purge(aside(name))
-            self.iceberg.catalog.create_namespace_if_not_exists(aside(name).partition(".")[0])
-        with Session(self.iceberg.catalog.engine) as session, session.begin():
+            catalog.create_namespace_if_not_exists(aside(name).partition(".")[0])
+        with catalog.engine.begin() as connection:
             for name, built in self.plan.tables.items():
-                self._rename(session, name, aside(name))
-                self._rename(session, built, name)
+                self._rename(connection, name, aside(name))
+                self._rename(connection, built, name)
 
-    def _rename(self, session: object, old: str, new: str) -> None:
+    def _rename(self, connection: Connection, old: str, new: str) -> None:
         """Move a table to another namespace."""
         from pyiceberg.catalog.sql import IcebergTables
         from sqlalchemy import update
@@ -159,7 +165,7 @@ class Switch:
             IcebergTables.table_namespace == namespace,
             IcebergTables.table_name == table,
         )
-        moved = session.execute(update(IcebergTables).where(*where).values(table_namespace=new.partition(".")[0]))
+        moved = connection.execute(update(IcebergTables).where(*where).values(table_namespace=new.partition(".")[0]))
         if moved.rowcount != 1:
             raise AirflowException(f"Nothing was switched: table {old} is gone. Next: trigger replay again")
 

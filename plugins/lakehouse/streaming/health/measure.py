@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from lakehouse.airflow.hooks.flink import FlinkJobRun, FlinkRestHook
-from lakehouse.airflow.hooks.iceberg import IcebergCatalogHook
+from lakehouse.airflow.hooks.iceberg import IcebergCatalogHook, summary_of
 from lakehouse.streaming import record
 from lakehouse.streaming.flow import Flow
 from lakehouse.streaming.stages import job_state
@@ -95,11 +95,11 @@ def measure(flow: Flow, overdue_s: float, restart_window_s: float) -> JobHealth:
     iceberg = IcebergCatalogHook()
     # The tables before their source: a row that is committed meanwhile looks late, never duplicated.
     snapshots = {name: iceberg.table(name).current_snapshot() for name in flow.stage.tables}
-    summaries = {name: (snapshot and snapshot.summary) or {} for name, snapshot in snapshots.items()}
+    summaries = {name: summary_of(snapshot) for name, snapshot in snapshots.items()}
     arrived = sum(int(summary.get("total-records", 0)) for summary in summaries.values())
     commits = [snapshot.timestamp_ms for snapshot in snapshots.values() if snapshot]
     overdue = max(0, flow.source_rows_at(now_ms - int(overdue_s * 1000)) - arrived)
-    seen = {
+    seen: dict[str, Any] = {
         "lag": max(overdue, flow.source_rows() - arrived),
         "overdue": overdue,
         "commit_age_s": (now_ms - max(commits)) / 1000 if commits else None,
