@@ -10,7 +10,6 @@ import logging
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from prometheus_client.core import REGISTRY, GaugeMetricFamily
@@ -69,7 +68,7 @@ class PlatformCollector(Collector):
             yield from _ledgers([found.ledger for found in seen if found.ledger])
             yield from self._rules(seen, limits)
             yield _gauge(
-                "threshold", "Variable health_thresholds", ["name"], [([k], v) for k, v in asdict(limits).items()]
+                "threshold", "Variable health_thresholds", ["name"], [([k], v) for k, v in limits.model_dump().items()]
             )
 
     def _rules(self, seen: Iterable[Seen], limits: Thresholds) -> Iterator[GaugeMetricFamily]:
@@ -168,7 +167,7 @@ def _sink_rows(found: StageLedger) -> dict[tuple[str, str], int]:
     }
 
 
-def _gauge(name: str, meaning: str, labels: list[str], values: list[tuple[list[str], float]]) -> GaugeMetricFamily:
+def _gauge(name: str, meaning: str, labels: list[str], values: Iterable[tuple[list[str], float]]) -> GaugeMetricFamily:
     family = GaugeMetricFamily(f"lakehouse_{name}", meaning, labels=labels)
     for of, value in values:
         family.add_metric(of, float(value))
