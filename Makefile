@@ -194,10 +194,11 @@ test-compose: setup ## Test it on containers of its own (needs Docker, root and 
 	@$(VENV)/python -m pytest --override-ini 'addopts=-ra --durations=10' --timeout 1800 tests/compose
 
 ##@ Development
-lint: setup ## Check the style of Python and SQL
+lint: setup ## Check the style of Python and SQL, and Python's types
 	@$(VENV)/ruff check --quiet .
 	@$(VENV)/ruff format --check --quiet .
 	@$(VENV)/sqlfluff lint --quiet --disable-progress-bar include/dbt
+	@$(VENV)/mypy --no-error-summary
 
 format: setup ## Format Python, and fix what lint can fix
 	@$(VENV)/ruff check --fix --quiet .

@@ -36,6 +36,7 @@ them in the layer that comes first: what is wrong there goes on into the next on
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Any
 
 from airflow.sdk import DAG, Param, get_current_context, task
 
@@ -62,7 +63,7 @@ with DAG(
 ):
 
     @task
-    def compare() -> dict:
+    def compare() -> dict[str, Any]:
         """Compare every layer with its source; fails when anything is missing, duplicated or altered."""
         from airflow.sdk.exceptions import AirflowFailException
 

@@ -50,6 +50,7 @@ tables from duplicates, and lists the options. One that was rolled back stays re
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Any
 
 from airflow.sdk import DAG, AssetOrTimeSchedule, CronTriggerTimetable, Param, TaskGroup, task
 from airflow.sdk.exceptions import AirflowException
@@ -112,7 +113,7 @@ with DAG(
         return SchemaRegistryHook().register(pipeline.topic.subject, pipeline.contract.text)
 
     @task
-    def check_health(name: str) -> list[dict]:
+    def check_health(name: str) -> list[dict[str, Any]]:
         """State, checkpoints, lag and commits of the pipeline's jobs; fails with the reasons."""
         from lakehouse.pipelines.load import get_pipeline
         from lakehouse.streaming.flow import flows_of

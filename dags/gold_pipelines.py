@@ -28,6 +28,7 @@ tasks**: the run starts over from the published file, with one dbt process.
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 from airflow.sdk import DAG, AssetOrTimeSchedule, DeltaTriggerTimetable, Param, get_current_context, task
 from airflow.sdk.exceptions import AirflowSkipException
@@ -37,7 +38,7 @@ from lakehouse.airflow.dag_policy import Tag, dag_args, default_args, page
 from lakehouse.alerting.notifier import AlertNotifier
 from lakehouse.gold.manifest import buildable
 from lakehouse.gold.tasks import gold_task_group
-from lakehouse.pipelines.load import declarations, get_pipeline
+from lakehouse.pipelines.load import declarations, get_pipeline, gold_of
 
 ENV = {
     "LAKEHOUSE_GOLD_PATH": "{{ ti.xcom_pull('prepare')['LAKEHOUSE_GOLD_PATH'] }}",
@@ -70,7 +71,7 @@ def alert_flink_down() -> list[str]:
 
 
 @task
-def prepare(name: str, run_id: str, params: dict) -> dict[str, str]:
+def prepare(name: str, run_id: str, params: dict[str, Any]) -> dict[str, str]:
     """Pin the source's version; copy the published Gold file to this run's own, or start from scratch."""
     from lakehouse.gold import file as gold_file
 
@@ -78,7 +79,7 @@ def prepare(name: str, run_id: str, params: dict) -> dict[str, str]:
 
 
 @task(priority_weight=100)  # before the models' tasks, which only show what is done
-def publish(name: str, env: dict[str, str]) -> dict:
+def publish(name: str, env: dict[str, str]) -> dict[str, Any]:
     """Check the ledger, then swap the file in."""
     from lakehouse.gold import file as gold_file
 
@@ -91,7 +92,7 @@ for pipeline in buildable(declarations()):
     with DAG(
         pipeline.dag_id,
         schedule=AssetOrTimeSchedule(
-            timetable=DeltaTriggerTimetable(pipeline.gold.every), assets=[tables_replaced(pipeline)]
+            timetable=DeltaTriggerTimetable(gold_of(pipeline).every), assets=[tables_replaced(pipeline)]
         ),
         start_date=datetime(2024, 1, 1),
         default_args=default_args(),
@@ -102,8 +103,8 @@ for pipeline in buildable(declarations()):
         },
         **dag_args(page(__doc__, pipeline), Tag.PIPELINE, Tag.GOLD),
     ):
-        prepared = prepare(pipeline.name)
+        prepared = prepare(pipeline.name)  # type: ignore[call-arg, misc]  # Airflow gives the rest
         gold = gold_task_group("gold", pipeline, ENV)
         check_flink_health(pipeline.name) >> [alert_flink_down(), prepared]
         prepared >> gold
-        gold.children["gold.dbt_build"] >> publish(pipeline.name, prepared)
+        gold.children["gold.dbt_build"] >> publish(pipeline.name, prepared)  # type: ignore[arg-type]

@@ -33,6 +33,7 @@ starts from scratch. When `switch` is green, clear what comes after it.
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import DAG, Param, TriggerRule, get_current_context, task
 
@@ -41,6 +42,9 @@ from lakehouse.airflow.dag_policy import Tag, dag_args, default_args
 from lakehouse.airflow.operators.flink import FlinkJobOperator
 from lakehouse.airflow.operators.replay import FlinkReplayOperator, FlinkReplaySensor
 from lakehouse.pipelines.load import enabled_pipelines
+
+if TYPE_CHECKING:
+    from lakehouse.replay.switch import Switch
 
 CATCH_UP_LIMIT_S = 24 * 3600
 PIPELINES = enabled_pipelines()
@@ -67,7 +71,7 @@ with DAG(
 ):
 
     @task
-    def plan() -> dict:
+    def plan() -> dict[str, Any]:
         """Check the form and count; the value that it returns is what the other tasks go by."""
         from lakehouse.replay.plan import make_plan
 
@@ -80,26 +84,26 @@ with DAG(
         return not get_current_context()["params"]["dry_run"]
 
     @task
-    def switch(plan: dict) -> list[str]:
+    def switch(plan: dict[str, Any]) -> list[str]:
         """Put the new tables in place; returns the jobs to deploy."""
         for table, rows in _switch(plan).run().items():
             print(f"{table} now has {rows:,} rows")
         return plan["jobs"]
 
     @task(outlets=[TABLES_REPLACED])
-    def clean_up(plan: dict) -> None:
+    def clean_up(plan: dict[str, Any]) -> None:
         """Remove what is left of the building."""
         done = _switch(plan)
         done.clean_up()
         get_current_context()["outlet_events"][TABLES_REPLACED].add(tables_replaced(done.plan.declared))
 
     @task(trigger_rule=TriggerRule.ONE_FAILED)
-    def abandon(plan: dict | None) -> None:
+    def abandon(plan: dict[str, Any] | None) -> None:
         """Remove what was built, if it came to that; the old tables are live."""
         if plan:
             _switch(plan).abandon()
 
-    def _switch(plan: dict):
+    def _switch(plan: dict[str, Any]) -> Switch:
         from lakehouse.replay.plan import ReplayPlan
         from lakehouse.replay.switch import Switch
 
@@ -110,9 +114,9 @@ with DAG(
     catch_up = FlinkReplaySensor(
         task_id="catch_up", plan=planned, poke_interval=10, timeout=CATCH_UP_LIMIT_S, mode="reschedule"
     )
-    switched = switch(planned)
+    switched = switch(planned)  # type: ignore[arg-type]
     deploy = FlinkJobOperator.partial(task_id="deploy", map_index_template="{{ task.job }}").expand(job=switched)
 
     planned >> unless_dry_run() >> rebuild >> catch_up >> switched
-    [rebuild, catch_up, switched] >> abandon(planned)
-    deploy >> clean_up(planned)
+    [rebuild, catch_up, switched] >> abandon(planned)  # type: ignore[arg-type]
+    deploy >> clean_up(planned)  # type: ignore[arg-type]

@@ -27,6 +27,7 @@ Silver drops duplicates.
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Any
 
 from airflow.sdk import DAG, Param, get_current_context, task
 
@@ -62,7 +63,7 @@ with DAG(
         return WHERE[get_current_context()["params"]["where"]]
 
     @task
-    def generate() -> dict:
+    def generate() -> dict[str, Any]:
         """Produce the trips that the form asks for, and return the generator's summary."""
         from airflow.sdk import BaseHook
 

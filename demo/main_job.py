@@ -145,7 +145,7 @@ class MainJob:
         from lakehouse.gold.file import published_file
 
         with duckdb.connect(str(published_file(self.pipeline)), read_only=True) as gold:
-            marts = {name: gold.table(name).count("*").fetchone()[0] for name in ("fct_trips", *MARTS)}
+            marts = {name: gold.table(name).count("*").fetchall()[0][0] for name in ("fct_trips", *MARTS)}
         ledger = self.ledger(marts["fct_trips"])
         return {**rows_by_place(ledger), **marts}, ledger.balanced
 
@@ -169,7 +169,7 @@ class MainJob:
         """Wait until no run of the DAG waits or is at work."""
         self.wait(lambda: self.api.active_run(dag_id) is None, f"{dag_id} to be at rest", limit_s)
 
-    def wait(self, probe: Callable[[], T], what: str, limit_s: float) -> T:
+    def wait(self, probe: Callable[[], T | None], what: str, limit_s: float) -> T:
         """Call `probe` until it returns something true, and return that; show what is awaited.
 
         A probe that takes long is called less often: it must not take the cores from what it waits for.
@@ -202,11 +202,11 @@ class MainJob:
             )
             connection = duckdb.connect()
             connection.register("held", held.to_arrow())
-            silver, dates, hours = connection.execute(
+            [(silver, dates, hours)] = connection.execute(
                 "SELECT count(DISTINCT trip_id), count(DISTINCT pickup_date), count(DISTINCT (pickup_date, pickup_hour))"
                 " FROM (FROM held UNION ALL FROM read_parquet(?))",
                 [str(keys)],
-            ).fetchone()
+            ).fetchall()
         return {
             "kafka": before["kafka"] + judged["events"],
             "bronze": before["bronze"] + judged["bronze"],

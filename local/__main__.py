@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from collections.abc import Callable
 
 from local import verbs
 from local.progress import exit_status
@@ -11,7 +12,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m local", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="verb")
 
-    def command(verb: object) -> argparse.ArgumentParser:
+    def command(verb: Callable[..., None]) -> argparse.ArgumentParser:
         added = commands.add_parser(verb.__name__, help=verb.__doc__)
         added.set_defaults(verb=verb)
         return added

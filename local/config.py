@@ -196,8 +196,12 @@ def _ports(stored: dict[str, str]) -> dict[str, int]:
     base = os.environ.get("PORT_BASE")
     ports = {}
     for offset, (name, default) in enumerate(PORTS.items()):
-        text = os.environ.get(name) or (base and str(_number("PORT_BASE", base) + offset)) or stored.get(name, default)
-        ports[name] = _number(name, str(text))
+        text = (
+            os.environ.get(name)
+            or (base and str(_number("PORT_BASE", base) + offset))
+            or stored.get(name, str(default))
+        )
+        ports[name] = _number(name, text)
     if twice := [name for name, port in ports.items() if list(ports.values()).count(port) > 1]:
         raise PlatformError(f"{' and '.join(twice)} are both {ports[twice[0]]}: give each a port of its own")
     return ports

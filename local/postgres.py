@@ -58,9 +58,9 @@ def prepare(platform: Platform) -> None:
     password.unlink(missing_ok=True)
     draft.mkdir(mode=0o700)
     write_private(password, platform.values["POSTGRES_PASSWORD"])
-    if account():
-        shutil.chown(draft, account())
-        shutil.chown(password, account())
+    if owner := account():
+        shutil.chown(draft, owner)
+        shutil.chown(password, owner)
     options = [
         "--username=postgres",
         f"--pwfile={password}",

@@ -46,7 +46,7 @@ def check_java() -> "list[str]":
     """Problems with the JDK."""
     home = java_home()
     major = java_major(home) if home else None
-    if major in JAVA_MAJORS and (home / "bin" / "javac").is_file():
+    if home and major in JAVA_MAJORS and (home / "bin" / "javac").is_file():
         return []
     if home is None:
         what = "no Java found (JAVA_HOME is not set, no `java` on the PATH)"

@@ -4,6 +4,7 @@ import http.client
 import json
 import socket
 from collections.abc import Callable
+from typing import Any
 
 import psycopg
 from confluent_kafka import KafkaException
@@ -13,7 +14,7 @@ Probe = Callable[[], "str | None"]
 TIMEOUT_S = 10
 
 
-def http_ok(port: int, path: str, expect: Callable[[dict], bool] = bool) -> Probe:
+def http_ok(port: int, path: str, expect: Callable[[dict[str, Any]], bool] = bool) -> Probe:
     """A probe of an HTTP address that answers 200 with JSON that is as expected."""
 
     def probe() -> str | None:

@@ -38,7 +38,7 @@ class Start:
                 self.over.set()  # failed or interrupted: nobody goes on waiting
                 self.progress.clear()
 
-    def _watch(self, pending: dict[Future, Part]) -> None:
+    def _watch(self, pending: dict[Future[None], Part]) -> None:
         while pending:
             done, _ = wait(pending, timeout=1, return_when=FIRST_COMPLETED)
             for future in done:

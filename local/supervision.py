@@ -10,7 +10,9 @@ import sys
 import tempfile
 import time
 import xmlrpc.client
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import psutil
 from supervisor.xmlrpc import Faults, SupervisorTransport
@@ -52,7 +54,7 @@ class Supervisor:
                 raise PlatformError(f"the supervisor does not start: {(run.stderr or run.stdout).strip()}. See {log}")
             time.sleep(0.05)
 
-    def call(self, method: str, *arguments: object) -> object:
+    def call(self, method: str, *arguments: object) -> Any:
         """One call of the daemon's API; each uses a connection of its own, so any thread may.
 
         What the daemon refuses (`xmlrpc.client.Fault`) is for the caller to handle.
@@ -69,7 +71,7 @@ class Supervisor:
                 raise PlatformError("the platform is being stopped: wait for it, then make up") from fault
             raise
 
-    def info(self) -> dict[str, dict]:
+    def info(self) -> dict[str, dict[str, Any]]:
         """What the daemon knows of each part, by name."""
         return {info["name"]: info for info in self.call("getAllProcessInfo")}
 
@@ -139,7 +141,7 @@ def ports_taken(ports: dict[str, int]) -> list[str]:
     holders = {}
     try:
         for connection in psutil.net_connections("tcp"):
-            if connection.status == psutil.CONN_LISTEN and connection.pid:
+            if connection.status == psutil.CONN_LISTEN and connection.pid and connection.laddr:
                 holders[connection.laddr.port] = describe(psutil.Process(connection.pid))
     except psutil.Error:
         pass  # only root may see everybody's; the port is named anyway
@@ -172,7 +174,7 @@ def _is_executor_worker(process: psutil.Process) -> bool:
         return False
 
 
-def _signal(send: object) -> None:
+def _signal(send: Callable[[], None]) -> None:
     with contextlib.suppress(psutil.NoSuchProcess):
         send()
 

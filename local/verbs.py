@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 from tabulate import tabulate
 
@@ -138,12 +139,12 @@ def _ask(platform: Platform, agreed: bool) -> None:
             raise PlatformError("nothing was deleted (a script says it with YES=1)")
 
 
-def _row(platform: Platform, part: Part, info: dict | None) -> tuple[str, ...]:
-    running = info is not None and info["pid"]
-    state = (part.probe() or "healthy") if running else (info["statename"].lower() if info else "stopped")
-    memory = resident_mb(supervision.family(info["pid"])) if running else None
+def _row(platform: Platform, part: Part, info: dict[str, Any] | None) -> tuple[str, ...]:
+    pid = info["pid"] if info else 0
+    state = (part.probe() or "healthy") if pid else (info["statename"].lower() if info else "stopped")
+    memory = resident_mb(supervision.family(pid)) if pid else None
     log = platform.logs / f"{part.name}.log"
-    return (part.name, state, str(info["pid"]) if running else "-", str(platform.port(part.port)) if part.port else "-",
+    return (part.name, state, str(pid) if pid else "-", str(platform.port(part.port)) if part.port else "-",
             "-" if memory is None else f"{memory:.0f}", str(log))  # fmt: skip
 
 

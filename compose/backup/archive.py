@@ -16,7 +16,7 @@ import sys
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO, BinaryIO
 
 VOLUMES = Path("/volumes")
 INDEX = ".index.json"
@@ -28,7 +28,7 @@ XATTR = "SCHILY.xattr."  # as GNU tar writes them
 Stamp = tuple[int, int, int]
 
 
-def pack(volumes: list[str], out: BinaryIO, quiesced: BinaryIO) -> None:
+def pack(volumes: list[str], out: BinaryIO | gzip.GzipFile, quiesced: BinaryIO) -> None:
     """Write the files of the volumes: the steady ones, then, when a line comes in, whatever else there is.
 
     :raises FileNotFoundError: a file went away though the platform is quiesced
@@ -71,7 +71,7 @@ def unpack(volumes: list[str], stream: BinaryIO) -> int:
     with tarfile.open(fileobj=stream, mode="r|*") as tar:
         for member in tar:
             if member.name == INDEX:
-                index = set(json.load(tar.extractfile(member)))
+                index = set(json.load(_content(tar, member)))
                 continue
             parts = Path(member.name).parts
             if parts[0] not in volumes or ".." in parts or not (member.isdir() or member.isfile()):
@@ -130,10 +130,19 @@ def _add(tar: tarfile.TarFile, path: Path) -> Stamp:
 
 def _described(member: tarfile.TarInfo, path: Path) -> tarfile.TarInfo:
     """With its attributes: the object store keeps there what it knows of an object."""
-    for name in os.listxattr(path):
-        if name.startswith("user."):
-            member.pax_headers[XATTR + name] = os.getxattr(path, name).decode(errors="surrogateescape")
+    attributes = {
+        XATTR + name: os.getxattr(path, name).decode(errors="surrogateescape")
+        for name in os.listxattr(path)
+        if name.startswith("user.")
+    }
+    member.pax_headers = {**member.pax_headers, **attributes}
     return member
+
+
+def _content(tar: tarfile.TarFile, member: tarfile.TarInfo) -> IO[bytes]:
+    if (content := tar.extractfile(member)) is None:
+        raise SystemExit(f"{member.name} is no file.")
+    return content
 
 
 def _write(tar: tarfile.TarFile, member: tarfile.TarInfo) -> None:
@@ -143,7 +152,7 @@ def _write(tar: tarfile.TarFile, member: tarfile.TarInfo) -> None:
     else:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("wb") as opened:
-            shutil.copyfileobj(tar.extractfile(member), opened)
+            shutil.copyfileobj(_content(tar, member), opened)
     for name, value in member.pax_headers.items():
         if name.startswith(XATTR):
             os.setxattr(path, name.removeprefix(XATTR), value.encode(errors="surrogateescape"))

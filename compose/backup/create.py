@@ -12,11 +12,11 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from compose.backup import manifest
 from compose.backup.archive import STEADY_COPIED
-from compose.backup.docker import Compose, Stream, as_owner
+from compose.backup.docker import Compose, Stream, as_owner, pipes
 from compose.secrets import FILE as ENV
 from local.config import PlatformError
 
@@ -121,19 +121,20 @@ def _quiesced(compose: Compose) -> Iterator[dict[str, Any]]:
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as holding:
+        stdin, stdout, stderr = pipes(holding)
         try:
-            if not (said := next((line for line in holding.stdout if line.startswith("{")), None)):
-                raise PlatformError(f"The tables could not be quiesced: {_why(holding)}")
+            if not (said := next((line for line in stdout if line.startswith("{")), None)):
+                raise PlatformError(f"The tables could not be quiesced: {_why(stderr)}")
             yield json.loads(said)
         finally:
-            holding.stdin.close()
-        why = _why(holding)
+            stdin.close()
+        why = _why(stderr)
         if holding.wait():
             raise PlatformError(f"The tables were not quiesced until everything was copied: {why}")
 
 
-def _why(process: subprocess.Popen[str]) -> str:
-    lines = process.stderr.read().strip().splitlines()
+def _why(stderr: IO[str]) -> str:
+    lines = stderr.read().strip().splitlines()
     return next((line for line in reversed(lines) if line.startswith("error:")), "; ".join(lines[-3:]))
 
 

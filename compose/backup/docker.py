@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Thread
-from typing import Any
+from typing import IO, Any, AnyStr
 
 from local.config import PlatformError
 
@@ -80,7 +80,8 @@ class Stream:
             compose.command(*arguments), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
         )
         self._error: OSError | None = None
-        self._copying = Thread(target=self._copy, daemon=True)
+        self._stdin, stdout, self._stderr = pipes(self._process)
+        self._copying = Thread(target=self._copy, args=(stdout.fileno(),), daemon=True)
         self._copying.start()
 
     def await_line(self, line: str) -> None:
@@ -88,7 +89,7 @@ class Stream:
 
         :raises PlatformError: it ended before
         """
-        for said in self._process.stderr:
+        for said in self._stderr:
             self._words.append(said.decode(errors="replace").strip())
             if self._words[-1] == line:
                 return
@@ -100,11 +101,11 @@ class Stream:
         :raises PlatformError: it failed, or its output could not be written
         """
         try:
-            self._process.stdin.write(say)
-            self._process.stdin.close()
+            self._stdin.write(say)
+            self._stdin.close()
         except BrokenPipeError:
             pass  # it has ended: its own words say why
-        for said in self._process.stderr:
+        for said in self._stderr:
             self._words.append(said.decode(errors="replace").strip())
         self._copying.join()
         if self._process.wait() or self._error:
@@ -116,10 +117,10 @@ class Stream:
         self._process.terminate()
         self._process.wait()
 
-    def _copy(self) -> None:
+    def _copy(self, stdout: int) -> None:
         try:
             with os.fdopen(os.open(self.file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as opened:
-                while chunk := self._process.stdout.read1(CHUNK):
+                while chunk := os.read(stdout, CHUNK):
                     self._digest.update(chunk)
                     opened.write(chunk)
                 opened.flush()
@@ -132,6 +133,14 @@ class Stream:
         self._process.wait()
         why = str(self._error) if self._error else "; ".join(list(self._words)[-5:])
         raise PlatformError(f"{self.file.name} could not be written by `{self._what}`: {why}")
+
+
+def pipes(process: subprocess.Popen[AnyStr]) -> tuple[IO[AnyStr], IO[AnyStr], IO[AnyStr]]:
+    """stdin, stdout and stderr of a process that was started with a pipe for each."""
+    assert process.stdin
+    assert process.stdout
+    assert process.stderr
+    return process.stdin, process.stdout, process.stderr
 
 
 def feed(compose: Compose, file: Path, *arguments: str) -> str:

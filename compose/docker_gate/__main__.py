@@ -22,9 +22,10 @@ async def main() -> None:
     tls.verify_mode = ssl.CERT_REQUIRED
     gate = Gate(Generator.of(os.environ), SOCKET)
     server = await asyncio.start_server(gate.serve, port=PORT, ssl=tls, limit=HEAD_LIMIT)
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, asyncio.current_task().cancel)
+    serving = asyncio.create_task(server.serve_forever())
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, serving.cancel)
     with contextlib.suppress(asyncio.CancelledError):
-        await server.serve_forever()
+        await serving
 
 
 if __name__ == "__main__":

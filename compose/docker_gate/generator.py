@@ -71,8 +71,8 @@ class Generator:
         arguments, variables = (_texts(asked.pop(name, None), name) for name in ("Cmd", "Env"))
         if strange := [text for text in arguments if not ARGUMENT.fullmatch(text)]:
             raise Refused(f"Cmd has {strange}")
-        if strange := {text.partition("=")[0] for text in variables} - VARIABLES:
-            raise Refused(f"Env has {sorted(strange)}")
+        if unknown := {text.partition("=")[0] for text in variables} - VARIABLES:
+            raise Refused(f"Env has {sorted(unknown)}")
         _compare(asked, self.described())
         return {**self.described(), "Cmd": arguments, "Env": variables}
 

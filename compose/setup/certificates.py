@@ -10,10 +10,12 @@ import os
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import cast
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import pkcs12
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
@@ -52,7 +54,9 @@ class Authority:
             )
             _write(key_file, _key_bytes(key), 0o600)
             _write(certificate_file, certificate.public_bytes(PEM), 0o644)
-        self.key = serialization.load_pem_private_key(key_file.read_bytes(), None)
+        self.key = cast(
+            CertificateIssuerPrivateKeyTypes, serialization.load_pem_private_key(key_file.read_bytes(), None)
+        )
         self.certificate = x509.load_pem_x509_certificate(certificate_file.read_bytes())
 
     def issue(self, holder: Holder, folder: Path, password: str) -> None:

@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Iterable
+from typing import Any
 
 import botocore.session
 from botocore.exceptions import ClientError
@@ -18,6 +19,7 @@ from confluent_kafka.admin import (
     ResourceType,
     ScramCredentialInfo,
     ScramMechanism,
+    UserScramCredentialAlteration,
     UserScramCredentialUpsertion,
 )
 
@@ -79,7 +81,7 @@ def kafka() -> None:
         }
     )
     info = ScramCredentialInfo(ScramMechanism.SCRAM_SHA_512, 8192)
-    passwords = [
+    passwords: list[UserScramCredentialAlteration] = [
         UserScramCredentialUpsertion(user, info, os.environ[f"KAFKA_{user.upper()}_PASSWORD"].encode())
         for user in RIGHTS
     ]
@@ -94,7 +96,7 @@ def _allow(user: str, kind: ResourceType, name: str, pattern: ResourcePatternTyp
     return AclBinding(kind, name, pattern, f"User:{user}", "*", right, AclPermissionType.ALLOW)
 
 
-def policy(bucket: str) -> dict:
+def policy(bucket: str) -> dict[str, Any]:
     """Who may do what: the jobs write and delete no data, maintenance deletes, readers read the tables.
 
     A job deletes its own old checkpoints and metadata files of tables, which Iceberg keeps a fixed number of.

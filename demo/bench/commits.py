@@ -10,7 +10,7 @@ import os
 import time
 import uuid
 from copy import copy
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from pyiceberg.manifest import DataFile, ManifestEntry, ManifestFile
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 MERGED_BY = 100  # Iceberg's commit.manifest.min-count-to-merge
 EVERY_MS = 10_000
-CODEC = "deflate"
+CODEC: Final = "deflate"
 
 
 class SinkCommits:
@@ -27,7 +27,8 @@ class SinkCommits:
 
     def __init__(self, table: Table) -> None:
         self._table = table
-        self._open: list[ManifestFile] = table.current_snapshot().manifests(table.io)  # not merged yet
+        snapshot = table.current_snapshot()
+        self._open: list[ManifestFile] = snapshot.manifests(table.io) if snapshot else []  # not merged yet
         self._samples = [entry for manifest in self._open for entry in manifest.fetch_manifest_entry(table.io)]
         self._live: list[ManifestEntry] = list(self._samples)
         self._rows = sum(entry.data_file.record_count for entry in self._samples)
@@ -46,6 +47,7 @@ class SinkCommits:
             snapshots.append(self._commit(snapshots[-1], began_ms + number * EVERY_MS))
         last = snapshots[-1]
         log = [SnapshotLogEntry(snapshot_id=s.snapshot_id, timestamp_ms=s.timestamp_ms) for s in snapshots]
+        main = SnapshotRef(snapshot_id=last.snapshot_id, snapshot_ref_type="branch")  # type: ignore[call-arg]
         after = before.model_copy(
             update={
                 "snapshots": snapshots,
@@ -53,7 +55,7 @@ class SinkCommits:
                 "current_snapshot_id": last.snapshot_id,
                 "last_sequence_number": last.sequence_number,
                 "last_updated_ms": last.timestamp_ms,
-                "refs": {"main": SnapshotRef(snapshot_id=last.snapshot_id, snapshot_ref_type="branch")},
+                "refs": {"main": main},
             }
         )
         location = f"{self._table.location()}/metadata/{commits:05}-{uuid.uuid4()}.metadata.json"
@@ -64,7 +66,7 @@ class SinkCommits:
         from pyiceberg.manifest import ManifestEntry, ManifestEntryStatus, write_manifest_list
         from pyiceberg.table.snapshots import Operation, Snapshot, Summary
 
-        snapshot_id, sequence = parent.snapshot_id + 1, parent.sequence_number + 1
+        snapshot_id, sequence = parent.snapshot_id + 1, (parent.sequence_number or 0) + 1
         added = [
             ManifestEntry.from_args(
                 status=ManifestEntryStatus.ADDED, snapshot_id=snapshot_id, data_file=self._linked(sample.data_file)

@@ -43,33 +43,35 @@ def checks(bench: Bench, job: MainJob) -> None:
 
 def upgrades(bench: Bench, job: MainJob) -> None:
     """Other options, so that both jobs are upgraded by savepoint while trips arrive at a steady rate."""
+    for number in range(1, UPGRADES + 1):
+        _upgrade(bench, job, number)
+
+
+def _upgrade(bench: Bench, job: MainJob, number: int) -> None:
     from airflow.sdk import Variable
 
     options = Variable.get("flink_job_options", deserialize_json=True)
-    for number in range(1, UPGRADES + 1):
-        trips = {"events": LOAD_EVENTS, "mode": "realtime", "rate": LOAD_RATE, "seed": 1_000 + number}
-        before = job.ledger().rows(TABLES["bronze"])
-        load = job.api.trigger(GENERATOR_DAG, trips)
-        job.wait(lambda before=before: job.ledger().rows(TABLES["bronze"]) > before, "trips to reach Bronze", 60)
-        job.at_rest(JOBS_DAG, 120)
-        changed = options | {"execution.checkpointing.min-pause": f"{number} ms"}
-        job.api.set_variable("flink_job_options", json.dumps(changed))
-        with InFlight(job) as in_flight:
-            run = job.deploy()
-        for name, stage in job.pipeline.stages.items():
-            deployed = job.api.returned(JOBS_DAG, run, f"{job.pipeline.name}.deploy_{name}")
-            bench.note(
-                f"upgrade of {name}, savepoint triggered -> first commit, s", _pause_s(stage, deployed["job_id"])
-            )
-        bench.note(f"the most events that waited for Bronze meanwhile, at {LOAD_RATE:,} events/s", in_flight.most)
-        job.wait(lambda load=load: job.api.state(GENERATOR_DAG, load) == "success", "the load to end", 180)
-        job.wait(job.ledger_at_rest, "rows to arrive", 120)
+    trips = {"events": LOAD_EVENTS, "mode": "realtime", "rate": LOAD_RATE, "seed": 1_000 + number}
+    before = job.ledger().rows(TABLES["bronze"])
+    load = job.api.trigger(GENERATOR_DAG, trips)
+    job.wait(lambda: job.ledger().rows(TABLES["bronze"]) > before, "trips to reach Bronze", 60)
+    job.at_rest(JOBS_DAG, 120)
+    changed = options | {"execution.checkpointing.min-pause": f"{number} ms"}
+    job.api.set_variable("flink_job_options", json.dumps(changed))
+    with InFlight(job) as in_flight:
+        run = job.deploy()
+    for name, stage in job.pipeline.stages.items():
+        deployed = job.api.returned(JOBS_DAG, run, f"{job.pipeline.name}.deploy_{name}")
+        bench.note(f"upgrade of {name}, savepoint triggered -> first commit, s", _pause_s(stage, deployed["job_id"]))
+    bench.note(f"the most events that waited for Bronze meanwhile, at {LOAD_RATE:,} events/s", in_flight.most)
+    job.wait(lambda: job.api.state(GENERATOR_DAG, load) == "success", "the load to end", 180)
+    job.wait(job.ledger_at_rest, "rows to arrive", 120)
 
 
 def _pause_s(stage: Stage, job_id: str) -> float:
     """Seconds from the savepoint that ended the run before to the first commit of this one."""
     from lakehouse.airflow.hooks.flink import FlinkRestHook
-    from lakehouse.airflow.hooks.iceberg import IcebergCatalogHook
+    from lakehouse.airflow.hooks.iceberg import IcebergCatalogHook, summary_of
 
     flink = FlinkRestHook()
     restored = flink.checkpoints(job_id)["latest"]["restored"]["external_path"]
@@ -84,7 +86,7 @@ def _pause_s(stage: Stage, job_id: str) -> float:
         snapshot.timestamp_ms
         for table in stage.tables
         for snapshot in iceberg.table(table).snapshots()
-        if snapshot.summary and snapshot.summary.additional_properties.get("flink.job-id") == job_id
+        if summary_of(snapshot).get("flink.job-id") == job_id
     ]
     return (min(commits) - stopped_ms) / 1_000
 

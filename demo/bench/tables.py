@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from demo.bench.commits import SinkCommits
 from demo.main_job import TABLES, MainJob
@@ -28,7 +28,7 @@ NOW = {"snapshot_age_s": 1, "retain_last": 1}
 
 def rewrites(bench: Bench, job: MainJob) -> None:
     """Silver's rows in small files, rewritten whole by Flink; and by DuckDB, with as many threads, as a yardstick."""
-    from lakehouse.airflow.hooks.iceberg import IcebergCatalogHook
+    from lakehouse.airflow.hooks.iceberg import IcebergCatalogHook, summary_of
 
     silver = IcebergCatalogHook().table(TABLES["silver"])
     rows = silver.scan().to_arrow()
@@ -36,7 +36,7 @@ def rewrites(bench: Bench, job: MainJob) -> None:
         for strategy in ("binpack", "sort"):
             table = _like(silver, f"bench.{strategy}_{number}")
             _append_in_small_files(table, rows)
-            megabytes = int(table.current_snapshot().summary["total-files-size"]) / 1e6
+            megabytes = int(summary_of(table.current_snapshot())["total-files-size"]) / 1e6
             for who, rewrite in {"DuckDB": _duckdb_rewrite, "Flink": _flink_rewrite}.items():
                 bench.note(
                     f"rewrite by {strategy}, one thread of {who}, MB/s", megabytes / rewrite(bench, table, strategy)
@@ -63,8 +63,8 @@ def _flink_rewrite(bench: Bench, table: Table, strategy: str) -> float:
     """Seconds of the procedure, rows compared before and after."""
     from lakehouse.maintenance.procedures import call
 
-    order = {"sort_order": SORT_ORDER} if strategy == "sort" else {}
-    options = {"target_file_size_bytes": TARGET_BYTES, "min_input_files": 2, "delete_file_threshold": 1}
+    order: dict[str, Any] = {"sort_order": SORT_ORDER} if strategy == "sort" else {}
+    options: dict[str, Any] = {"target_file_size_bytes": TARGET_BYTES, "min_input_files": 2, "delete_file_threshold": 1}
     name = ".".join(table.name()[-2:])
 
     def rewrite() -> None:
@@ -116,7 +116,9 @@ def commits(bench: Bench, job: MainJob) -> None:
 
 def _state(bench: Bench, table: Table, when: str) -> None:
     """Size of what describes the table, and what it costs to read it."""
-    files = int(table.current_snapshot().summary["total-data-files"])
+    from lakehouse.airflow.hooks.iceberg import summary_of
+
+    files = int(summary_of(table.current_snapshot())["total-data-files"])
     bench.note(f"{when}: data files", files)
     bench.note(f"{when}: snapshots", len(table.snapshots()))
     bench.note(f"{when}: metadata file, MB", len(table.io.new_input(table.metadata_location)) / 1e6)

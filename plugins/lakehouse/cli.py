@@ -457,7 +457,8 @@ def maintenance(
     ] = None,
     dry_run: DryRun = False,
     thresholds: Annotated[
-        dict | None, typer.Option(parser=_mapping, metavar="JSON", help="instead of those of maintenance_thresholds")
+        dict[str, Any] | None,
+        typer.Option(parser=_mapping, metavar="JSON", help="instead of those of maintenance_thresholds"),
     ] = None,
     batch: Annotated[
         str | None, typer.Option(help="of restore: the batch of the quarantine, as its folder is named")

@@ -103,13 +103,13 @@ class TopicProducer:
         from confluent_kafka import KafkaException
 
         produce, topic, report = self._producer.produce, self.topic, self._report
-        headers = [*self._headers, *headers]
+        every_header: list[tuple[str, str | bytes | None]] = [*self._headers, *headers]
         sent = 0
         try:
             for key, value in zip(keys, values, strict=True):
                 while True:
                     try:
-                        produce(topic, value, key, headers=headers, on_delivery=report)
+                        produce(topic, value, key, headers=every_header, on_delivery=report)
                         break
                     except BufferError:
                         self._producer.poll(0.1)

@@ -50,7 +50,7 @@ class Registry:
 
         with self._client(f"gives no id of {subject}") as client:
             try:
-                return int(client.get_latest_version(subject).schema_id)
+                return int(client.get_latest_version(subject).schema_id)  # type: ignore[arg-type]  # None before it has one
             except SchemaRegistryError as error:
                 if error.http_status_code != 404:
                     raise

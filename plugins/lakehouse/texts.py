@@ -15,7 +15,7 @@ NULLS = frozenset(("", "NA", "N/A", "NaN", "nan", "NULL", "null", "None"))
 _DATE_TIME = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d:\d\d(\.\d{1,9})?(?P<offset>Z|[-+]\d\d:\d\d)?)?", re.ASCII)
 
 
-def iso_8601(text: str) -> re.Match | None:
+def iso_8601(text: str) -> re.Match[str] | None:
     """A date, with or without a time, as Flink's `iso_timestamp` and `iso_instant` read it; None for what no calendar has.
 
     :return: the match, whose group `offset` is the offset from UTC, where there is one

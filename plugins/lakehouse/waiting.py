@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from tenacity import RetryError, Retrying, retry_if_result, stop_after_delay, wait_exponential
 
@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 def wait_until(
-    probe: Callable[[], T],
+    probe: Callable[[], T | None],
     what: str,
     limit_s: float,
     on_timeout: Callable[[], str] | None = None,
@@ -31,7 +31,7 @@ def wait_until(
         wait=wait_exponential(multiplier=0.05, max=longest_pause_s),
     )
     try:
-        return retrying(probe)
+        return cast(T, retrying(probe))
     except RetryError as error:
         seen = f" {on_timeout()}" if on_timeout else ""
         raise TimeoutError(f"{what}: not within {limit_s:g} s.{seen}") from error

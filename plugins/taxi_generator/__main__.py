@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from . import MODES, DeliveryFailed, GeneratorError, environment, run
 from .runner import EVENTS, SEED
@@ -54,7 +55,7 @@ def _seed(text: str) -> int:
     return int(time.time()) if text == "new" else int(text)
 
 
-def _add_from_environment(add: Callable, flag: str, variable: str, what: str) -> None:
+def _add_from_environment(add: Callable[..., Any], flag: str, variable: str, what: str) -> None:
     value = os.environ.get(variable)
     add(flag, required=not value, default=value, metavar=variable, help=f"{what}; default ${variable}")
 
@@ -70,7 +71,7 @@ def _on_signals(stop: threading.Event) -> None:
         signal.signal(number, handle)
 
 
-def _tell(summary: dict) -> None:
+def _tell(summary: dict[str, Any]) -> None:
     counts = f"{summary['delivered']:,} events delivered to {summary['topic']}, {summary['failed']:,} not"
     print(f"{counts}, in {summary['elapsed_s']:.1f} s: {summary['rate']:,.0f} events/s ({summary['mode']})")
     for name in ("missing_columns", "extra_columns"):

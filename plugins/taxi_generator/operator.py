@@ -38,7 +38,7 @@ class GeneratorContainerOperator(DockerOperator):
             **kwargs,
         )
 
-    def execute(self, context: Context) -> dict[str, Any]:
+    def execute(self, context: Context) -> dict[str, Any]:  # type: ignore[override]
         """Run it to its end.
 
         :raises AirflowFailException: there is no Docker to run it, it cannot be run as asked, or it failed; the message says what
@@ -54,9 +54,11 @@ class GeneratorContainerOperator(DockerOperator):
         self.command = self._arguments(context["params"])
         self.log.info("python -m taxi_generator %s", " ".join(self.command))
         try:
-            lines = super().execute(context)
+            lines = super().execute(context) or []
         except DockerContainerFailedException as error:
-            raise AirflowFailException("\n".join(["The generator failed:", *error.logs[-3:]])) from error
+            raise AirflowFailException(
+                "\n".join(["The generator failed:", *map(str, (error.logs or [])[-3:])])
+            ) from error
         return json.loads(next(line for line in reversed(lines) if line.startswith("{")))
 
     def _find_docker(self) -> None:
@@ -79,7 +81,7 @@ class GeneratorContainerOperator(DockerOperator):
         kafka = BaseHook.get_connection("kafka_generator").extra_dejson
         try:
             # Private: shown by no log and by no page.
-            self._private_environment = environment_of(kafka, BaseHook.get_connection("schema_registry").host)
+            self._private_environment = environment_of(kafka, BaseHook.get_connection("schema_registry").host or "")
         except ValueError as error:
             raise AirflowFailException(f"The connection kafka_generator: {error}. Next: choose `worker`.") from error
 

@@ -43,7 +43,7 @@ def default_args(**overrides: Any) -> dict[str, Any]:
 
 def pipeline_param() -> Param:
     """What a form asks where a DAG is run by hand for one pipeline."""
-    names = [pipeline.name for pipeline in enabled_pipelines()] or [None]
+    names: list[str | None] = [pipeline.name for pipeline in enabled_pipelines()] or [None]
     return Param(names[0], enum=names, description="Whose events")
 
 

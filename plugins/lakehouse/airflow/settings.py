@@ -99,7 +99,7 @@ def _filled(node: Any, environment: Mapping[str, str]) -> Any:
     """Fill the placeholders of each text by itself: what a value holds must not be read as YAML."""
     match node:
         case str():
-            return _Template(node).substitute(_Values(environment))
+            return _Template(node).substitute(_Values(environment))  # type: ignore[arg-type]  # it only looks up
         case dict():
             return {key: _filled(value, environment) for key, value in node.items()}
         case list():

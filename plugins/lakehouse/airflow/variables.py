@@ -37,9 +37,9 @@ def structure(name: str, shape: type[T], default: T | None = None) -> T:
     :param default: what a variable that is not set stands for; None: it must be set
     :raises VariableError: it is not set, is not JSON, or does not have that shape
     """
-    written = Variable.get(name, default=None) if default is not None else text(name)
-    if written is None:
+    if default is not None and Variable.get(name, default=None) is None:
         return default
+    written = text(name)
     try:
         return TypeAdapter(shape).validate_python(_parsed(name, written))
     except ValidationError as error:

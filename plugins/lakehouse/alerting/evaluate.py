@@ -64,7 +64,9 @@ def resolve(count_tasks: Callable[..., int], dags: Path) -> list[str]:
     return alerts.firing
 
 
-def _is_over(task: TaskSuccess, count_tasks: Callable[..., int], tasks: Callable[[], set | None]) -> bool:
+def _is_over(
+    task: TaskSuccess, count_tasks: Callable[..., int], tasks: Callable[[], set[tuple[str, str]] | None]
+) -> bool:
     """Whether a task has succeeded again, or is in no DAG any longer."""
     where = {"map_index": task.map_index, "task_ids": [task.task_id], "states": ["success"]}
     if count_tasks(task.dag_id, **where) > task.successes:

@@ -158,7 +158,7 @@ def _ledger_rows(ledger: Ledger) -> Iterator[tuple[list[str], float]]:
                 yield [ledger.pipeline.name, found.stage.name, role, found.stage.sinks[role], str(number)], count
 
 
-def _gauge(name: str, meaning: str, labels: list[str], values: list[tuple[list[str], float]]) -> GaugeMetricFamily:
+def _gauge(name: str, meaning: str, labels: list[str], values: Iterable[tuple[list[str], float]]) -> GaugeMetricFamily:
     family = GaugeMetricFamily(f"lakehouse_{name}", meaning, labels=labels)
     for of, value in values:
         family.add_metric(of, float(value))

@@ -85,7 +85,7 @@ def _pipeline(context: Mapping[str, Any]) -> str:
         by_table = {table: name for name, pipeline in declared.items() for table in pipeline.tables}
         group, instance = task.task_id.partition(".")[0], _instance(task)
         asked = (context.get("params") or {}).get("pipeline")
-        choices = (by_dag.get(task.dag_id), asked, group, instance, by_table.get(instance))
+        choices = (by_dag.get(task.dag_id), asked, group, instance, by_table.get(instance or ""))
         return next((name for name in choices if name in declared), PLATFORM)
     except Exception:  # a message that does not name it is better than none
         log.exception("It cannot be seen which pipeline the task works for")

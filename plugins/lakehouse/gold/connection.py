@@ -16,7 +16,7 @@ from lakehouse.tables.duckdb_access import allow_s3, load_extensions
 from lakehouse.texts import sql_literal
 
 
-class Plugin(BasePlugin):
+class Plugin(BasePlugin):  # type: ignore[misc]  # mypy does not read dbt
     """The hooks that dbt-duckdb calls when it opens the database and each cursor."""
 
     def update_connection_config(self, creds: Any, config: dict[str, Any]) -> None:

@@ -19,7 +19,7 @@ RUN_ID = "by hand"
 
 def run_dbt(
     pipeline: Pipeline, *command: str, scratch: Path, env: Mapping[str, str] | None = None, **options: Any
-) -> subprocess.CompletedProcess:
+) -> subprocess.CompletedProcess[str]:
     """Run dbt on a pipeline's models.
 
     :param scratch: folder for dbt's log

@@ -16,6 +16,7 @@ from airflow.sdk.exceptions import AirflowException, AirflowSkipException
 
 from lakehouse.airflow import variables
 from lakehouse.airflow.hooks.iceberg import IcebergCatalogHook, row_count
+from lakehouse.pipelines.load import gold_of
 from lakehouse.pipelines.model import Pipeline
 from lakehouse.quality.ledger import Ledger, read_ledger
 
@@ -41,11 +42,13 @@ def prepare(pipeline: Pipeline, run_id: str, full_refresh: bool = False) -> dict
 
     :return: the environment of the run's dbt process
     :raises AirflowSkipException: the source is empty
+    :raises DeclarationError: the pipeline has no Gold
     """
-    source = IcebergCatalogHook().table(pipeline.gold.source)
+    gold = gold_of(pipeline)
+    source = IcebergCatalogHook().table(gold.source)
     if source.current_snapshot() is None:
         raise AirflowSkipException(
-            f"{pipeline.gold.source} holds no row yet, so there is nothing to build. "
+            f"{gold.source} holds no row yet, so there is nothing to build. "
             f"Next: send events to the topic {pipeline.topic.name}"
         )
     table_uuid = str(source.metadata.table_uuid)
@@ -69,7 +72,7 @@ def publish(pipeline: Pipeline, env: dict[str, str]) -> Ledger:
 
     :raises AirflowException: rows are missing or duplicated; the published file stays as it was
     """
-    gold = pipeline.gold
+    gold = gold_of(pipeline)
     work = Path(env["LAKEHOUSE_GOLD_PATH"])
     built = count_fact(pipeline, work if work.exists() else None)
     if work.exists():
@@ -96,14 +99,17 @@ def count_fact(pipeline: Pipeline, file: Path | None = None) -> int:
     """Rows of the pipeline's fact in the published Gold file, or in another.
 
     :raises AirflowException: there is no such file
+    :raises DeclarationError: the pipeline has no Gold
     """
     import duckdb
 
+    fact = gold_of(pipeline).fact
     file = file or published_file(pipeline)
     if not file.exists():
         raise AirflowException(f"There is no Gold file {file}. Next: trigger {pipeline.dag_id} to build one")
     with duckdb.connect(str(file), read_only=True) as connection:
-        return connection.execute(f"SELECT count(*) FROM {pipeline.gold.fact}").fetchone()[0]
+        [[rows]] = connection.execute(f"SELECT count(*) FROM {fact}").fetchall()
+    return rows
 
 
 def _adopt_file_of_before(published: Path, table_uuid: str) -> None:
@@ -135,9 +141,10 @@ def _built_from(file: Path) -> str | None:
 
     with duckdb.connect(str(file), read_only=True) as connection:
         try:
-            return connection.execute("SELECT silver_table_uuid FROM built_from").fetchone()[0]
+            [[table_uuid]] = connection.execute("SELECT silver_table_uuid FROM built_from").fetchall()
         except duckdb.CatalogException:
             return None
+    return table_uuid
 
 
 def _source_table(metadata_location: str) -> StaticTable:

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from lakehouse.paths import DBT
-from lakehouse.pipelines.load import Declarations
+from lakehouse.pipelines.load import Declarations, gold_of
 from lakehouse.pipelines.model import Pipeline
 
 
@@ -39,9 +39,10 @@ def _problem(pipeline: Pipeline) -> str | None:
         nodes = json.loads(file.read_text())["nodes"]
     except (ValueError, KeyError, TypeError):
         return f"gold: include/dbt/{file.parent.name}/{file.name} is no manifest. {again}"
-    if f"model.lakehouse.{pipeline.gold.fact}" not in nodes:
+    fact = gold_of(pipeline).fact
+    if f"model.lakehouse.{fact}" not in nodes:
         return (
-            f"gold.fact: there is no model {pipeline.gold.fact!r} in include/dbt/models/{pipeline.name}. "
+            f"gold.fact: there is no model {fact!r} in include/dbt/models/{pipeline.name}. "
             f"Next: add it or correct the name, then make regenerate PIPELINE={pipeline.name}"
         )
     return None

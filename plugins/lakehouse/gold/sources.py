@@ -7,6 +7,7 @@ from pathlib import Path
 import yaml
 
 from lakehouse.paths import DBT
+from lakehouse.pipelines.load import gold_of
 from lakehouse.pipelines.model import Pipeline
 
 HEADER = """\
@@ -30,7 +31,7 @@ def source_file(pipeline: Pipeline) -> Path:
 
 def render_source(pipeline: Pipeline) -> str:
     """The text of `_sources.yml`. The pipeline must have Gold."""
-    namespace, _, table = pipeline.gold.source.partition(".")
+    namespace, _, table = gold_of(pipeline).source.partition(".")
     columns = [{"name": name, "data_type": type_, "description": text} for name, type_, text in _columns(pipeline)]
     source = {
         "name": namespace,
@@ -49,7 +50,7 @@ def render_source(pipeline: Pipeline) -> str:
 
 def _columns(pipeline: Pipeline) -> list[tuple[str, str, str]]:
     """Name, type and description: fields are text in a table that is filled from the topic, and typed in the others."""
-    as_text = pipeline.writer(pipeline.gold.source).reads_topic
+    as_text = pipeline.writer(gold_of(pipeline).source).reads_topic
     fields = [
         (
             field.name if as_text else field.column,

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from airflow.sdk.exceptions import AirflowException
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
+from lakehouse.airflow.hooks.iceberg import summary_of
 from lakehouse.maintenance.locations import Location, checksum, delete
 from lakehouse.maintenance.observe import ancestry, table_name
 from lakehouse.maintenance.procedures import Protected
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from pyiceberg.table import Table
     from pyiceberg.table.metadata import TableMetadata
     from pyiceberg.table.snapshots import Snapshot
+    from pyiceberg.table.update import TableUpdate, ValidatableTableRequirement
 
 log = logging.getLogger(__name__)
 
@@ -76,7 +78,7 @@ def plan(metadata: TableMetadata, older_than_ms: int, retain_last: int, protecte
 
 def _refuse_last_marker(line: list[Snapshot], going: list[Snapshot]) -> None:
     """The list of what is protected is another program's: whatever it says, the last marker of all stays."""
-    last = next((s for s in line if s.summary and MARKER in s.summary.additional_properties), None)
+    last = next((s for s in line if MARKER in summary_of(s)), None)
     if last in going:
         raise AirflowException(
             f"Snapshot {last.snapshot_id} holds the last commit marker of a Flink job, but is not said to be protected: nothing "
@@ -155,15 +157,15 @@ def _commit(table: Table, going: list[Snapshot]) -> None:
 
     ids = [snapshot.snapshot_id for snapshot in going]
     statistics = {found.snapshot_id for found in table.metadata.partition_statistics} & set(ids)
-    updates = (
+    updates: tuple[TableUpdate, ...] = (
         *(RemovePartitionStatisticsUpdate(snapshot_id=snapshot_id) for snapshot_id in sorted(statistics)),
         RemoveSnapshotsUpdate(snapshot_ids=ids),
     )
     requirements = (AssertTableUUID(uuid=table.metadata.table_uuid), _unneeded(ids))
-    table.catalog.commit_table(table, requirements, updates)
+    table.catalog.commit_table(table, requirements, updates)  # type: ignore[arg-type]  # a requirement of our own
 
 
-def _unneeded(ids: list[int]):
+def _unneeded(ids: list[int]) -> ValidatableTableRequirement:
     """A requirement of a commit: no branch or tag is at one of these snapshots.
 
     pyiceberg would remove the branch or tag along with it. A catalog in a database asks requirements where they are made.
@@ -174,8 +176,8 @@ def _unneeded(ids: list[int]):
     class Unneeded(ValidatableTableRequirement):
         type: str = "lakehouse-unneeded"
 
-        def validate(self, base_metadata: TableMetadata | None) -> None:
-            for name, ref in base_metadata.refs.items():
+        def validate(self, base_metadata: TableMetadata | None) -> None:  # type: ignore[override]
+            for name, ref in base_metadata.refs.items() if base_metadata else ():
                 if ref.snapshot_id in ids:
                     raise CommitFailedException(f"{name} has come to need snapshot {ref.snapshot_id}")
 

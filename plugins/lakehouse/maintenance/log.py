@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from lakehouse.airflow.hooks.iceberg import IcebergCatalogHook
+from lakehouse.airflow.hooks.iceberg import IcebergCatalogHook, equal
 from lakehouse.maintenance.observe import TableSize
 from lakehouse.maintenance.settings import Operation
 
@@ -95,27 +95,18 @@ def append(entry: LogEntry) -> None:
 
 def last_done_ms(table: str, operation: Operation) -> int | None:
     """When an operation last succeeded on a table (epoch milliseconds), dry runs apart; None when it never did."""
-    from pyiceberg.expressions import And, EqualTo
-
     if not IcebergCatalogHook().exists(TABLE):
         return None
-    wanted = And(
-        EqualTo("table_name", table),
-        EqualTo("operation", str(operation)),
-        EqualTo("verdict", DONE),
-        EqualTo("dry_run", False),
-    )
+    wanted = equal(table_name=table, operation=str(operation), verdict=DONE, dry_run=False)
     times = _table().scan(wanted, selected_fields=("finished_at",)).to_arrow()["finished_at"].to_pylist()
     return int(max(times).timestamp() * 1000) if times else None
 
 
 def of_run(run: str) -> list[dict[str, Any]]:
     """The rows of one run, in their order."""
-    from pyiceberg.expressions import EqualTo
-
     if not IcebergCatalogHook().exists(TABLE):
         return []
-    return sorted(_table().scan(EqualTo("run", run)).to_arrow().to_pylist(), key=lambda row: row["finished_at"])
+    return sorted(_table().scan(equal(run=run)).to_arrow().to_pylist(), key=lambda row: row["finished_at"])
 
 
 def _table() -> Table:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from lakehouse.airflow.hooks.iceberg import row_count
+from lakehouse.airflow.hooks.iceberg import row_count, summary_of
 
 if TYPE_CHECKING:
     from pyiceberg.manifest import DataFile, ManifestFile
@@ -68,7 +68,7 @@ def table_name(table: Table) -> str:
 
 def ancestry(metadata: TableMetadata) -> list[Snapshot]:
     """The snapshots of main that are still there, newest first."""
-    by_id = {snapshot.snapshot_id: snapshot for snapshot in metadata.snapshots}
+    by_id: dict[int | None, Snapshot] = {snapshot.snapshot_id: snapshot for snapshot in metadata.snapshots}
     found, snapshot = [], by_id.get(metadata.current_snapshot_id)
     while snapshot:
         found.append(snapshot)
@@ -81,7 +81,7 @@ def measure(table: Table) -> TableSize:
     snapshot = table.current_snapshot()
     if snapshot is None:
         return TableSize(0, 0, 0, len(table.metadata.snapshots), 0)
-    summary = snapshot.summary.additional_properties if snapshot.summary else {}
+    summary = summary_of(snapshot)
     files = int(summary.get("total-data-files", 0)) + int(summary.get("total-delete-files", 0))
     size = int(summary.get("total-files-size", 0))
     return TableSize(row_count(table), files, size, len(table.metadata.snapshots), len(snapshot.manifests(table.io)))
@@ -129,7 +129,7 @@ def _partitions(
     from pyiceberg.table.snapshots import Operation
 
     # A rewrite only puts older rows elsewhere. What an expired snapshot wrote is older than all that are left.
-    written = {
+    written: dict[int | None, int] = {
         snapshot.snapshot_id: 0
         if snapshot.summary and snapshot.summary.operation is Operation.REPLACE
         else snapshot.timestamp_ms

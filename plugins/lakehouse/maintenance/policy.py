@@ -132,9 +132,9 @@ def _calls(table: TableState, partitions: list[PartitionState], how: dict[str, A
     """One call for these partitions, none for no partition."""
     if not partitions:
         return []
-    conditions = [partition.where for partition in partitions]
+    conditions = [partition.where for partition in partitions if partition.where is not None]
     # Where all are meant, or a partition cannot be selected by SQL, the procedure finds by itself what is small.
-    if None in conditions or len(partitions) == len(table.partitions):
+    if len(conditions) < len(partitions) or len(partitions) == len(table.partitions):
         return [how]
     return [{**how, "where": " OR ".join(f"({condition})" for condition in sorted(conditions))}]
 
@@ -163,7 +163,7 @@ def _expire(table: TableState, limits: Thresholds, now_ms: int, last_ms: int | N
         ),
         f"it was {_age(waited_s)} ago (every {_age(limits.expire_every_s)})": waited_s / max(limits.expire_every_s, 1),
     }
-    worst = max(scores, key=scores.get)
+    worst = max(scores, key=scores.__getitem__)
     reason = f"{table.name}: {_many(old, 'snapshot')} may expire, {'asked for' if at_once else worst}; {kept}"
     call = {"older_than": older_than_ms, "retain_last": int(limits.retain_last)}
     return Decision(Operation.EXPIRE_SNAPSHOTS, max(scores[worst], at_once), reason, (call,))

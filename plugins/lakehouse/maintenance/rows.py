@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from lakehouse.airflow.hooks.iceberg import summary_of
 from lakehouse.maintenance.observe import ancestry
 
 if TYPE_CHECKING:
     from pyiceberg.table.metadata import TableMetadata
+    from pyiceberg.table.snapshots import Snapshot
 
 
 def lost_rows(metadata: TableMetadata, since: int | None) -> list[str]:
@@ -18,8 +20,6 @@ def lost_rows(metadata: TableMetadata, since: int | None) -> list[str]:
 
     :param since: id of the snapshot before the rewrite, None when there was none
     """
-    from pyiceberg.table.snapshots import Operation
-
     line = ancestry(metadata)
     ids = [snapshot.snapshot_id for snapshot in line]
     if since is not None and since not in ids:
@@ -27,8 +27,8 @@ def lost_rows(metadata: TableMetadata, since: int | None) -> list[str]:
     wrong = []
     newer = line[: ids.index(since)] if since is not None else line[:-1]
     for snapshot, parent in zip(newer, line[1:], strict=False):
-        after, before = (found.summary.additional_properties for found in (snapshot, parent))
-        if snapshot.summary.operation is not Operation.REPLACE or int(before.get("total-delete-files", 0)):
+        after, before = summary_of(snapshot), summary_of(parent)
+        if not _is_rewrite(snapshot) or int(before.get("total-delete-files", 0)):
             continue
         rows = {name: int(after.get(f"{name}-records", 0)) for name in ("added", "deleted")}
         total = {when: int(summary.get("total-records", 0)) for when, summary in (("before", before), ("after", after))}
@@ -38,3 +38,9 @@ def lost_rows(metadata: TableMetadata, since: int | None) -> list[str]:
                 f"went from {total['before']:,} rows to {total['after']:,}"
             )
     return wrong
+
+
+def _is_rewrite(snapshot: Snapshot) -> bool:
+    from pyiceberg.table.snapshots import Operation
+
+    return snapshot.summary is not None and snapshot.summary.operation is Operation.REPLACE

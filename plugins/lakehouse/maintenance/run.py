@@ -127,7 +127,7 @@ def maintain(name: str, operation: Operation, options: Options, holder: str | No
         since = table.metadata.current_snapshot_id
 
         def act() -> EngineResult:
-            done = failed = None
+            failed: Exception | None = None
             try:
                 done = DO[operation, engine](request)
             except (FlinkSqlError, TimeoutError) as error:

@@ -53,4 +53,4 @@ def _found(before: float) -> Iterator[OldState]:
     cluster = JobCluster()
     for job in job_states():
         live = cluster.live_run(job)
-        yield from old_states(job, record.load(job), live and live.job_id, before)
+        yield from old_states(job, record.load(job), live.job_id if live else None, before)

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from lakehouse.paths import INCLUDE
 from lakehouse.pipelines.contract import ContractError, read_contract
-from lakehouse.pipelines.model import Pipeline, Stage
+from lakehouse.pipelines.model import Gold, Pipeline, Stage
 from lakehouse.validation import reasons
 
 #: Those of the platform itself: its log, and what a replay builds and keeps.
@@ -84,6 +84,18 @@ def get_stage(job: str) -> tuple[Pipeline, Stage]:
         jobs = ", ".join(found.job for found in pipeline.stages.values())
         raise DeclarationError(f"Pipeline {name} has no stage {stage!r}. Next: give one of the jobs {jobs}")
     return pipeline, pipeline.stages[stage]
+
+
+def gold_of(pipeline: Pipeline) -> Gold:
+    """What dbt builds of a pipeline.
+
+    :raises DeclarationError: it has no Gold
+    """
+    if pipeline.gold is None:
+        raise DeclarationError(
+            f"Pipeline {pipeline.name} has no Gold. Next: declare it under `gold` in include/pipelines/{pipeline.name}.yaml"
+        )
+    return pipeline.gold
 
 
 def _read(file: Path, include: Path) -> Pipeline:

@@ -114,8 +114,8 @@ class Ledger:
     def errors(self) -> list[str]:
         """What no row in flight can explain."""
         found = [error for stage in self.stages for error in stage.errors]
-        if self._missing_in_gold < 0:
-            gold = self.pipeline.gold
+        gold = self.pipeline.gold
+        if gold and self._missing_in_gold < 0:
             found.append(
                 f"{gold.fact} of {self.pipeline.name} holds {_more(-self._missing_in_gold)} than {gold.source}"
             )
@@ -140,7 +140,7 @@ class Ledger:
     def __str__(self) -> str:
         tables = [_table(found) for found in self.stages]
         if gold := self.pipeline.gold:
-            fact = ["-", "-"] if self.fact_rows is None else [self.fact_rows, self._missing_in_gold]
+            fact: list[Any] = ["-", "-"] if self.fact_rows is None else [self.fact_rows, self._missing_in_gold]
             tables.append(
                 _aligned(["gold", gold.source, gold.fact, "in flight"], [["all", self.rows(gold.source), *fact]])
             )

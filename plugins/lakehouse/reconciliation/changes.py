@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from airflow.sdk.exceptions import AirflowException
 
+from lakehouse.airflow.hooks.iceberg import rows_of
+
 if TYPE_CHECKING:
     import pyarrow as pa
     from pyiceberg.manifest import DataFile
@@ -46,9 +48,8 @@ def changes(table: Table, since: int | None) -> Iterator[Change]:
     :param since: id of the snapshot; None: the table was empty
     :raises HistoryLost: the snapshot is no ancestor of the current one, or was expired; or rows were deleted by delete files
     """
-    before = {snapshot.snapshot_id: snapshot for snapshot in table.metadata.snapshots}
     for snapshot in _between(table, since):
-        if _rewrites(snapshot, before.get(snapshot.parent_snapshot_id)):
+        if _rewrites(table, snapshot):
             continue
         for added, file in _files(table, snapshot):
             for batch in _read(table, file):
@@ -79,12 +80,13 @@ def _between(table: Table, since: int | None) -> list[Snapshot]:
     return found[::-1]
 
 
-def _rewrites(snapshot: Snapshot, parent: Snapshot | None) -> bool:
+def _rewrites(table: Table, snapshot: Snapshot) -> bool:
     """Whether a commit put the same rows into other files, as compaction does."""
     from pyiceberg.table.snapshots import Operation
 
-    rows = [found.summary["total-records"] for found in (snapshot, parent) if found and found.summary]
-    return snapshot.summary.operation is Operation.REPLACE and len(rows) == 2 and rows[0] == rows[1]
+    parent = table.metadata.snapshot_by_id(snapshot.parent_snapshot_id) if snapshot.parent_snapshot_id else None
+    replaced = snapshot.summary is not None and snapshot.summary.operation is Operation.REPLACE
+    return replaced and parent is not None and rows_of(snapshot) == rows_of(parent)
 
 
 def _files(table: Table, snapshot: Snapshot) -> Iterator[tuple[bool, DataFile]]:

@@ -55,11 +55,11 @@ class Positions:
     def spans(self) -> Iterator[tuple[int, int, int]]:
         """Partition, first offset and offset after the last one, of each unbroken range in their order."""
         for partition, found in self._offsets.items():
-            start, last = found.min(), found.max()
-            while start is not None:
+            end, last = 0, found.max()
+            while end <= last:
+                start = found.next_set_bit(end)
                 end = _first_missing(found, start)
                 yield partition, start, end
-                start = found.next_set_bit(end) if end <= last else None
 
     def __len__(self) -> int:
         return sum(map(len, self._offsets.values()))
@@ -78,7 +78,7 @@ class Positions:
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Positions) and self._offsets == other._offsets
 
-    __hash__ = None
+    __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
         return f"Positions({self})"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from contextlib import ExitStack
+from typing import TYPE_CHECKING
 
 from airflow.sdk.exceptions import AirflowException
 
@@ -26,6 +27,9 @@ from lakehouse.streaming.job import JobState
 from lakehouse.streaming.lock import deployment_lock
 from lakehouse.streaming.stages import job_state
 from lakehouse.waiting import wait_until
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
 
 log = logging.getLogger(__name__)
 
@@ -110,20 +114,22 @@ class Switch:
 
         :raises AirflowException: one of them is not where it should be; nothing was switched
         """
-        from sqlalchemy.orm import Session
+        from pyiceberg.catalog.sql import SqlCatalog
 
+        catalog = self.iceberg.catalog
+        assert isinstance(catalog, SqlCatalog), "the plan lets no other pass"
         for name in self.plan.tables:
             self._purge(aside(name))
-            self.iceberg.catalog.create_namespace_if_not_exists(aside(name).partition(".")[0])
-        with Session(self.iceberg.catalog.engine) as session, session.begin():
+            catalog.create_namespace_if_not_exists(aside(name).partition(".")[0])
+        with catalog.engine.begin() as connection:
             for name, built in self.plan.tables.items():
-                self._rename(session, name, aside(name))
-                self._rename(session, built, name)
+                self._rename(connection, name, aside(name))
+                self._rename(connection, built, name)
         for stage in self.plan.rebuilt:
             if known := states.load(self.plan.building(stage)):
                 states.save(stage, known.renamed({built: name for name, built in self.plan.tables.items()}))
 
-    def _rename(self, session: object, old: str, new: str) -> None:
+    def _rename(self, connection: Connection, old: str, new: str) -> None:
         """Move a table to another namespace."""
         from pyiceberg.catalog.sql import IcebergTables
         from sqlalchemy import update
@@ -134,7 +140,7 @@ class Switch:
             IcebergTables.table_namespace == namespace,
             IcebergTables.table_name == table,
         )
-        moved = session.execute(update(IcebergTables).where(*where).values(table_namespace=new.partition(".")[0]))
+        moved = connection.execute(update(IcebergTables).where(*where).values(table_namespace=new.partition(".")[0]))
         if moved.rowcount != 1:
             raise AirflowException(f"Nothing was switched: table {old} is gone. Next: trigger replay again")
 

@@ -143,8 +143,8 @@ def _are_whole_floats(values: Collection[Any], rows: int) -> bool:
 
 def _text_format(texts: Collection[str]) -> dict[str, str]:
     """The format of texts that are all dates or all date-times; those with an offset name a moment."""
-    dates = [iso_8601(text) for text in texts]
-    if not dates or not all(dates):
+    dates = [found for text in texts if (found := iso_8601(text))]
+    if not dates or len(dates) < len(texts):
         return {}
     if all(len(text) == len("2024-01-31") for text in texts):
         return {"format": "date"}
@@ -156,7 +156,7 @@ def _text_format(texts: Collection[str]) -> dict[str, str]:
 
 def _decimal(values: Collection[Decimal]) -> dict[str, str]:
     """A decimal type with the values' scale; none when a value leaves no room for larger ones."""
-    scale = max(0, *(-value.as_tuple().exponent for value in values))
+    scale = max(0, *(-int(value.as_tuple().exponent) for value in values))
     roomy = all(abs(value) < Decimal(10) ** (DIGITS - scale - 2) for value in values)
     return {"x-type": f"DECIMAL({DIGITS}, {scale})"} if roomy else {}
 

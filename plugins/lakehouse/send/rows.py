@@ -88,7 +88,7 @@ class Conversion:
 def _from_value(field: Field) -> Callable[[Any], Any]:
     """Checks a value of Parquet or JSON."""
     no_integer, no_number = f"{field.name} is not an integer", f"{field.name} is not a finite number"
-    structure = {"object": dict, "array": list, "boolean": bool}.get(field.json_type)
+    structures = {"object": dict, "array": list, "boolean": bool}
 
     def number(value: Any) -> Any:
         if type(value) is int:
@@ -111,7 +111,7 @@ def _from_value(field: Field) -> Callable[[Any], Any]:
         return _integer(field, value)
 
     def other(value: Any) -> Any:
-        if isinstance(value, structure):
+        if isinstance(value, structures[field.json_type]):
             return value
         raise Refused(f"{field.name} is not {_NAMES[field.json_type]}", value)
 

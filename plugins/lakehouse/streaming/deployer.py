@@ -10,7 +10,8 @@ import hashlib
 import json
 import logging
 from dataclasses import replace
-from typing import NoReturn
+from functools import partial
+from typing import Any, NoReturn
 
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
@@ -80,7 +81,7 @@ class JobDeployer:
         if self.record.rolled_back and self.record.rolled_back.fingerprint != self.job.fingerprint:
             self._remember(rolled_back=None)
         if self.record.rolled_back and self.record.last_stable:
-            self._go_back()
+            self._go_back(self.record.rolled_back, self.record.last_stable)
         return self._run_as(self.job)
 
     def _run_as(self, job: FlinkJob) -> Deployment:
@@ -110,10 +111,7 @@ class JobDeployer:
         for reader in job.readers:
             try:
                 wait_until(
-                    lambda reader=reader: (
-                        (run := self.cluster.live_run(reader)) is None
-                        or self.cluster.fingerprint(run) == reader.fingerprint
-                    ),
+                    partial(self._has_left, reader),
                     f"Flink job {reader.name} to run as it is declared",
                     READER_LIMIT_S,
                 )
@@ -122,6 +120,11 @@ class JobDeployer:
                     f"Flink job {job.name} goes on with its old SQL until {reader.name}, which reads its tables, has left its "
                     f"own: see the task that deploys {reader.name}. {error}"
                 ) from error
+
+    def _has_left(self, reader: FlinkJob) -> bool:
+        """Whether no run of a job is of other SQL than the declared one."""
+        run = self.cluster.live_run(reader)
+        return run is None or self.cluster.fingerprint(run) == reader.fingerprint
 
     def _suspend(self) -> Deployment:
         self._remember(suspended=True)
@@ -188,12 +191,12 @@ class JobDeployer:
             return self.cluster.stop(self.job, run)
         except (FlinkError, TimeoutError) as error:
             log.warning("%s. The last checkpoint of the job serves instead.", error)
-        if state_to_restore(self.job, self.record) is None:
+        if (state := state_to_restore(self.job, self.record)) is None:
             raise AirflowException(
                 f"Flink job {self.job.name} has no checkpoint yet to go on from: it is left as it is"
             )
         self.cluster.cancel(self.job)
-        return state_to_restore(self.job, self.record)
+        return state_to_restore(self.job, self.record) or state  # one more may have been completed meanwhile
 
     def _start(self, job: FlinkJob, state: str | None, startup: Startup | None = None) -> str:
         """Start the job and return its id. SQL that is new to it must become stable, or what ran before comes back."""
@@ -208,7 +211,7 @@ class JobDeployer:
         except (JobFailed, FlinkSqlError, TimeoutError) as error:
             if self.record.last_stable is None or self._is_stable(job):
                 raise
-            self._roll_back(job, job_id, error)
+            self._roll_back(job, job_id, self.record.last_stable, error)
         self._stabilise(job, job_id)
         return job_id
 
@@ -220,30 +223,30 @@ class JobDeployer:
             try:
                 self.cluster.await_stable(job, job_id)
             except (JobFailed, TimeoutError) as error:
-                self._roll_back(job, job_id, error)
+                self._roll_back(job, job_id, self.record.last_stable, error)
         self._remember(last_stable=Version.of(job))
 
     def _is_stable(self, job: FlinkJob) -> bool:
         return bool(self.record.last_stable and self.record.last_stable.fingerprint == job.fingerprint)
 
-    def _roll_back(self, job: FlinkJob, job_id: str, error: Exception) -> NoReturn:
+    def _roll_back(self, job: FlinkJob, job_id: str, last_stable: Version, error: Exception) -> NoReturn:
         """Remember that the new SQL failed, and go back. That the cluster or the catalog is away says nothing against it."""
         if not self.flink.task_managers():
             raise error
         last_commits(job)
         log.error("Flink job %s: the new SQL is not stable, the one before comes back. %s", job.name, error)
         origin = next((start.restored_from for start in self.record.starts if start.job_id == job_id), None)
-        self._remember(rolled_back=RolledBack(fingerprint=job.fingerprint, reason=str(error)[:2000], savepoint=origin))
-        self._go_back()
+        failed = RolledBack(fingerprint=job.fingerprint, reason=str(error)[:2000], savepoint=origin)
+        self._remember(rolled_back=failed)
+        self._go_back(failed, last_stable)
 
-    def _go_back(self) -> NoReturn:
+    def _go_back(self, failed: RolledBack, last_stable: Version) -> NoReturn:
         """Bring the last stable SQL back, from the state that the failed one started from, and fail."""
         run = self.cluster.live_run(self.job)
-        if run and self.cluster.fingerprint(run) == self.record.rolled_back.fingerprint:
+        if run and self.cluster.fingerprint(run) == failed.fingerprint:
             self.cluster.cancel(self.job)
-        last_stable = self.record.last_stable
         self._run_as(replace(self.job, script=last_stable.script, options=last_stable.options))
-        raise AirflowFailException(_rolled_back(self.job, self.record.rolled_back))
+        raise AirflowFailException(_rolled_back(self.job, failed))
 
     def _job_id(self, job: FlinkJob, state: str | None) -> str:
         """The same start gets the same id, so that Flink itself refuses a second submission of it.
@@ -260,7 +263,7 @@ class JobDeployer:
         return f"{metadata.table_uuid}@{metadata.current_snapshot_id}"
 
     def _done(
-        self, job: FlinkJob, run: FlinkJobRun | None, action: str, job_id: str | None = None, **more
+        self, job: FlinkJob, run: FlinkJobRun | None, action: str, job_id: str | None = None, **more: Any
     ) -> Deployment:
         found = f"{run.state} ({run.job_id})" if run else "not running"
         return Deployment(job.name, found, action, job.fingerprint, job_id, **more)

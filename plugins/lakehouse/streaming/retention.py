@@ -41,7 +41,7 @@ def old_states(job: JobState, record: JobRecord, live: str | None, before: float
     :param live: Flink's id of the run that has not ended, if any
     """
     states = saved_states(job)
-    needed = {state.path for state in states[:KEPT]}
+    needed: set[str | None] = {state.path for state in states[:KEPT]}
     needed |= {start.restored_from for start in record.starts[-1:]}
     needed |= {record.rolled_back.savepoint} if record.rolled_back else set()
     folders: dict[str, list[SavedState]] = {}

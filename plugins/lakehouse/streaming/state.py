@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from lakehouse.airflow.hooks.iceberg import summary_of
 from lakehouse.storage import stored
 from lakehouse.streaming.job import JobState
 from lakehouse.streaming.record import Commit, Start
@@ -66,7 +67,7 @@ def saved_states(job: JobState) -> list[SavedState]:
 def last_commit(name: str, table: Table) -> Commit | None:
     """The newest commit that a Flink job made to the table; what maintenance committed since is passed over."""
     for snapshot in _history(table):
-        summary = snapshot.summary.additional_properties if snapshot.summary else {}
+        summary = summary_of(snapshot)
         if "flink.job-id" in summary:
             checkpoint_id = int(summary["flink.max-committed-checkpoint-id"])
             return Commit(table=name, job_id=summary["flink.job-id"], checkpoint_id=checkpoint_id)

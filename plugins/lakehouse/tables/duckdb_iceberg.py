@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from lakehouse.tables.duckdb_access import allow_s3, load_extensions
 from lakehouse.texts import sql_literal
@@ -24,7 +24,7 @@ class IcebergDatabase:
         import duckdb
 
         self.folder = folder
-        config = {
+        config: dict[str, Any] = {
             "memory_limit": memory_limit,
             "temp_directory": str(folder / "spilled"),
             "preserve_insertion_order": "false",

@@ -11,6 +11,7 @@ from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowException
 
 if TYPE_CHECKING:
+    from airflow.sdk import Connection
     from sqlalchemy import Engine
 
 
@@ -78,7 +79,7 @@ def answering(what: str, conn_id: str) -> Iterator[None]:
         ) from error
 
 
-def postgres_url(conn: object) -> str:
+def postgres_url(conn: Connection) -> str:
     """A connection to PostgreSQL as SQLAlchemy writes it."""
     from sqlalchemy import URL
 

@@ -43,7 +43,7 @@ class _FlinkHttpHook(HttpHook):
     def _session(self) -> Session:
         return self.get_conn()
 
-    def call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    def call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
         """Send one request and return the decoded JSON answer (`{}` for an empty one).
 
         :raises FlinkUnavailable: not reachable

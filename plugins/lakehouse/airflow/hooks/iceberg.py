@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from functools import cache, cached_property
 from typing import TYPE_CHECKING
@@ -14,6 +14,7 @@ from lakehouse.airflow.hooks.coordination import answering, postgres_url
 
 if TYPE_CHECKING:
     from pyiceberg.catalog import Catalog
+    from pyiceberg.expressions import BooleanExpression
     from pyiceberg.table import Table
     from pyiceberg.table.snapshots import Snapshot
 
@@ -58,8 +59,8 @@ class IcebergCatalogHook(BaseHook):
         return {
             "catalog-impl": "org.apache.iceberg.jdbc.JdbcCatalog",
             "uri": f"jdbc:postgresql://{conn.host}:{conn.port}/{conn.schema}",
-            "jdbc.user": conn.login,
-            "jdbc.password": conn.password,
+            "jdbc.user": conn.login or "",
+            "jdbc.password": conn.password or "",
             "jdbc.schema-version": "V1",
             **properties,
         }
@@ -110,10 +111,10 @@ class IcebergCatalogHook(BaseHook):
 
     def _is_new(self) -> bool:
         """Whether nobody has written through it: the first who creates a table makes the database's own tables too."""
-        from pyiceberg.catalog.sql import IcebergTables
+        from pyiceberg.catalog.sql import IcebergTables, SqlCatalog
         from sqlalchemy import inspect
 
-        if not self.is_database:
+        if not isinstance(self.catalog, SqlCatalog):
             return False
         return not inspect(self.catalog.engine).has_table(IcebergTables.__tablename__)
 
@@ -131,10 +132,23 @@ def rows_of(snapshot: Snapshot | None) -> int:
     return _total(snapshot, "records")
 
 
+def summary_of(snapshot: Snapshot | None) -> Mapping[str, str]:
+    """What the writer says of a snapshot; empty before the first, and where it says nothing."""
+    return snapshot.summary.additional_properties if snapshot and snapshot.summary else {}
+
+
+def equal(**values: str | bool) -> BooleanExpression:
+    """A scan's filter: each of these columns has this value."""
+    from pyiceberg.expressions import AlwaysTrue, And, EqualTo
+
+    # Its constructor is inherited, which the plugin of pydantic for mypy does not see.
+    return And(AlwaysTrue(), *(EqualTo(name, value) for name, value in values.items()))  # type: ignore[call-arg, misc]
+
+
 def data_files(snapshot: Snapshot | None) -> int:
     """Data files of a snapshot, from its summary; 0 before the first."""
     return _total(snapshot, "data-files")
 
 
 def _total(snapshot: Snapshot | None, what: str) -> int:
-    return int(snapshot.summary.get(f"total-{what}", 0)) if snapshot and snapshot.summary else 0
+    return int(summary_of(snapshot).get(f"total-{what}", 0))

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from airflow.providers.apache.kafka.hooks.client import KafkaAdminClientHook
 from airflow.sdk.exceptions import AirflowException
 from tenacity import retry, retry_if_exception, stop_after_delay, wait_fixed
 
 if TYPE_CHECKING:
-    from confluent_kafka.admin import AdminClient, TopicMetadata
+    from confluent_kafka.admin import AdminClient, OffsetSpec, TopicMetadata
 
 REQUEST_TIMEOUT_S = 20
 # By the broker's clock: that of a producer, wrong by days, would have its events deleted before they are read, or hide lag.
@@ -26,7 +26,7 @@ class TopicHook(KafkaAdminClientHook):
         super().__init__(kafka_config_id=kafka_conn_id)
         self.topic = topic
 
-    def _get_client(self, config: dict) -> AdminClient:
+    def _get_client(self, config: dict[str, Any]) -> AdminClient:
         """The provider's client without librdkafka's notices, which go to stderr when a client ends."""
         from confluent_kafka.admin import AdminClient
 
@@ -111,7 +111,7 @@ class TopicHook(KafkaAdminClientHook):
         found = self._offsets(OffsetSpec.for_timestamp(epoch_ms))
         return {partition: ends[partition] if offset < 0 else offset for partition, offset in found.items()}
 
-    def _offsets(self, spec) -> dict[int, int]:
+    def _offsets(self, spec: OffsetSpec) -> dict[int, int]:
         from confluent_kafka import KafkaException, TopicPartition
 
         request = {TopicPartition(self.topic, partition): spec for partition in self._partitions()}
@@ -154,7 +154,8 @@ class TopicHook(KafkaAdminClientHook):
             return answer.result()
 
         try:
-            return {found.partition: max(0, found.offset) for found in ask().topic_partitions}
+            offsets = ask().topic_partitions or []
+            return {found.partition: max(0, found.offset) for found in offsets}
         except KafkaException as error:
             raise AirflowException(
                 f"Offsets of Kafka consumer group {group} cannot be read: {error.args[0].str()}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from airflow.providers.apache.kafka.hooks.base import KafkaBaseHook
 from airflow.sdk.exceptions import AirflowException
@@ -76,7 +76,7 @@ class TopicReader:
             for message in messages:
                 position = self._position(message)
                 if not message.error() and position <= end:
-                    batch.append((message.offset(), message.value()))
+                    batch.append((position - 1, message.value()))
                     size += len(message.value() or b"")
             if len(batch) >= BATCH_EVENTS or size >= BATCH_BYTES or position >= end:
                 yield batch
@@ -87,12 +87,12 @@ class TopicReader:
         """The offset to read next."""
         from confluent_kafka import KafkaError
 
-        error = message.error()
+        error, offset = message.error(), cast(int, message.offset())  # only one that is to be sent has none
         if error is None:
-            return message.offset() + 1
+            return offset + 1
         if error.code() == KafkaError._PARTITION_EOF:
-            return message.offset()
+            return offset
         raise AirflowException(
-            f"Partition {message.partition()} of {self.topic} cannot be read at offset {message.offset()}: {error.str()}. "
+            f"Partition {message.partition()} of {self.topic} cannot be read at offset {offset}: {error.str()}. "
             "Next: start again, if Kafka's retention has just deleted it"
         )

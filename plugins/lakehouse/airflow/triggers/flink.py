@@ -29,7 +29,7 @@ class FlinkJobGoneTrigger(BaseEventTrigger):
     """
 
     def __init__(self, jobs: list[str], poll_s: float = 2) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.jobs = jobs
         self.poll_s = poll_s
 

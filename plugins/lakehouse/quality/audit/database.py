@@ -77,4 +77,5 @@ class AuditDatabase(IcebergDatabase):
 
     def value(self, query: str, *parameters: Any) -> Any:
         """The one value that a query gives."""
-        return self.connection.execute(query, parameters).fetchone()[0]
+        [[value]] = self.connection.execute(query, parameters).fetchall()
+        return value

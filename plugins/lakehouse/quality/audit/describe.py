@@ -14,6 +14,8 @@ from lakehouse.quality.audit.stage import BATCH
 
 LONGEST = 200
 Row = dict[str, Any]
+#: What a row is found by: its position, or its key as text.
+Key = tuple[Any, ...]
 
 
 def describe(database: AuditDatabase, layer: Layer, reader: EventReader, scope: Scope) -> list[Finding]:
@@ -41,32 +43,29 @@ def describe(database: AuditDatabase, layer: Layer, reader: EventReader, scope: 
     for row in shown:
         key = _key(row, columns)
         rows = [(role, copy) for role, copies in held.items() for copy in copies.get(key, [])]
-        details = _details(layer, row, (expected.get(key) or [None])[0], rows)
+        details = _details(layer, row, next(iter(expected.get(key, [])), None), rows)
         found.append(Finding(row["kind"], _place(layer, row), details[:LONGEST]))
     return found
 
 
-def _key(row: Row, names: tuple[str, ...]) -> tuple:
-    """What a row is found by: its position, or its key as text."""
+def _key(row: Row, names: tuple[str, ...]) -> Key:
     return tuple(row[name] if names == POSITION or row[name] is None else str(row[name]) for name in names)
 
 
-def _by_key(
-    database: AuditDatabase, relation: str, names: tuple[str, ...], keys: list[tuple]
-) -> dict[tuple, list[Row]]:
+def _by_key(database: AuditDatabase, relation: str, names: tuple[str, ...], keys: list[Key]) -> dict[Key, list[Row]]:
     wanted = [key if names == POSITION else key[0] for key in keys]
     column = "(kafka_partition, kafka_offset)" if names == POSITION else f'CAST("{names[0]}" AS VARCHAR)'
     marks = ", ".join("(?, ?)" if names == POSITION else "?" for _ in wanted)
     parameters = [part for key in keys for part in key]
-    by_key: dict[tuple, list[Row]] = {}
+    by_key: dict[Key, list[Row]] = {}
     for row in database.rows(f"FROM {relation} WHERE {column} IN ({marks})", *parameters):
         by_key.setdefault(_key(row, names), []).append(row)
     return by_key
 
 
 def _of_events(
-    database: AuditDatabase, expected: str, reader: EventReader, scope: Scope, keys: list[tuple]
-) -> dict[tuple, list[Row]]:
+    database: AuditDatabase, expected: str, reader: EventReader, scope: Scope, keys: list[Key]
+) -> dict[Key, list[Row]]:
     """What is expected of the events that Kafka still holds, which are read again one by one."""
     found = {}
     for partition, offset in keys:

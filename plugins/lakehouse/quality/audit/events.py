@@ -35,7 +35,8 @@ def table_of(partition: int, events: Batch, names: Sequence[str]) -> pa.Table:
 
     fields = [event_fields(payload, names) for _, payload in events]
     nothing = [None] * len(names)
-    columns = list(zip(*(nothing if row is None else row for row in fields), strict=True)) or [[] for _ in names]
+    texts = zip(*(nothing if row is None else row for row in fields), strict=True)
+    columns: list[Sequence[str | None]] = list(texts) or [[] for _ in names]
     return pa.table(
         {
             "kafka_partition": pa.array([partition] * len(events), pa.int32()),

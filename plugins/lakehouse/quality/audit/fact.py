@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from lakehouse.airflow.hooks.iceberg import row_count
 from lakehouse.gold.file import published_file
+from lakehouse.pipelines.load import gold_of
 from lakehouse.pipelines.model import Pipeline
 from lakehouse.pipelines.params import parameters
 from lakehouse.quality.audit.database import PINNED, SCOPED, AuditDatabase, view_name
@@ -38,7 +39,7 @@ def open_gold(database: AuditDatabase, pipeline: Pipeline) -> int | None:
             GOLD,
         )
     }
-    if not {BUILT_FROM, pipeline.gold.fact} <= names:
+    if not {BUILT_FROM, gold_of(pipeline).fact} <= names:
         return None
     return database.value(f"SELECT silver_snapshot_id FROM {GOLD}.{BUILT_FROM}")
 
@@ -50,7 +51,7 @@ def fact_layer(
 
     :raises AirflowException: its rules cannot be run, or ask for a column that the fact does not have
     """
-    gold, report = pipeline.gold, LayerReport(GOLD)
+    gold, report = gold_of(pipeline), LayerReport(GOLD)
     layer = Layer(report, FACT, {FACT: gold.fact}, {FACT: f"{FACT}.fact"}, f"{FACT}.wanted")
     if snapshot_id is None or source.snapshot_by_id(snapshot_id) is None:
         reason = (

@@ -61,7 +61,7 @@ def run_audit(
         try:
             database.connection.register(BATCH, table_of(0, [], names))
             stages = [stage_layer(database, pipeline, stage) for stage in pipeline.stages.values()]
-            readers = [layer for layer in stages if layer.stage.reads_topic]
+            readers = [layer for layer in stages if layer.stage and layer.stage.reads_topic]
             for number in scope.ranges:
                 first, end = scope.events(number)
                 log(f"Partition {number}: reading the events {first:,} to {end:,}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from airflow.sdk.exceptions import AirflowException
@@ -74,5 +74,5 @@ def read_scope(
     )
 
 
-def _any(conditions) -> str:
+def _any(conditions: Iterable[str]) -> str:
     return " OR ".join(f"({condition})" for condition in conditions) or "false"

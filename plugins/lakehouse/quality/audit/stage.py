@@ -44,7 +44,7 @@ def stage_layer(database: AuditDatabase, pipeline: Pipeline, stage: Stage) -> La
     schema = f"stage_{stage.name}"
     held = {role: view_name(SCOPED, table) for role, table in stage.sinks.items()}
     layer = Layer(LayerReport(stage.name), schema, stage.sinks, held, f"{schema}.wanted", stage=stage)
-    _run_rules(database, pipeline, layer, schema, PINNED)
+    _run_rules(database, pipeline, stage, layer, schema, PINNED)
     set_sides(database, layer, _rules(stage))
     if database.value("SELECT count(*) FROM duckdb_views() WHERE schema_name = ? AND view_name = 'arrivals'", schema):
         layer.arrivals_key = next(iter(database.columns(f"{schema}.arrivals")))
@@ -79,8 +79,9 @@ def take_expired(database: AuditDatabase, layer: Layer, scope: Scope) -> None:
 
 def later_arrivals(database: AuditDatabase, pipeline: Pipeline, layer: Layer) -> str:
     """The view of a stage's arrivals in the newer snapshots of its tables."""
-    schema = f"later_{layer.stage.name}"
-    _run_rules(database, pipeline, layer, schema, LATER)
+    stage = pipeline.stages[layer.report.layer]
+    schema = f"later_{stage.name}"
+    _run_rules(database, pipeline, stage, layer, schema, LATER)
     return f"{schema}.arrivals"
 
 
@@ -109,9 +110,11 @@ def _rules(stage: Stage) -> str:
     return stage.audit or RULES_OF.get(stage.sql, GENERIC)
 
 
-def _run_rules(database: AuditDatabase, pipeline: Pipeline, layer: Layer, schema: str, tables: str) -> None:
+def _run_rules(
+    database: AuditDatabase, pipeline: Pipeline, stage: Stage, layer: Layer, schema: str, tables: str
+) -> None:
     """Run the rules' file: its views go to one schema, and read the stage's tables as those of another."""
-    stage, rules = layer.stage, _rules(layer.stage)
+    rules = _rules(stage)
     source = BATCH if stage.reads_topic else view_name(SCOPED, stage.source)
     columns = database.columns(source)
     values: dict[str, list[Value]] = {

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowException
 
-from lakehouse.airflow.hooks.iceberg import IcebergCatalogHook
+from lakehouse.airflow.hooks.iceberg import IcebergCatalogHook, equal
 from lakehouse.pipelines.contract import Field
 from lakehouse.pipelines.model import REJECTED, Pipeline, Stage
 from lakehouse.texts import NUMBER
@@ -93,8 +93,10 @@ def reasons(pipeline: Pipeline, stage: str | None = None) -> list[Reason]:
             "ORDER BY rejected DESC, reason"
         )
         found += [
-            Reason(rejecting.name, *row, None if moment is None else datetime.fromtimestamp(moment, UTC))
-            for *row, moment in rows.fetchall()
+            Reason(
+                rejecting.name, why, rejected, fixed, None if moment is None else datetime.fromtimestamp(moment, UTC)
+            )
+            for why, rejected, fixed, moment in rows.fetchall()
         ]
     return found
 
@@ -176,10 +178,10 @@ def _rejects(pipeline: Pipeline, table: Table, columns: list[str], reason: str |
     """A table's rejected events as the view `rejects`, read batch by batch; `mends` is set where one is fixed."""
     import duckdb
     import pyarrow as pa
-    from pyiceberg.expressions import AlwaysTrue, EqualTo
+    from pyiceberg.expressions import AlwaysTrue
 
     wanted = ("kafka_partition", "kafka_offset", "reason", *columns)
-    scan = table.scan(EqualTo("reason", reason) if reason else AlwaysTrue(), selected_fields=wanted)
+    scan = table.scan(equal(reason=reason) if reason else AlwaysTrue(), selected_fields=wanted)
     fixed = pa.table({MENDS: pa.array(sorted(fixed_positions(pipeline)), pa.string())})
     connection = duckdb.connect()
     connection.register("rows", scan.to_arrow_batch_reader())
@@ -205,7 +207,7 @@ def _value(field: Field, text: str | None) -> Any:
         case "string":
             return text
         case "integer" | "number":
-            is_json = text is not None and NUMBER.fullmatch(text)
+            is_json = text is not None and bool(NUMBER.fullmatch(text))
         case "boolean":
             is_json = text in ("true", "false")
         case _:

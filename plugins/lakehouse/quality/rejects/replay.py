@@ -65,10 +65,10 @@ def run(
     """
     from airflow.sdk import ObjectStoragePath
 
-    if bool(file) == bool(stage or reason) or bool(stage) != bool(reason):
-        raise AirflowException("Nothing was sent. Next: give either a file, or a stage and a reason.")
-    if stage and reason:
+    if stage and reason and not file:
         return asdict(replay(pipeline, as_they_are(pipeline, stage, reason), dry_run))
+    if not file or stage or reason:
+        raise AirflowException("Nothing was sent. Next: give either a file, or a stage and a reason.")
     try:
         with ObjectStoragePath(file).open("rb") as lines:
             return asdict(replay(pipeline, from_lines(pipeline, lines), dry_run))
@@ -181,6 +181,7 @@ def _read(line: dict[str, Any]) -> tuple[str, bytes | None]:
     import orjson
 
     partition, offset = map(int, line["position"].split(":"))
+    value: bytes | None
     if "payload_base64" in line:
         value = base64.b64decode(line["payload_base64"], validate=True)
     elif isinstance(payload := line["payload"], str | None):

@@ -103,7 +103,7 @@ def measure(flow: Flow, overdue_s: float, restart_window_s: float) -> JobHealth:
     commits = [snapshot.timestamp_ms for snapshot in snapshots.values() if snapshot]
     overdue = found.overdue(overdue_s)
     overtaken = found.overtaken(overdue)
-    seen = {
+    seen: dict[str, Any] = {
         "lag": len(found.missing),
         "overdue": len(overdue),
         "overtaken": len(overtaken),

@@ -75,33 +75,39 @@ class Rule:
 def _missing(job: JobHealth, limits: Thresholds) -> str | None:
     if job.state == MISSING:
         return f"Flink job {job.job} is not there; the DAG flink_jobs deploys it"
+    return None
 
 
 def _not_running(job: JobHealth, limits: Thresholds) -> str | None:
     if job.state != "RUNNING":
         return f"Flink job {job.job} is {job.state}"
+    return None
 
 
 def _restarts(job: JobHealth, limits: Thresholds) -> str | None:
-    if job.restarts >= limits.restarts:
+    if (job.restarts or 0) >= limits.restarts:
         return f"Flink job {job.job} failed {job.restarts} times in the last {limits.restart_window_s:g} s"
+    return None
 
 
 def _checkpoint_late(job: JobHealth, limits: Thresholds) -> str | None:
-    if job.checkpoint_age_s >= limits.checkpoint_age_s:
+    if (job.checkpoint_age_s or 0) >= limits.checkpoint_age_s:
         age = f"{job.checkpoint_age_s:.0f} s (limit {limits.checkpoint_age_s:g} s)"
         return f"Flink job {job.job} has completed no checkpoint for {age}"
+    return None
 
 
 def _checkpoint_slow(job: JobHealth, limits: Thresholds) -> str | None:
     if (job.checkpoint_duration_s or 0) >= limits.checkpoint_duration_s:
         took = f"{job.checkpoint_duration_s:.0f} s (limit {limits.checkpoint_duration_s:g} s)"
         return f"the last checkpoint of Flink job {job.job} took {took}"
+    return None
 
 
 def _checkpoint_failing(job: JobHealth, limits: Thresholds) -> str | None:
-    if job.failed_checkpoints >= limits.failed_checkpoints:
+    if (job.failed_checkpoints or 0) >= limits.failed_checkpoints:
         return f"the last {job.failed_checkpoints} checkpoints of Flink job {job.job} failed"
+    return None
 
 
 def _commits_stale(job: JobHealth, limits: Thresholds) -> str | None:
@@ -109,6 +115,7 @@ def _commits_stale(job: JobHealth, limits: Thresholds) -> str | None:
         age = job.commit_age_s
         committed = "there was no commit yet" if age is None else f"the last commit is {age:.0f} s old"
         return f"{late:,} rows older than {limits.overdue_s:g} s have not reached {' or '.join(job.data_files)}; {committed}"
+    return None
 
 
 def _rows_missing(job: JobHealth, limits: Thresholds) -> str | None:
@@ -119,6 +126,7 @@ def _rows_missing(job: JobHealth, limits: Thresholds) -> str | None:
             f"{job.overtaken:,} rows older than {limits.overdue_s:g} s are in none of {tables}, though later ones are: "
             f"{job.overtaken_at}{cause}"
         )
+    return None
 
 
 def _lag(job: JobHealth, limits: Thresholds) -> str | None:
@@ -126,18 +134,21 @@ def _lag(job: JobHealth, limits: Thresholds) -> str | None:
         of = ", ".join(f"{partition}: {rows:,}" for partition, rows in sorted(job.partition_lag.items()))
         where = f"; by Kafka partition {of}" if of else ""
         return f"{job.lag:,} rows wait for Flink job {job.job} (limit {limits.lag:,}){where}"
+    return None
 
 
 def _backpressure(job: JobHealth, limits: Thresholds) -> str | None:
     if (job.backpressure_percent or 0) > limits.backpressure_percent:
         share = f"{job.backpressure_percent:.0f} % of its time (limit {limits.backpressure_percent:g} %)"
         return f"an operator of Flink job {job.job} waits for the next one {share}"
+    return None
 
 
 def _data_files(job: JobHealth, limits: Thresholds) -> str | None:
     many = [f"{table} has {files:,}" for table, files in job.data_files.items() if files > limits.data_files]
     if many:
         return f"{', '.join(many)} data files (limit {limits.data_files:,})"
+    return None
 
 
 RULES = (
@@ -164,7 +175,7 @@ BY_NAME = {rule.name: rule for rule in RULES}
 
 def judge(job: JobHealth, limits: Thresholds) -> dict[Rule, str | None]:
     """Each rule that can be judged now, with the reason why it is broken, or None."""
-    rules = [rule for rule in RULES if rule.judge]
+    judges = {rule: rule.judge for rule in RULES if rule.judge}
     if job.state == SUSPENDED:
-        return {rule: rule.judge(job, limits) if rule.even_suspended else None for rule in rules}
-    return {rule: rule.judge(job, limits) for rule in rules if not (rule.needs_job and job.state == MISSING)}
+        return {rule: ask(job, limits) if rule.even_suspended else None for rule, ask in judges.items()}
+    return {rule: ask(job, limits) for rule, ask in judges.items() if not (rule.needs_job and job.state == MISSING)}

@@ -11,6 +11,7 @@ from pyiceberg.table import StaticTable
 
 from lakehouse.airflow.hooks.iceberg import IcebergCatalogHook, row_count
 from lakehouse.gold import file as gold_file
+from lakehouse.pipelines.load import DeclarationError
 
 TOPIC = "taxi.raw_trips"
 OTHER_TABLES = ("silver.rejected_trips", "silver.duplicate_trips", "bronze.rejected_events")
@@ -207,3 +208,9 @@ def test_it_never_replaces_what_the_pipeline_has(taxi, of_before):
     gold_file.prepare(taxi, "run 1")
     assert gold_file.count_fact(taxi) == 7
     assert of_before.exists()
+
+
+@pytest.mark.parametrize("use", [lambda pipeline: gold_file.prepare(pipeline, "a run"), gold_file.count_fact])
+def test_a_pipeline_without_gold_is_refused(taxi, use):
+    with pytest.raises(DeclarationError, match=r"nyc_taxi has no Gold\. Next: declare it under `gold` in include/"):
+        use(taxi.model_copy(update={"gold": None}))
