@@ -37,6 +37,7 @@ CREATE TABLE topic_{{ role }} (
     {%- endfor %}
     'properties.group.id' = '{{ group }}{{ '' if loop.first else '-' ~ role }}',
     'properties.auto.offset.reset' = 'none',
+    'properties.isolation.level' = 'read_committed',
     'scan.startup.mode' = 'earliest-offset',
     'format' = 'raw'
 );

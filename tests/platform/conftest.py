@@ -37,7 +37,8 @@ SHORT = ("test_a_new_platform", "test_second_pipeline")
 LONG = (
     "test_flink_jobs_life", "test_maintenance", "test_alerts", "test_bad_events", "test_calendar", "test_chaos",
     "test_demo", "test_flink_jobs_by_hand", "test_flink_jobs_killed", "test_gold_recovery", "test_lifecycle",
-    "test_rejects", "test_replay", "test_shell", "test_unhealthy", "test_whole_audit", "test_with_a_new_field",
+    "test_rejects", "test_replay", "test_shell", "test_transactions", "test_unhealthy", "test_whole_audit",
+    "test_with_a_new_field", "test_lost_rows",
 )  # fmt: skip
 ORDER = (*SHORT, *LONG)
 
@@ -81,13 +82,13 @@ class Receiver:
         """The receiver's address as Apprise writes it."""
         return f"json://127.0.0.1:{self.server.server_port}/"
 
-    def await_message(self, *words: str) -> dict:
+    def await_message(self, *words: str, limit_s: float = 60) -> dict:
         """The first message that holds all of the words."""
 
         def found() -> dict | None:
             return next((m for m in self.messages if all(word in m["title"] + m["message"] for word in words)), None)
 
-        return wait_until(found, f"an alert with {words}", 60, on_timeout=lambda: f"There were: {self.messages}")
+        return wait_until(found, f"an alert with {words}", limit_s, on_timeout=lambda: f"There were: {self.messages}")
 
 
 @pytest.fixture(scope="session")

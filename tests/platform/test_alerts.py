@@ -56,7 +56,7 @@ def test_a_job_that_is_gone(platform, main_job, verb, receiver, at_once, look, t
     about = "job-missing: nyc_taxi.silver"
     trips_arrive(seed=800)  # before the first event of a new platform there is nothing to judge
     flink = FlinkRestHook()
-    flink.call("PATCH", f"jobs/{flink.live_run('silver').job_id}?mode=cancel")
+    flink.call("PATCH", f"jobs/{flink.live_run('nyc_taxi.silver').job_id}?mode=cancel")
     wait_until(lambda: flink.live_run("nyc_taxi.silver") is None, "the job to be cancelled", LIMIT_S)
 
     assert "job-missing.nyc_taxi.silver" in look()

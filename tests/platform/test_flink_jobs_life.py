@@ -81,7 +81,7 @@ def test_a_job_that_is_gone_is_restored_once_by_two_at_once(deployments, deploy,
     wait_until(lambda: flink.live_run("nyc_taxi.bronze") is None, "the job to be cancelled", LIMIT_S)
 
     with ThreadPoolExecutor(1) as pool:
-        by_hand = pool.submit(deploy, "bronze")
+        by_hand = pool.submit(deploy, "nyc_taxi.bronze")
         deployments()
         by_hand.result()
 

@@ -16,7 +16,7 @@ DAG = "nyc_taxi_pipeline"
 def test_the_pipeline_alerts(main_job, receiver, flink_jobs_paused):
     before = published_file(main_job.pipeline).stat().st_mtime_ns
     flink = FlinkRestHook()
-    flink.call("PATCH", f"jobs/{flink.live_run('silver').job_id}?mode=cancel")
+    flink.call("PATCH", f"jobs/{flink.live_run('nyc_taxi.silver').job_id}?mode=cancel")
     wait_until(lambda: flink.live_run("nyc_taxi.silver") is None, "the job to be cancelled", LIMIT_S)
     receiver.messages.clear()
 
