@@ -25,7 +25,7 @@ LOCAL_COMMANDS := down status logs clean env generate send process health ledger
 	history snapshots files table-size query-at maintenance
 
 .DEFAULT_GOAL := help
-.PHONY: help setup set-up-before demo up check test test-long test-all lint format regenerate bench chaos lock pipelines new-pipeline compose-up \
+.PHONY: help setup set-up-before demo up check test test-java test-python test-long test-all lint format regenerate bench chaos lock pipelines new-pipeline compose-up \
 	compose-down compose-demo compose-backup compose-restore test-compose $(LOCAL_COMMANDS)
 
 help: ## List the commands
@@ -43,13 +43,18 @@ demo: setup ## Start everything, send 10,000 taxi trips through it, and show the
 
 PYTEST = $(VENV)/python -m pytest --numprocesses 2
 
-check: lint ## Check style, units and DAGs: the platform is not started
-	@$(PYTEST) -m 'not long' tests/unit tests/dags $(ARGS)
+check: lint ## Check style, types, units and DAGs, in a few minutes: no service is started
+	@$(PYTEST) -m 'not long and not service' tests/unit tests/dags $(ARGS)
 
-test: lint ## The same, with the Java module, Gold, and the main integration tests on a platform of their own
-	@mvn --batch-mode --quiet --file flink/pom.xml test
-	@$(PYTEST) -m 'not long' $(or $(ARGS),--ignore tests/platform)
+test: lint ## All of it, with the Java module, Gold, and the main integration tests on a platform of their own
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target test-java test-python
 	@$(if $(ARGS),,$(VENV)/python -m pytest -m 'not long' tests/platform)
+
+test-java: setup
+	@mvn --batch-mode --quiet --file flink/pom.xml test
+
+test-python: setup
+	@$(PYTEST) -m 'not long' $(or $(ARGS),--ignore tests/platform)
 
 test-long: setup ## What `make test` leaves out: the long life of the platform, replay, faults, every single variant of a rule
 	@$(PYTEST) -m long $(ARGS)

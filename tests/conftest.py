@@ -33,6 +33,13 @@ os.environ |= {
 }
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what needs a database server, so that `make check` starts none."""
+    for item in items:
+        if "database" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.service)
+
+
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
     """A file's tests run one after the other in one process, and so do all that share a platform: it begins with them."""
     from xdist.scheduler import LoadScopeScheduling
