@@ -10,9 +10,17 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PYTHON = [*sorted((ROOT / "dags").rglob("*.py")), *sorted((ROOT / "plugins").rglob("*.py"))]
+#: Looks up what others name.
+VARIABLES = ROOT / "plugins" / "lakehouse" / "airflow" / "variables.py"
+PYTHON = sorted({*(ROOT / "dags").rglob("*.py"), *(ROOT / "plugins").rglob("*.py")} - {VARIABLES})
 SQL = sorted((ROOT / "include" / "sql").rglob("*.sql"))
-LOOKUPS = {"Variable.get": "variables", "Variable.set": "variables", "BaseHook.get_connection": "connections"}
+LOOKUPS = {
+    "Variable.get": "variables",
+    "Variable.set": "variables",
+    "variables.text": "variables",
+    "variables.structure": "variables",
+    "BaseHook.get_connection": "connections",
+}
 IN_TEMPLATE = re.compile(r"\b(?:var\.(?:value|json)|conn)\.(\w+)")
 
 

@@ -172,7 +172,7 @@ def test_a_file_that_nobody_built_is_named(taxi):
 def test_two_pipelines_share_no_file(taxi, shop, published, fill, send):
     """Neither a copy nor a count nor what was published, for runs of the same id and tables of one namespace."""
     send("shop.orders", 3)
-    fill("bronze.orders", 3)
+    fill("bronze.orders", range(3))
     fill("bronze.bad_orders", 0)
     ours, theirs = gold_file.prepare(taxi, "run 1"), gold_file.prepare(shop, "run 1")
     assert source_rows(theirs) == 3
