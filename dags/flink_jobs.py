@@ -28,6 +28,9 @@ nothing; two at once deploy once; a run that dies in the middle is continued by 
 | not running, no such state, tables empty | starts fresh |
 | not running, no such state, tables not empty | refused: each row would be written again |
 
+When a task before it fails (the registry is away, the contract would break readers), a job that is gone still comes back as it
+last ran; nothing else is changed.
+
 A job is upgraded when the old SQL of its readers has stopped: no row with a new field passes by a job that does not know it.
 Comments and layout are no change.
 
@@ -52,7 +55,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
-from airflow.sdk import DAG, AssetOrTimeSchedule, CronTriggerTimetable, Param, TaskGroup, task
+from airflow.sdk import DAG, AssetOrTimeSchedule, CronTriggerTimetable, Param, TaskGroup, TriggerRule, task
 from airflow.sdk.exceptions import AirflowException
 
 from lakehouse.airflow.assets import flink_job_gone
@@ -96,12 +99,11 @@ with DAG(
 
     @task
     def create_topic(name: str) -> str:
-        """Kafka topic of the events; the broker creates none by itself."""
-        from lakehouse.airflow.hooks.kafka import TopicHook
+        """Kafka topic of the events; one that is gone is not made again while tables hold its rows."""
         from lakehouse.pipelines.load import get_pipeline
+        from lakehouse.streaming.topic import ensure_topic
 
-        topic = get_pipeline(name).topic
-        return TopicHook(topic.name).ensure(topic.partitions, topic.retention_ms)
+        return ensure_topic(get_pipeline(name))
 
     @task
     def register_contract(name: str) -> int:
@@ -131,7 +133,9 @@ with DAG(
                 checked = check_health(pipeline.name)
                 topic_ready = [create_topic(pipeline.name), register_contract(pipeline.name)]
                 for stage in pipeline.stages.values():
-                    deploy = FlinkJobOperator(task_id=f"deploy_{stage.name}", job=stage.job, **ASKED)
+                    deploy = FlinkJobOperator(
+                        task_id=f"deploy_{stage.name}", job=stage.job, trigger_rule=TriggerRule.ALL_DONE, **ASKED
+                    )
                     create_tables >> deploy >> checked
                     if stage.reads_topic:
                         topic_ready >> deploy

@@ -184,12 +184,19 @@ def _begin_partitions(state: State, partitions: Iterable[int]) -> None:
 
 
 def _refuse_another_topic(state: State, topic: TopicHook, ends: Mapping[int, int]) -> None:
-    """Refuse a topic that has fewer offsets than it had."""
+    """Refuse a topic that was deleted and made again, or that has lost events."""
+    found = topic.topic_id()
+    if state.topic_id not in (None, found):
+        raise AirflowException(
+            f"Kafka topic {topic.topic} was deleted and made again: it has other events at the offsets that the tables know. "
+            "Next: restore it; or rebuild the tables from what it holds now, with the DAG replay"
+        )
+    state.topic_id = found
     for partition, known in state.ends.items():
         if (end := ends.get(partition, 0)) < known:
             raise AirflowException(
-                f"Kafka topic {topic.topic} was deleted and made again: partition {partition} had {known:,} offsets and has "
-                f"{end:,}. Next: see `topic-replaced` in the runbook"
+                f"Partition {partition} of Kafka topic {topic.topic} ended at offset {known:,} and ends at {end:,} now: Kafka "
+                "has lost events. Next: rebuild the tables from what it holds now, with the DAG replay"
             )
 
 

@@ -31,6 +31,7 @@ class State(BaseModel):
     """The difference between a stage's source and its sinks.
 
     :param tables: table -> what is known of it; the sinks, and the source when that is a table
+    :param topic_id: Kafka's id of the topic
     :param starts: of a topic: Kafka partition -> first offset that counts; 0 where it is missing
     :param ends: of a topic: Kafka partition -> offset after the last one that is known
     :param oldest: of a topic: Kafka partition -> first offset that Kafka still holds
@@ -43,6 +44,7 @@ class State(BaseModel):
     """
 
     tables: dict[str, Cursor] = Field(default_factory=dict)
+    topic_id: str | None = None
     starts: dict[int, int] = Field(default_factory=dict)
     ends: dict[int, int] = Field(default_factory=dict)
     oldest: dict[int, int] = Field(default_factory=dict)
@@ -56,7 +58,8 @@ class State(BaseModel):
     def of_topic(self) -> State:
         """What is known of the topic alone: each of its events is missing."""
         missing = Positions.ranges(self.starts, self.ends) - self.no_event
-        return State(starts=self.starts, ends=self.ends, oldest=self.oldest, no_event=self.no_event, missing=missing)
+        kept = self.model_dump(include={"topic_id", "starts", "ends", "oldest", "no_event"})
+        return State(**kept, missing=missing)
 
     def renamed(self, names: Mapping[str, str]) -> State:
         """The same after tables have changed their names: old -> new."""

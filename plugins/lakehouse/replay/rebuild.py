@@ -49,7 +49,8 @@ def _start(plan: ReplayPlan, stage: Stage) -> str:
             iceberg.catalog.purge_table(name)
     if stage.reads_topic:
         _keep_rows(plan, stage, job, cluster)
-    if known := states.load(stage):
+    known = states.load(stage)
+    if known and stage.reads_topic and known.topic_id == plan.topic.topic_id():
         states.save(plan.building(stage), known.of_topic())
     offsets = startup_options({int(partition): offset for partition, offset in plan.start.items()})
     job_id = hashlib.md5(f"{job.name}|{len(cluster.flink.runs(job.name))}".encode()).hexdigest()

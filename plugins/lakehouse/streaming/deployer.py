@@ -75,6 +75,24 @@ class JobDeployer:
             self.record = records.load(self.job)
             return self._take_down("stopped")
 
+    def repair(self) -> Deployment:
+        """Bring a job that is gone back as it last ran. Nothing new is tried, because something that it needs has failed.
+
+        :raises AirflowException: it never ran, or cannot be restored; errors otherwise as of `act`
+        """
+        with deployment_lock(self.job.name):
+            self.record = records.load(self.job)
+            if run := self.cluster.live_run(self.job):
+                return self._done(self.job, run, "left alone", run.job_id)
+            if self.record.suspended:
+                return self._take_down("suspended")
+            if (last := self.record.last_stable) is None:
+                raise AirflowException(
+                    f"Flink job {self.job.name} is not started for the first time before all that it needs is there. Next: see "
+                    "the tasks before this one"
+                )
+            return self._run_as(replace(self.job, script=last.script, options=last.options))
+
     def _reconcile(self) -> Deployment:
         if self.record.suspended:
             return self._suspend()

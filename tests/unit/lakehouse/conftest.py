@@ -20,6 +20,7 @@ from airflow.sdk import BaseHook
 from confluent_kafka import Consumer, Producer, TopicPartition
 
 from lakehouse.airflow.hooks.iceberg import IcebergCatalogHook
+from lakehouse.airflow.hooks.kafka import TopicHook
 from lakehouse.pipelines.load import get_pipeline
 from lakehouse.pipelines.model import Pipeline
 from lakehouse.waiting import wait_until
@@ -45,6 +46,14 @@ def connect(load_settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> C
         monkeypatch.setenv(name, json.dumps(json.loads(os.environ[name]) | fields))
 
     return connect
+
+
+@pytest.fixture(autouse=True)
+def topic_ids(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """Kafka's ids of topics, by name: librdkafka's own broker does not describe them."""
+    ids: dict[str, str] = {}
+    monkeypatch.setattr(TopicHook, "topic_id", lambda hook: ids.get(hook.topic, f"id of {hook.topic}"))
+    return ids
 
 
 class Answers(ThreadingHTTPServer):

@@ -87,6 +87,22 @@ class TopicHook(KafkaAdminClientHook):
             ) from error
         return ", ".join(f"{name} {held.get(name)} -> {value}" for name, value in unlike.items())
 
+    def exists(self) -> bool:
+        """Whether there is such a topic."""
+        return bool(self._metadata().partitions)
+
+    def topic_id(self) -> str:
+        """Kafka's id of the topic: one that is deleted and made again has another."""
+        from confluent_kafka import KafkaException, TopicCollection
+
+        try:
+            answer = self.get_conn.describe_topics(TopicCollection([self.topic]), request_timeout=REQUEST_TIMEOUT_S)
+            return str(answer[self.topic].result().topic_id)
+        except KafkaException as error:
+            raise AirflowException(
+                f"Kafka topic {self.topic} cannot be described: {error.args[0].str()}. The DAG flink_jobs creates it."
+            ) from error
+
     def is_unused(self) -> bool:
         """Whether no event was ever sent: the topic is empty from its first offset on, or does not exist yet."""
         return not self._metadata().partitions or not any(self.end_offsets().values())

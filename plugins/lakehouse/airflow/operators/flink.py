@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator, BaseSensorOperator
+from airflow.sdk.exceptions import AirflowFailException
 
 from lakehouse.airflow.hooks.flink import FlinkError, FlinkRestHook, SqlGatewayHook
 from lakehouse.streaming.job import Action
@@ -52,6 +53,8 @@ class FlinkTablesOperator(BaseOperator):
 class FlinkJobOperator(BaseOperator):
     """Brings a stage's job to what its SQL declares, or does with it what a person asks. Returns what it found and did.
 
+    With the trigger rule `all_done`, a job that is gone comes back as it last ran, whatever failed before this task.
+
     :param job: name of the job, `<pipeline>.<stage>`
     :param action: a value of `lakehouse.streaming.job.Action` (templated)
     :param state_path: checkpoint or savepoint to restart from (templated)
@@ -67,7 +70,23 @@ class FlinkJobOperator(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         deployer = _deployer(self.job)
-        return deployer.act(Action(self.action), self.state_path or None).as_dict()
+        if not (failed := self._failed_before(context)):
+            return deployer.act(Action(self.action), self.state_path or None).as_dict()
+        if self.action != Action.RECONCILE:
+            raise AirflowFailException(
+                f"{self.action} was not done with Flink job {self.job}: {', '.join(failed)} failed. Next: see there, then ask "
+                "again"
+            )
+        self.log.warning("%s failed: the job is brought back if it is gone, and not changed", ", ".join(failed))
+        return deployer.repair().as_dict()
+
+    def _failed_before(self, context: Context) -> list[str]:
+        """The tasks before this one that did not succeed."""
+        if not (instance := context.get("ti")):
+            return []
+        before = sorted(self.upstream_task_ids)
+        states = instance.get_task_states(dag_id=instance.dag_id, task_ids=before, run_ids=[instance.run_id])
+        return [task for task in before if states.get(instance.run_id, {}).get(task) != "success"]
 
 
 class FlinkJobStopOperator(BaseOperator):

@@ -14,6 +14,7 @@ from lakehouse.airflow import variables
 from lakehouse.airflow.hooks.flink import FlinkError
 from lakehouse.airflow.hooks.kafka import TopicHook
 from lakehouse.pipelines.model import Pipeline
+from lakehouse.reconciliation import state as states
 from lakehouse.streaming.flow import Flow, flows_of
 from lakehouse.streaming.lock import deployment_lock
 
@@ -74,7 +75,13 @@ def reasons_when_deployed(pipeline: Pipeline) -> list[str]:
 
 
 def is_unused(pipeline: Pipeline) -> bool:
-    """Whether no event was ever sent: a new pipeline, whose jobs may not be there yet, is not unhealthy."""
+    """Whether no event was ever sent: a new pipeline, whose jobs may not be there yet, is not unhealthy.
+
+    One whose topic is empty, or gone, though events were seen in it is not unused.
+    """
+    known = [found for stage in pipeline.stages.values() if (found := states.load(stage))]
+    if any(any(found.ends.values()) for found in known):
+        return False
     try:
         return TopicHook(pipeline.topic.name).is_unused()
     except AirflowException:

@@ -1,9 +1,14 @@
 """The sensor waits for all of the cluster; what a pipeline declares goes to one session, statement by statement."""
 
 import re
+from types import SimpleNamespace
 
 import pytest
+from airflow.providers.standard.operators.empty import EmptyOperator
+from airflow.sdk import DAG
+from airflow.sdk.exceptions import AirflowFailException
 
+from lakehouse.airflow.operators import flink as operators
 from lakehouse.airflow.operators.flink import (
     FlinkClusterSensor,
     FlinkJobOperator,
@@ -11,6 +16,7 @@ from lakehouse.airflow.operators.flink import (
     FlinkTablesOperator,
 )
 from lakehouse.pipelines.load import DeclarationError
+from lakehouse.streaming.job import Action
 
 
 @pytest.fixture
@@ -73,3 +79,35 @@ def test_the_tables_of_all_stages_are_created_in_one_session(gateway, taxi):
 def test_a_job_that_is_not_declared_is_named_with_the_choices(operator):
     with pytest.raises(DeclarationError, match=r"no stage 'gold'\. Next: give one of the jobs nyc_taxi\.bronze"):
         operator(task_id="x", job="nyc_taxi.gold").execute({})
+
+
+class TestWhatFailedBefore:
+    @pytest.fixture
+    def deploy(self, monkeypatch):
+        """Run the task after two others that ended in these states; what its deployer was asked to do."""
+        asked: list[str] = []
+        done = SimpleNamespace(as_dict=dict)
+        deployer = SimpleNamespace(
+            act=lambda action, path: asked.append(action) or done, repair=lambda: asked.append("repair") or done
+        )
+        monkeypatch.setattr(operators, "_deployer", lambda job: deployer)
+
+        def deploy(first: str, second: str, **options: str) -> list[str]:
+            with DAG("d", schedule=None):
+                task = FlinkJobOperator(task_id="deploy", job="nyc_taxi.bronze", **options)
+                [EmptyOperator(task_id="create_topic"), EmptyOperator(task_id="register_contract")] >> task
+            states = {"create_topic": first, "register_contract": second}
+            task.execute({"ti": SimpleNamespace(dag_id="d", run_id="r", get_task_states=lambda **_: {"r": states})})
+            return asked
+
+        return deploy
+
+    def test_nothing(self, deploy):
+        assert deploy("success", "success") == [Action.RECONCILE]
+
+    def test_a_job_is_repaired_and_not_changed(self, deploy):
+        assert deploy("success", "failed") == ["repair"]
+
+    def test_what_a_person_asks_is_not_done(self, deploy):
+        with pytest.raises(AirflowFailException, match=r"restart was not done .*: create_topic failed\. Next: "):
+            deploy("upstream_failed", "success", action="restart")

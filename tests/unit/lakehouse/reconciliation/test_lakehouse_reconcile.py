@@ -265,10 +265,18 @@ class TestTheTopic:
         assert str(found.deleted_unread) == "partition 1: offsets 100 to 119"
         assert len(found.missing) == 30
 
-    def test_one_that_was_made_again_is_refused(self, streaming, look, bronze, monkeypatch):
+    def test_one_that_was_made_again_is_refused(self, streaming, look, bronze, send, taxi, topic_ids):
+        """However many events it has by now."""
+        look(bronze)
+        topic_ids[taxi.topic.name] = "another"
+        send(taxi.topic.name, 50, partition=1)
+        with pytest.raises(AirflowException, match=r"taxi\.raw_trips was deleted and made again: .* Next: restore it"):
+            look(bronze)
+
+    def test_one_that_has_lost_events_is_refused(self, streaming, look, bronze, monkeypatch):
         look(bronze)
         monkeypatch.setattr(TopicHook, "end_offsets", lambda hook: {0: 0, 1: 99, 2: 0})
-        with pytest.raises(AirflowException, match=r"made again: partition 1 had 100 offsets and has 99\. Next: "):
+        with pytest.raises(AirflowException, match=r"Partition 1 .* ended at offset 100 and ends at 99 now.* Next: "):
             look(bronze)
 
     def test_a_partition_that_was_added(self, streaming, look, bronze, fill, monkeypatch):

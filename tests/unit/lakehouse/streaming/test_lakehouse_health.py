@@ -207,6 +207,13 @@ def test_before_the_first_event_there_is_nothing_to_judge(taxi, send):
     assert not is_unused(taxi)
 
 
+def test_a_topic_that_is_empty_again_is_judged(flink, tables, flow, taxi, monkeypatch):
+    """Somebody deleted it, and it was made again."""
+    flow().look()
+    monkeypatch.setattr(TopicHook, "is_unused", lambda hook: True)
+    assert not is_unused(taxi)
+
+
 def test_a_service_that_cannot_be_asked_is_a_reason(taxi, iceberg):
     assert len(unhealthy_reasons(taxi)) == 1
     assert "bronze.raw_trips does not exist" in unhealthy_reasons(taxi)[0]

@@ -508,3 +508,34 @@ class TestJobIds:
         deployer.cluster.submit(job, flink.live()[0], None, {})
         with pytest.raises(FlinkError, match="DuplicateJobSubmissionException"):
             deployer.cluster.submit(job, A, None, {})
+
+
+class TestRepair:
+    """What is done when something that a deployment needs has failed."""
+
+    @pytest.fixture
+    def repair(self, changed, flink) -> Callable[[], Deployment]:
+        """While other SQL is declared than what ran."""
+        return lambda: JobDeployer(changed, "trips").repair()
+
+    def test_a_job_that_runs_is_left_alone_though_other_sql_is_declared(self, repair, running, flink):
+        assert repair().action == "left alone"
+        assert flink.posted == []
+
+    def test_a_job_that_is_gone_comes_back_as_it_last_ran(self, repair, running, flink, job):
+        flink.runs.clear()
+        done = repair()
+        assert (done.action, done.restored_from, done.fingerprint) == ("restored", running, job.fingerprint)
+        assert flink.live() == [done.job_id]
+
+    def test_one_that_is_suspended_stays_so(self, repair, running, flink, remembered):
+        flink.runs.clear()
+        remembered(remembered().changed(suspended=True))
+        assert repair().action == "suspended"
+        assert flink.live() == []
+
+    def test_one_that_never_ran_is_not_started(self, repair, fill, flink):
+        fill(TABLE, 0)
+        with pytest.raises(AirflowException, match=r"trips\.bronze is not started for the first time.* Next: "):
+            repair()
+        assert flink.live() == []
