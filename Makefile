@@ -21,7 +21,7 @@ yes = $(filter 1 y yes,$(1))
 below = $(foreach path,$(wildcard $(1)/*),$(path) $(call below,$(path)))
 # Commands that make no sense before the first setup say so.
 LOCAL_COMMANDS := down status logs clean env generate send process health ledger audit \
-	dbt-deps dbt-build dbt-test dbt-docs query rejects rejects-replay \
+	dbt-deps dbt-build dbt-test dbt-docs query rejects rejects-replay acknowledge-loss \
 	history snapshots files table-size query-at maintenance
 
 .DEFAULT_GOAL := help
@@ -148,6 +148,9 @@ SELECTION = $(OF_PIPELINE) $(if $(STAGE),--stage '$(STAGE)') $(if $(REASON),--re
 
 rejects: ## Count rejected events by reason and show the first (PIPELINE= STAGE= REASON=text LIMIT=n), or write them to FILE= to be fixed
 	@$(LAKEHOUSE) rejects $(SELECTION) $(if $(LIMIT),--limit $(LIMIT))
+
+acknowledge-loss: ## Take events that Kafka deleted before they were read for lost, so that Gold goes on (PIPELINE=)
+	@$(LAKEHOUSE) acknowledge-loss $(OF_PIPELINE)
 
 rejects-replay: ## Send fixed events (FILE=), or rejected ones as they are (STAGE= REASON=), each once (PIPELINE= DRY_RUN=1)
 	@$(LAKEHOUSE) rejects-replay $(SELECTION) $(if $(call yes,$(DRY_RUN)),--dry-run)

@@ -283,6 +283,18 @@ def ledger(name: AnyName = None, as_json: Json = False) -> int:
     return _each(name, show)
 
 
+@_command("acknowledge-loss")
+def acknowledge_loss(name: Name = None) -> None:
+    """Take events that Kafka deleted before they were read for lost: the ledger shows them, and no longer waits for them."""
+    from lakehouse.reconciliation.reconcile import acknowledge_loss
+
+    pipeline = _one(name)
+    for stage in pipeline.stages.values():
+        if stage.reads_topic:
+            lost = acknowledge_loss(pipeline, stage)
+            print(f"{stage.job}: {len(lost):,} events are taken for lost{f' ({lost})' if lost else ''}")
+
+
 @_command("audit")
 def audit(
     name: Name = None,

@@ -22,12 +22,14 @@ class PartitionLedger:
     :param rows: role -> rows of that sink
     :param in_flight: rows of the source that are in no sink yet
     :param surplus: rows of the sinks that the source does not have, or that are there twice
+    :param lost: events that Kafka deleted before they were read, as somebody has acknowledged
     """
 
     source: int
     rows: Mapping[str, int]
     in_flight: int = 0
     surplus: int = 0
+    lost: int = 0
 
 
 @dataclass(frozen=True)
@@ -68,8 +70,13 @@ class StageLedger:
         return sum(found.surplus for found in self.partitions.values())
 
     @property
+    def lost(self) -> int:
+        """Events that Kafka deleted before they were read, as somebody has acknowledged."""
+        return sum(found.lost for found in self.partitions.values())
+
+    @property
     def balanced(self) -> bool:
-        """Every row of the source is in exactly one sink."""
+        """Every row of the source is in exactly one sink, or known to be lost."""
         return not self.in_flight and not self.surplus
 
     @property
@@ -170,13 +177,14 @@ def read_ledger(pipeline: Pipeline, fact_rows: int | None = None) -> Ledger:
 def stage_ledger(found: Reconciliation) -> StageLedger:
     """What a look at a stage found, as counts."""
     sinks = {role: found.rows(table) for role, table in found.stage.sinks.items()}
-    missing, surplus = found.missing.counts, found.surplus.counts
+    missing, surplus, lost = found.missing.counts, found.surplus.counts, found.state.lost.counts
     partitions = {
         number: PartitionLedger(
             found.source_rows.get(number, 0),
             {role: rows.get(number, 0) for role, rows in sinks.items()},
             missing.get(number, 0),
             surplus.get(number, 0),
+            lost.get(number, 0),
         )
         for number in sorted({*found.source_rows, *(number for rows in sinks.values() for number in rows)})
     }
@@ -188,12 +196,13 @@ def _more(rows: int) -> str:
 
 
 def _table(found: StageLedger) -> str:
-    def line(name: Any, source: int, rows: Mapping[str, int], in_flight: int) -> list[Any]:
-        return [str(name), source, *(rows[role] for role in found.stage.sinks), in_flight]
+    def line(name: object, of: PartitionLedger | StageLedger, source: int) -> list[Any]:
+        lost = [of.lost] if found.lost else []
+        return [str(name), source, *(of.rows.get(role, 0) for role in found.stage.sinks), *lost, of.in_flight]
 
-    lines = [line(number, row.source, row.rows, row.in_flight) for number, row in found.partitions.items()]
-    total = line("all", found.source_rows, found.rows, found.in_flight)
-    return _aligned([found.stage.job, found.source, *found.stage.tables, "in flight"], [*lines, total])
+    lines = [line(number, row, row.source) for number, row in found.partitions.items()]
+    titles = [found.stage.job, found.source, *found.stage.tables, *(["lost"] if found.lost else []), "in flight"]
+    return _aligned(titles, [*lines, line("all", found, found.source_rows)])
 
 
 def _aligned(titles: list[str], lines: Iterable[list[Any]]) -> str:
@@ -211,6 +220,7 @@ def _as_dict(found: StageLedger) -> dict[str, Any]:
             "rows": dict(row.rows),
             "in_flight": row.in_flight,
             "surplus": row.surplus,
+            "lost": row.lost,
         }
         for number, row in found.partitions.items()
     }
@@ -220,5 +230,6 @@ def _as_dict(found: StageLedger) -> dict[str, Any]:
         "rows": dict(found.rows),
         "in_flight": found.in_flight,
         "surplus": found.surplus,
+        "lost": found.lost,
         "partitions": partitions,
     }

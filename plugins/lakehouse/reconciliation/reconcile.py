@@ -105,6 +105,16 @@ def reconcile(pipeline: Pipeline, stage: Stage) -> Reconciliation:
     return Reconciliation(pipeline, stage, found, sinks)
 
 
+def acknowledge_loss(pipeline: Pipeline, stage: Stage) -> Positions:
+    """Take the events that Kafka deleted before they were read for lost; which ones. Errors as of `reconcile`."""
+    found = reconcile(pipeline, stage)
+    lost = found.deleted_unread
+    if lost:
+        state = found.state.model_copy(update={"missing": found.missing - lost, "lost": found.state.lost | lost})
+        states.save(stage, state)
+    return lost
+
+
 def _look(before: State | None, stage: Stage, tables: Mapping[str, Table], topic: TopicHook | None) -> State:
     """What is known now: the source's new rows, then those of the sinks, so that the difference stays small.
 

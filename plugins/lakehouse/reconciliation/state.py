@@ -40,6 +40,7 @@ class State(BaseModel):
     :param missing: positions of the source that are in no sink
     :param surplus: positions in the sinks that the source does not have, or that are there twice
     :param no_event: offsets of the topic that hold no event, as Kafka itself says: markers of transactions, for example
+    :param lost: events that Kafka deleted before they were read, as somebody has acknowledged
     :param dated: when rows came into a source table (epoch ms), for the last hour
     """
 
@@ -53,12 +54,13 @@ class State(BaseModel):
     missing: PositionsField = Positions()
     surplus: PositionsField = Positions()
     no_event: PositionsField = Positions()
+    lost: PositionsField = Positions()
     dated: list[tuple[int, PositionsField]] = Field(default_factory=list)
 
     def of_topic(self) -> State:
         """What is known of the topic alone: each of its events is missing."""
-        missing = Positions.ranges(self.starts, self.ends) - self.no_event
-        kept = self.model_dump(include={"topic_id", "starts", "ends", "oldest", "no_event"})
+        missing = Positions.ranges(self.starts, self.ends) - self.no_event - self.lost
+        kept = self.model_dump(include={"topic_id", "starts", "ends", "oldest", "no_event", "lost"})
         return State(**kept, missing=missing)
 
     def renamed(self, names: Mapping[str, str]) -> State:
@@ -74,8 +76,9 @@ class State(BaseModel):
 
     def arrive(self, positions: Positions) -> None:
         """A sink gained rows, or the source lost some."""
-        self.surplus |= positions - self.missing
+        self.surplus |= positions - self.missing - self.lost
         self.missing -= positions
+        self.lost -= positions
 
     def count(self, table: str, rows: Mapping[int, int], sign: int) -> None:
         """Add rows of each Kafka partition to those of a table (sign 1), or take them away (-1)."""

@@ -100,6 +100,7 @@ def test_as_json():
         "rows": {"accepted": 5_995, "rejected": 5},
         "in_flight": 7,
         "surplus": 0,
+        "lost": 0,
     }
     assert told["stages"]["silver"]["source"] == "bronze.raw_trips"
 

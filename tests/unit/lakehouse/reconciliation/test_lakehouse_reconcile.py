@@ -11,8 +11,9 @@ from airflow.sdk.exceptions import AirflowException
 from lakehouse.airflow.hooks.kafka import TopicHook
 from lakehouse.airflow.hooks.topic_reader import TopicReader
 from lakehouse.pipelines.model import Stage
+from lakehouse.quality.ledger import stage_ledger
 from lakehouse.reconciliation import changes, no_event
-from lakehouse.reconciliation.reconcile import Reconciliation, reconcile
+from lakehouse.reconciliation.reconcile import Reconciliation, acknowledge_loss, reconcile
 from lakehouse.reconciliation.state import load
 
 ACCEPTED, REJECTED = "bronze.raw_trips", "bronze.rejected_events"
@@ -264,6 +265,22 @@ class TestTheTopic:
         found = look(bronze)
         assert str(found.deleted_unread) == "partition 1: offsets 100 to 119"
         assert len(found.missing) == 30
+
+    def test_what_was_deleted_unread_is_lost_once_somebody_says_so(
+        self, streaming, taxi, look, bronze, monkeypatch, send, fill
+    ):
+        look(bronze)
+        send(taxi.topic.name, 30, partition=1)
+        monkeypatch.setattr(
+            TopicHook, "start_offsets", lambda hook: {p: 120 if p == 1 else 0 for p in hook.end_offsets()}
+        )
+        assert str(acknowledge_loss(taxi, bronze)) == "partition 1: offsets 100 to 119"
+        assert len(acknowledge_loss(taxi, bronze)) == 0
+        fill(ACCEPTED, range(120, 130), partition=1)
+        ledger = stage_ledger(look(bronze))
+        assert (ledger.balanced, ledger.lost, ledger.source_rows) == (True, 20, 130)
+        fill(ACCEPTED, [110], partition=1)  # a backup of the topic had it
+        assert (stage_ledger(look(bronze)).lost, len(look(bronze).surplus)) == (19, 0)
 
     def test_one_that_was_made_again_is_refused(self, streaming, look, bronze, send, taxi, topic_ids):
         """However many events it has by now."""
