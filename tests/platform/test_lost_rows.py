@@ -35,18 +35,19 @@ def stream(main_job: MainJob) -> Iterator[None]:
 
 def delete(table: str, partition: int, rows: int) -> int:
     """Delete rows that arrived early, by an engine that is not Flink; returns the first offset."""
+    held = IcebergCatalogHook().table(table).scan(f"kafka_partition = {partition}", selected_fields=("kafka_offset",))
+    offsets = sorted(held.to_arrow()["kafka_offset"].to_pylist())[:rows]
 
-    def deleted() -> list[int] | None:
-        found = IcebergCatalogHook().table(table)
-        held = found.scan(f"kafka_partition = {partition}", selected_fields=("kafka_offset",)).to_arrow()
-        offsets = sorted(held["kafka_offset"].to_pylist())[:rows]
+    def deleted() -> bool:
         try:
+            found = IcebergCatalogHook().table(table)
             found.delete(f"kafka_partition = {partition} and kafka_offset <= {offsets[-1]}")
         except CommitFailedException:  # Flink was faster
-            return None
-        return offsets
+            return False
+        return True
 
-    return wait_until(deleted, f"{table} to lose rows", 60)[0]
+    wait_until(deleted, f"{table} to lose rows", LIMIT_S)
+    return offsets[0]
 
 
 @pytest.mark.parametrize(("stage", "table"), [("silver", "silver.cleaned_trips"), ("bronze", "bronze.raw_trips")])
