@@ -11,10 +11,12 @@ from typing import Any
 
 from airflow.sdk.exceptions import AirflowFailException
 
+from lakehouse.airflow import variables
 from lakehouse.airflow.hooks.iceberg import IcebergCatalogHook
 from lakehouse.airflow.hooks.kafka import TopicHook
 from lakehouse.pipelines.load import DeclarationError, get_pipeline, get_stage
 from lakehouse.pipelines.model import Pipeline, Stage
+from lakehouse.streaming.job import JobState
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,14 @@ class ReplayPlan:
     def job(self, stage: str) -> str:
         """The Flink job that builds a stage's tables."""
         return self.building(self.declared.stages[stage]).job
+
+    def state(self, stage: str) -> JobState:
+        """The state of the job that builds a stage's tables."""
+        return JobState(self.job(stage), (), variables.text("flink_state_dir"))
+
+    def copying(self, stage: str) -> JobState:
+        """The job that copies the rows before the start into a stage's tables; it keeps no state."""
+        return JobState(f"{self.job(stage)}-copy", (), variables.text("flink_state_dir"))
 
     @property
     def before_start(self) -> str:

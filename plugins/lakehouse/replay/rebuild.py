@@ -19,7 +19,7 @@ from lakehouse.streaming.job import FlinkJob
 from lakehouse.streaming.stages import job_options
 from lakehouse.streaming.table_offsets import startup_options
 
-COPY_LIMIT_S = 3600
+COPY_LIMIT_S = 6_600  # below the limit of its task
 COPY_OPTIONS = {"execution.runtime-mode": "batch", "table.dml-sync": "true"}
 
 
@@ -61,12 +61,18 @@ def _start(plan: ReplayPlan, stage: Stage) -> str:
 def _keep_rows(plan: ReplayPlan, stage: Stage, job: FlinkJob, cluster: JobCluster) -> None:
     """Copy the rows before the start from the live tables; columns that are new, or no longer declared, are left out."""
     *set_up, _ = statements(job.script)
-    with cluster.gateway.session({**job.options, **COPY_OPTIONS}) as session:
-        for statement in set_up:
-            session.execute(statement, COPY_LIMIT_S)
-        copies = [(live, plan.table(live), _shared_columns(live, plan.table(live))) for live in stage.tables]
-        for statement in statements(render("replay/keep-rows.sql", copies=copies, before_start=plan.before_start)):
-            session.execute(statement, COPY_LIMIT_S)
+    copying = plan.copying(stage.name)
+    cluster.cancel(copying)  # what an earlier try has left
+    try:
+        with cluster.gateway.session({**job.options, **COPY_OPTIONS, "pipeline.name": copying.name}) as session:
+            for statement in set_up:
+                session.execute(statement, COPY_LIMIT_S)
+            copies = [(live, plan.table(live), _shared_columns(live, plan.table(live))) for live in stage.tables]
+            for statement in statements(render("replay/keep-rows.sql", copies=copies, before_start=plan.before_start)):
+                session.execute(statement, COPY_LIMIT_S)
+    except BaseException:
+        cluster.cancel(copying)  # Flink would go on without us
+        raise
 
 
 def _shared_columns(live: str, built: str) -> list[str]:

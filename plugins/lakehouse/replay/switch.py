@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from airflow.sdk.exceptions import AirflowException
 
-from lakehouse.airflow import variables
 from lakehouse.airflow.hooks.iceberg import IcebergCatalogHook
 from lakehouse.maintenance.lease import lease
 from lakehouse.pipelines.load import get_stage
@@ -23,7 +22,6 @@ from lakehouse.replay.plan import ReplayPlan, aside
 from lakehouse.storage import stored
 from lakehouse.streaming import record as records
 from lakehouse.streaming.cluster import JobCluster
-from lakehouse.streaming.job import JobState
 from lakehouse.streaming.lock import deployment_lock
 from lakehouse.streaming.stages import job_state
 from lakehouse.waiting import wait_until
@@ -147,7 +145,8 @@ class Switch:
     def abandon(self) -> None:
         """End what was being built and remove it; the live tables and the states of their jobs stay as they are."""
         for stage in self.plan.stages:
-            self.cluster.cancel(self._building(stage))
+            self.cluster.cancel(self.plan.copying(stage))
+            self.cluster.cancel(self.plan.state(stage))
         self.clean_up()
 
     def clean_up(self) -> None:
@@ -159,7 +158,7 @@ class Switch:
             if catalog.namespace_exists(namespace) and not catalog.list_tables(namespace):
                 catalog.drop_namespace(namespace)
         for stage in self.plan.rebuilt:
-            checkpoints = stored(self._building(stage.name).checkpoint_dir)
+            checkpoints = stored(self.plan.state(stage.name).checkpoint_dir)
             if checkpoints.exists():
                 checkpoints.rmdir(recursive=True)
             states.forget(self.plan.building(stage))
@@ -167,7 +166,3 @@ class Switch:
     def _purge(self, table: str) -> None:
         if self.iceberg.exists(table):
             self.iceberg.catalog.purge_table(table)
-
-    def _building(self, stage: str) -> JobState:
-        """The state of the job that builds a stage's tables."""
-        return JobState(self.plan.job(stage), (), variables.text("flink_state_dir"))

@@ -7,6 +7,7 @@ import pytest
 from airflow.sdk.exceptions import AirflowFailException
 from pyiceberg.types import StringType
 
+from lakehouse.airflow.hooks.flink import FlinkError
 from lakehouse.airflow.operators.replay import FlinkReplayOperator, FlinkReplaySensor
 from lakehouse.pipelines.script import stage_script
 from lakehouse.replay.plan import ReplayPlan, make_plan
@@ -125,3 +126,23 @@ def test_the_tasks_of_the_dag(rides, flink):
     assert sensor.poke({})
     sensor.almost = 3
     assert not sensor.poke({})
+
+
+def test_a_copy_that_fails_ends_and_so_does_what_an_earlier_try_left(live, flink, taxi):
+    plan = planned("nyc_taxi.bronze")
+    copying = f"nyc_taxi.bronze-replay-{plan.id}-copy"
+    flink.runs(copying)
+    execute = flink.execute
+
+    def fail(statement: str) -> None:
+        if statement.startswith("INSERT INTO"):
+            assert flink.live() == []
+            assert flink.sessions[-1]["pipeline.name"] == copying
+            flink.runs(copying)
+            raise ConnectionError("the gateway is gone")
+        execute(statement)
+
+    flink.execute = fail
+    with pytest.raises(FlinkError):
+        start(plan)
+    assert flink.live() == []

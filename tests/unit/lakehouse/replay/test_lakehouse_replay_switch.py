@@ -141,7 +141,7 @@ def test_the_jobs_stop_with_savepoints_for_the_live_ones(built, flink):
 def test_abandoned_it_leaves_the_live_tables_and_nothing_else(built, identity, iceberg, flink, tmp_path):
     switch = built()
     old, building = [*map(identity, SILVER)], switch.plan.job("silver")
-    flink.runs("nyc_taxi.bronze", "nyc_taxi.silver", building)
+    flink.runs("nyc_taxi.bronze", "nyc_taxi.silver", building, f"{building}-copy")
     checkpoints = tmp_path / "flink/checkpoints"
     for job in (building, "nyc_taxi.silver"):
         os.makedirs(checkpoints / job / "1f0c/chk-1")
