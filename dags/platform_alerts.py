@@ -19,15 +19,15 @@ resolved**, none in between, through the connection `alerts`; each names the pip
 | `backpressure` | an operator of a job waits for the next one for more than 10 % of its time, for 10 minutes |
 | `data-files` | a table has more than 1,000 data files |
 | `ledger` | a pipeline's row ledger shows what no row in flight can explain |
-| `unreachable` | Flink, Kafka or the catalog does not answer |
+| `unreachable` | Flink, Kafka, the catalog or the warehouse cannot be asked; what needs it stays as it was |
 | `task-failed`, `dbt-failed`, `gold-held-back`, `maintenance-failed` | at once, by the task; resolved when it succeeds again |
 
 Both tasks return the alerts that are firing. The thresholds are in the variable `health_thresholds`; what lasts is kept in
 variables `alarm.<rule>.<subject>`, where the subject is a job (`<pipeline>.<stage>`), a pipeline or a task. A pipeline that was
 never sent an event is not judged.
 
-**When it is red**: nobody is notified of that pipeline's other rules. The task's log says what could not be asked; the next run
-tries again.
+**When it is red**: nobody is notified of that pipeline's rules. A service that cannot be asked is `unreachable` and no red task:
+the log says what else went wrong, most likely a variable. The next run tries again.
 """
 
 from __future__ import annotations

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
+from typing import TypeVar
 
 from lakehouse.alerting.alerts import Alerts, AlertStore, TaskSuccess, pipeline_in
 from lakehouse.pipelines.load import declarations
@@ -22,6 +23,8 @@ from lakehouse.streaming.health import (
     thresholds,
 )
 from lakehouse.streaming.health.rules import BY_NAME, RULES, Rule
+
+T = TypeVar("T")
 
 #: Of the platform's rules, those about a pipeline as a whole.
 LEDGER, UNREACHABLE = BY_NAME["ledger"], BY_NAME["unreachable"]
@@ -108,19 +111,20 @@ class Seen:
 
 
 def look(pipeline: Pipeline, limits: Thresholds) -> Seen:
-    """Look at each of a pipeline's jobs, and at its ledger where every job could be seen."""
-    jobs, problems, ledger = [], [], None
-    for flow in flows_of(pipeline):
+    """Look at each of a pipeline's jobs and at its ledger, each by itself: one that cannot be seen hides no other."""
+    problems: list[str] = []
+
+    def seen(ask: Callable[[], T]) -> T | None:
         try:
-            jobs.append(check(flow, limits))
+            return ask()
         except CANNOT_BE_ASKED as error:
             problems.append(str(error))
-    if not problems:
-        try:
-            ledger = read_ledger(pipeline)
-        except CANNOT_BE_ASKED as error:
-            problems.append(str(error))
-    return Seen(pipeline, is_unused(pipeline), tuple(jobs), ledger, tuple(dict.fromkeys(problems)))
+            return None
+
+    jobs = [seen(partial(check, flow, limits)) for flow in flows_of(pipeline)]
+    ledger = seen(partial(read_ledger, pipeline))
+    found = tuple(job for job in jobs if job)
+    return Seen(pipeline, is_unused(pipeline), found, ledger, tuple(dict.fromkeys(problems)))
 
 
 def observations(seen: Seen, limits: Thresholds) -> Iterator[tuple[Rule, str, str | None]]:

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from lakehouse.airflow.hooks.flink import FlinkError
+from lakehouse.airflow.hooks.unavailable import ServiceUnavailable
 from lakehouse.alerting import evaluate as module
 from lakehouse.alerting.alerts import Alert, TaskSuccess
 from lakehouse.alerting.evaluate import alert_names, evaluate, resolve, tasks_in
@@ -42,7 +43,10 @@ def platform(monkeypatch, taxi, meters):
         return platform.jobs[flow.job]
 
     def ledger(pipeline):
-        return SimpleNamespace(errors=platform.ledger.get(pipeline.name, []))
+        errors = platform.ledger.get(pipeline.name, [])
+        if isinstance(errors, Exception):
+            raise errors
+        return SimpleNamespace(errors=errors)
 
     monkeypatch.setattr(module, "check", look)
     monkeypatch.setattr(module, "read_ledger", ledger)
@@ -103,7 +107,7 @@ def test_the_ledger_counts(platform, taxi):
 
 
 def test_what_cannot_be_seen_stays_as_it_was(platform, taxi):
-    """The other job, which can be seen, is judged."""
+    """The other job and the ledger, which can be seen, are judged."""
     platform.known |= {
         f"lag.{BRONZE}": firing(),
         f"lag.{SILVER}": firing(),
@@ -111,9 +115,17 @@ def test_what_cannot_be_seen_stays_as_it_was(platform, taxi):
         "unreachable.nyc_taxi": since_long("x"),
     }
     platform.jobs[BRONZE] = FlinkError("The Flink JobManager cannot be reached")
-    assert evaluate(taxi) == [f"lag.{BRONZE}", "ledger.nyc_taxi", "unreachable.nyc_taxi"]
-    assert platform.titles == ["ALERT unreachable: nyc_taxi", f"RESOLVED lag: {SILVER}"]
+    assert evaluate(taxi) == [f"lag.{BRONZE}", "unreachable.nyc_taxi"]
+    assert platform.titles == ["ALERT unreachable: nyc_taxi", f"RESOLVED lag: {SILVER}", "RESOLVED ledger: nyc_taxi"]
     assert "JobManager" in platform.known["unreachable.nyc_taxi"]["reason"]
+
+
+def test_a_ledger_that_cannot_be_read_stays_as_it_was(platform, taxi):
+    platform.known = {"ledger.nyc_taxi": firing("duplicates"), f"lag.{BRONZE}": firing()}
+    platform.ledger["nyc_taxi"] = ServiceUnavailable.of("The warehouse", "iceberg_catalog", FileNotFoundError("x"))
+    assert evaluate(taxi) == ["ledger.nyc_taxi"]
+    assert platform.titles == [f"RESOLVED lag: {BRONZE}"]
+    assert "The warehouse" in platform.known["unreachable.nyc_taxi"]["reason"]
 
 
 def test_what_hides_every_job_is_said_once(platform, taxi):
