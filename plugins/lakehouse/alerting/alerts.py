@@ -30,6 +30,7 @@ class FailedTask(BaseModel):
 
     :param map_index: of a mapped task, which of its instances
     :param logical_date: of the run that failed, where it has one: clearing its task is a way to succeed too
+    :param by_hand: id of the run, if somebody started it: perhaps nobody ever runs that again
     """
 
     model_config = ConfigDict(frozen=True)
@@ -38,6 +39,7 @@ class FailedTask(BaseModel):
     task_id: str
     map_index: int | None = None
     logical_date: datetime | None = None
+    by_hand: str | None = None
 
 
 class Alert(BaseModel):

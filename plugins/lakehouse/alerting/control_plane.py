@@ -57,6 +57,13 @@ def _last_success(task: FailedTask, before: datetime) -> datetime | None:
     return found and found.end_date
 
 
+def is_done_with(dag_id: str, run_id: str) -> bool:
+    """Whether a run that failed has been dealt with: it was marked or cleared and has succeeded, or was deleted."""
+    from airflow.sdk.execution_time.comms import GetDRCount
+
+    return _ask(GetDRCount(dag_id=dag_id, run_ids=[run_id], states=["queued", "running", "failed"])).count == 0
+
+
 def without_tasks(dag_id: str, tasks: set[str]) -> str | None:
     """Why the DAG's newest running run can never end: Airflow has no record any more of tasks that others wait for."""
     from airflow.sdk.execution_time.comms import GetPreviousDagRun, GetTaskStates

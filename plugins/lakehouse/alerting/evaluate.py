@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from lakehouse.alerting.alerts import PLATFORM, Alerts, AlertStore, FailedTask, pipeline_in
-from lakehouse.alerting.control_plane import DagFiles, dag_files, succeeded_since, without_tasks
+from lakehouse.alerting.control_plane import DagFiles, dag_files, is_done_with, succeeded_since, without_tasks
 from lakehouse.gold.manifest import problems
 from lakehouse.pipelines.load import Declarations, declarations
 from lakehouse.pipelines.model import Pipeline
@@ -68,7 +69,8 @@ def evaluate_airflow(dags: Path) -> list[str]:
         if name in found:
             continue
         if alert.resolved_by:
-            alerts.observe(name, None if _is_over(alert.resolved_by, alert.since, files) else alert.reason)
+            over = _is_over(alert.resolved_by, alert.since, files, limits.by_hand_for_s)
+            alerts.observe(name, None if over else alert.reason)
         elif pipeline_in(name) not in unknown:
             alerts.observe(name, None)
     for name, (rule, reason) in found.items():
@@ -89,11 +91,11 @@ def broken_parts(declared: Declarations, files: DagFiles) -> Iterator[tuple[Rule
             yield RUN, dag_id, reason
 
 
-def _is_over(task: FailedTask, since: float, files: DagFiles) -> bool:
-    """Whether a task has succeeded again, or is in no DAG any longer."""
-    if succeeded_since(task, since):
+def _is_over(task: FailedTask, since: float, files: DagFiles, by_hand_for_s: float) -> bool:
+    """Whether a task has succeeded again or is in no DAG any longer, or its run by hand is over and done with."""
+    if succeeded_since(task, since) or (not files.errors and task.task_id not in files.tasks.get(task.dag_id, ())):
         return True
-    return not files.errors and task.task_id not in files.tasks.get(task.dag_id, ())
+    return task.by_hand is not None and (time.time() - since > by_hand_for_s or is_done_with(task.dag_id, task.by_hand))
 
 
 def alert_names(pipeline: Pipeline) -> set[str]:

@@ -21,7 +21,8 @@ class AlertNotifier(BaseNotifier):
     """Sends a message, and fires an alert, which `platform_alerts` resolves when the task has succeeded again.
 
     While the alert fires, further scheduled runs that fail alike are only logged. A run by hand always has its message:
-    somebody waits for it. A retry has a message and fires no alert: success or failure follows.
+    somebody waits for it. Its alert does not wait for another run, which there may never be. A retry has a message and
+    fires no alert: success or failure follows.
 
     :param event: what happened: "retry", "failure" or a text of your own
     :param message: more about it; by default the error's first lines
@@ -59,6 +60,7 @@ class AlertNotifier(BaseNotifier):
             task_id=self.until or task_instance.task_id,
             map_index=task_instance.map_index if by_index else None,
             logical_date=run.logical_date if run else None,
+            by_hand=task_instance.run_id if self.until is None and _by_hand(context) else None,
         )
 
     def _describe(self, context: Mapping[str, Any]) -> dict[str, Any]:

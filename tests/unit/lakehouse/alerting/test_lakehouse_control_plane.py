@@ -9,7 +9,7 @@ import pytest
 from airflow.sdk.execution_time import task_runner
 
 from lakehouse.alerting.alerts import FailedTask
-from lakehouse.alerting.control_plane import dag_files, succeeded_since, without_tasks
+from lakehouse.alerting.control_plane import dag_files, is_done_with, succeeded_since, without_tasks
 
 FAILED_AT = datetime(2026, 1, 2, 3, tzinfo=UTC)
 DEPLOY = FailedTask(dag_id="flink_jobs", task_id="deploy", logical_date=FAILED_AT)
@@ -19,7 +19,7 @@ class Airflow:
     """The supervisor of a task, and what the metadata database holds.
 
     :param successes: task and instance -> logical date of the run and end of the success
-    :param running: DAG id -> its newest running run
+    :param running: DAG id -> its newest run that has not succeeded
     :param states: run id -> states by task
     """
 
@@ -43,6 +43,9 @@ class Airflow:
                 return SimpleNamespace(
                     task_states={run: self.states[run] for run in message.run_ids if run in self.states}
                 )
+            case "GetDRCount":
+                assert message.states == ["queued", "running", "failed"]
+                return SimpleNamespace(count=sum(run == self.running.get(message.dag_id) for run in message.run_ids))
         raise AssertionError(message)
 
 
@@ -85,6 +88,12 @@ def test_of_a_mapped_task_the_same_instance_must_succeed(airflow):
     assert not is_over(second)
     airflow.successes["evaluate", 1] = [(minutes(5), minutes(6))]
     assert is_over(second)
+
+
+def test_a_run_is_done_with_when_it_neither_fails_nor_goes_on(airflow):
+    assert is_done_with("flink_jobs", "manual__1")
+    airflow.running["flink_jobs"] = "manual__1"
+    assert not is_done_with("flink_jobs", "manual__1")
 
 
 def test_a_run_that_has_its_tasks_goes_on(airflow):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -37,6 +38,7 @@ def platform(monkeypatch, taxi, meters):
         succeeded=set(),
         files=DagFiles({"flink_jobs": {"nyc_taxi.check_health"}, "platform_alerts": {"evaluate"}}, {}),
         runs={},
+        done_with=set(),
     )
 
     def look(flow, limits):
@@ -58,6 +60,7 @@ def platform(monkeypatch, taxi, meters):
     monkeypatch.setattr(module, "problems", lambda declared: [*declared.problems.values()])
     monkeypatch.setattr(module, "dag_files", lambda dags: platform.files)
     monkeypatch.setattr(module, "without_tasks", lambda dag_id, tasks: platform.runs.get(dag_id))
+    monkeypatch.setattr(module, "is_done_with", lambda dag_id, run_id: (dag_id, run_id) in platform.done_with)
     monkeypatch.setattr(module, "succeeded_since", lambda task, since: (task.task_id, since) in platform.succeeded)
 
     def deliver(title, message, kind="failure"):
@@ -219,6 +222,21 @@ def test_a_failed_task_is_over_when_it_has_succeeded_since(platform):
     platform.succeeded = {("nyc_taxi.check_health", LONG_AGO)}
     assert resolved(platform) == []
     assert platform.titles == ["RESOLVED task-failed: flink_jobs.nyc_taxi.check_health"]
+
+
+@pytest.mark.parametrize("by_hand", ["manual__x", None])
+@pytest.mark.parametrize("end", ["done with", "long ago", "success"])
+def test_an_alert_of_a_run_by_hand_waits_for_no_other_run(platform, by_hand, end):
+    name = "task-failed.flink_jobs.nyc_taxi.check_health"
+    platform.known[name] = {**failed("nyc_taxi.check_health", by_hand=by_hand), "since": time.time() - 86_000}
+    assert resolved(platform) == [name]
+    if end == "done with":
+        platform.done_with = {("flink_jobs", "manual__x")}
+    elif end == "long ago":
+        platform.known[name]["since"] -= 500
+    else:
+        platform.succeeded = {("nyc_taxi.check_health", platform.known[name]["since"])}
+    assert resolved(platform) == ([] if by_hand or end == "success" else [name])
 
 
 def test_a_failed_task_that_nobody_was_notified_of_is_notified_later(platform):

@@ -145,6 +145,13 @@ def test_a_run_by_hand_always_has_its_message(receiver, known):
     for _ in range(2):
         AlertNotifier("failure").notify(failing(run_type="manual"))
     assert len(receiver.asked) == 2
+    assert known[ALERT]["resolved_by"]["by_hand"] == "manual"
+
+
+def test_an_alert_that_waits_for_another_task_is_no_run_by_hands_own(receiver, known):
+    """The run may end well without it: held back, Gold is not published."""
+    AlertNotifier("Flink is not healthy", "x", rule="gold-held-back", until="publish").notify(failing("manual"))
+    assert known["gold-held-back.flink_jobs.publish"]["resolved_by"]["by_hand"] is None
 
 
 def test_a_task_that_was_killed_has_its_message(receiver, known):
