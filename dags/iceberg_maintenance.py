@@ -17,7 +17,7 @@ at, and gets **what it needs**: a table that needs nothing gets nothing, and the
 
 A task that is skipped had nothing to do. Each one that acts writes a row to `ops.maintenance_log`: before and after, what was
 protected and for whom, and how it ended. An operation goes on to the next whether or not the one before succeeded: a table that
-cannot be rewritten must still be able to shrink. One table at a time (pool `maintenance`), and under a lease: two runs, or a
+cannot be rewritten must still be able to shrink. One table at a time, and under a lease: two runs, or a
 run and `replay`, never meet on a table.
 
 **By hand**, with a form; or in a shell: `make maintenance`.
@@ -40,18 +40,17 @@ from datetime import datetime, timedelta
 
 from airflow.sdk import DAG, CronTriggerTimetable, Param, TriggerRule, get_current_context, task, task_group
 
-from lakehouse.airflow.dag_policy import Tag, dag_args, default_args
+from lakehouse.airflow.dag_policy import Tag, dag_args, default_args, long_task
 from lakehouse.alerting.notifier import AlertNotifier
 from lakehouse.maintenance.settings import Operation
 
-POOL = "maintenance"
+LONG = long_task(timedelta(hours=4))
 
 with DAG(
     "iceberg_maintenance",
     schedule=CronTriggerTimetable("0 2 * * *", timezone="UTC"),
     start_date=datetime(2024, 1, 1),
     default_args=default_args(
-        execution_timeout=timedelta(hours=4),
         on_failure_callback=AlertNotifier("failure", rule="maintenance-failed", until="report"),
     ),
     params={
@@ -67,6 +66,7 @@ with DAG(
         "thresholds": Param(None, type=["null", "object"], description="In place of maintenance_thresholds"),
         "ignore_unknown_positions": Param(False, type="boolean", description="Expire whatever a lost reader may need"),
     },
+    max_active_tasks=1,  # so that the streaming jobs keep their share of Flink and disk
     **dag_args(__doc__, Tag.MAINTENANCE, Tag.OPERATIONS),
 ):
 
@@ -77,21 +77,21 @@ with DAG(
 
         return tasks.tables(get_current_context())
 
-    @task(pool=POOL, trigger_rule=TriggerRule.ALL_DONE, map_index_template="{{ task.op_kwargs['table'] }}")
+    @task(**LONG, trigger_rule=TriggerRule.ALL_DONE, map_index_template="{{ task.op_kwargs['table'] }}")
     def operate(table: str, operation: str) -> str:
         """Do one operation to one table, if it needs it; returns why."""
         from lakehouse.maintenance import tasks
 
         return tasks.operate(get_current_context(), table, Operation(operation))
 
-    @task(pool=POOL)
+    @task(**LONG)
     def remove_old_states() -> int:
         """Delete what Flink keeps of runs long gone; returns how many files."""
         from lakehouse.maintenance import tasks
 
         return tasks.remove_old_states(get_current_context())
 
-    @task(pool=POOL, trigger_rule=TriggerRule.ALL_DONE)
+    @task(**LONG, trigger_rule=TriggerRule.ALL_DONE)
     def purge_quarantine() -> int:
         """Delete what has been in quarantine for long enough; returns how many files."""
         from lakehouse.maintenance import tasks

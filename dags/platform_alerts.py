@@ -8,7 +8,7 @@ resolved**, none in between, through the connection `alerts`; each names the pip
 | task | does |
 |---|---|
 | `evaluate` | judges one pipeline by every rule; one mapped task a pipeline, so that one that fails leaves the others green |
-| `resolve` | resolves alerts of tasks that succeeded again, and of pipelines, jobs and tasks that there are no longer |
+| `evaluate_airflow` | judges declarations, DAG files and runs; resolves alerts of tasks that succeeded, and of what is gone |
 
 | rule | fires when |
 |---|---|
@@ -19,15 +19,17 @@ resolved**, none in between, through the connection `alerts`; each names the pip
 | `backpressure` | an operator of a job waits for the next one for more than 10 % of its time, for 10 minutes |
 | `data-files` | a table has more than 1,000 data files |
 | `ledger` | a pipeline's row ledger shows what no row in flight can explain |
-| `unreachable` | Flink, Kafka or the catalog does not answer |
+| `unreachable` | Flink, Kafka, the catalog or the warehouse cannot be asked; what needs it stays as it was |
+| `declaration-broken`, `dag-broken` | at once: a declaration cannot be used, or a DAG file cannot be imported |
+| `run-without-tasks` | a run waits for tasks that Airflow has no record of any longer |
 | `task-failed`, `dbt-failed`, `gold-held-back`, `maintenance-failed` | at once, by the task; resolved when it succeeds again |
 
 Both tasks return the alerts that are firing. The thresholds are in the variable `health_thresholds`; what lasts is kept in
 variables `alarm.<rule>.<subject>`, where the subject is a job (`<pipeline>.<stage>`), a pipeline or a task. A pipeline that was
 never sent an event is not judged.
 
-**When it is red**: nobody is notified of that pipeline's other rules. The task's log says what could not be asked; the next run
-tries again.
+**When it is red**: nobody is notified of that pipeline's rules. A service that cannot be asked is `unreachable` and no red task:
+the log says what else went wrong, most likely a variable. The next run tries again.
 """
 
 from __future__ import annotations
@@ -35,7 +37,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from airflow.sdk import DAG, get_current_context, task
+from airflow.sdk import DAG, task
 
 from lakehouse.airflow.dag_policy import Tag, dag_args, default_args
 from lakehouse.pipelines.load import enabled_pipelines
@@ -59,11 +61,11 @@ with DAG(
         return evaluate(get_pipeline(name))
 
     @task
-    def resolve() -> list[str]:
-        """Resolve the alerts of tasks that succeeded again, and of what there is no longer."""
-        from lakehouse.alerting.evaluate import resolve
+    def evaluate_airflow() -> list[str]:
+        """Judge declarations, DAG files and runs; resolve alerts of tasks that succeeded again, and of what is gone."""
+        from lakehouse.alerting.evaluate import evaluate_airflow
 
-        return resolve(get_current_context()["ti"].get_ti_count, Path(__file__).parent)
+        return evaluate_airflow(Path(__file__).parent)
 
     evaluate.expand(name=[pipeline.name for pipeline in enabled_pipelines()])
-    resolve()
+    evaluate_airflow()

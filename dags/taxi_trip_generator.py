@@ -31,19 +31,20 @@ from typing import Any
 
 from airflow.sdk import DAG, Param, get_current_context, task
 
-from lakehouse.airflow.dag_policy import Tag, dag_args, default_args
+from lakehouse.airflow.dag_policy import Tag, dag_args, default_args, long_task
 from taxi_generator import EVENTS, MODES, SEED
 from taxi_generator.operator import GeneratorContainerOperator
 
 #: Which task sends the trips, by what the form says.
 WHERE = {"worker": "generate", "container": "generate_in_container"}
+LONG = long_task(timedelta(hours=6))
 
 with DAG(
     "taxi_trip_generator",
     schedule=None,
     start_date=datetime(2024, 1, 1),
     # No retry by itself: a second try would send the first try's events again.
-    default_args=default_args(retries=0, execution_timeout=timedelta(hours=6)),
+    default_args=default_args(retries=0),
     params={
         "events": Param(EVENTS, type=["null", "integer"], minimum=1, description="How many trips"),
         "mode": Param(MODES[0], enum=[*MODES], description="How they are paced"),
@@ -62,7 +63,7 @@ with DAG(
         """Name the task that sends the trips."""
         return WHERE[get_current_context()["params"]["where"]]
 
-    @task
+    @task(**LONG)
     def generate() -> dict[str, Any]:
         """Produce the trips that the form asks for, and return the generator's summary."""
         from airflow.sdk import BaseHook
@@ -79,4 +80,4 @@ with DAG(
             **params,
         )
 
-    choose() >> [generate(), GeneratorContainerOperator(task_id="generate_in_container")]
+    choose() >> [generate(), GeneratorContainerOperator(task_id="generate_in_container", **LONG)]

@@ -4,8 +4,9 @@ from datetime import timedelta
 
 import pytest
 
-from lakehouse.airflow.dag_policy import OWNER, Tag
+from lakehouse.airflow.dag_policy import LONG_POOL, OWNER, Tag
 from lakehouse.alerting.notifier import AlertNotifier
+from local.config import ROOT, read_env
 
 
 def each_wrong(dag, is_right) -> list[str]:
@@ -27,6 +28,20 @@ def test_no_catchup_and_one_run_at_a_time(dag):
 
 def test_every_task_ends_within_a_limit(dag):
     assert each_wrong(dag, lambda task: task.execution_timeout) == []
+
+
+def test_a_task_that_may_take_long_has_a_slot_of_the_pool_for_it(dag):
+    """Else generators, audits and maintenance take every slot, for hours: no alert, no deployment, no Gold."""
+    assert each_wrong(dag, lambda task: task.pool == LONG_POOL or task.execution_timeout <= timedelta(minutes=30)) == []
+
+
+def test_long_tasks_leave_slots_for_alerts_and_for_deployments(load_settings):
+    slots = int(read_env(ROOT / "airflow.env")["AIRFLOW__CORE__PARALLELISM"])
+    assert 1 <= load_settings().pools[LONG_POOL]["slots"] <= slots - 2
+
+
+def test_tables_are_maintained_one_at_a_time(dags):
+    assert dags["iceberg_maintenance"].max_active_tasks == 1
 
 
 def test_what_runs_by_itself_retries_by_itself(dag):

@@ -43,7 +43,7 @@ def look(main_job: MainJob) -> Callable[[], list[str]]:
         firing = [
             main_job.api.call("GET", f"{path}?deserialize=true&map_index={n['map_index']}")["value"] for n in found
         ]
-        return [name for names in [*firing, main_job.api.returned(DAG, run, "resolve")] for name in names]
+        return [name for names in [*firing, main_job.api.returned(DAG, run, "evaluate_airflow")] for name in names]
 
     return look
 

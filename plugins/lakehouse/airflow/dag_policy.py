@@ -14,6 +14,9 @@ from lakehouse.pipelines.load import enabled_pipelines
 from lakehouse.pipelines.model import Pipeline
 
 OWNER = "data-platform"
+LIMIT = timedelta(minutes=30)
+#: The pool of tasks that may take longer. It has fewer slots than the executor: alerts, deployments and Gold always find one.
+LONG_POOL = "long"
 
 
 class Tag(StrEnum):
@@ -34,11 +37,16 @@ def default_args(**overrides: Any) -> dict[str, Any]:
         "owner": OWNER,
         "retries": 2,
         "retry_delay": timedelta(minutes=5),
-        "execution_timeout": timedelta(minutes=30),
+        "execution_timeout": LIMIT,
         "on_retry_callback": AlertNotifier("retry"),
         "on_failure_callback": AlertNotifier("failure"),
         **overrides,
     }
+
+
+def long_task(limit: timedelta) -> dict[str, Any]:
+    """Arguments of a task that may take longer than `LIMIT`."""
+    return {"execution_timeout": limit, "pool": LONG_POOL}
 
 
 def pipeline_param() -> Param:

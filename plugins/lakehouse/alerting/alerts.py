@@ -25,11 +25,12 @@ from lakehouse.alerting.channel import deliver, runbook
 PLATFORM = "platform"
 
 
-class TaskSuccess(BaseModel):
-    """What resolves the alert of a failed task: one more success of a task.
+class FailedTask(BaseModel):
+    """The task whose next success resolves an alert.
 
     :param map_index: of a mapped task, which of its instances
-    :param successes: those that Airflow counted when the alert fired
+    :param logical_date: of the run that failed, where it has one: clearing its task is a way to succeed too
+    :param by_hand: id of the run, if somebody started it: perhaps nobody ever runs that again
     """
 
     model_config = ConfigDict(frozen=True)
@@ -37,7 +38,8 @@ class TaskSuccess(BaseModel):
     dag_id: str
     task_id: str
     map_index: int | None = None
-    successes: int
+    logical_date: datetime | None = None
+    by_hand: str | None = None
 
 
 class Alert(BaseModel):
@@ -49,7 +51,7 @@ class Alert(BaseModel):
     :param fired: it lasted long enough
     :param notified: the message that it fired was delivered
     :param resolved_at: when it ended (epoch seconds); kept until the message that it is resolved is delivered
-    :param resolved_by: of a failed task: whose success resolves it
+    :param resolved_by: of a failed task: the one whose success, after `since`, resolves it
     """
 
     model_config = ConfigDict(frozen=True, populate_by_name=True)
@@ -60,7 +62,7 @@ class Alert(BaseModel):
     fired: bool = Field(False, validation_alias=AliasChoices("fired", "rang"))
     notified: bool = Field(False, validation_alias=AliasChoices("notified", "told"))
     resolved_at: float | None = Field(None, validation_alias=AliasChoices("resolved_at", "over"))
-    resolved_by: TaskSuccess | None = Field(None, validation_alias=AliasChoices("resolved_by", "ended_by"))
+    resolved_by: FailedTask | None = Field(None, validation_alias=AliasChoices("resolved_by", "ended_by"))
 
     @property
     def firing(self) -> bool:
@@ -124,11 +126,14 @@ class Alerts:
         """Names of those that are firing."""
         return [name for name, alert in self if alert.firing]
 
-    def observe(self, name: str, reason: str | None, lasts_s: float = 0) -> None:
-        """Take note of why `<rule>.<subject>` is broken now: None when it is not."""
+    def observe(self, name: str, reason: str | None, lasts_s: float = 0, pipeline: str | None = None) -> None:
+        """Take note of why `<rule>.<subject>` is broken now: None when it is not.
+
+        :param pipeline: which one it is about; by default the one in its name
+        """
         before = self._alerts.get(name)
         if reason:
-            first = before or Alert(reason=reason, since=self._now(), pipeline=pipeline_in(name))
+            first = before or Alert(reason=reason, since=self._now(), pipeline=pipeline or pipeline_in(name))
             self._keep(name, before, self._lasting(name, first, reason, lasts_s))
         elif before:
             self._keep(name, before, self._resolved(name, before))
@@ -154,7 +159,7 @@ class Alerts:
             self._store.pop(name, None)
         elif after != before:
             self._alerts[name] = after
-            self._store[name] = after.model_dump()
+            self._store[name] = after.model_dump(mode="json")
 
 
 def is_firing(name: str) -> bool:
@@ -166,12 +171,12 @@ def is_firing(name: str) -> bool:
     return alert.firing and alert.notified
 
 
-def fire(name: str, reason: str, pipeline: str, notified: bool, resolved_by: TaskSuccess) -> None:
+def fire(name: str, reason: str, pipeline: str, notified: bool, resolved_by: FailedTask) -> None:
     """Fire an alert at once; `platform_alerts` resolves it, and notifies of it where that was not done yet."""
     alert = Alert(
         reason=reason, since=time.time(), pipeline=pipeline, fired=True, notified=notified, resolved_by=resolved_by
     )
-    AlertStore()[name] = alert.model_dump()
+    AlertStore()[name] = alert.model_dump(mode="json")
 
 
 def pipeline_in(name: str) -> str:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
-from lakehouse.alerting.alerts import Alerts, AlertStore, TaskSuccess, pipeline_in
-from lakehouse.pipelines.load import declarations
+from lakehouse.alerting.alerts import PLATFORM, Alerts, AlertStore, FailedTask, pipeline_in
+from lakehouse.alerting.control_plane import DagFiles, dag_files, is_done_with, succeeded_since, without_tasks
+from lakehouse.gold.manifest import problems
+from lakehouse.pipelines.load import Declarations, declarations
 from lakehouse.pipelines.model import Pipeline
 from lakehouse.quality.ledger import Ledger, read_ledger
 from lakehouse.streaming.flow import flows_of
@@ -23,8 +27,14 @@ from lakehouse.streaming.health import (
 )
 from lakehouse.streaming.health.rules import BY_NAME, RULES, Rule
 
+T = TypeVar("T")
+
 #: Of the platform's rules, those about a pipeline as a whole.
 LEDGER, UNREACHABLE = BY_NAME["ledger"], BY_NAME["unreachable"]
+#: Those about the control plane.
+DECLARATION, DAG_FILE, RUN = BY_NAME["declaration-broken"], BY_NAME["dag-broken"], BY_NAME["run-without-tasks"]
+#: Shows broken declarations in Airflow's UI, each of which has an alert of its own.
+DECLARATIONS_FILE = "broken_declarations"
 
 
 def evaluate(pipeline: Pipeline) -> list[str]:
@@ -39,40 +49,53 @@ def evaluate(pipeline: Pipeline) -> list[str]:
     return alerts.firing
 
 
-def resolve(count_tasks: Callable[..., int], dags: Path) -> list[str]:
-    """Resolve what `evaluate` does not look at: alerts of tasks that have succeeded again, and those whose subject is gone.
+def evaluate_airflow(dags: Path) -> list[str]:
+    """Judge what no pipeline's look sees: declarations, DAG files and runs; and resolve alerts of tasks and of what is gone.
 
-    The latter are about a pipeline, stage or task that there is no longer, or of a pipeline that is switched off. While a
-    declaration or a DAG file is broken, what it holds is not known: its alerts stay.
+    The latter are alerts about a pipeline, stage or task that there is no longer, or of a pipeline that is switched off.
+    While a declaration or a DAG file is broken, what it holds is not known: its alerts stay.
 
-    :param count_tasks: the running task instance's `get_ti_count`
     :param dags: the folder of the DAG files
-    :return: names of the alerts that are still firing
+    :return: names of the alerts that are firing, but for those of `evaluate`
     """
-    declared = declarations()
+    declared, files, limits = declarations(), dag_files(dags), thresholds()
+    found = {f"{rule.name}.{subject}": (rule, reason) for rule, subject, reason in broken_parts(declared, files)}
     evaluated = {name for pipeline in declared.enabled for name in alert_names(pipeline)}
     unknown = {Path(file).stem for file in declared.problems}
     store = AlertStore()
-    alerts = Alerts(store, set(store) - evaluated)
-    tasks = cache(lambda: None if declared.problems else tasks_in(dags))
+    alerts = Alerts(store, set(store) - evaluated | set(found))
 
     for name, alert in alerts:
+        if name in found:
+            continue
         if alert.resolved_by:
-            alerts.observe(name, None if _is_over(alert.resolved_by, count_tasks, tasks) else alert.reason)
+            over = _is_over(alert.resolved_by, alert.since, files, limits.by_hand_for_s)
+            alerts.observe(name, None if over else alert.reason)
         elif pipeline_in(name) not in unknown:
             alerts.observe(name, None)
+    for name, (rule, reason) in found.items():
+        about = pipeline_in(name) if rule is DECLARATION else PLATFORM
+        alerts.observe(name, reason, rule.lasts_s(limits), about)
     return alerts.firing
 
 
-def _is_over(
-    task: TaskSuccess, count_tasks: Callable[..., int], tasks: Callable[[], set[tuple[str, str]] | None]
-) -> bool:
-    """Whether a task has succeeded again, or is in no DAG any longer."""
-    where = {"map_index": task.map_index, "task_ids": [task.task_id], "states": ["success"]}
-    if count_tasks(task.dag_id, **where) > task.successes:
+def broken_parts(declared: Declarations, files: DagFiles) -> Iterator[tuple[Rule, str, str]]:
+    """What is broken of declarations, DAG files and runs: the rule, its subject and the reason."""
+    for problem in problems(declared):
+        yield DECLARATION, problem.partition(".yaml:")[0], problem
+    for name, error in files.errors.items():
+        if name != DECLARATIONS_FILE:
+            yield DAG_FILE, name, f"dags/{name}.py cannot be imported: {error}"
+    for dag_id, tasks in files.tasks.items():
+        if reason := without_tasks(dag_id, tasks):
+            yield RUN, dag_id, reason
+
+
+def _is_over(task: FailedTask, since: float, files: DagFiles, by_hand_for_s: float) -> bool:
+    """Whether a task has succeeded again or is in no DAG any longer, or its run by hand is over and done with."""
+    if succeeded_since(task, since) or (not files.errors and task.task_id not in files.tasks.get(task.dag_id, ())):
         return True
-    known = tasks()
-    return known is not None and (task.dag_id, task.task_id) not in known
+    return task.by_hand is not None and (time.time() - since > by_hand_for_s or is_done_with(task.dag_id, task.by_hand))
 
 
 def alert_names(pipeline: Pipeline) -> set[str]:
@@ -81,14 +104,6 @@ def alert_names(pipeline: Pipeline) -> set[str]:
     return {f"{rule.name}.{job}" for rule in RULES if rule.judge for job in jobs} | {
         f"{rule.name}.{pipeline.name}" for rule in (LEDGER, UNREACHABLE)
     }
-
-
-def tasks_in(dags: Path) -> set[tuple[str, str]] | None:
-    """DAG id and task id of every task; None while a DAG file cannot be read."""
-    from airflow.dag_processing.dagbag import DagBag
-
-    bag = DagBag(dags)
-    return None if bag.import_errors else {(dag_id, task) for dag_id, dag in bag.dags.items() for task in dag.task_ids}
 
 
 @dataclass(frozen=True)
@@ -108,25 +123,25 @@ class Seen:
 
 
 def look(pipeline: Pipeline, limits: Thresholds) -> Seen:
-    """Look at each of a pipeline's jobs, and at its ledger where every job could be seen."""
-    jobs, problems, ledger = [], [], None
-    for flow in flows_of(pipeline):
+    """Look at each of a pipeline's jobs and at its ledger, each by itself: one that cannot be seen hides no other."""
+    failed: list[str] = []
+
+    def seen(ask: Callable[[], T]) -> T | None:
         try:
-            jobs.append(check(flow, limits))
+            return ask()
         except CANNOT_BE_ASKED as error:
-            problems.append(str(error))
-    if not problems:
-        try:
-            ledger = read_ledger(pipeline)
-        except CANNOT_BE_ASKED as error:
-            problems.append(str(error))
-    return Seen(pipeline, is_unused(pipeline), tuple(jobs), ledger, tuple(dict.fromkeys(problems)))
+            failed.append(str(error))
+            return None
+
+    jobs = [seen(partial(check, flow, limits)) for flow in flows_of(pipeline)]
+    ledger = seen(partial(read_ledger, pipeline))
+    found = tuple(job for job in jobs if job)
+    return Seen(pipeline, is_unused(pipeline), found, ledger, tuple(dict.fromkeys(failed)))
 
 
 def observations(seen: Seen, limits: Thresholds) -> Iterator[tuple[Rule, str, str | None]]:
     """Each rule that can be judged by that: the rule, its subject, and why it is broken, or None."""
-    problems = () if seen.unused else seen.problems
-    yield UNREACHABLE, seen.pipeline.name, "; ".join(problems) or None
+    yield UNREACHABLE, seen.pipeline.name, None if seen.unused else "; ".join(seen.problems) or None
     if seen.unused:
         return
     for job in seen.jobs:

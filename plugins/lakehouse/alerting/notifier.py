@@ -9,7 +9,7 @@ from typing import Any
 from airflow.sdk import BaseNotifier
 
 from lakehouse.alerting import alerts
-from lakehouse.alerting.alerts import PLATFORM, TaskSuccess
+from lakehouse.alerting.alerts import PLATFORM, FailedTask
 from lakehouse.alerting.channel import deliver, runbook
 
 log = logging.getLogger(__name__)
@@ -21,7 +21,8 @@ class AlertNotifier(BaseNotifier):
     """Sends a message, and fires an alert, which `platform_alerts` resolves when the task has succeeded again.
 
     While the alert fires, further scheduled runs that fail alike are only logged. A run by hand always has its message:
-    somebody waits for it. A retry has a message and fires no alert: success or failure follows.
+    somebody waits for it. Its alert does not wait for another run, which there may never be. A retry has a message and
+    fires no alert: success or failure follows.
 
     :param event: what happened: "retry", "failure" or a text of your own
     :param message: more about it; by default the error's first lines
@@ -48,7 +49,19 @@ class AlertNotifier(BaseNotifier):
         notified = deliver(f"{self.event}: {where}", described)
         if self.event != "retry":
             reason = f"{where}: {described['message']}"
-            _fire(name, reason, described["pipeline"], notified, context["ti"], self.until)
+            _fire(name, reason, described["pipeline"], notified, self._awaited(context))
+
+    def _awaited(self, context: Mapping[str, Any]) -> FailedTask:
+        """The task whose success resolves the alert."""
+        task_instance, run = context["ti"], context.get("dag_run")  # which the callback of a killed task may lack
+        by_index = self.until is None and _instance(task_instance) is not None
+        return FailedTask(
+            dag_id=task_instance.dag_id,
+            task_id=self.until or task_instance.task_id,
+            map_index=task_instance.map_index if by_index else None,
+            logical_date=run.logical_date if run else None,
+            by_hand=task_instance.run_id if self.until is None and _by_hand(context) else None,
+        )
 
     def _describe(self, context: Mapping[str, Any]) -> dict[str, Any]:
         task_instance = context["ti"]
@@ -105,12 +118,8 @@ def _is_firing(name: str) -> bool:
         return False
 
 
-def _fire(name: str, reason: str, pipeline: str, notified: bool, task_instance: Any, until: str | None) -> None:
+def _fire(name: str, reason: str, pipeline: str, notified: bool, awaited: FailedTask) -> None:
     try:
-        dag_id, task_id = task_instance.dag_id, until or task_instance.task_id
-        map_index = None if until or _instance(task_instance) is None else task_instance.map_index
-        successes = task_instance.get_ti_count(dag_id, map_index=map_index, task_ids=[task_id], states=["success"])
-        awaited = TaskSuccess(dag_id=dag_id, task_id=task_id, map_index=map_index, successes=successes)
         alerts.fire(name, reason, pipeline, notified, awaited)
     except Exception:
         log.exception("The alert %s cannot be kept: nobody will be notified when it is resolved", name)

@@ -11,7 +11,8 @@ from functools import cached_property
 from typing import Any
 
 from lakehouse.pipelines.model import TOPIC, Pipeline, Stage
-from lakehouse.reconciliation.reconcile import Reconciliation, reconcile
+from lakehouse.reconciliation.reconcile import Reconciliation
+from lakehouse.streaming.flow import flows_of
 
 
 @dataclass(frozen=True)
@@ -170,7 +171,7 @@ def read_ledger(pipeline: Pipeline, fact_rows: int | None = None) -> Ledger:
     :param fact_rows: rows of Gold's fact, counted before
     :raises AirflowException: Kafka or the catalog cannot be read; the message says which and what to do
     """
-    stages = [stage_ledger(reconcile(pipeline, stage)) for stage in pipeline.stages.values()]
+    stages = [stage_ledger(flow.look()) for flow in flows_of(pipeline)]
     return Ledger(pipeline, tuple(stages), fact_rows)
 
 

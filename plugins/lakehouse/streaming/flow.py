@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from lakehouse.airflow.hooks.iceberg import IcebergCatalogHook
 from lakehouse.pipelines.model import Pipeline, Stage
+from lakehouse.reconciliation.changes import HistoryLost
 from lakehouse.reconciliation.reconcile import Reconciliation, reconcile
 
 
@@ -20,11 +22,19 @@ class Flow:
         return self.stage.job
 
     def look(self) -> Reconciliation:
-        """Source and sinks, compared now. Errors as of `reconcile`."""
-        return reconcile(self.pipeline, self.stage)
+        """Source and sinks, compared now.
+
+        :raises ServiceUnavailable: Kafka, the catalog or the warehouse cannot be asked; the message says which
+        :raises AirflowException: as `reconcile`
+        """
+        with IcebergCatalogHook().answering():
+            try:
+                return reconcile(self.pipeline, self.stage)
+            except HistoryLost as error:  # also from scratch: the newest snapshot lacks a file
+                raise error.__cause__ or error from error
 
     def pending(self) -> int:
-        """Rows of the source that are in none of the sinks yet. Errors as of `reconcile`."""
+        """Rows of the source that are in none of the sinks yet. Errors as of `look`."""
         return len(self.look().missing)
 
 

@@ -8,7 +8,8 @@ from functools import cache, cached_property
 from typing import TYPE_CHECKING
 
 from airflow.sdk import BaseHook
-from airflow.sdk.exceptions import AirflowException
+
+from lakehouse.airflow.hooks.unavailable import ServiceUnavailable
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection
@@ -44,21 +45,25 @@ class CoordinationHook(BaseHook):
         """Hold the lock `name`; PostgreSQL frees it when the holder dies.
 
         :raises TimeoutError: somebody else held it for the whole limit
-        :raises AirflowException: the database does not answer
+        :raises ServiceUnavailable: the database does not answer
         """
+        from psycopg2.errors import LockNotAvailable
         from sqlalchemy import text
         from sqlalchemy.exc import OperationalError
 
         with answering("The database of locks", self.conn_id):
             connected = self.engine.connect()
         with connected as connection:
-            connection.execute(text(f"SET lock_timeout = {int(limit_s * 1000)}"))
-            try:
-                connection.execute(text("SELECT pg_advisory_lock(hashtext(:name))"), {"name": name})
-            except OperationalError as error:
-                raise TimeoutError(
-                    f"Lock {name!r} was held by another run for {limit_s:g} s; try again when it has ended."
-                ) from error
+            with answering("The database of locks", self.conn_id):
+                connection.execute(text(f"SET lock_timeout = {int(limit_s * 1000)}"))
+                try:
+                    connection.execute(text("SELECT pg_advisory_lock(hashtext(:name))"), {"name": name})
+                except OperationalError as error:
+                    if not isinstance(error.orig, LockNotAvailable):
+                        raise
+                    raise TimeoutError(
+                        f"Lock {name!r} was held by another run for {limit_s:g} s; try again when it has ended."
+                    ) from error
             try:
                 yield
             finally:
@@ -67,16 +72,16 @@ class CoordinationHook(BaseHook):
 
 @contextmanager
 def answering(what: str, conn_id: str) -> Iterator[None]:
-    """Name the database and its connection when it does not answer."""
+    """Name the database and its connection when it does not answer.
+
+    :raises ServiceUnavailable: it does not
+    """
     from sqlalchemy.exc import OperationalError
 
     try:
         yield
     except OperationalError as error:
-        problem = " ".join(str(error.orig).split())  # which has several lines
-        raise AirflowException(
-            f"{what} (connection {conn_id!r}) does not answer: {problem} Is it running? `make status` shows each part."
-        ) from error
+        raise ServiceUnavailable.of(what, conn_id, error.orig) from error
 
 
 def postgres_url(conn: Connection) -> str:

@@ -15,6 +15,7 @@ from typing import Any
 from airflow.providers.http.hooks.http import HttpHook
 from requests import RequestException, Response, Session
 
+from lakehouse.airflow.hooks.unavailable import ServiceUnavailable
 from lakehouse.storage import stored
 from lakehouse.waiting import wait_until
 
@@ -26,7 +27,7 @@ class FlinkError(RuntimeError):
     """Flink refused a request or could not be reached; the message says which request, and what Flink answered."""
 
 
-class FlinkUnavailable(FlinkError):
+class FlinkUnavailable(FlinkError, ServiceUnavailable):
     """A part of Flink could not be reached, or forgot what it was asked about: nothing is known of the job itself."""
 
 
@@ -54,10 +55,7 @@ class _FlinkHttpHook(HttpHook):
             url = self.url_from_endpoint(path)
             response = session.request(method, url, json=body, timeout=REQUEST_TIMEOUT_S)
         except RequestException as error:
-            raise FlinkUnavailable(
-                f"{self.component} (connection {self.http_conn_id!r}) cannot be reached: {error}. "
-                "Is it running? `make status` shows each part, `make up` starts what is missing."
-            ) from error
+            raise FlinkUnavailable.of(self.component, self.http_conn_id, error, "cannot be reached") from error
         if not response.ok:
             raise FlinkError(f"{self.component}: {method} {path} gave {response.status_code}: {_reason(response)}")
         return response.json() if response.content else {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager
+from contextlib import contextmanager
 from functools import cache, cached_property
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,7 @@ from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowException
 
 from lakehouse.airflow.hooks.coordination import answering, postgres_url
+from lakehouse.airflow.hooks.unavailable import ServiceUnavailable
 
 if TYPE_CHECKING:
     from pyiceberg.catalog import Catalog
@@ -75,14 +76,16 @@ class IcebergCatalogHook(BaseHook):
     def table(self, name: str) -> Table:
         """Load `namespace.table` as its newest metadata describes it.
 
-        :raises AirflowException: there is no such table, or the catalog's database does not answer
+        :raises AirflowException: there is no such table
+        :raises ServiceUnavailable: the catalog does not answer, or the warehouse cannot be read
         """
         from pyiceberg.exceptions import NoSuchTableError
+        from sqlalchemy.exc import ProgrammingError
 
         try:
-            with self._answering():
+            with self.answering():
                 return self.catalog.load_table(name)
-        except NoSuchTableError as error:
+        except (NoSuchTableError, ProgrammingError) as error:  # the latter: nobody has written through the catalog yet
             raise AirflowException(
                 f"Iceberg table {name} does not exist. The DAG flink_jobs creates it: run it first."
             ) from error
@@ -94,14 +97,14 @@ class IcebergCatalogHook(BaseHook):
     def exists(self, name: str) -> bool:
         """Whether there is a table `namespace.table`.
 
-        :raises AirflowException: the catalog's database does not answer
+        :raises ServiceUnavailable: the catalog does not answer
         """
-        with self._answering():
+        with self.answering():
             return not self._is_new() and self.catalog.table_exists(name)
 
     def every_table(self, below: tuple[str, ...] = ()) -> Iterator[Table]:
         """Every table of the catalog, in whichever namespace, however deep. Errors as of `exists`."""
-        with self._answering():
+        with self.answering():
             if self._is_new():
                 return
             for namespace in self.catalog.list_namespaces(below):
@@ -118,8 +121,26 @@ class IcebergCatalogHook(BaseHook):
             return False
         return not inspect(self.catalog.engine).has_table(IcebergTables.__tablename__)
 
-    def _answering(self) -> AbstractContextManager[None]:
-        return answering("The Iceberg catalog", self.conn_id)
+    @contextmanager
+    def answering(self) -> Iterator[None]:
+        """Name what cannot be asked while tables, and the files that they consist of, are read.
+
+        :raises ServiceUnavailable: the catalog does not answer, or a file cannot be read
+        """
+        from botocore.exceptions import BotoCoreError
+        from pyarrow import ArrowException
+        from pyiceberg.exceptions import RESTError
+        from requests import RequestException
+
+        try:
+            with answering("The Iceberg catalog", self.conn_id):
+                yield
+        except (RESTError, RequestException) as error:
+            raise ServiceUnavailable.of("The Iceberg catalog", self.conn_id, error) from error
+        except (ArrowException, BotoCoreError, OSError) as error:
+            raise ServiceUnavailable.of(
+                "The warehouse of the Iceberg catalog", self.conn_id, error, "cannot be read"
+            ) from error
 
 
 def row_count(table: Table) -> int:

@@ -8,7 +8,10 @@ from airflow.providers.apache.kafka.hooks.client import KafkaAdminClientHook
 from airflow.sdk.exceptions import AirflowException
 from tenacity import retry, retry_if_exception, stop_after_delay, wait_fixed
 
+from lakehouse.airflow.hooks.unavailable import ServiceUnavailable
+
 if TYPE_CHECKING:
+    from confluent_kafka import KafkaException
     from confluent_kafka.admin import AdminClient, OffsetSpec, TopicMetadata
 
 REQUEST_TIMEOUT_S = 20
@@ -104,7 +107,10 @@ class TopicHook(KafkaAdminClientHook):
             ) from error
 
     def is_unused(self) -> bool:
-        """Whether no event was ever sent: the topic is empty from its first offset on, or does not exist yet."""
+        """Whether no event was ever sent: the topic is empty from its first offset on, or does not exist yet.
+
+        :raises ServiceUnavailable: Kafka does not answer
+        """
         return not self._metadata().partitions or not any(self.end_offsets().values())
 
     def end_offsets(self) -> dict[int, int]:
@@ -135,9 +141,7 @@ class TopicHook(KafkaAdminClientHook):
             answers = self.get_conn.list_offsets(request, request_timeout=REQUEST_TIMEOUT_S)
             return {key.partition: answer.result().offset for key, answer in answers.items()}
         except KafkaException as error:
-            raise AirflowException(
-                f"Offsets of Kafka topic {self.topic} cannot be read: {error.args[0].str()}"
-            ) from error
+            raise self._unavailable(error, f"does not tell the offsets of topic {self.topic}") from error
 
     def _partitions(self) -> list[int]:
         topic = self._metadata()
@@ -151,10 +155,7 @@ class TopicHook(KafkaAdminClientHook):
         try:
             return self.get_conn.list_topics(self.topic, timeout=REQUEST_TIMEOUT_S).topics[self.topic]
         except KafkaException as error:
-            raise AirflowException(
-                f"Kafka (connection {self.kafka_config_id!r}) does not answer: {error.args[0].str()}. "
-                "Is it running? `make status` shows each part."
-            ) from error
+            raise self._unavailable(error, "does not answer") from error
 
     def committed_offsets(self, group: str) -> dict[int, int]:
         """Partition -> offset up to which a consumer group has read it, 0 where it has committed none yet."""
@@ -173,9 +174,10 @@ class TopicHook(KafkaAdminClientHook):
             offsets = ask().topic_partitions or []
             return {found.partition: max(0, found.offset) for found in offsets}
         except KafkaException as error:
-            raise AirflowException(
-                f"Offsets of Kafka consumer group {group} cannot be read: {error.args[0].str()}"
-            ) from error
+            raise self._unavailable(error, f"does not tell the offsets of consumer group {group}") from error
+
+    def _unavailable(self, error: KafkaException, what: str) -> ServiceUnavailable:
+        return ServiceUnavailable.of("Kafka", self.kafka_config_id, error.args[0].str(), what)
 
 
 def _coordinator_comes(error: BaseException) -> bool:

@@ -26,6 +26,7 @@ class Thresholds(BaseModel):
     :param backpressure_percent: share of its time that the most hindered subtask waits for those after it
     :param data_files: files of one table
     :param alarm_for_s: seconds that a condition must last before its alert fires, where no other is given
+    :param by_hand_for_s: seconds after which the alert of a run by hand that failed resolves by itself
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
@@ -43,6 +44,7 @@ class Thresholds(BaseModel):
     backpressure_for_s: NonNegativeFloat
     data_files: NonNegativeInt
     alarm_for_s: NonNegativeFloat
+    by_hand_for_s: NonNegativeFloat
 
 
 Judge = Callable[[JobHealth, Thresholds], str | None]
@@ -165,6 +167,9 @@ RULES = (
     Rule("data-files", _data_files, unhealthy=False, needs_job=False, even_suspended=True),
     Rule("unreachable"),
     Rule("ledger"),
+    Rule("declaration-broken", lasts=None),
+    Rule("dag-broken", lasts=None),
+    Rule("run-without-tasks"),
     Rule("task-failed", lasts=None),
     Rule("dbt-failed", lasts=None),
     Rule("gold-held-back", lasts=None),

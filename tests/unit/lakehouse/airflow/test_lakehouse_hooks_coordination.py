@@ -1,12 +1,15 @@
 """Locks that deployments share ride on a connection of their own."""
 
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from threading import Event, Thread
 
 import pytest
-from airflow.sdk.exceptions import AirflowException
+from sqlalchemy import text
 
 from lakehouse.airflow.hooks.coordination import CoordinationHook
+from lakehouse.airflow.hooks.unavailable import ServiceUnavailable
+from lakehouse.waiting import wait_until
 
 
 def test_who_holds_a_lock_keeps_others_out_until_done(iceberg):
@@ -35,6 +38,23 @@ def test_who_holds_a_lock_keeps_others_out_until_done(iceberg):
         pass
 
 
+def test_a_database_that_goes_away_while_a_lock_is_waited_for_is_named(iceberg):
+    """Nobody held it for too long."""
+    waiting = text("SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
+    ended = text("SELECT pg_terminate_backend(:pid)")
+
+    def end() -> None:
+        with CoordinationHook().engine.connect() as connection:
+            wait_until(lambda: connection.execute(waiting).scalar(), "somebody who waits for the lock", 20)
+            connection.execute(ended, {"pid": connection.execute(waiting).scalar()})
+
+    with CoordinationHook().lock("job"), ThreadPoolExecutor(1) as background:
+        ending = background.submit(end)
+        with pytest.raises(ServiceUnavailable, match="database of locks"), CoordinationHook().lock("job", 20):
+            pass
+        ending.result()
+
+
 def test_many_locks_are_held_at_once(iceberg):
     """Those of all jobs of all pipelines, as for a backup."""
     with ExitStack() as held:
@@ -54,7 +74,7 @@ def test_a_database_that_is_not_there_is_named_with_the_next_step():
     """What the settings of the tests lead to."""
     with (
         pytest.raises(
-            AirflowException, match=r"database of locks \(connection 'coordination'\) does not answer.*make status"
+            ServiceUnavailable, match=r"database of locks \(connection 'coordination'\) does not answer.*make status"
         ),
         CoordinationHook().lock("job"),
     ):

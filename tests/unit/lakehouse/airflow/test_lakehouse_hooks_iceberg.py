@@ -3,11 +3,16 @@
 import json
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from airflow.sdk.exceptions import AirflowException
+from botocore.exceptions import EndpointConnectionError
+from pyiceberg.exceptions import ServerError
+from requests import ConnectionError as NoAnswer
 
 from lakehouse.airflow.hooks.coordination import CoordinationHook
 from lakehouse.airflow.hooks.iceberg import IcebergCatalogHook, row_count
+from lakehouse.airflow.hooks.unavailable import ServiceUnavailable
 
 
 def test_rows_are_those_of_the_newest_snapshot(fill):
@@ -26,6 +31,8 @@ def test_a_table_that_is_not_there_is_named_with_the_next_step(iceberg):
 def test_a_catalog_that_nobody_has_used_has_no_table(iceberg):
     iceberg.destroy_tables()
     assert not IcebergCatalogHook().exists("silver.cleaned_trips")
+    with pytest.raises(AirflowException, match=r"silver\.cleaned_trips does not exist\. The DAG flink_jobs"):
+        IcebergCatalogHook().table("silver.cleaned_trips")
 
 
 def test_whether_a_table_is_there(fill):
@@ -38,8 +45,36 @@ def test_a_catalog_that_is_not_there_is_named_with_the_next_step():
     """What the settings of the tests lead to."""
     hook = IcebergCatalogHook()
     for ask in (hook.table, hook.exists, lambda _: [*hook.every_table()]):
-        with pytest.raises(AirflowException, match=r"Iceberg catalog \(connection 'iceberg_catalog'\) does not answer"):
+        with pytest.raises(
+            ServiceUnavailable, match=r"Iceberg catalog \(connection 'iceberg_catalog'\) does not answer.*make status"
+        ):
             ask("silver.cleaned_trips")
+
+
+def test_a_warehouse_that_cannot_be_read_is_named_with_the_next_step(iceberg, fill):
+    fill("silver.cleaned_trips", 1)
+    metadata = Path(iceberg.load_table("silver.cleaned_trips").metadata_location.removeprefix("file://"))
+    metadata.unlink()
+    with pytest.raises(
+        ServiceUnavailable,
+        match=rf"^The warehouse of the Iceberg catalog \(connection 'iceberg_catalog'\) cannot be read: .*{metadata.name}",
+    ):
+        IcebergCatalogHook().table("silver.cleaned_trips")
+
+
+@pytest.mark.parametrize(
+    ("error", "service"),
+    [
+        (ServerError("503"), "The Iceberg catalog"),  # by REST
+        (NoAnswer("refused"), "The Iceberg catalog"),
+        (PermissionError("access denied"), "The warehouse"),
+        (pa.ArrowInvalid("not a Parquet file"), "The warehouse"),
+        (EndpointConnectionError(endpoint_url="http://s3"), "The warehouse"),
+    ],
+)
+def test_whatever_a_library_raises_the_service_is_named(error, service):
+    with pytest.raises(ServiceUnavailable, match=f"^{service}.*{error}"), IcebergCatalogHook().answering():
+        raise error
 
 
 def test_every_table_in_whichever_namespace(iceberg, fill):

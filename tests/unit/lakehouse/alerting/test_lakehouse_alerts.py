@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 
 import pytest
 
 from lakehouse.alerting import alerts as module
-from lakehouse.alerting.alerts import PLATFORM, Alert, Alerts, AlertStore, TaskSuccess
+from lakehouse.alerting.alerts import PLATFORM, Alert, Alerts, AlertStore, FailedTask
 
 LAG = "lag.nyc_taxi.bronze"
 WORDS = "12,345 rows wait"
@@ -169,7 +170,7 @@ def test_what_the_version_before_has_stored_goes_on(watch):
     failed = {"dag_id": "flink_jobs", "task_id": "deploy_bronze", "successes": 7}
     alert = Alert.model_validate({**before, "told": False, "over": 5.0, "ended_by": failed})
     assert (alert.fired, alert.notified, alert.firing, alert.resolved_at) == (True, False, False, 5.0)
-    assert alert.resolved_by == TaskSuccess(dag_id="flink_jobs", task_id="deploy_bronze", successes=7)
+    assert alert.resolved_by == FailedTask(dag_id="flink_jobs", task_id="deploy_bronze")
     assert alert.pipeline == PLATFORM
     assert {"rang", "told", "over", "ended_by"}.isdisjoint(alert.model_dump())
 
@@ -193,9 +194,11 @@ def test_alerts_are_variables_whose_names_begin_alike(monkeypatch):
 
     monkeypatch.setattr(module, "Variable", Variables)
     assert list(AlertStore()) == ["lag.nyc_taxi.bronze"]
-    success = TaskSuccess(dag_id="flink_jobs", task_id="nyc_taxi.deploy_bronze", successes=7)
+    moment = datetime(2026, 1, 2, tzinfo=UTC)
+    failed = FailedTask(dag_id="flink_jobs", task_id="nyc_taxi.deploy_bronze", logical_date=moment)
     name = "task-failed.flink_jobs.nyc_taxi.deploy_bronze"
     assert module.is_firing(name) is False
-    module.fire(name, "no", "nyc_taxi", True, success)
+    module.fire(name, "no", "nyc_taxi", True, failed)
     assert module.is_firing(name) is True
-    assert json.loads(variables[f"alarm.{name}"])["resolved_by"]["successes"] == 7
+    stored = Alert.model_validate_json(variables[f"alarm.{name}"])
+    assert stored.resolved_by == failed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,9 +10,11 @@ from types import SimpleNamespace
 import pytest
 
 from lakehouse.airflow.hooks.flink import FlinkError
+from lakehouse.airflow.hooks.unavailable import ServiceUnavailable
 from lakehouse.alerting import evaluate as module
-from lakehouse.alerting.alerts import Alert, TaskSuccess
-from lakehouse.alerting.evaluate import alert_names, evaluate, resolve, tasks_in
+from lakehouse.alerting.alerts import Alert, FailedTask
+from lakehouse.alerting.control_plane import DagFiles
+from lakehouse.alerting.evaluate import alert_names, evaluate, evaluate_airflow
 from lakehouse.pipelines.load import Declarations
 from lakehouse.streaming.health import JobHealth
 
@@ -32,8 +35,10 @@ def platform(monkeypatch, taxi, meters):
         titles=[],
         pipelines={"meters": meters, "nyc_taxi": taxi},
         problems={},
-        successes={},
-        tasks={("flink_jobs", "nyc_taxi.check_health"), ("platform_alerts", "evaluate")},
+        succeeded=set(),
+        files=DagFiles({"flink_jobs": {"nyc_taxi.check_health"}, "platform_alerts": {"evaluate"}}, {}),
+        runs={},
+        done_with=set(),
     )
 
     def look(flow, limits):
@@ -42,14 +47,21 @@ def platform(monkeypatch, taxi, meters):
         return platform.jobs[flow.job]
 
     def ledger(pipeline):
-        return SimpleNamespace(errors=platform.ledger.get(pipeline.name, []))
+        errors = platform.ledger.get(pipeline.name, [])
+        if isinstance(errors, Exception):
+            raise errors
+        return SimpleNamespace(errors=errors)
 
     monkeypatch.setattr(module, "check", look)
     monkeypatch.setattr(module, "read_ledger", ledger)
     monkeypatch.setattr(module, "is_unused", lambda pipeline: pipeline.name in platform.unused)
     monkeypatch.setattr(module, "AlertStore", lambda: platform.known)
     monkeypatch.setattr(module, "declarations", lambda: Declarations(platform.pipelines, platform.problems))
-    monkeypatch.setattr(module, "tasks_in", lambda dags: platform.tasks)
+    monkeypatch.setattr(module, "problems", lambda declared: [*declared.problems.values()])
+    monkeypatch.setattr(module, "dag_files", lambda dags: platform.files)
+    monkeypatch.setattr(module, "without_tasks", lambda dag_id, tasks: platform.runs.get(dag_id))
+    monkeypatch.setattr(module, "is_done_with", lambda dag_id, run_id: (dag_id, run_id) in platform.done_with)
+    monkeypatch.setattr(module, "succeeded_since", lambda task, since: (task.task_id, since) in platform.succeeded)
 
     def deliver(title, message, kind="failure"):
         platform.titles.append(title)
@@ -68,16 +80,13 @@ def firing(reason: str = "many rows", **more) -> dict:
     return since_long(reason, fired=True, notified=True, **more)
 
 
-def failed(task: str, dag: str = "flink_jobs", successes: int = 7, **more) -> dict:
-    return firing("x", resolved_by=TaskSuccess(dag_id=dag, task_id=task, successes=successes, **more))
+def failed(task: str, dag: str = "flink_jobs", **more) -> dict:
+    return firing("x", resolved_by=FailedTask(dag_id=dag, task_id=task, **more))
 
 
 def resolved(platform) -> list[str]:
-    def count(dag_id, map_index, task_ids, states):
-        assert states == ["success"]
-        return platform.successes.get((dag_id, *task_ids, map_index), 0)
-
-    return resolve(count, DAGS)
+    """Names of the alerts that are firing after a look at what no pipeline's look sees."""
+    return evaluate_airflow(DAGS)
 
 
 def test_when_all_is_well_nothing_is_said_or_kept(platform, taxi, caplog):
@@ -103,7 +112,7 @@ def test_the_ledger_counts(platform, taxi):
 
 
 def test_what_cannot_be_seen_stays_as_it_was(platform, taxi):
-    """The other job, which can be seen, is judged."""
+    """The other job and the ledger, which can be seen, are judged."""
     platform.known |= {
         f"lag.{BRONZE}": firing(),
         f"lag.{SILVER}": firing(),
@@ -111,9 +120,17 @@ def test_what_cannot_be_seen_stays_as_it_was(platform, taxi):
         "unreachable.nyc_taxi": since_long("x"),
     }
     platform.jobs[BRONZE] = FlinkError("The Flink JobManager cannot be reached")
-    assert evaluate(taxi) == [f"lag.{BRONZE}", "ledger.nyc_taxi", "unreachable.nyc_taxi"]
-    assert platform.titles == ["ALERT unreachable: nyc_taxi", f"RESOLVED lag: {SILVER}"]
+    assert evaluate(taxi) == [f"lag.{BRONZE}", "unreachable.nyc_taxi"]
+    assert platform.titles == ["ALERT unreachable: nyc_taxi", f"RESOLVED lag: {SILVER}", "RESOLVED ledger: nyc_taxi"]
     assert "JobManager" in platform.known["unreachable.nyc_taxi"]["reason"]
+
+
+def test_a_ledger_that_cannot_be_read_stays_as_it_was(platform, taxi):
+    platform.known = {"ledger.nyc_taxi": firing("duplicates"), f"lag.{BRONZE}": firing()}
+    platform.ledger["nyc_taxi"] = ServiceUnavailable.of("The warehouse", "iceberg_catalog", FileNotFoundError("x"))
+    assert evaluate(taxi) == ["ledger.nyc_taxi"]
+    assert platform.titles == [f"RESOLVED lag: {BRONZE}"]
+    assert "The warehouse" in platform.known["unreachable.nyc_taxi"]["reason"]
 
 
 def test_what_hides_every_job_is_said_once(platform, taxi):
@@ -191,28 +208,35 @@ def test_what_is_declared_but_broken_stays_as_it_was(platform, taxi):
     platform.problems = {"nyc_taxi.yaml": "nyc_taxi.yaml: titel: unknown key"}
     before = {f"lag.{BRONZE}": firing(), "ledger.nyc_taxi": since_long("x")}
     platform.known = before | {"lag.bronze": firing()}
-    assert resolved(platform) == [f"lag.{BRONZE}"]
-    assert (platform.known, platform.titles) == (before, ["RESOLVED lag: bronze"])
+    assert resolved(platform) == ["declaration-broken.nyc_taxi", f"lag.{BRONZE}"]
+    about = "declaration-broken.nyc_taxi"
+    assert platform.known.pop(about)
+    assert (platform.known, platform.titles) == (before, ["RESOLVED lag: bronze", "ALERT declaration-broken: nyc_taxi"])
 
 
-@pytest.mark.parametrize(
-    ("successes", "titles"), [(7, []), (8, ["RESOLVED task-failed: flink_jobs.nyc_taxi.check_health"])]
-)
-def test_a_failed_task_is_over_when_airflow_counts_one_more_success(platform, successes, titles):
+def test_a_failed_task_is_over_when_it_has_succeeded_since(platform):
     name = "task-failed.flink_jobs.nyc_taxi.check_health"
     platform.known[name] = failed("nyc_taxi.check_health")
-    platform.successes["flink_jobs", "nyc_taxi.check_health", None] = successes
-    assert resolved(platform) == ([] if titles else [name])
-    assert platform.titles == titles
-
-
-def test_of_a_mapped_task_the_same_instance_must_succeed(platform):
-    name = "task-failed.platform_alerts.evaluate.nyc_taxi"
-    platform.known[name] = failed("evaluate", "platform_alerts", map_index=1)
-    platform.successes = {("platform_alerts", "evaluate", None): 99, ("platform_alerts", "evaluate", 0): 99}
+    platform.succeeded = {("nyc_taxi.check_health", LONG_AGO - 1), ("another", LONG_AGO)}
     assert resolved(platform) == [name]
-    platform.successes["platform_alerts", "evaluate", 1] = 8
+    platform.succeeded = {("nyc_taxi.check_health", LONG_AGO)}
     assert resolved(platform) == []
+    assert platform.titles == ["RESOLVED task-failed: flink_jobs.nyc_taxi.check_health"]
+
+
+@pytest.mark.parametrize("by_hand", ["manual__x", None])
+@pytest.mark.parametrize("end", ["done with", "long ago", "success"])
+def test_an_alert_of_a_run_by_hand_waits_for_no_other_run(platform, by_hand, end):
+    name = "task-failed.flink_jobs.nyc_taxi.check_health"
+    platform.known[name] = {**failed("nyc_taxi.check_health", by_hand=by_hand), "since": time.time() - 86_000}
+    assert resolved(platform) == [name]
+    if end == "done with":
+        platform.done_with = {("flink_jobs", "manual__x")}
+    elif end == "long ago":
+        platform.known[name]["since"] -= 500
+    else:
+        platform.succeeded = {("nyc_taxi.check_health", platform.known[name]["since"])}
+    assert resolved(platform) == ([] if by_hand or end == "success" else [name])
 
 
 def test_a_failed_task_that_nobody_was_notified_of_is_notified_later(platform):
@@ -231,22 +255,45 @@ def test_a_failed_task_that_is_in_no_dag_any_longer_is_over(platform, task):
     assert platform.titles == [f"RESOLVED task-failed: {dag_id}.{task_id}"]
 
 
-@pytest.mark.parametrize("broken", ["DAG file", "declaration"])
-def test_while_that_cannot_be_seen_it_stays(platform, broken):
+def test_while_that_cannot_be_seen_it_stays(platform):
     name = "task-failed.flink_jobs.nyc_taxi.deploy_bronze"
     platform.known[name] = failed("nyc_taxi.deploy_bronze")
-    if broken == "DAG file":
-        platform.tasks = None
-    else:
-        platform.problems = {"nyc_taxi.yaml": "nyc_taxi.yaml: titel: unknown key"}
+    platform.files = replace(platform.files, errors={"flink_jobs": "SyntaxError: x"})
+    assert name in resolved(platform)
+    assert platform.titles == ["ALERT dag-broken: flink_jobs"]
+
+
+def test_a_declaration_that_is_broken_has_an_alert_of_its_own(platform, meters):
+    del platform.pipelines["meters"]
+    platform.problems = {"meters.yaml": "meters.yaml: titel: unknown key. Next: title"}
+    platform.files = replace(platform.files, errors={"broken_declarations": "DeclarationError: ..."})
+    assert resolved(platform) == ["declaration-broken.meters"]
+    alert = platform.known["declaration-broken.meters"]
+    assert (alert["pipeline"], alert["reason"]) == ("meters", "meters.yaml: titel: unknown key. Next: title")
+    platform.problems, platform.pipelines["meters"] = {}, meters
+    platform.files = replace(platform.files, errors={})
+    assert resolved(platform) == []
+    assert platform.titles == ["ALERT declaration-broken: meters", "RESOLVED declaration-broken: meters"]
+
+
+def test_a_dag_file_that_cannot_be_imported_has_an_alert_of_its_own(platform):
+    platform.files = replace(platform.files, errors={"audit": "SyntaxError: '(' was never closed"})
+    assert resolved(platform) == ["dag-broken.audit"]
+    alert = platform.known["dag-broken.audit"]
+    assert alert["pipeline"] == "platform"
+    assert alert["reason"] == "dags/audit.py cannot be imported: SyntaxError: '(' was never closed"
+    platform.files = replace(platform.files, errors={})
+    assert resolved(platform) == []
+    assert platform.titles == ["ALERT dag-broken: audit", "RESOLVED dag-broken: audit"]
+
+
+def test_a_run_that_lost_its_tasks_has_an_alert_of_its_own(platform):
+    """After a while: a DAG file that was just changed has tasks that Airflow is about to give to its run."""
+    name = "run-without-tasks.flink_jobs"
+    platform.runs = {"flink_jobs": "run manual__x of flink_jobs cannot end"}
+    assert resolved(platform) == []
+    platform.known[name]["since"] -= 90
     assert resolved(platform) == [name]
-    assert platform.titles == []
-
-
-def test_the_tasks_of_every_dag_are_found(tmp_path):
-    tasks = "from airflow.sdk import DAG, task\nwith DAG('one'):\n    @task\n    def first(n): pass\n    first.expand(n=[1])\n"
-    (tmp_path / "one.py").write_text(tasks)
-    (tmp_path / "two.py").write_text(tasks.replace("'one'", "'two'"))
-    assert tasks_in(tmp_path) == {("one", "first"), ("two", "first")}
-    (tmp_path / "broken.py").write_text("from airflow.sdk import DAG\nDAG(no_such=1)\n")
-    assert tasks_in(tmp_path) is None
+    platform.runs = {}
+    assert resolved(platform) == []
+    assert platform.titles == ["ALERT run-without-tasks: flink_jobs", "RESOLVED run-without-tasks: flink_jobs"]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import logging
+from datetime import UTC, datetime
 from threading import Event
 from types import SimpleNamespace
 
 import pytest
 
 from lakehouse.alerting import alerts, channel
-from lakehouse.alerting.alerts import Alert
+from lakehouse.alerting.alerts import Alert, FailedTask
 from lakehouse.alerting.notifier import AlertNotifier
 from lakehouse.pipelines import load
 
@@ -18,6 +19,7 @@ ERROR = "Flink said no\nbecause of this\nand this\nand that\nfifth line\nsixth l
 LOG = "http://airflow.example/dags/flink_jobs/runs/manual/tasks/deploy"
 RUNBOOK = "docs/runbook.md#task-failed"
 ALERT = "task-failed.flink_jobs.deploy"
+MOMENT = datetime(2026, 1, 2, 3, tzinfo=UTC)
 
 
 def failing(
@@ -29,7 +31,6 @@ def failing(
     **params: str,
 ) -> dict:
     """What Airflow hands to a callback."""
-    successes = {"deploy": {None: 7}, "publish": {None: 3}, "evaluate": {0: 1, 1: 2}}
     task = SimpleNamespace(
         dag_id=dag_id,
         run_id="manual",
@@ -38,9 +39,8 @@ def failing(
         log_url=LOG,
         map_index=instance[0],
         rendered_map_index=instance[1],
-        get_ti_count=lambda dag_id, map_index, task_ids, states: successes.get(task_ids[0], {}).get(map_index, 0),
     )
-    run = SimpleNamespace(run_type=run_type)
+    run = SimpleNamespace(run_type=run_type, logical_date=MOMENT)
     return {"ti": task, "dag_run": run, "exception": RuntimeError(error), "params": params}
 
 
@@ -130,12 +130,7 @@ def test_a_failure_fires_an_alert_and_scheduled_runs_that_fail_alike_are_silent(
     assert len(receiver.asked) == 1
     alert = Alert(**known[ALERT])
     assert (alert.firing, alert.notified) == (True, True)
-    assert alert.resolved_by.model_dump() == {
-        "dag_id": "flink_jobs",
-        "task_id": "deploy",
-        "map_index": None,
-        "successes": 7,
-    }
+    assert alert.resolved_by == FailedTask(dag_id="flink_jobs", task_id="deploy", logical_date=MOMENT)
     assert alert.reason.startswith("flink_jobs.deploy: Flink said no")
 
 
@@ -150,6 +145,13 @@ def test_a_run_by_hand_always_has_its_message(receiver, known):
     for _ in range(2):
         AlertNotifier("failure").notify(failing(run_type="manual"))
     assert len(receiver.asked) == 2
+    assert known[ALERT]["resolved_by"]["by_hand"] == "manual"
+
+
+def test_an_alert_that_waits_for_another_task_is_no_run_by_hands_own(receiver, known):
+    """The run may end well without it: held back, Gold is not published."""
+    AlertNotifier("Flink is not healthy", "x", rule="gold-held-back", until="publish").notify(failing("manual"))
+    assert known["gold-held-back.flink_jobs.publish"]["resolved_by"]["by_hand"] is None
 
 
 def test_a_task_that_was_killed_has_its_message(receiver, known):
@@ -175,7 +177,7 @@ def test_tasks_that_end_together_share_an_alert(receiver, known):
     shared.notify(failing(task_id="publish"))
     [(_, _, sent)] = receiver.asked
     assert "runbook: docs/runbook.md#dbt-failed" in sent["message"]
-    assert known["dbt-failed.flink_jobs.publish"]["resolved_by"]["successes"] == 3
+    assert known["dbt-failed.flink_jobs.publish"]["resolved_by"]["task_id"] == "publish"
 
 
 def test_each_instance_of_a_mapped_task_has_an_alert_of_its_own(receiver, known):
@@ -186,8 +188,8 @@ def test_each_instance_of_a_mapped_task_has_an_alert_of_its_own(receiver, known)
         "failure: platform_alerts.evaluate.meters",
         "failure: platform_alerts.evaluate.nyc_taxi",
     ]
-    success = known["task-failed.platform_alerts.evaluate.nyc_taxi"]["resolved_by"]
-    assert (success["task_id"], success["map_index"], success["successes"]) == ("evaluate", 1, 2)
+    failed = known["task-failed.platform_alerts.evaluate.nyc_taxi"]["resolved_by"]
+    assert (failed["task_id"], failed["map_index"]) == ("evaluate", 1)
 
 
 def test_an_instance_that_was_killed_goes_by_its_number(receiver, known):

@@ -219,6 +219,17 @@ def test_a_service_that_cannot_be_asked_is_a_reason(taxi, iceberg):
     assert "bronze.raw_trips does not exist" in unhealthy_reasons(taxi)[0]
 
 
+def test_data_files_that_are_gone_are_a_reason(flow, tables, taxi, tmp_path):
+    """The tables' metadata is there, so that nothing but reading their rows finds it."""
+    gone = [*tmp_path.glob("warehouse/**/*.parquet")]
+    assert gone
+    for file in gone:
+        file.unlink()
+    [reason] = unhealthy_reasons(taxi)
+    assert reason.startswith("The warehouse of the Iceberg catalog (connection 'iceberg_catalog') cannot be read: ")
+    assert any(file.name in reason for file in gone)
+
+
 def test_a_job_that_is_being_deployed_is_judged_afterwards(flink, tables, monkeypatch, flow, taxi):
     monkeypatch.setattr(health_module, "flows_of", lambda pipeline: (flow(),))
     flink.is_running("FINISHED")
