@@ -16,6 +16,7 @@ from airflow.sdk.exceptions import AirflowException, AirflowSkipException
 
 from lakehouse.airflow import variables
 from lakehouse.airflow.hooks.iceberg import IcebergCatalogHook, row_count
+from lakehouse.gold.pin import pin, release
 from lakehouse.pipelines.load import gold_of
 from lakehouse.pipelines.model import Pipeline
 from lakehouse.quality.ledger import Ledger, read_ledger
@@ -38,7 +39,7 @@ def prepare(pipeline: Pipeline, run_id: str, full_refresh: bool = False) -> dict
 
     The run starts with nothing, and so builds everything from scratch, when that is asked for, or when the published file
     was built from another table than the source is now (a replay put one in its place). Running it again for the same run
-    starts over. Copies of older runs that never published go, all but the newest few.
+    starts over. Copies of older runs that never published go, all but the newest few, and so do their pins.
 
     :return: the environment of the run's dbt process
     :raises AirflowSkipException: the source is empty
@@ -60,9 +61,10 @@ def prepare(pipeline: Pipeline, run_id: str, full_refresh: bool = False) -> dict
     _adopt_file_of_before(published, table_uuid)
     for old in sorted(runs.iterdir(), key=lambda folder: folder.stat().st_mtime, reverse=True)[KEEP_RUNS:]:
         shutil.rmtree(old, ignore_errors=True)
+    metadata = pin(source, pipeline.name, work.parent)
     if not full_refresh and published.exists() and _built_from(published) == table_uuid:
         shutil.copyfile(published, work)
-    return {"LAKEHOUSE_GOLD_PATH": str(work), "LAKEHOUSE_SOURCE_METADATA": source.metadata_location}
+    return {"LAKEHOUSE_GOLD_PATH": str(work), "LAKEHOUSE_SOURCE_METADATA": str(metadata)}
 
 
 def publish(pipeline: Pipeline, env: dict[str, str]) -> Ledger:
@@ -72,11 +74,13 @@ def publish(pipeline: Pipeline, env: dict[str, str]) -> Ledger:
 
     :raises AirflowException: rows are missing or duplicated; the published file stays as it was
     """
+    from pyiceberg.table import StaticTable
+
     gold = gold_of(pipeline)
     work = Path(env["LAKEHOUSE_GOLD_PATH"])
     built = count_fact(pipeline, work if work.exists() else None)
     if work.exists():
-        source = _source_table(env["LAKEHOUSE_SOURCE_METADATA"])
+        source = StaticTable.from_metadata(env["LAKEHOUSE_SOURCE_METADATA"])
         expected = row_count(source)
         if built != expected:
             raise AirflowException(
@@ -92,6 +96,7 @@ def publish(pipeline: Pipeline, env: dict[str, str]) -> Ledger:
         _sign(work, source)
         os.replace(work, published_file(pipeline))
         shutil.rmtree(work.parent)
+    release(IcebergCatalogHook().table(gold.source), pipeline.name, work.parents[1])
     return ledger
 
 
@@ -145,9 +150,3 @@ def _built_from(file: Path) -> str | None:
         except duckdb.CatalogException:
             return None
     return table_uuid
-
-
-def _source_table(metadata_location: str) -> StaticTable:
-    from pyiceberg.table import StaticTable
-
-    return StaticTable.from_metadata(metadata_location, IcebergCatalogHook().catalog.properties)

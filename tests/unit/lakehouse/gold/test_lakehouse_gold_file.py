@@ -1,17 +1,21 @@
 """Readers see a whole Gold file or the one before it, never a copy that a run works on."""
 
 import os
+import shutil
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import duckdb
 import pytest
 from airflow.sdk import Variable
 from airflow.sdk.exceptions import AirflowException, AirflowSkipException
+from pyiceberg.exceptions import CommitFailedException
 from pyiceberg.table import StaticTable
 
 from lakehouse.airflow.hooks.iceberg import IcebergCatalogHook, row_count
 from lakehouse.gold import file as gold_file
 from lakehouse.pipelines.load import DeclarationError
+from lakehouse.tables.duckdb_access import load_extensions
 
 TOPIC = "taxi.raw_trips"
 OTHER_TABLES = ("silver.rejected_trips", "silver.duplicate_trips", "bronze.rejected_events")
@@ -49,6 +53,18 @@ def of_before(published) -> Path:
     (folder / "runs" / "0123456789ab").mkdir(parents=True)
     (folder / "runs" / "0123456789ab" / "gold.duckdb").touch()
     return published.rename(folder / "gold.duckdb")
+
+
+@pytest.fixture
+def arrive(fill, send):
+    """Let some more events become trips."""
+
+    def arrive(rows: int) -> None:
+        send(TOPIC, rows)
+        fill("bronze.raw_trips", rows)
+        fill("silver.cleaned_trips", rows)
+
+    return arrive
 
 
 def source_rows(env: dict[str, str]) -> int:
@@ -91,6 +107,66 @@ def test_a_run_keeps_to_one_version_of_the_source(taxi, published, fill):
     fill("silver.cleaned_trips", 2)
     assert source_rows(env) == 8
     assert source_rows(gold_file.prepare(taxi, "run 2")) == 10
+
+
+def tags(iceberg) -> dict[str, int]:
+    """Of the source, by the run that each belongs to."""
+    refs = iceberg.load_table("silver.cleaned_trips").metadata.refs.items()
+    return {name.removeprefix("gold-nyc_taxi-"): ref.snapshot_id for name, ref in refs if name != "main"}
+
+
+def test_a_run_does_not_need_the_metadata_file_of_the_table(taxi, published, iceberg, arrive):
+    env = gold_file.prepare(taxi, "run 1")
+    build(work_of(env), 8)
+    arrive(2)
+    table = iceberg.load_table("silver.cleaned_trips")
+    for entry in table.metadata.metadata_log:  # as after many commits
+        Path(urlsplit(entry.metadata_file).path).unlink()
+    assert source_rows(env) == 8
+    with duckdb.connect() as reader:
+        load_extensions(reader)
+        found = reader.execute("SELECT count(*) FROM iceberg_scan(?)", [env["LAKEHOUSE_SOURCE_METADATA"]]).fetchone()
+    assert found == (8,)
+    assert gold_file.publish(taxi, env).fact_rows == 8
+
+
+def test_a_tag_keeps_the_snapshot_of_a_run_until_it_is_published(taxi, published, iceberg, arrive):
+    pinned = iceberg.load_table("silver.cleaned_trips").metadata.current_snapshot_id
+    env = gold_file.prepare(taxi, "run 1")
+    build(work_of(env), 8)
+    arrive(1)
+    assert tags(iceberg) == {work_of(env).parent.name: pinned}
+    gold_file.publish(taxi, env)
+    assert tags(iceberg) == {}
+
+
+def test_tags_of_runs_without_a_folder_go(taxi, published, iceberg):
+    first = work_of(gold_file.prepare(taxi, "run 1")).parent
+    shutil.rmtree(first)
+    second = work_of(gold_file.prepare(taxi, "run 2")).parent
+    assert tags(iceberg).keys() == {second.name}
+
+
+def test_a_run_that_is_cleared_takes_the_newest_version(taxi, published, iceberg, fill):
+    run = work_of(gold_file.prepare(taxi, "run 1")).parent.name
+    fill("silver.cleaned_trips", 1)
+    newest = iceberg.load_table("silver.cleaned_trips").metadata.current_snapshot_id
+    env = gold_file.prepare(taxi, "run 1")
+    assert (tags(iceberg), source_rows(env)) == ({run: newest}, 9)
+
+
+def test_a_tag_is_set_while_the_writer_commits(taxi, published, iceberg, fill, monkeypatch):
+    set_tag, commits = type(iceberg).commit_table, []
+
+    def overtaken(catalog, *arguments):
+        commits.append(arguments)
+        if len(commits) <= 3:
+            raise CommitFailedException("Table has been updated by another process")
+        return set_tag(catalog, *arguments)
+
+    monkeypatch.setattr(type(iceberg), "commit_table", overtaken)
+    run = work_of(gold_file.prepare(taxi, "run 1")).parent.name
+    assert tags(iceberg).keys() == {run}
 
 
 def test_a_run_that_is_cleared_starts_over(taxi, published):
@@ -172,7 +248,7 @@ def test_a_file_that_nobody_built_is_named(taxi):
 def test_two_pipelines_share_no_file(taxi, shop, published, fill, send):
     """Neither a copy nor a count nor what was published, for runs of the same id and tables of one namespace."""
     send("shop.orders", 3)
-    fill("bronze.orders", 3)
+    fill("bronze.orders", range(3))
     fill("bronze.bad_orders", 0)
     ours, theirs = gold_file.prepare(taxi, "run 1"), gold_file.prepare(shop, "run 1")
     assert source_rows(theirs) == 3
