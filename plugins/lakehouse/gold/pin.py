@@ -8,6 +8,7 @@ snapshot. Its paths are absolute: manifests and data are found from wherever the
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,41 @@ METADATA_NAME = "source.metadata.json"
 COMMIT_TRIES = 20
 
 
+@dataclass(frozen=True)
+class SourceVersion:
+    """A version of a table, as a Gold file names the one that it was built from.
+
+    :param sequence_number: grows with each commit to the table; 0 when a Gold file of before does not say it
+    """
+
+    table_uuid: str
+    snapshot_id: int
+    sequence_number: int = 0
+
+    @classmethod
+    def of(cls, source: Table) -> SourceVersion:
+        """The version that was loaded.
+
+        :raises ValueError: nothing was committed yet
+        """
+        snapshot = source.current_snapshot()
+        if snapshot is None:
+            raise ValueError(f"{'.'.join(source.name())} has no snapshot yet")
+        return cls(str(source.metadata.table_uuid), snapshot.snapshot_id, snapshot.sequence_number or 0)
+
+    def precedes(self, other: SourceVersion, source: Table) -> bool:
+        """Whether the other is a later version of the same table, and not one that a rollback took back.
+
+        :param source: the table as it is now
+        """
+        from pyiceberg.table.snapshots import ancestors_of
+
+        history = (snapshot.snapshot_id for snapshot in ancestors_of(source.current_snapshot(), source.metadata))
+        taken_back = source.snapshot_by_id(other.snapshot_id) is not None and other.snapshot_id not in history
+        is_later = self.table_uuid == other.table_uuid and self.sequence_number < other.sequence_number
+        return is_later and not taken_back
+
+
 def pin(source: Table, pipeline: str, run: Path) -> Path:
     """Keep the version of a table that was loaded, which has a snapshot; return the copy of its metadata.
 
@@ -30,8 +66,7 @@ def pin(source: Table, pipeline: str, run: Path) -> Path:
     """
     copy = run / METADATA_NAME
     copy_metadata(source, copy)
-    snapshot = source.current_snapshot()
-    _change_tags(source, pipeline, run.parent, {run.name: snapshot.snapshot_id} if snapshot else {})
+    _change_tags(source, pipeline, run.parent, {run.name: SourceVersion.of(source).snapshot_id})
     return copy
 
 

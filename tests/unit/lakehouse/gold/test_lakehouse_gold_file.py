@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import duckdb
 import pytest
 from airflow.sdk import Variable
-from airflow.sdk.exceptions import AirflowException, AirflowSkipException
+from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 from pyiceberg.exceptions import CommitFailedException
 from pyiceberg.table import StaticTable
 
@@ -100,6 +100,16 @@ def test_a_file_that_does_not_say_what_it_was_built_from_is_not_built_upon(taxi,
     with duckdb.connect(str(published)) as connection:
         connection.execute("DROP TABLE built_from")
     assert not work_of(gold_file.prepare(taxi, "run 1")).exists()
+
+
+def test_a_file_that_calls_its_columns_as_before_is_built_upon(taxi, published):
+    with duckdb.connect(str(published)) as connection:
+        connection.execute("ALTER TABLE built_from RENAME source_table_uuid TO silver_table_uuid")
+        connection.execute("ALTER TABLE built_from RENAME source_snapshot_id TO silver_snapshot_id")
+        connection.execute("ALTER TABLE built_from DROP source_sequence_number")
+    env = gold_file.prepare(taxi, "run 1")
+    assert gold_file.count_fact(taxi, work_of(env)) == 5
+    assert build_and_publish(taxi, env, 8) == 8
 
 
 def test_a_run_keeps_to_one_version_of_the_source(taxi, published, fill):
@@ -199,7 +209,7 @@ def test_publish_swaps_the_file_in_and_a_reader_goes_on_with_its_own(taxi, publi
     assert (ledger.fact_rows, ledger.balanced) == (8, True)
     assert gold_file.count_fact(taxi) == 8
     with duckdb.connect(str(published), read_only=True) as reader:
-        said = reader.execute("SELECT silver_snapshot_id FROM built_from").fetchone()
+        said = reader.execute("SELECT source_snapshot_id FROM built_from").fetchone()
     assert said == (IcebergCatalogHook().table("silver.cleaned_trips").current_snapshot().snapshot_id,)
     assert list((published.parent / "runs").iterdir()) == []
 
@@ -208,6 +218,41 @@ def test_publish_again_changes_nothing(taxi, published):
     env = gold_file.prepare(taxi, "run 1")
     build(work_of(env), 8)
     assert gold_file.publish(taxi, env).as_dict() == gold_file.publish(taxi, env).as_dict()
+
+
+def build_and_publish(taxi, env: dict[str, str], rows: int) -> int:
+    build(work_of(env), rows)
+    return gold_file.publish(taxi, env).fact_rows
+
+
+def test_a_slow_build_does_not_take_the_place_of_a_later_version(taxi, published, arrive):
+    slow = gold_file.prepare(taxi, "by hand")
+    arrive(1)
+    assert build_and_publish(taxi, gold_file.prepare(taxi, "run 1"), 9) == 9
+    with pytest.raises(AirflowFailException, match=r"which is later: not published\. Next: trigger nyc_taxi_pipeline"):
+        build_and_publish(taxi, slow, 8)
+    assert gold_file.count_fact(taxi) == 9
+
+
+def test_two_builds_of_one_version_are_both_published(taxi, published):
+    first, second = gold_file.prepare(taxi, "run 1"), gold_file.prepare(taxi, "run 2")
+    assert [build_and_publish(taxi, env, 8) for env in (first, second)] == [8, 8]
+
+
+def test_another_table_is_no_earlier_version(taxi, published, arrive, iceberg, fill):
+    arrive(1)
+    build_and_publish(taxi, gold_file.prepare(taxi, "run 1"), 9)
+    iceberg.drop_table("silver.cleaned_trips")
+    fill("silver.cleaned_trips", range(8))
+    assert build_and_publish(taxi, gold_file.prepare(taxi, "run 2"), 8) == 8
+
+
+def test_a_version_that_was_rolled_back_is_no_obstacle(taxi, published, arrive, iceberg):
+    kept = iceberg.load_table("silver.cleaned_trips").metadata.current_snapshot_id
+    arrive(1)
+    build_and_publish(taxi, gold_file.prepare(taxi, "run 1"), 9)
+    iceberg.load_table("silver.cleaned_trips").manage_snapshots().rollback_to_snapshot(kept).commit()
+    assert build_and_publish(taxi, gold_file.prepare(taxi, "run 2", full_refresh=True), 8) == 8
 
 
 @pytest.mark.parametrize("built", [7, 9])
