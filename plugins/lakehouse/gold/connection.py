@@ -1,7 +1,7 @@
 """dbt-duckdb's plugin that connects a run to one Gold file and one version of its source, both named by the environment.
 
-`LAKEHOUSE_GOLD_PATH` is the DuckDB file to build in, `LAKEHOUSE_SOURCE_METADATA` the Iceberg metadata file (path, `file://` or
-`s3://`) that the whole run reads. For `s3://` the usual variables of AWS apply.
+`LAKEHOUSE_GOLD_PATH` is the DuckDB file to build in, `LAKEHOUSE_SOURCE_METADATA` the run's copy of the Iceberg metadata file.
+For a table in an object store the usual variables of AWS apply.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Plugin(BasePlugin):  # type: ignore[misc]  # mypy does not read dbt
     def configure_connection(self, conn: Any) -> None:
         """Load the extensions, and open the way to the source."""
         load_extensions(conn)
-        if _source().startswith("s3"):
+        if (source := _source()) and _table_location(conn, source).startswith("s3"):
             allow_s3(conn)
 
     def configure_cursor(self, cursor: Any) -> None:
@@ -42,3 +42,8 @@ class Plugin(BasePlugin):  # type: ignore[misc]  # mypy does not read dbt
 
 def _source() -> str:
     return os.environ.get("LAKEHOUSE_SOURCE_METADATA", "")
+
+
+def _table_location(conn: Any, metadata: str) -> str:
+    [(location,)] = conn.execute("select content ->> 'location' from read_text(?)", [metadata]).fetchall()
+    return str(location)

@@ -9,12 +9,11 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from lakehouse.gold import file as gold_file
 from lakehouse.paths import DBT
 from lakehouse.pipelines.model import Pipeline
-
-RUN_ID = "by hand"
 
 
 def run_dbt(
@@ -39,7 +38,7 @@ def deps(pipeline: Pipeline) -> int:
 
 def build(pipeline: Pipeline) -> int:
     """Build and test Gold from its source as it is now, and publish the file when everything passed."""
-    env = gold_file.prepare(pipeline, RUN_ID)
+    env = _prepare(pipeline)
     if failed := _on_a_copy(pipeline, env, "build"):
         return failed
     print(gold_file.publish(pipeline, env))
@@ -48,17 +47,27 @@ def build(pipeline: Pipeline) -> int:
 
 def test(pipeline: Pipeline) -> int:
     """Run every test on a copy of the published Gold file."""
-    return _on_a_copy(pipeline, gold_file.prepare(pipeline, RUN_ID), "test")
+    env = _prepare(pipeline)
+    if failed := _on_a_copy(pipeline, env, "test"):
+        return failed
+    gold_file.discard(pipeline, env)
+    return 0
 
 
 def docs(pipeline: Pipeline) -> int:
     """Write the documentation of Gold as one HTML page next to the Gold file."""
     target = gold_file.published_file(pipeline).parent / "docs"
-    env = gold_file.prepare(pipeline, RUN_ID)
+    env = _prepare(pipeline)
     if failed := _on_a_copy(pipeline, env, "docs", "generate", "--static", target=target):
         return failed
+    gold_file.discard(pipeline, env)
     print(f"Open {target / 'static_index.html'}")
     return 0
+
+
+def _prepare(pipeline: Pipeline) -> dict[str, str]:
+    """A copy for this command alone: two at once must not work on one."""
+    return gold_file.prepare(pipeline, f"by hand {uuid4()}")
 
 
 def _on_a_copy(pipeline: Pipeline, env: Mapping[str, str], *command: str, target: Path | None = None) -> int:

@@ -6,22 +6,27 @@ at once never meet each other, and a failed run leaves the published file as it 
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import astuple
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from airflow.sdk.exceptions import AirflowException, AirflowSkipException
+from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 
 from lakehouse.airflow import variables
 from lakehouse.airflow.hooks.iceberg import IcebergCatalogHook, row_count
+from lakehouse.gold.pin import SourceVersion, pin, release
 from lakehouse.pipelines.load import gold_of
 from lakehouse.pipelines.model import Pipeline
 from lakehouse.quality.ledger import Ledger, read_ledger
 
 if TYPE_CHECKING:
-    from pyiceberg.table import StaticTable
+    from pyiceberg.table import Table
 
 FILE_NAME = "gold.duckdb"
 KEEP_RUNS = 3
@@ -38,7 +43,7 @@ def prepare(pipeline: Pipeline, run_id: str, full_refresh: bool = False) -> dict
 
     The run starts with nothing, and so builds everything from scratch, when that is asked for, or when the published file
     was built from another table than the source is now (a replay put one in its place). Running it again for the same run
-    starts over. Copies of older runs that never published go, all but the newest few.
+    starts over. Copies of older runs that never published go, all but the newest few, and so do their pins.
 
     :return: the environment of the run's dbt process
     :raises AirflowSkipException: the source is empty
@@ -60,9 +65,10 @@ def prepare(pipeline: Pipeline, run_id: str, full_refresh: bool = False) -> dict
     _adopt_file_of_before(published, table_uuid)
     for old in sorted(runs.iterdir(), key=lambda folder: folder.stat().st_mtime, reverse=True)[KEEP_RUNS:]:
         shutil.rmtree(old, ignore_errors=True)
-    if not full_refresh and published.exists() and _built_from(published) == table_uuid:
+    metadata = pin(source, pipeline.name, work.parent)
+    if not full_refresh and published.exists() and _is_of(published, table_uuid):
         shutil.copyfile(published, work)
-    return {"LAKEHOUSE_GOLD_PATH": str(work), "LAKEHOUSE_SOURCE_METADATA": source.metadata_location}
+    return {"LAKEHOUSE_GOLD_PATH": str(work), "LAKEHOUSE_SOURCE_METADATA": str(metadata)}
 
 
 def publish(pipeline: Pipeline, env: dict[str, str]) -> Ledger:
@@ -71,13 +77,16 @@ def publish(pipeline: Pipeline, env: dict[str, str]) -> Ledger:
     Running it again after it succeeded finds its file gone and changes nothing.
 
     :raises AirflowException: rows are missing or duplicated; the published file stays as it was
+    :raises AirflowFailException: readers have a later version of the source already, and keep it
     """
+    from pyiceberg.table import StaticTable
+
     gold = gold_of(pipeline)
     work = Path(env["LAKEHOUSE_GOLD_PATH"])
     built = count_fact(pipeline, work if work.exists() else None)
     if work.exists():
-        source = _source_table(env["LAKEHOUSE_SOURCE_METADATA"])
-        expected = row_count(source)
+        pinned = StaticTable.from_metadata(env["LAKEHOUSE_SOURCE_METADATA"])
+        expected = row_count(pinned)
         if built != expected:
             raise AirflowException(
                 f"{gold.fact} holds {built:,} rows, its version of {gold.source} {expected:,}: not published. "
@@ -88,10 +97,10 @@ def publish(pipeline: Pipeline, env: dict[str, str]) -> Ledger:
         raise AirflowException(
             f"The ledger is not balanced, Gold is not published: {'; '.join(ledger.errors)}\n{ledger}"
         )
+    source = IcebergCatalogHook().table(gold.source)
     if work.exists():
-        _sign(work, source)
-        os.replace(work, published_file(pipeline))
-        shutil.rmtree(work.parent)
+        _swap_in(pipeline, work, SourceVersion.of(pinned), source)
+    release(source, pipeline.name, work.parents[1])
     return ledger
 
 
@@ -112,42 +121,75 @@ def count_fact(pipeline: Pipeline, file: Path | None = None) -> int:
     return rows
 
 
+def discard(pipeline: Pipeline, env: dict[str, str]) -> None:
+    """Drop what `prepare` gave to a run that is not going to publish."""
+    work = Path(env["LAKEHOUSE_GOLD_PATH"])
+    shutil.rmtree(work.parent, ignore_errors=True)
+    release(IcebergCatalogHook().table(gold_of(pipeline).source), pipeline.name, work.parents[1])
+
+
+def _swap_in(pipeline: Pipeline, work: Path, version: SourceVersion, source: Table) -> None:
+    """Give a run's file to readers, unless they have a later one. Errors as of `publish`."""
+    published = published_file(pipeline)
+    with _alone(published.parent):
+        before = _built_from(published) if published.exists() else None
+        if before and version.precedes(before, source):
+            raise AirflowFailException(
+                f"This Gold was built from snapshot {version.snapshot_id} of {'.'.join(source.name())}, the published one from "
+                f"{before.snapshot_id}, which is later: not published. Next: trigger {pipeline.dag_id} for a build of the newest"
+            )
+        _sign(work, version)
+        os.replace(work, published)
+    shutil.rmtree(work.parent)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Let no two runs publish at once: each would compare itself with the file before both."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
 def _adopt_file_of_before(published: Path, table_uuid: str) -> None:
     """Move a Gold file from where it lay when there was one pipeline, if it was built from this table."""
     folder = published.parents[1]
     before = folder / FILE_NAME
-    if published.exists() or not before.exists() or _built_from(before) != table_uuid:
+    if published.exists() or not before.exists() or not _is_of(before, table_uuid):
         return
     os.replace(before, published)
     for run in (folder / "runs").glob("?" * RUN_NAME_LENGTH):
         shutil.rmtree(run, ignore_errors=True)
 
 
-def _sign(file: Path, source: StaticTable) -> None:
+def _sign(file: Path, version: SourceVersion) -> None:
     """Write into a Gold file which version of its source it was built from: one row, the table `built_from`."""
     import duckdb
 
-    snapshot = source.current_snapshot()
     with duckdb.connect(str(file)) as connection:
-        connection.execute("CREATE OR REPLACE TABLE built_from (silver_table_uuid VARCHAR, silver_snapshot_id BIGINT)")
         connection.execute(
-            "INSERT INTO built_from VALUES (?, ?)", [str(source.metadata.table_uuid), snapshot and snapshot.snapshot_id]
+            "CREATE OR REPLACE TABLE built_from "
+            "(source_table_uuid VARCHAR, source_snapshot_id BIGINT, source_sequence_number BIGINT)"
         )
+        connection.execute("INSERT INTO built_from VALUES (?, ?, ?)", astuple(version))
 
 
-def _built_from(file: Path) -> str | None:
-    """UUID of the table that a Gold file was built from; None when it does not say."""
+def _built_from(file: Path) -> SourceVersion | None:
+    """The version of its source that a Gold file was built from; None when it does not say."""
     import duckdb
 
     with duckdb.connect(str(file), read_only=True) as connection:
         try:
-            [[table_uuid]] = connection.execute("SELECT silver_table_uuid FROM built_from").fetchall()
+            [row] = connection.execute("FROM built_from").fetchall()  # by place: the columns once were silver_...
         except duckdb.CatalogException:
             return None
-    return table_uuid
+    return SourceVersion(*row)
 
 
-def _source_table(metadata_location: str) -> StaticTable:
-    from pyiceberg.table import StaticTable
-
-    return StaticTable.from_metadata(metadata_location, IcebergCatalogHook().catalog.properties)
+def _is_of(file: Path, table_uuid: str) -> bool:
+    """Whether a Gold file was built from this table."""
+    version = _built_from(file)
+    return version is not None and version.table_uuid == table_uuid

@@ -13,6 +13,12 @@ if TYPE_CHECKING:
     from pyiceberg.table import Table
 
 
+def copy_metadata(table: Table, copy: Path) -> None:
+    """Copy a table's metadata file, for a reader to whom it must not get lost: the writer deletes it after some commits."""
+    with table.io.new_input(table.metadata_location).open() as file:
+        copy.write_bytes(file.read())
+
+
 class IcebergDatabase:
     """DuckDB with Iceberg, in a folder of its own.
 
@@ -47,9 +53,7 @@ class IcebergDatabase:
             return
         if table.metadata_location.startswith("s3"):
             allow_s3(self.connection, table.io.properties)
-        # A copy: the table's own metadata file goes after some more commits.
         copy = self.folder / f"{name}.metadata.json"
-        with table.io.new_input(table.metadata_location).open() as file:
-            copy.write_bytes(file.read())
+        copy_metadata(table, copy)
         version = f", snapshot_from_id = {snapshot_id}" if snapshot_id else ""
         self.connection.execute(f"CREATE VIEW {name} AS FROM iceberg_scan({sql_literal(str(copy))}{version})")

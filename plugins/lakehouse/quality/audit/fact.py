@@ -41,7 +41,9 @@ def open_gold(database: AuditDatabase, pipeline: Pipeline) -> int | None:
     }
     if not {BUILT_FROM, gold_of(pipeline).fact} <= names:
         return None
-    return database.value(f"SELECT silver_snapshot_id FROM {GOLD}.{BUILT_FROM}")
+    return database.value(
+        f"SELECT COLUMNS('_snapshot_id$') FROM {GOLD}.{BUILT_FROM}"
+    )  # once silver_..., now source_...
 
 
 def fact_layer(

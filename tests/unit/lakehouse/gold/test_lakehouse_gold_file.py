@@ -1,17 +1,21 @@
 """Readers see a whole Gold file or the one before it, never a copy that a run works on."""
 
 import os
+import shutil
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import duckdb
 import pytest
 from airflow.sdk import Variable
-from airflow.sdk.exceptions import AirflowException, AirflowSkipException
+from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
+from pyiceberg.exceptions import CommitFailedException
 from pyiceberg.table import StaticTable
 
 from lakehouse.airflow.hooks.iceberg import IcebergCatalogHook, row_count
 from lakehouse.gold import file as gold_file
 from lakehouse.pipelines.load import DeclarationError
+from lakehouse.tables.duckdb_access import load_extensions
 
 TOPIC = "taxi.raw_trips"
 OTHER_TABLES = ("silver.rejected_trips", "silver.duplicate_trips", "bronze.rejected_events")
@@ -51,6 +55,18 @@ def of_before(published) -> Path:
     return published.rename(folder / "gold.duckdb")
 
 
+@pytest.fixture
+def arrive(fill, send):
+    """Let some more events become trips."""
+
+    def arrive(rows: int) -> None:
+        send(TOPIC, rows)
+        fill("bronze.raw_trips", rows)
+        fill("silver.cleaned_trips", rows)
+
+    return arrive
+
+
 def source_rows(env: dict[str, str]) -> int:
     return row_count(StaticTable.from_metadata(env["LAKEHOUSE_SOURCE_METADATA"]))
 
@@ -86,11 +102,81 @@ def test_a_file_that_does_not_say_what_it_was_built_from_is_not_built_upon(taxi,
     assert not work_of(gold_file.prepare(taxi, "run 1")).exists()
 
 
+def test_a_file_that_calls_its_columns_as_before_is_built_upon(taxi, published):
+    with duckdb.connect(str(published)) as connection:
+        connection.execute("ALTER TABLE built_from RENAME source_table_uuid TO silver_table_uuid")
+        connection.execute("ALTER TABLE built_from RENAME source_snapshot_id TO silver_snapshot_id")
+        connection.execute("ALTER TABLE built_from DROP source_sequence_number")
+    env = gold_file.prepare(taxi, "run 1")
+    assert gold_file.count_fact(taxi, work_of(env)) == 5
+    assert build_and_publish(taxi, env, 8) == 8
+
+
 def test_a_run_keeps_to_one_version_of_the_source(taxi, published, fill):
     env = gold_file.prepare(taxi, "run 1")
     fill("silver.cleaned_trips", 2)
     assert source_rows(env) == 8
     assert source_rows(gold_file.prepare(taxi, "run 2")) == 10
+
+
+def tags(iceberg) -> dict[str, int]:
+    """Of the source, by the run that each belongs to."""
+    refs = iceberg.load_table("silver.cleaned_trips").metadata.refs.items()
+    return {name.removeprefix("gold-nyc_taxi-"): ref.snapshot_id for name, ref in refs if name != "main"}
+
+
+def test_a_run_does_not_need_the_metadata_file_of_the_table(taxi, published, iceberg, arrive):
+    env = gold_file.prepare(taxi, "run 1")
+    build(work_of(env), 8)
+    arrive(2)
+    table = iceberg.load_table("silver.cleaned_trips")
+    for entry in table.metadata.metadata_log:  # as after many commits
+        Path(urlsplit(entry.metadata_file).path).unlink()
+    assert source_rows(env) == 8
+    with duckdb.connect() as reader:
+        load_extensions(reader)
+        found = reader.execute("SELECT count(*) FROM iceberg_scan(?)", [env["LAKEHOUSE_SOURCE_METADATA"]]).fetchone()
+    assert found == (8,)
+    assert gold_file.publish(taxi, env).fact_rows == 8
+
+
+def test_a_tag_keeps_the_snapshot_of_a_run_until_it_is_published(taxi, published, iceberg, arrive):
+    pinned = iceberg.load_table("silver.cleaned_trips").metadata.current_snapshot_id
+    env = gold_file.prepare(taxi, "run 1")
+    build(work_of(env), 8)
+    arrive(1)
+    assert tags(iceberg) == {work_of(env).parent.name: pinned}
+    gold_file.publish(taxi, env)
+    assert tags(iceberg) == {}
+
+
+def test_tags_of_runs_without_a_folder_go(taxi, published, iceberg):
+    first = work_of(gold_file.prepare(taxi, "run 1")).parent
+    shutil.rmtree(first)
+    second = work_of(gold_file.prepare(taxi, "run 2")).parent
+    assert tags(iceberg).keys() == {second.name}
+
+
+def test_a_run_that_is_cleared_takes_the_newest_version(taxi, published, iceberg, fill):
+    run = work_of(gold_file.prepare(taxi, "run 1")).parent.name
+    fill("silver.cleaned_trips", 1)
+    newest = iceberg.load_table("silver.cleaned_trips").metadata.current_snapshot_id
+    env = gold_file.prepare(taxi, "run 1")
+    assert (tags(iceberg), source_rows(env)) == ({run: newest}, 9)
+
+
+def test_a_tag_is_set_while_the_writer_commits(taxi, published, iceberg, fill, monkeypatch):
+    set_tag, commits = type(iceberg).commit_table, []
+
+    def overtaken(catalog, *arguments):
+        commits.append(arguments)
+        if len(commits) <= 3:
+            raise CommitFailedException("Table has been updated by another process")
+        return set_tag(catalog, *arguments)
+
+    monkeypatch.setattr(type(iceberg), "commit_table", overtaken)
+    run = work_of(gold_file.prepare(taxi, "run 1")).parent.name
+    assert tags(iceberg).keys() == {run}
 
 
 def test_a_run_that_is_cleared_starts_over(taxi, published):
@@ -123,7 +209,7 @@ def test_publish_swaps_the_file_in_and_a_reader_goes_on_with_its_own(taxi, publi
     assert (ledger.fact_rows, ledger.balanced) == (8, True)
     assert gold_file.count_fact(taxi) == 8
     with duckdb.connect(str(published), read_only=True) as reader:
-        said = reader.execute("SELECT silver_snapshot_id FROM built_from").fetchone()
+        said = reader.execute("SELECT source_snapshot_id FROM built_from").fetchone()
     assert said == (IcebergCatalogHook().table("silver.cleaned_trips").current_snapshot().snapshot_id,)
     assert list((published.parent / "runs").iterdir()) == []
 
@@ -132,6 +218,41 @@ def test_publish_again_changes_nothing(taxi, published):
     env = gold_file.prepare(taxi, "run 1")
     build(work_of(env), 8)
     assert gold_file.publish(taxi, env).as_dict() == gold_file.publish(taxi, env).as_dict()
+
+
+def build_and_publish(taxi, env: dict[str, str], rows: int) -> int:
+    build(work_of(env), rows)
+    return gold_file.publish(taxi, env).fact_rows
+
+
+def test_a_slow_build_does_not_take_the_place_of_a_later_version(taxi, published, arrive):
+    slow = gold_file.prepare(taxi, "by hand")
+    arrive(1)
+    assert build_and_publish(taxi, gold_file.prepare(taxi, "run 1"), 9) == 9
+    with pytest.raises(AirflowFailException, match=r"which is later: not published\. Next: trigger nyc_taxi_pipeline"):
+        build_and_publish(taxi, slow, 8)
+    assert gold_file.count_fact(taxi) == 9
+
+
+def test_two_builds_of_one_version_are_both_published(taxi, published):
+    first, second = gold_file.prepare(taxi, "run 1"), gold_file.prepare(taxi, "run 2")
+    assert [build_and_publish(taxi, env, 8) for env in (first, second)] == [8, 8]
+
+
+def test_another_table_is_no_earlier_version(taxi, published, arrive, iceberg, fill):
+    arrive(1)
+    build_and_publish(taxi, gold_file.prepare(taxi, "run 1"), 9)
+    iceberg.drop_table("silver.cleaned_trips")
+    fill("silver.cleaned_trips", range(8))
+    assert build_and_publish(taxi, gold_file.prepare(taxi, "run 2"), 8) == 8
+
+
+def test_a_version_that_was_rolled_back_is_no_obstacle(taxi, published, arrive, iceberg):
+    kept = iceberg.load_table("silver.cleaned_trips").metadata.current_snapshot_id
+    arrive(1)
+    build_and_publish(taxi, gold_file.prepare(taxi, "run 1"), 9)
+    iceberg.load_table("silver.cleaned_trips").manage_snapshots().rollback_to_snapshot(kept).commit()
+    assert build_and_publish(taxi, gold_file.prepare(taxi, "run 2", full_refresh=True), 8) == 8
 
 
 @pytest.mark.parametrize("built", [7, 9])

@@ -151,7 +151,7 @@ class Lake:
             gold.execute("SET TimeZone = 'UTC'; CREATE TABLE fct_trips AS FROM trips; CREATE SCHEMA staging")
             gold.execute("ALTER TABLE fct_trips DROP kafka_partition; ALTER TABLE fct_trips DROP kafka_offset")
             gold.execute(
-                f"CREATE TABLE built_from AS SELECT {silver.current_snapshot().snapshot_id} AS silver_snapshot_id"
+                f"CREATE TABLE built_from AS SELECT {silver.current_snapshot().snapshot_id} AS source_snapshot_id"
             )
             for table, column in {
                 "dim_vendors": "vendor_id",

@@ -1,0 +1,96 @@
+"""The version of its source that a Gold run reads, kept for as long as the run has its folder.
+
+The writer deletes a metadata file after some more commits, and expiry what only old snapshots lead to: a long build, or a
+`publish` that is retried, would find nothing. So a run reads a copy of the metadata file, and a tag on the table keeps the
+snapshot. Its paths are absolute: manifests and data are found from wherever the copy is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+
+from lakehouse.tables.duckdb_iceberg import copy_metadata
+
+if TYPE_CHECKING:
+    from pyiceberg.table import Table
+
+METADATA_NAME = "source.metadata.json"
+COMMIT_TRIES = 20
+
+
+@dataclass(frozen=True)
+class SourceVersion:
+    """A version of a table, as a Gold file names the one that it was built from.
+
+    :param sequence_number: grows with each commit to the table; 0 when a Gold file of before does not say it
+    """
+
+    table_uuid: str
+    snapshot_id: int
+    sequence_number: int = 0
+
+    @classmethod
+    def of(cls, source: Table) -> SourceVersion:
+        """The version that was loaded.
+
+        :raises ValueError: nothing was committed yet
+        """
+        snapshot = source.current_snapshot()
+        if snapshot is None:
+            raise ValueError(f"{'.'.join(source.name())} has no snapshot yet")
+        return cls(str(source.metadata.table_uuid), snapshot.snapshot_id, snapshot.sequence_number or 0)
+
+    def precedes(self, other: SourceVersion, source: Table) -> bool:
+        """Whether the other is a later version of the same table, and not one that a rollback took back.
+
+        :param source: the table as it is now
+        """
+        from pyiceberg.table.snapshots import ancestors_of
+
+        history = (snapshot.snapshot_id for snapshot in ancestors_of(source.current_snapshot(), source.metadata))
+        taken_back = source.snapshot_by_id(other.snapshot_id) is not None and other.snapshot_id not in history
+        is_later = self.table_uuid == other.table_uuid and self.sequence_number < other.sequence_number
+        return is_later and not taken_back
+
+
+def pin(source: Table, pipeline: str, run: Path) -> Path:
+    """Keep the version of a table that was loaded, which has a snapshot; return the copy of its metadata.
+
+    :param run: the run's folder
+    :raises CommitFailedException: others committed first, each time
+    """
+    copy = run / METADATA_NAME
+    copy_metadata(source, copy)
+    _change_tags(source, pipeline, run.parent, {run.name: SourceVersion.of(source).snapshot_id})
+    return copy
+
+
+def release(source: Table, pipeline: str, runs: Path) -> None:
+    """Drop the tags of runs that have no folder any more. Errors as of `pin`."""
+    _change_tags(source, pipeline, runs, {})
+
+
+def _change_tags(source: Table, pipeline: str, runs: Path, new: Mapping[str, int]) -> None:
+    """In one commit, tag the snapshots of these runs and drop the tags that no run needs. Writers commit all the time."""
+    from pyiceberg.exceptions import CommitFailedException
+
+    prefix = f"gold-{pipeline}-"
+    for attempt in Retrying(
+        retry=retry_if_exception_type(CommitFailedException),
+        stop=stop_after_attempt(COMMIT_TRIES),
+        wait=wait_random_exponential(multiplier=0.1, max=5),
+        reraise=True,
+    ):
+        with attempt:
+            tags = [name for name in source.refresh().metadata.refs if name.startswith(prefix)]
+            unused = [name for name in tags if not (runs / name.removeprefix(prefix)).exists()]
+            with source.manage_snapshots() as changes:
+                for run, snapshot_id in new.items():
+                    changes.create_tag(snapshot_id, prefix + run)
+                for name in unused:
+                    changes.remove_tag(name)
