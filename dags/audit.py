@@ -40,14 +40,14 @@ from typing import Any
 
 from airflow.sdk import DAG, Param, get_current_context, task
 
-from lakehouse.airflow.dag_policy import Tag, dag_args, default_args, long_task, pipeline_param
+from lakehouse.airflow.dag_policy import LONG_POOL, Tag, dag_args, default_args, pipeline_param
 
 with DAG(
     "audit",
     schedule=None,
     start_date=datetime(2024, 1, 1),
     # Another try would find the same.
-    default_args=default_args(retries=0, **long_task(timedelta(hours=6))),
+    default_args=default_args(retries=0, pool=LONG_POOL, execution_timeout=timedelta(hours=6)),
     params={
         "pipeline": pipeline_param(),
         "partition": Param(None, type=["null", "integer"], minimum=0, description="A Kafka partition (nothing: all)"),

@@ -40,11 +40,11 @@ from datetime import datetime, timedelta
 
 from airflow.sdk import DAG, CronTriggerTimetable, Param, TriggerRule, get_current_context, task, task_group
 
-from lakehouse.airflow.dag_policy import Tag, dag_args, default_args, long_task
+from lakehouse.airflow.dag_policy import LONG_POOL, Tag, dag_args, default_args
 from lakehouse.alerting.notifier import AlertNotifier
 from lakehouse.maintenance.settings import Operation
 
-LONG = long_task(timedelta(hours=4))
+LIMIT = timedelta(hours=4)
 
 with DAG(
     "iceberg_maintenance",
@@ -77,21 +77,26 @@ with DAG(
 
         return tasks.tables(get_current_context())
 
-    @task(**LONG, trigger_rule=TriggerRule.ALL_DONE, map_index_template="{{ task.op_kwargs['table'] }}")
+    @task(
+        pool=LONG_POOL,
+        execution_timeout=LIMIT,
+        trigger_rule=TriggerRule.ALL_DONE,
+        map_index_template="{{ task.op_kwargs['table'] }}",
+    )
     def operate(table: str, operation: str) -> str:
         """Do one operation to one table, if it needs it; returns why."""
         from lakehouse.maintenance import tasks
 
         return tasks.operate(get_current_context(), table, Operation(operation))
 
-    @task(**LONG)
+    @task(pool=LONG_POOL, execution_timeout=LIMIT)
     def remove_old_states() -> int:
         """Delete what Flink keeps of runs long gone; returns how many files."""
         from lakehouse.maintenance import tasks
 
         return tasks.remove_old_states(get_current_context())
 
-    @task(**LONG, trigger_rule=TriggerRule.ALL_DONE)
+    @task(pool=LONG_POOL, execution_timeout=LIMIT, trigger_rule=TriggerRule.ALL_DONE)
     def purge_quarantine() -> int:
         """Delete what has been in quarantine for long enough; returns how many files."""
         from lakehouse.maintenance import tasks

@@ -38,7 +38,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import DAG, Param, TriggerRule, get_current_context, task
 
 from lakehouse.airflow.assets import TABLES_REPLACED, tables_replaced
-from lakehouse.airflow.dag_policy import Tag, dag_args, default_args, long_task
+from lakehouse.airflow.dag_policy import LONG_POOL, Tag, dag_args, default_args
 from lakehouse.airflow.operators.flink import FlinkJobOperator
 from lakehouse.airflow.operators.replay import FlinkReplayOperator, FlinkReplaySensor
 from lakehouse.pipelines.load import enabled_pipelines
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from lakehouse.replay.switch import Switch
 
 CATCH_UP_LIMIT_S = 24 * 3600
-LONG = long_task(timedelta(hours=2))
+LIMIT = timedelta(hours=2)
 PIPELINES = enabled_pipelines()
 STAGES = [stage.job for pipeline in PIPELINES for stage in pipeline.stages.values()]
 
@@ -84,7 +84,7 @@ with DAG(
         """End here when only the plan was asked for."""
         return not get_current_context()["params"]["dry_run"]
 
-    @task(**LONG)
+    @task(pool=LONG_POOL, execution_timeout=LIMIT)
     def switch(plan: dict[str, Any]) -> list[str]:
         """Put the new tables in place; returns the jobs to deploy."""
         for table, rows in _switch(plan).run().items():
@@ -111,7 +111,7 @@ with DAG(
         return Switch(ReplayPlan(**plan))
 
     planned = plan()
-    rebuild = FlinkReplayOperator(task_id="rebuild", plan=planned, **LONG)
+    rebuild = FlinkReplayOperator(task_id="rebuild", plan=planned, pool=LONG_POOL, execution_timeout=LIMIT)
     catch_up = FlinkReplaySensor(
         task_id="catch_up", plan=planned, poke_interval=10, timeout=CATCH_UP_LIMIT_S, mode="reschedule"
     )

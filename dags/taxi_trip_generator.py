@@ -31,13 +31,13 @@ from typing import Any
 
 from airflow.sdk import DAG, Param, get_current_context, task
 
-from lakehouse.airflow.dag_policy import Tag, dag_args, default_args, long_task
+from lakehouse.airflow.dag_policy import LONG_POOL, Tag, dag_args, default_args
 from taxi_generator import EVENTS, MODES, SEED
 from taxi_generator.operator import GeneratorContainerOperator
 
 #: Which task sends the trips, by what the form says.
 WHERE = {"worker": "generate", "container": "generate_in_container"}
-LONG = long_task(timedelta(hours=6))
+LIMIT = timedelta(hours=6)
 
 with DAG(
     "taxi_trip_generator",
@@ -63,7 +63,7 @@ with DAG(
         """Name the task that sends the trips."""
         return WHERE[get_current_context()["params"]["where"]]
 
-    @task(**LONG)
+    @task(pool=LONG_POOL, execution_timeout=LIMIT)
     def generate() -> dict[str, Any]:
         """Produce the trips that the form asks for, and return the generator's summary."""
         from airflow.sdk import BaseHook
@@ -80,4 +80,7 @@ with DAG(
             **params,
         )
 
-    choose() >> [generate(), GeneratorContainerOperator(task_id="generate_in_container", **LONG)]
+    choose() >> [
+        generate(),
+        GeneratorContainerOperator(task_id="generate_in_container", pool=LONG_POOL, execution_timeout=LIMIT),
+    ]

@@ -44,11 +44,6 @@ def default_args(**overrides: Any) -> dict[str, Any]:
     }
 
 
-def long_task(limit: timedelta) -> dict[str, Any]:
-    """Arguments of a task that may take longer than `LIMIT`."""
-    return {"execution_timeout": limit, "pool": LONG_POOL}
-
-
 def pipeline_param() -> Param:
     """What a form asks where a DAG is run by hand for one pipeline."""
     names: list[str | None] = [pipeline.name for pipeline in enabled_pipelines()] or [None]
