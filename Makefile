@@ -15,7 +15,13 @@ INSIDE = environment=$$($(LOCAL) env) && eval "$$environment" &&
 LAKEHOUSE = $(INSIDE) python -m lakehouse
 # A command that needs no platform: it works before the first `make up`.
 OFFLINE = PYTHONPATH=plugins AIRFLOW_HOME=$(CURDIR)/.venv/airflow $(VENV)/python -m lakehouse
-OF_PIPELINE = $(if $(PIPELINE),--pipeline '$(PIPELINE)')
+# Commands get what a person gives through the environment, as it was typed: neither make nor the shell reads anything into it.
+GIVEN := AT BATCH ENGINE EVENTS FAULTS FILE FROM KEY LIMIT MINUTES MODE NAME OPERATION PIPELINE RATE REASON SEED SEQUENCES \
+	SERVICE SOURCE SQL STAGE TABLE THRESHOLDS TIME
+$(foreach name,$(GIVEN),$(if $(value $(name)),$(eval override export $(name) := $$(value $(name)))))
+argument = "$$$(1)"
+option = $${$(1):+--$(2)=$(argument)}
+OF_PIPELINE = $(call option,PIPELINE,pipeline)
 yes = $(filter 1 y yes,$(1))
 # All files and folders below one: what is removed counts too.
 below = $(foreach path,$(wildcard $(1)/*),$(path) $(call below,$(path)))
@@ -39,7 +45,7 @@ set-up-before:
 
 ##@ Start here
 demo: setup ## Start everything, send 10,000 taxi trips through it, and show the result (SOURCE=file EVENTS=n SEED=n)
-	@$(VENV)/python -m demo $(if $(SOURCE),--source '$(SOURCE)') $(if $(EVENTS),--events $(EVENTS)) $(if $(SEED),--seed $(SEED))
+	@$(VENV)/python -m demo $(call option,SOURCE,source) $(call option,EVENTS,events) $(call option,SEED,seed)
 
 PYTEST = $(VENV)/python -m pytest --numprocesses 2
 
@@ -89,7 +95,7 @@ status: ## Show state, pid, port, memory and log file of each service
 	@$(LOCAL) status
 
 logs: ## Show the last lines of the logs (SERVICE=kafka for one, FOLLOW=1 for new lines too)
-	@$(LOCAL) logs $(SERVICE) $(if $(call yes,$(FOLLOW)),--follow)
+	@$(LOCAL) logs $${SERVICE:+"$$SERVICE"} $(if $(call yes,$(FOLLOW)),--follow)
 
 clean: ## Delete the platform's data (YES=1: without asking)
 	@$(LOCAL) clean $(if $(call yes,$(YES)),--yes)
@@ -102,21 +108,21 @@ pipelines: setup ## List the declared pipelines, and what is wrong with a declar
 	@$(OFFLINE) pipelines
 
 new-pipeline: setup ## Write a pipeline from a sample of its events (NAME= FROM=events.jsonl|csv|parquet KEY=field TIME=field)
-	@$(OFFLINE) new-pipeline '$(NAME)' '$(FROM)' $(if $(KEY),--key '$(KEY)') $(if $(TIME),--time '$(TIME)')
+	@$(OFFLINE) new-pipeline $(call option,KEY,key) $(call option,TIME,time) -- $(call argument,NAME) $(call argument,FROM)
 
 send: ## Send a file's events to a pipeline's topic, checked against its contract (NAME= FILE=)
-	@$(LAKEHOUSE) send '$(NAME)' '$(FILE)'
+	@$(LAKEHOUSE) send -- $(call argument,NAME) $(call argument,FILE)
 
 regenerate: setup ## Write a pipeline's dbt source and manifest again after a change of its contract or models (PIPELINE=)
 	@$(OFFLINE) regenerate $(OF_PIPELINE)
 
 ##@ Streaming
 generate: ## Send taxi trips (EVENTS=10000 MODE=burst|batch|realtime RATE=n SEED=n SOURCE=file)
-	@$(INSIDE) python -m taxi_generator $(if $(EVENTS),--events $(EVENTS)) $(if $(MODE),--mode $(MODE)) \
-		$(if $(RATE),--rate $(RATE)) $(if $(SEED),--seed $(SEED)) $(if $(SOURCE),--source '$(SOURCE)')
+	@$(INSIDE) python -m taxi_generator $(call option,EVENTS,events) $(call option,MODE,mode) \
+		$(call option,RATE,rate) $(call option,SEED,seed) $(call option,SOURCE,source)
 
 process: ## Create topics and tables, deploy the Flink jobs: the DAG flink_jobs, run here (PIPELINE= STAGE=)
-	@$(LAKEHOUSE) process $(OF_PIPELINE) $(if $(STAGE),--stage '$(STAGE)')
+	@$(LAKEHOUSE) process $(OF_PIPELINE) $(call option,STAGE,stage)
 
 health: ## Show each streaming job: state, checkpoints, lag, commits, and why it is unhealthy (PIPELINE=)
 	@$(LAKEHOUSE) health $(OF_PIPELINE)
@@ -135,7 +141,7 @@ dbt-docs: ## Write Gold's documentation as one HTML page
 	@$(LAKEHOUSE) $@ $(OF_PIPELINE)
 
 query: ## Query the published Gold (SQL="select ...")
-	@$(LAKEHOUSE) query $(OF_PIPELINE) "$(SQL)"
+	@$(LAKEHOUSE) query $(OF_PIPELINE) -- $(call argument,SQL)
 
 ##@ Quality
 ledger: ## Count the rows from the topic to Gold: is every Kafka offset accounted for? (PIPELINE=)
@@ -144,10 +150,10 @@ ledger: ## Count the rows from the topic to Gold: is every Kafka offset accounte
 audit: ## Compare every stage with its source, row by row (PIPELINE= ARGS='--partition 0 --at-rest --json')
 	@$(LAKEHOUSE) audit $(OF_PIPELINE) $(ARGS)
 
-SELECTION = $(OF_PIPELINE) $(if $(STAGE),--stage '$(STAGE)') $(if $(REASON),--reason '$(REASON)') $(if $(FILE),--file '$(FILE)')
+SELECTION = $(OF_PIPELINE) $(call option,STAGE,stage) $(call option,REASON,reason) $(call option,FILE,file)
 
 rejects: ## Count rejected events by reason and show the first (PIPELINE= STAGE= REASON=text LIMIT=n), or write them to FILE= to be fixed
-	@$(LAKEHOUSE) rejects $(SELECTION) $(if $(LIMIT),--limit $(LIMIT))
+	@$(LAKEHOUSE) rejects $(SELECTION) $(call option,LIMIT,limit)
 
 acknowledge-loss: ## Take events that Kafka deleted before they were read for lost, so that Gold goes on (PIPELINE=)
 	@$(LAKEHOUSE) acknowledge-loss $(OF_PIPELINE)
@@ -156,7 +162,7 @@ rejects-replay: ## Send fixed events (FILE=), or rejected ones as they are (STAG
 	@$(LAKEHOUSE) rejects-replay $(SELECTION) $(if $(call yes,$(DRY_RUN)),--dry-run)
 
 ##@ Tables
-QUESTION = $(LAKEHOUSE) $@ '$(TABLE)' $(if $(LIMIT),--limit $(LIMIT)) $(if $(call yes,$(FLINK)),--flink)
+QUESTION = $(LAKEHOUSE) $@ $(call option,LIMIT,limit) $(if $(call yes,$(FLINK)),--flink) -- $(call argument,TABLE)
 
 history: ## Show which snapshot of a table was current since when (TABLE=bronze.raw_trips LIMIT=n, FLINK=1 by Flink SQL)
 	@$(QUESTION)
@@ -171,12 +177,12 @@ table-size: ## Count files, rows and bytes of a table (likewise)
 	@$(QUESTION)
 
 query-at: ## Query a table as it was (TABLE= AT=2026-01-01T00:00:00Z|snapshot SQL="select ... from {table}" ENGINE=duckdb|pyiceberg|flink)
-	@$(LAKEHOUSE) query-at '$(TABLE)' '$(AT)' $(if $(SQL),--sql "$(SQL)") $(if $(ENGINE),--engine $(ENGINE))
+	@$(LAKEHOUSE) query-at $(call option,SQL,sql) $(call option,ENGINE,engine) -- $(call argument,TABLE) $(call argument,AT)
 
 maintenance: ## Show what each table needs (PIPELINE=), or do it now (TABLE= OPERATION=expire_snapshots|... DRY_RUN=1 THRESHOLDS='{...}' BATCH=)
-	@$(LAKEHOUSE) maintenance $(OF_PIPELINE) $(if $(TABLE),--table '$(TABLE)') $(if $(OPERATION),--operation $(OPERATION)) \
-		$(if $(call yes,$(DRY_RUN)),--dry-run) $(if $(THRESHOLDS),--thresholds '$(THRESHOLDS)') \
-		$(if $(BATCH),--batch '$(BATCH)') $(if $(call yes,$(IGNORE_UNKNOWN_POSITIONS)),--ignore-unknown-positions)
+	@$(LAKEHOUSE) maintenance $(OF_PIPELINE) $(call option,TABLE,table) $(call option,OPERATION,operation) \
+		$(if $(call yes,$(DRY_RUN)),--dry-run) $(call option,THRESHOLDS,thresholds) \
+		$(call option,BATCH,batch) $(if $(call yes,$(IGNORE_UNKNOWN_POSITIONS)),--ignore-unknown-positions)
 
 ##@ On containers
 COMPOSE = docker compose $(COMPOSE_FILES)
@@ -190,13 +196,13 @@ compose-down: ## Stop it; its volumes are kept
 	@$(COMPOSE) --profile '*' down
 
 compose-demo: compose-up ## Start it, send 10,000 taxi trips through it, and show the result (EVENTS=n SEED=n)
-	@$(COMPOSE) run --rm demo $(if $(EVENTS),--events $(EVENTS)) $(if $(SEED),--seed $(SEED))
+	@$(COMPOSE) run --rm demo $(call option,EVENTS,events) $(call option,SEED,seed)
 
 compose-backup: ## Save everything that has state to ./backups/<time>, while the platform runs (docs/backup.md)
 	@$(PYTHON) -m compose.backup create $(COMPOSE_FILES)
 
 compose-restore: ## Start a platform from a backup, where there is none yet (FROM=backups/<time>)
-	@$(PYTHON) -m compose.backup restore $(COMPOSE_FILES) --backup='$(FROM)'
+	@$(PYTHON) -m compose.backup restore $(COMPOSE_FILES) --backup=$(call argument,FROM)
 
 test-compose: setup ## Test it on containers of its own (needs Docker, root and debootstrap: tests/compose/README.md)
 	@$(VENV)/python -m pytest --override-ini 'addopts=-ra --durations=10' --timeout 1800 tests/compose
@@ -217,8 +223,8 @@ bench: setup ## Measure the figures of the README on a platform of its own (noth
 	@LAKEHOUSE_HOME=$(CURDIR)/.local-bench PORT_BASE=27000 $(VENV)/python -m demo bench
 
 chaos: setup ## Inject every fault into a platform of its own, and count every row (FAULTS=words SEQUENCES=n SEED=n RATE=n MINUTES=n)
-	@PYTHONPATH=.:plugins:tests $(VENV)/python -m chaos $(if $(FAULTS),--faults '$(FAULTS)') $(if $(SEED),--seed $(SEED)) \
-		$(if $(RATE),--rate $(RATE)) $(if $(SEQUENCES),--sequences $(SEQUENCES)) $(if $(MINUTES),--minutes $(MINUTES))
+	@PYTHONPATH=.:plugins:tests $(VENV)/python -m chaos $(call option,FAULTS,faults) $(call option,SEED,seed) \
+		$(call option,RATE,rate) $(call option,SEQUENCES,sequences) $(call option,MINUTES,minutes)
 
 lock: setup ## Write requirements.lock from the three requirements.txt
 	@$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \

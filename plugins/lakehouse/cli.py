@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable
 from datetime import datetime
@@ -18,13 +19,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from lakehouse.texts import BIGINT, MEMORY, message, sql_problem
+
 if TYPE_CHECKING:
     from lakehouse.pipelines.load import Declarations
     from lakehouse.pipelines.model import Pipeline
 
 LOG_LEVEL = "AIRFLOW__LOGGING__LOGGING_LEVEL"
+MOST_ROWS = 1_000_000_000
 app = typer.Typer(
-    help="The platform from a shell.", add_completion=False, no_args_is_help=True, rich_markup_mode=None,
+    help="The platform from a shell.", add_completion=False, rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )  # fmt: skip
 
@@ -48,12 +52,30 @@ class Engine(StrEnum):
 def main() -> None:
     """Run one command; exits with 1 when it failed or when its answer is not good, with 2 when it was called wrongly."""
     try:
-        app(prog_name="python -m lakehouse")
+        status = app(prog_name="python -m lakehouse", standalone_mode=False)
+    except typer.TyperException as error:
+        _report(_as_wrong_call(error))
+        raise SystemExit(error.exit_code) from None
     except Exception as error:
         if not isinstance(error, _expected_errors()):
             raise
         _report(error)
         raise SystemExit(1) from None
+    raise SystemExit(status)
+
+
+def _as_wrong_call(error: typer.TyperException) -> ValueError:
+    """What was wrong with the arguments: which one, its value, and what it may be."""
+    from pydantic import ValidationError
+
+    from lakehouse.validation import reasons
+
+    if isinstance(error.__cause__, ValidationError):
+        error.message = reasons(error.__cause__)
+    said = error.format_message()
+    return ValueError(
+        said if "Next: " in said else f"{said.rstrip('.')}. Next: `make help` shows what each command takes"
+    )
 
 
 def _expected_errors() -> tuple[type[Exception], ...]:
@@ -70,8 +92,7 @@ def _expected_errors() -> tuple[type[Exception], ...]:
 
 
 def _report(error: Exception) -> None:
-    notes = "".join(f". {note}" for note in getattr(error, "__notes__", ()))
-    print(f"error: {error}{notes}", file=sys.stderr)
+    print(f"error: {message(error)}", file=sys.stderr)
 
 
 def _command(name: str, on_platform: bool = True) -> Callable[[Callable[..., int | None]], Callable[..., int | None]]:
@@ -141,10 +162,29 @@ def _report_problems(declared: Declarations) -> bool:
 
 
 def _mapping(text: str) -> dict[str, Any]:
-    found = json.loads(text)
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        found = None
     if not isinstance(found, dict):
-        raise ValueError("it is not a JSON object")
+        raise ValueError(f'{text!r} is not a JSON object. Next: write it like {{"retain_last": 10}}')
     return found
+
+
+def _sql(text: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"{text!r} is not UTF-8. Next: write the query in UTF-8") from None
+    if not text.strip():
+        raise ValueError(f'{text!r} is no query. Next: write one, as in make query SQL="select 1"')
+    return text
+
+
+def _memory(text: str) -> str:
+    if not re.fullmatch(MEMORY, text):
+        raise ValueError(f"{text!r} is no amount of memory. Next: write it like 512MB or 2GB")
+    return text
 
 
 def _relative(file: Path) -> Path:
@@ -298,9 +338,11 @@ def acknowledge_loss(name: Name = None) -> None:
 @_command("audit")
 def audit(
     name: Name = None,
-    partition: Annotated[int | None, typer.Option(help="this Kafka partition only")] = None,
-    first_offset: Annotated[int | None, typer.Option(help="events from this offset on")] = None,
-    last_offset: Annotated[int | None, typer.Option(help="events up to and including this offset")] = None,
+    partition: Annotated[int | None, typer.Option(min=0, help="this Kafka partition only")] = None,
+    first_offset: Annotated[int | None, typer.Option(min=0, max=BIGINT[-1], help="events from this offset on")] = None,
+    last_offset: Annotated[
+        int | None, typer.Option(min=0, max=BIGINT[-1], help="events up to and including this offset")
+    ] = None,
     since: Annotated[
         datetime | None,
         typer.Option(parser=datetime.fromisoformat, metavar="TIME", help="events since then (ISO 8601)"),
@@ -308,7 +350,7 @@ def audit(
     at_rest: Annotated[
         bool, typer.Option("--at-rest", help="no row is in flight: what has not arrived is missing")
     ] = False,
-    memory_limit: Annotated[str, typer.Option(help="of DuckDB")] = "1GB",
+    memory_limit: Annotated[str, typer.Option(parser=_memory, metavar="SIZE", help="of DuckDB")] = "1GB",
     as_json: Json = False,
 ) -> int:
     """Compare every stage with its source, row by row; fails when anything is missing, duplicated or altered."""
@@ -334,7 +376,7 @@ def rejects(
     stage: StageName = None,
     reason: Reason = None,
     limit: Annotated[
-        int | None, typer.Option(min=0, help="so many of each stage; by default 10, or all with --file")
+        int | None, typer.Option(min=0, max=MOST_ROWS, help="so many of each stage; by default 10, or all with --file")
     ] = None,
     file: Annotated[Path | None, typer.Option(help="new file: write them there as JSON lines, to be fixed")] = None,
 ) -> int:
@@ -398,7 +440,7 @@ for _name, _what in {
 
 @_command("query")
 def query(
-    sql: Annotated[str, typer.Argument(metavar="SQL", help="as DuckDB understands it")], name: Name = None
+    sql: Annotated[str, typer.Argument(parser=_sql, metavar="SQL", help="as DuckDB understands it")], name: Name = None
 ) -> None:
     """Query the published Gold file."""
     import duckdb
@@ -409,10 +451,18 @@ def query(
     pipeline = _one(name)
     count_fact(pipeline)  # says what to do when there is no file
     with duckdb.connect(str(published_file(pipeline)), read_only=True) as gold:
+        gold.execute(
+            "SET python_enable_replacements = false"
+        )  # a name in the query is a table's, not one of this module's
         try:
-            gold.sql(sql).show()
+            answer = gold.sql(sql)
+            if answer is not None:
+                answer.show()
         except duckdb.Error as error:
-            raise AirflowException(f"The query of {pipeline.name}'s Gold failed: {error}") from error
+            raise AirflowException(
+                f"The query of {pipeline.name}'s Gold failed: {sql_problem(error)} "
+                "Next: correct it; the query `show tables` lists the tables"
+            ) from error
 
 
 # Tables ----------------------------------------------------------------------------------------------------------
@@ -421,11 +471,13 @@ def query(
 def _question_command(question: str, what: str) -> None:
     def run(
         table: Table,
-        limit: Annotated[int, typer.Option(min=1, help="so many rows at most")] = 50,
+        limit: Annotated[int, typer.Option(min=1, max=MOST_ROWS, help="so many rows at most")] = 50,
         flink: Annotated[bool, typer.Option("--flink", help="by Flink SQL instead of pyiceberg")] = False,
     ) -> None:
         from lakehouse.tables.inspect import ask, ask_flink
+        from lakehouse.tables.known import require_tables
 
+        require_tables(table)
         _print_rows((ask_flink if flink else ask)(question, table, limit=limit))
 
     run.__doc__ = what
@@ -448,13 +500,18 @@ def query_at(
         str, typer.Argument(metavar="AT", help="a time (ISO 8601, UTC unless it says otherwise) or a snapshot id")
     ],
     sql: Annotated[
-        str | None, typer.Option(help="{table} stands for the table then; by default its rows are counted")
+        str | None,
+        typer.Option(
+            parser=_sql, metavar="SQL", help="{table} stands for the table then; by default its rows are counted"
+        ),
     ] = None,
     engine: Annotated[Engine, typer.Option()] = Engine.DUCKDB,
 ) -> None:
     """Query a table as it was at a moment."""
     from lakehouse.tables.inspect import COUNT, query_at
+    from lakehouse.tables.known import require_tables
 
+    require_tables(table)
     _print_rows(query_at(table, at, sql or COUNT, engine.value))
 
 
@@ -482,11 +539,16 @@ def maintenance(
     """Show which maintenance the tables need, or do an operation now; fails when it failed for a table."""
     from lakehouse.maintenance import by_hand
     from lakehouse.pipelines.load import get_pipeline
+    from lakehouse.tables.known import require_tables
 
     if operation and operation not in by_hand.OPERATIONS:
         raise typer.BadParameter(
             f"{operation!r} is not one of {', '.join(by_hand.OPERATIONS)}", param_hint="--operation"
         )
+    if batch and not operation:
+        raise typer.BadParameter(f"{batch!r} is of the operation restore alone", param_hint="--batch")
+    if table:
+        require_tables(table)
     tables = [table] if table else get_pipeline(name).tables if name else []
     options = by_hand.options(dry_run, thresholds, ignore_unknown_positions)
     return by_hand.do(operation, tables, options, batch) if operation else by_hand.look_at(tables, options)
@@ -494,7 +556,7 @@ def maintenance(
 
 @_command("metrics")
 def metrics(
-    port: Annotated[int, typer.Option(help="Port to listen on.")] = 9100,
+    port: Annotated[int, typer.Option(min=1, max=65_535, help="Port to listen on.")] = 9100,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
 ) -> None:
     """Serve the platform's figures to Prometheus until the process is ended."""

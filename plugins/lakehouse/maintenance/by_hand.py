@@ -18,8 +18,10 @@ from airflow.sdk.exceptions import AirflowException
 from lakehouse.airflow.hooks.flink import FlinkError
 from lakehouse.maintenance import run, states
 from lakehouse.maintenance.log import LogEntry
+from lakehouse.maintenance.quarantine import Quarantine
 from lakehouse.maintenance.run import Options
-from lakehouse.maintenance.settings import Operation
+from lakehouse.maintenance.settings import Operation, thresholds
+from lakehouse.texts import message
 
 #: What `do` can do: an operation on tables, or something to the whole warehouse.
 OPERATIONS = (*(operation.value for operation in Operation), "restore", "purge", "remove_old_states")
@@ -28,7 +30,11 @@ OPERATIONS = (*(operation.value for operation in Operation), "restore", "purge",
 def options(
     dry_run: bool = False, overridden: Mapping[str, Any] | None = None, ignore_unknown_positions: bool = False
 ) -> Options:
-    """What this person asks for."""
+    """What this person asks for.
+
+    :raises AirflowException: a threshold cannot be used
+    """
+    thresholds(overridden)
     person = f"{getpass.getuser()} at {socket.gethostname()}"
     return Options(person, dry_run, overridden=overridden, ignore_unknown_positions=ignore_unknown_positions)
 
@@ -48,8 +54,12 @@ def do(operation: str, tables: Sequence[str], options: Options, batch: str | Non
 
     :param tables: for none, all that are maintained; of `restore`: at most one, whose files come back
     :param batch: of `restore`: the batch of the quarantine, as its folder is named
-    :raises AirflowException, FlinkError: something on the whole warehouse was refused or failed
+    :raises AirflowException, FlinkError: the arguments do not fit each other, or something on the whole warehouse failed
     """
+    if batch and operation != "restore":
+        raise AirflowException(f"{operation} takes no batch ({batch!r}). Next: leave it out, or restore")
+    if tables and operation in ("purge", "remove_old_states"):
+        raise AirflowException(f"{operation} is about the whole warehouse. Next: leave out {', '.join(tables)}")
     match operation:
         case "restore":
             if options.dry_run:
@@ -60,6 +70,8 @@ def do(operation: str, tables: Sequence[str], options: Options, batch: str | Non
                 raise AirflowException(
                     f"restore takes one table, not {', '.join(tables)}. Next: give one, or none for all"
                 )
+            if batch:
+                _require_batch(batch)
             _show(run.restore(options, next(iter(tables), None), batch))
         case "purge":
             _show(run.purge(options))
@@ -84,10 +96,17 @@ def _for_each(tables: Sequence[str], operations: Sequence[Operation], act: Calla
             try:
                 act(table, operation)
             except (AirflowException, FlinkError, OSError) as error:
-                notes = "".join(f". {note}" for note in getattr(error, "__notes__", ()))
-                print(f"error: {operation} of {table}: {error}{notes}", file=sys.stderr)
+                print(f"error: {operation} of {table}: {message(error)}", file=sys.stderr)
                 status = 1
     return status
+
+
+def _require_batch(batch: str) -> None:
+    batches = list(dict.fromkeys(kept.batch for kept in Quarantine().kept()))
+    if batch not in batches:
+        raise AirflowException(
+            f"There is no batch {batch!r} in quarantine. Next: give one of {', '.join(batches) or '(it is empty)'}"
+        )
 
 
 def _show(entry: LogEntry | None) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any
 
 from airflow.sdk.exceptions import AirflowException
-from pydantic import BaseModel, ConfigDict, NonNegativeFloat, NonNegativeInt, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, ValidationError, field_validator
 
 from lakehouse.airflow import variables
 from lakehouse.validation import reasons
@@ -28,6 +28,9 @@ class Engine(StrEnum):
     FLINK = "flink"
     PYICEBERG = "pyiceberg"
 
+
+#: Up to a century, which a date can be reckoned back by.
+Seconds = Annotated[float, Field(ge=0, le=100 * 365 * 86_400)]
 
 #: A younger file may be one that a running job has not committed yet: only a person may go below, for one run.
 LEAST_ORPHAN_AGE_S = 86_400
@@ -64,25 +67,25 @@ class Thresholds(BaseModel):
     :param state_age_s: how long checkpoints and savepoints of runs that are gone stay
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
     target_file_bytes: NonNegativeInt
     small_file_percent: NonNegativeFloat
-    closed_after_s: NonNegativeFloat
+    closed_after_s: Seconds
     open_files: NonNegativeInt
     open_rewrite_bytes: NonNegativeInt
     delete_files: NonNegativeInt
     manifests: NonNegativeInt
     snapshots: NonNegativeInt
     metadata_bytes: NonNegativeInt
-    snapshot_age_s: NonNegativeFloat
+    snapshot_age_s: Seconds
     retain_last: NonNegativeInt
-    expire_every_s: NonNegativeFloat
-    orphan_age_s: NonNegativeFloat
+    expire_every_s: Seconds
+    orphan_age_s: Seconds
     orphan_percent: NonNegativeFloat
-    orphans_every_s: NonNegativeFloat
-    purge_age_s: NonNegativeFloat
-    state_age_s: NonNegativeFloat
+    orphans_every_s: Seconds
+    purge_age_s: Seconds
+    state_age_s: Seconds
 
     @property
     def small_file_bytes(self) -> float:

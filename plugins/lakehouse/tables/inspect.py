@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -15,6 +16,7 @@ from lakehouse.airflow.hooks.flink import SqlGatewayHook
 from lakehouse.airflow.hooks.iceberg import IcebergCatalogHook
 from lakehouse.pipelines.script import BATCH, catalog_statement, render
 from lakehouse.tables.duckdb_iceberg import IcebergDatabase
+from lakehouse.texts import sql_problem
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -25,6 +27,7 @@ Rows = list[dict[str, Any]]
 
 FLINK_LIMIT_S = 300
 COUNT = "SELECT COUNT(*) AS row_count FROM {table}"
+_SNAPSHOT = re.compile(r"\d{1,19}", re.ASCII)
 
 
 #: Question -> what of pyiceberg's inspection answers it, and how DuckDB makes of that the columns that Flink's SQL gives.
@@ -81,7 +84,7 @@ def snapshot_at(table: Table, at: str) -> Snapshot:
 
     :raises AirflowException: there was none yet, or it has expired
     """
-    found = table.snapshot_by_id(int(at)) if at.isdigit() else table.snapshot_as_of_timestamp(_epoch_ms(at))
+    found = table.snapshot_by_id(int(at)) if _SNAPSHOT.fullmatch(at) else table.snapshot_as_of_timestamp(_epoch_ms(at))
     if found is None:
         oldest = min((entry.timestamp_ms for entry in table.history()), default=None)
         since = f"{datetime.fromtimestamp(oldest / 1000, UTC):%Y-%m-%dT%H:%M:%S.%fZ}" if oldest else "none"
@@ -117,7 +120,9 @@ def query_at(name: str, at: str, query: str = COUNT, engine: str = "duckdb") -> 
         try:
             return _rows(database.connection.execute(query.replace("{table}", "table_then")))
         except duckdb.Error as error:
-            raise AirflowException(f"The query of {name} at {at} failed: {error}") from error
+            raise AirflowException(
+                f"The query of {name} at {at} failed: {sql_problem(error)} Next: correct it; {{table}} stands for the table"
+            ) from error
 
 
 def _epoch_ms(at: str) -> int:

@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -19,6 +20,8 @@ import pytest
 from airflow.sdk import BaseHook
 from confluent_kafka import Consumer, Producer, TopicPartition
 
+from lakehouse import cli
+from lakehouse.airflow import settings
 from lakehouse.airflow.hooks.iceberg import IcebergCatalogHook
 from lakehouse.airflow.hooks.kafka import TopicHook
 from lakehouse.pipelines.load import get_pipeline
@@ -54,6 +57,21 @@ def topic_ids(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     ids: dict[str, str] = {}
     monkeypatch.setattr(TopicHook, "topic_id", lambda hook: ids.get(hook.topic, f"id of {hook.topic}"))
     return ids
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
+    """Run a command of `python -m lakehouse` here; its exit status."""
+    monkeypatch.setattr(settings, "see", lambda: None)
+    monkeypatch.setenv(cli.LOG_LEVEL, "CRITICAL")
+
+    def run(*arguments: str) -> int:
+        monkeypatch.setattr(sys, "argv", ["lakehouse", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        return ended.value.code
+
+    return run
 
 
 class Answers(ThreadingHTTPServer):

@@ -53,21 +53,6 @@ def declare(monkeypatch) -> Callable[..., None]:
     return declare
 
 
-@pytest.fixture
-def run(monkeypatch) -> Callable[..., int]:
-    """Run a command here; its exit status."""
-    monkeypatch.setattr(settings, "see", lambda: None)
-    monkeypatch.setenv(cli.LOG_LEVEL, "CRITICAL")
-
-    def run(*arguments: str) -> int:
-        monkeypatch.setattr(sys, "argv", ["lakehouse", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        return ended.value.code
-
-    return run
-
-
 def test_every_make_target_has_its_command():
     makefile = (REPOSITORY / "Makefile").read_text()
     used = set(re.findall(r"\$\((?:LAKEHOUSE|OFFLINE)\) ([a-z-]+)", makefile))

@@ -70,7 +70,11 @@ def run(
     if not file or stage or reason:
         raise AirflowException("Nothing was sent. Next: give either a file, or a stage and a reason.")
     try:
-        with ObjectStoragePath(file).open("rb") as lines:
+        path = ObjectStoragePath(file)
+    except (ValueError, ImportError) as error:  # no kind of storage has such an address
+        raise AirflowException(f"{file} cannot be read: {error}. Next: name a file that the worker can see.") from error
+    try:
+        with path.open("rb") as lines:
             return asdict(replay(pipeline, from_lines(pipeline, lines), dry_run))
     except OSError as error:
         raise AirflowException(f"{file} cannot be read: {error}. Next: name a file that the worker can see.") from error

@@ -11,6 +11,7 @@ from airflow.sdk.exceptions import AirflowException
 
 from lakehouse.pipelines.model import Pipeline
 from lakehouse.text_table import text_table
+from lakehouse.texts import printable
 
 from .read import Reject, open_rejects, reasons, rejecting_stages
 
@@ -58,17 +59,21 @@ def write(
 
     :param limit: so many of a stage, by default all
     :return: how many were written
-    :raises AirflowException: the file is there already or cannot be written; others as of `open_rejects`
+    :raises AirflowException: the file is there already or cannot be written; others as of `open_rejects`. No file is left then
     """
     import orjson
 
     written = 0
     try:
         with file.open("xb") as lines:
-            for reject in _selected(pipeline, stage, reason, limit):
-                head = {"stage": reject.stage, "position": reject.position, "reason": reject.reason}
-                lines.write(orjson.dumps(head | _payload(reject)) + b"\n")
-                written += 1
+            try:
+                for reject in _selected(pipeline, stage, reason, limit):
+                    head = {"stage": reject.stage, "position": reject.position, "reason": reject.reason}
+                    lines.write(orjson.dumps(head | _payload(reject)) + b"\n")
+                    written += 1
+            except BaseException:
+                file.unlink()
+                raise
     except OSError as error:
         raise AirflowException(f"{file} cannot be written: {error.strerror}. Next: name another file.") from error
     return written
@@ -79,7 +84,7 @@ def readable(payload: bytes | None) -> str:
     if payload is None:
         return "(none)"
     text = payload[: 4 * SHOWN_CHARACTERS].decode(errors="backslashreplace")[:SHOWN_CHARACTERS]
-    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    shown = printable(text)
     return shown if len(payload) <= len(text.encode()) else f"{shown}... ({len(payload):,} bytes)"
 
 

@@ -1,0 +1,208 @@
+"""What a person can give a command wrongly: one line says which value, and what it may be; nothing is done."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+
+import duckdb
+import pytest
+
+from lakehouse.maintenance.settings import Operation
+from lakehouse.paths import REPOSITORY
+from lakehouse.texts import MESSAGE_CHARACTERS
+
+#: Hostile to a shell, to SQL, to paths, to a terminal, and to a reader.
+QUOTES, SQL, PATH, CONTROL, BYTES = "it's\"`", "a; DROP TABLE b", "../../etc/passwd", "a\x1b[31m\n\tb", "\udcff"
+LONG = "x" * 100_000
+HOSTILE = {"quotes": QUOTES, "path": PATH, "control": CONTROL, "bytes": BYTES, "long": LONG, "empty": ""}
+TABLES = "bronze.raw_trips, bronze.rejected_events"
+
+
+@pytest.fixture
+def refused(run, capsys) -> Callable[..., str]:
+    """Run a command that must be refused; the one line that it says."""
+
+    def refused(*arguments: str) -> str:
+        assert run(*arguments) not in (0, None)
+        shown = capsys.readouterr()
+        assert shown.out == ""
+        [line] = shown.err.splitlines()
+        assert line.isprintable()
+        assert line.startswith("error: ")
+        assert "Next: " in line
+        assert len(line) < MESSAGE_CHARACTERS + 20
+        return line
+
+    return refused
+
+
+def shown(value: str) -> str:
+    """How a message has a value; of a long one, the beginning."""
+    return repr(value)[:100]
+
+
+#: Command, with a place for the value -> what its message says of the values that are allowed.
+TAKE_A_VALUE = {
+    ("history", "{}"): TABLES,
+    ("table-size", "{}", "--flink"): TABLES,
+    ("query-at", "{}", "2024-01-01"): TABLES,
+    ("query-at", "bronze.raw_trips", "2024-01-01", "--engine", "{}"): "'duckdb', 'pyiceberg', 'flink'",
+    ("maintenance", "--thresholds", "{}"): "JSON object",
+    ("audit", "--partition", "{}"): "Input should be a valid ",
+    ("audit", "--memory-limit", "{}"): "512MB",
+    ("rejects", "--limit", "{}"): "Input should be a valid ",
+    ("metrics", "--port", "{}"): "Input should be a valid ",
+    ("send", "{}", str(REPOSITORY / "README.md")): "nyc_taxi",
+    ("new-pipeline", "{}", str(REPOSITORY / "README.md")): "lower-case letters",
+}
+
+
+@pytest.mark.parametrize("value", HOSTILE.values(), ids=HOSTILE)
+@pytest.mark.parametrize("command", TAKE_A_VALUE, ids=lambda command: " ".join(command[:-1]))
+def test_a_value_that_nothing_can_be_made_of(refused, command, value):
+    said = refused(*(part.format(value) for part in command))
+    assert shown(value)[1:-1] in said
+    assert TAKE_A_VALUE[command] in said
+
+
+A_PIPELINE_THAT_THERE_IS_NOT = {
+    "regenerate": QUOTES, "process": PATH, "health": CONTROL, "ledger": BYTES, "dbt-build": LONG, "audit": SQL,
+    "rejects": QUOTES, "rejects-replay": LONG, "maintenance": CONTROL, "dbt-test": PATH, "dbt-docs": BYTES,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("command", A_PIPELINE_THAT_THERE_IS_NOT)
+def test_a_pipeline_that_there_is_not(refused, command):
+    value = A_PIPELINE_THAT_THERE_IS_NOT[command]
+    said = refused(command, "--pipeline", value)
+    assert f"There is no pipeline {shown(value)}" in said
+    assert said.endswith("Next: give one of nyc_taxi")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((), "Missing command"),
+        (("vacuum",), "No such command 'vacuum'"),
+        (("history",), "Missing argument 'TABLE'"),
+        (("history", "a.b", "c"), "unexpected extra argument"),
+        (("history", "--since", "1"), "No such option: --since"),
+        (("history", "a.b", "--limit", "0"), "'0': Input should be greater than or equal to 1"),
+        (("history", "a.b", "--limit", "9" * 30), "9" * 30),
+        (("query",), "Missing argument 'SQL'"),
+        (("query", " \n"), "' \\n' is no query. Next: write one"),
+        (("query", BYTES), r"'\udcff' is not UTF-8"),
+        (("query-at", "a.b"), "Missing argument 'AT'"),
+        (("query-at", "a.b", "2024-01-01", "--sql", ""), "'' is no query"),
+        (("send", "nyc_taxi"), "Missing argument 'FILE'"),
+        (("send", "nyc_taxi", "no/such.csv"), "'no/such.csv' does not exist"),
+        (("send", "nyc_taxi", "/"), "'/' is a directory"),
+        (("send", "nyc_taxi", LONG), "xxx"),
+        (("new-pipeline", "rides"), "Missing argument 'FILE'"),
+        (("new-pipeline", "rides", "it's.csv"), "it's.csv"),
+        (("process", "--stage", "gold"), "no stage 'gold'. Next: give one of the jobs nyc_taxi.bronze, nyc_taxi.silver"),
+        (("rejects", "--stage", "it's"), 'No stage "it\'s" of nyc_taxi rejects events. Next: give one of bronze, silver'),
+        (("rejects", "--file", "no/such/file"), "no/such/file cannot be written: No such file or directory"),
+        (("rejects", "--file", "/"), "/ cannot be written: "),
+        (("rejects-replay", "--stage", "bronze"), "give either a file, or a stage and a reason"),
+        (("rejects-replay", "--file", "a", "--stage", "bronze"), "give either a file, or a stage and a reason"),
+        (("rejects-replay", "--file", "no/such/file"), "no/such/file cannot be read"),
+        (("rejects-replay", "--file", CONTROL), r"a\x1b[31m b cannot be read"),
+        (("rejects-replay", "--file", "nope://a/b"), "nope://a/b cannot be read"),
+        (("audit", "--partition", "-1"), "'-1': Input should be greater than or equal to 0"),
+        (("audit", "--first-offset", "9" * 30), "9" * 30),
+        (("audit", "--memory-limit", "0GB"), "'0GB' is no amount of memory. Next: write it like 512MB or 2GB"),
+        (("maintenance", "--operation", SQL), f"'{SQL}' is not one of {', '.join(Operation)}, restore, purge"),
+        (("maintenance", "--operation", LONG), ", ".join(Operation)),
+        (("maintenance", "--thresholds", "[]"), "'[]' is not a JSON object"),
+        (("maintenance", "--thresholds", "[" * 100_000), "is not a JSON object"),
+        (("maintenance", "--thresholds", '{"retain": 1}'), "Unknown threshold 'retain'. Next: give one of closed_after_s"),
+        (("maintenance", "--thresholds", '{"retain_last": "x"}'), "retain_last: 'x': Input should be a valid integer"),
+        (("maintenance", "--thresholds", '{"purge_age_s": Infinity}', "--operation", "purge"), "purge_age_s: inf"),
+        (("maintenance", "--thresholds", '{"purge_age_s": 1e300}', "--operation", "purge"), "purge_age_s: 1e+300"),
+        (("maintenance", "--batch", "b"), "'b' is of the operation restore alone"),
+        (("maintenance", "--batch", "b", "--operation", "purge"), "purge takes no batch ('b')"),
+        (("maintenance", "--dry-run", "--operation", "restore"), "restore has no dry run"),
+        (("metrics", "--port", "70000"), "'70000': Input should be less than or equal to 65535"),
+    ],
+    ids=lambda value: " ".join(value)[:60] if isinstance(value, tuple) else "",
+)  # fmt: skip
+def test_what_a_command_cannot_use(refused, arguments, said):
+    assert said in refused(*arguments)
+
+
+def test_a_table_or_a_query_that_the_catalog_does_not_know(refused, run, fill, capsys):
+    fill("bronze.raw_trips", 1)
+    for command in (("history",), ("query-at", "2100-01-01"), ("maintenance", "--operation", "expire_snapshots")):
+        name, *options = command
+        arguments = (
+            (name, "--table", "bronze.nope", *options) if name == "maintenance" else (name, "bronze.nope", *options)
+        )
+        assert f"There is no Iceberg table 'bronze.nope'. Next: give one of {TABLES}" in refused(*arguments)
+    purge = ("maintenance", "--operation", "purge", "--table", "bronze.raw_trips")
+    assert "purge is about the whole warehouse. Next: leave out bronze.raw_trips" in refused(*purge)
+    assert "There is no batch '../b' in quarantine. Next: give one of (it is empty)" in refused(
+        "maintenance", "--operation", "restore", "--batch", "../b"
+    )
+    at = ("query-at", "bronze.raw_trips")
+    assert "has no snapshot of 1:" in refused(*at, "1")
+    assert "'1' is not" not in refused(*at, "²")
+    assert f"{shown('9' * 5_000)}" in refused(*at, "9" * 5_000)
+    assert run(*at, "2100-01-01", "--sql", "select 1 as it") == 0
+    assert capsys.readouterr().out.split() == ["it", "1"]
+
+
+GOLD_QUERIES = {
+    "selec": 'Parser Error: syntax error at or near "selec"',
+    "select * from nope": "Table with name nope does not exist!",
+    "select * from pipeline": "Table with name pipeline does not exist!",
+    "drop table fct_trips": "read-only mode",
+    f"select {LONG}": 'Referenced column "xxx',
+    "it's": "Parser Error",
+}
+
+
+@pytest.mark.parametrize("query", GOLD_QUERIES, ids=[query[:30] for query in GOLD_QUERIES])
+def test_a_query_that_gold_does_not_understand(refused, tmp_path, query):
+    gold = tmp_path / "gold" / "nyc_taxi" / "gold.duckdb"
+    gold.parent.mkdir(parents=True)
+    with duckdb.connect(str(gold)) as connection:
+        connection.execute("CREATE TABLE fct_trips (trip_id VARCHAR)")
+    said = refused("query", query)
+    assert said.startswith("error: The query of nyc_taxi's Gold failed: ")
+    assert GOLD_QUERIES[query] in said
+    assert "LINE 1" not in said
+
+
+def test_a_file_that_could_not_be_filled_is_removed(run, tmp_path, iceberg, capsys):
+    file = tmp_path / "fix.jsonl"
+    assert run("rejects", "--file", str(file)) == 1
+    assert "bronze.rejected_events does not exist" in capsys.readouterr().err
+    assert not file.exists()
+
+
+# Make ------------------------------------------------------------------------------------------------------------
+
+
+def made(target: str, **given: str) -> list[str]:
+    """The arguments that a target's command gets of what is given to make."""
+    echo = f"{sys.executable} -c 'import json, sys; print(json.dumps(sys.argv[1:]))'"
+    stand_in = [f"{name}={echo}" for name in ("LAKEHOUSE", "OFFLINE", "LOCAL")]
+    untouched = ["-o", "setup", "-o", "set-up-before"]
+    command = ["make", "--silent", *untouched, target, *stand_in, *(f"{name}={value}" for name, value in given.items())]
+    asked = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=60, check=True)
+    return json.loads(asked.stdout)
+
+
+@pytest.mark.parametrize("value", ["a'b", '"', "$x $$ $(shell id) `id`", "; id", "a\n\tb", "--help", "é * \\"])
+def test_make_gives_a_command_what_was_typed(value):
+    assert made("query-at", TABLE=value, AT=value, SQL=value) == ["query-at", f"--sql={value}", "--", value, value]
+
+
+def test_make_leaves_out_what_was_not_given():
+    assert made("query") == ["query", "--", ""]
+    assert made("rejects", REASON="not JSON") == ["rejects", "--reason=not JSON"]
+    assert made("new-pipeline", NAME="a", FROM="b", KEY="c") == ["new-pipeline", "--key=c", "--", "a", "b"]
