@@ -177,9 +177,17 @@ def _take(state: State, stage: Stage, table: str, rows: pa.RecordBatch, added: b
 
 
 def _take_offsets(state: State, topic: TopicHook) -> None:
-    """The topic's new offsets."""
+    """The topic's new offsets.
+
+    :raises HistoryLost: the topic ends before what was known of it, as after a restore: the tables say what is there
+    :raises AirflowException: it is another topic than before
+    """
+    _refuse_another_topic(state, topic)
     ends, state.oldest = topic.end_offsets(), topic.start_offsets()
-    _refuse_another_topic(state, topic, ends)
+    if any(ends.get(partition, 0) < known for partition, known in state.ends.items()):
+        if state.tables:
+            raise HistoryLost
+        state.missing = state.missing.below(ends)
     state.expect(Positions.ranges(state.ends, ends))
     state.ends = ends
 
@@ -193,8 +201,8 @@ def _begin_partitions(state: State, partitions: Iterable[int]) -> None:
     state.missing -= Positions.ranges({}, state.starts)
 
 
-def _refuse_another_topic(state: State, topic: TopicHook, ends: Mapping[int, int]) -> None:
-    """Refuse a topic that was deleted and made again, or that has lost events."""
+def _refuse_another_topic(state: State, topic: TopicHook) -> None:
+    """Refuse a topic that was deleted and made again."""
     found = topic.topic_id()
     if state.topic_id not in (None, found):
         raise AirflowException(
@@ -202,12 +210,6 @@ def _refuse_another_topic(state: State, topic: TopicHook, ends: Mapping[int, int
             "Next: restore it; or rebuild the tables from what it holds now, with the DAG replay"
         )
     state.topic_id = found
-    for partition, known in state.ends.items():
-        if (end := ends.get(partition, 0)) < known:
-            raise AirflowException(
-                f"Partition {partition} of Kafka topic {topic.topic} ended at offset {known:,} and ends at {end:,} now: Kafka "
-                "has lost events. Next: rebuild the tables from what it holds now, with the DAG replay"
-            )
 
 
 def _cursor(table: Table) -> Cursor:
