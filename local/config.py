@@ -135,7 +135,7 @@ def declare() -> Platform:
     values["FLINK_STATE_DIR"] = f"file://{home}/flink"
     s3 = values["LAKEHOUSE_WAREHOUSE"].startswith("s3")
     values |= {name: os.environ.get(name, stored.get(name, "")) if s3 else "" for name in OBJECT_STORE}
-    values["ICEBERG_IO_IMPL"] = "org.apache.iceberg.aws.s3.S3FileIO" if s3 else ""
+    values["ICEBERG_IO_IMPL"] = "org.apache.iceberg.aws.s3.S3FileIO" if s3 else "lakehouse.io.LocalFileIO"
     values["S3_PATH_STYLE_ACCESS"] = "true" if values["AWS_ENDPOINT_URL_S3"] else ""
     values |= {name: stored.get(name) or make() for name, make in SECRETS.items()}
     return Platform(home, stored | values)

@@ -53,7 +53,7 @@ def test_keys_of_an_object_store_are_taken_for_one_alone(home, monkeypatch):
     assert config.create().values == stored
     assert (stored["AWS_SECRET_ACCESS_KEY"], stored["S3_PATH_STYLE_ACCESS"]) == ("of something else", "true")
     monkeypatch.setenv("LAKEHOUSE_WAREHOUSE", f"file://{home}/warehouse")
-    assert config.create().values["ICEBERG_IO_IMPL"] == ""
+    assert config.create().values["ICEBERG_IO_IMPL"] == "lakehouse.io.LocalFileIO"
 
 
 FROM, TO = "PIPELINE_NYC_TAXI_PICKUP_FROM", "PIPELINE_NYC_TAXI_PICKUP_TO"
