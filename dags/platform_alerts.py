@@ -19,6 +19,7 @@ resolved**, none in between, through the connection `alerts`; each names the pip
 | `backpressure` | an operator of a job waits for the next one for more than 10 % of its time, for 10 minutes |
 | `data-files` | a table has more than 1,000 data files |
 | `ledger` | a pipeline's row ledger shows what no row in flight can explain |
+| `gold-stale` | Gold lacks rows that its source has held for three times the pipeline's `every` (`gold_age_s`) |
 | `unreachable` | Flink, Kafka, the catalog or the warehouse cannot be asked; what needs it stays as it was |
 | `declaration-broken`, `dag-broken` | at once: a declaration cannot be used, or a DAG file cannot be imported |
 | `run-without-tasks` | a run waits for tasks that Airflow has no record of any longer |

@@ -11,9 +11,10 @@ from typing import TypeVar
 
 from lakehouse.alerting.alerts import PLATFORM, Alerts, AlertStore, FailedTask, pipeline_in
 from lakehouse.alerting.control_plane import DagFiles, dag_files, is_done_with, succeeded_since, without_tasks
+from lakehouse.gold.age import age_s
 from lakehouse.gold.manifest import problems
 from lakehouse.pipelines.load import Declarations, declarations
-from lakehouse.pipelines.model import Pipeline
+from lakehouse.pipelines.model import Gold, Pipeline
 from lakehouse.quality.ledger import Ledger, read_ledger
 from lakehouse.streaming.flow import flows_of
 from lakehouse.streaming.health import (
@@ -30,7 +31,9 @@ from lakehouse.streaming.health.rules import BY_NAME, RULES, Rule
 T = TypeVar("T")
 
 #: Of the platform's rules, those about a pipeline as a whole.
-LEDGER, UNREACHABLE = BY_NAME["ledger"], BY_NAME["unreachable"]
+LEDGER, UNREACHABLE, GOLD = BY_NAME["ledger"], BY_NAME["unreachable"], BY_NAME["gold-stale"]
+#: Where no threshold is given, Gold is stale when it misses so many builds.
+BUILDS_UNTIL_STALE = 3
 #: Those about the control plane.
 DECLARATION, DAG_FILE, RUN = BY_NAME["declaration-broken"], BY_NAME["dag-broken"], BY_NAME["run-without-tasks"]
 #: Shows broken declarations in Airflow's UI, each of which has an alert of its own.
@@ -101,8 +104,9 @@ def _is_over(task: FailedTask, since: float, files: DagFiles, by_hand_for_s: flo
 def alert_names(pipeline: Pipeline) -> set[str]:
     """The alerts that `evaluate` looks after."""
     jobs = [stage.job for stage in pipeline.stages.values()]
+    of_pipeline = (LEDGER, UNREACHABLE, *([GOLD] if pipeline.gold else []))
     return {f"{rule.name}.{job}" for rule in RULES if rule.judge for job in jobs} | {
-        f"{rule.name}.{pipeline.name}" for rule in (LEDGER, UNREACHABLE)
+        f"{rule.name}.{pipeline.name}" for rule in of_pipeline
     }
 
 
@@ -112,6 +116,7 @@ class Seen:
 
     :param unused: no event was ever sent: its jobs and tables may not be there yet, and nothing is judged
     :param ledger: None when it could not be read
+    :param gold_age_s: for how long Gold has lacked rows of its source; None when it could not be seen, or there is no Gold
     :param problems: what could not be asked
     """
 
@@ -119,11 +124,12 @@ class Seen:
     unused: bool = False
     jobs: tuple[JobHealth, ...] = ()
     ledger: Ledger | None = None
+    gold_age_s: float | None = None
     problems: tuple[str, ...] = ()
 
 
 def look(pipeline: Pipeline, limits: Thresholds) -> Seen:
-    """Look at each of a pipeline's jobs and at its ledger, each by itself: one that cannot be seen hides no other."""
+    """Look at each of a pipeline's jobs, its ledger and its Gold, each by itself: one that cannot be seen hides no other."""
     failed: list[str] = []
 
     def seen(ask: Callable[[], T]) -> T | None:
@@ -135,8 +141,9 @@ def look(pipeline: Pipeline, limits: Thresholds) -> Seen:
 
     jobs = [seen(partial(check, flow, limits)) for flow in flows_of(pipeline)]
     ledger = seen(partial(read_ledger, pipeline))
+    gold_age_s = seen(partial(age_s, pipeline)) if pipeline.gold else None
     found = tuple(job for job in jobs if job)
-    return Seen(pipeline, is_unused(pipeline), found, ledger, tuple(dict.fromkeys(failed)))
+    return Seen(pipeline, is_unused(pipeline), found, ledger, gold_age_s, tuple(dict.fromkeys(failed)))
 
 
 def observations(seen: Seen, limits: Thresholds) -> Iterator[tuple[Rule, str, str | None]]:
@@ -148,3 +155,12 @@ def observations(seen: Seen, limits: Thresholds) -> Iterator[tuple[Rule, str, st
         yield from ((rule, job.job, reason) for rule, reason in judge(job, limits).items())
     if seen.ledger:
         yield LEDGER, seen.pipeline.name, "; ".join(seen.ledger.errors) or None
+    if seen.pipeline.gold and seen.gold_age_s is not None:
+        yield GOLD, seen.pipeline.name, _stale(seen.pipeline.gold, seen.gold_age_s, limits)
+
+
+def _stale(gold: Gold, age_s: float, limits: Thresholds) -> str | None:
+    limit_s = limits.gold_age_s or BUILDS_UNTIL_STALE * gold.every.total_seconds()
+    if age_s <= limit_s:
+        return None
+    return f"Gold lacks rows that {gold.source} has held for {age_s:,.0f} s (limit {limit_s:,.0f} s)"

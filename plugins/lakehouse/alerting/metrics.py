@@ -69,7 +69,10 @@ class PlatformCollector(Collector):
             yield from _ledgers([found.ledger for found in seen if found.ledger])
             yield from self._rules(seen, limits)
             yield _gauge(
-                "threshold", "Variable health_thresholds", ["name"], [([k], v) for k, v in limits.model_dump().items()]
+                "threshold",
+                "Variable health_thresholds",
+                ["name"],
+                [([name], value) for name, value in limits.model_dump(exclude_none=True).items()],
             )
 
     def _rules(self, seen: Iterable[Seen], limits: Thresholds) -> Iterator[GaugeMetricFamily]:

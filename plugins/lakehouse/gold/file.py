@@ -121,6 +121,12 @@ def count_fact(pipeline: Pipeline, file: Path | None = None) -> int:
     return rows
 
 
+def published_version(pipeline: Pipeline) -> SourceVersion | None:
+    """The version of its source that readers' Gold was built from; None when there is no file, or it does not say."""
+    file = published_file(pipeline)
+    return _built_from(file) if file.exists() else None
+
+
 def discard(pipeline: Pipeline, env: dict[str, str]) -> None:
     """Drop what `prepare` gave to a run that is not going to publish."""
     work = Path(env["LAKEHOUSE_GOLD_PATH"])
@@ -132,7 +138,7 @@ def _swap_in(pipeline: Pipeline, work: Path, version: SourceVersion, source: Tab
     """Give a run's file to readers, unless they have a later one. Errors as of `publish`."""
     published = published_file(pipeline)
     with _alone(published.parent):
-        before = _built_from(published) if published.exists() else None
+        before = published_version(pipeline)
         if before and version.precedes(before, source):
             raise AirflowFailException(
                 f"This Gold was built from snapshot {version.snapshot_id} of {'.'.join(source.name())}, the published one from "

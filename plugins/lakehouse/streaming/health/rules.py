@@ -26,6 +26,7 @@ class Thresholds(BaseModel):
     :param backpressure_percent: share of its time that the most hindered subtask waits for those after it
     :param data_files: files of one table
     :param alarm_for_s: seconds that a condition must last before its alert fires, where no other is given
+    :param gold_age_s: seconds for which Gold may lack rows of its source; None: three times the pipeline's `every`
     :param by_hand_for_s: seconds after which the alert of a run by hand that failed resolves by itself
     """
 
@@ -45,6 +46,7 @@ class Thresholds(BaseModel):
     data_files: NonNegativeInt
     alarm_for_s: NonNegativeFloat
     by_hand_for_s: NonNegativeFloat
+    gold_age_s: PositiveFloat | None = None
 
 
 Judge = Callable[[JobHealth, Thresholds], str | None]
@@ -167,6 +169,7 @@ RULES = (
     Rule("data-files", _data_files, unhealthy=False, needs_job=False, even_suspended=True),
     Rule("unreachable"),
     Rule("ledger"),
+    Rule("gold-stale"),
     Rule("declaration-broken", lasts=None),
     Rule("dag-broken", lasts=None),
     Rule("run-without-tasks"),

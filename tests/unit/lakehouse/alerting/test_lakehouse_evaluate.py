@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from airflow.sdk.exceptions import AirflowException
 
 from lakehouse.airflow.hooks.flink import FlinkError
 from lakehouse.airflow.hooks.unavailable import ServiceUnavailable
@@ -39,6 +40,7 @@ def platform(monkeypatch, taxi, meters):
         files=DagFiles({"flink_jobs": {"nyc_taxi.check_health"}, "platform_alerts": {"evaluate"}}, {}),
         runs={},
         done_with=set(),
+        gold_age_s=0.0,
     )
 
     def look(flow, limits):
@@ -52,7 +54,13 @@ def platform(monkeypatch, taxi, meters):
             raise errors
         return SimpleNamespace(errors=errors)
 
+    def age(pipeline):
+        if isinstance(platform.gold_age_s, Exception):
+            raise platform.gold_age_s
+        return platform.gold_age_s
+
     monkeypatch.setattr(module, "check", look)
+    monkeypatch.setattr(module, "age_s", age)
     monkeypatch.setattr(module, "read_ledger", ledger)
     monkeypatch.setattr(module, "is_unused", lambda pipeline: pipeline.name in platform.unused)
     monkeypatch.setattr(module, "AlertStore", lambda: platform.known)
@@ -131,6 +139,30 @@ def test_a_ledger_that_cannot_be_read_stays_as_it_was(platform, taxi):
     assert evaluate(taxi) == ["ledger.nyc_taxi"]
     assert platform.titles == [f"RESOLVED lag: {BRONZE}"]
     assert "The warehouse" in platform.known["unreachable.nyc_taxi"]["reason"]
+
+
+@pytest.mark.parametrize(("declared_s", "limit_s"), [(None, 1800), (600, 600)])
+def test_gold_that_lacks_rows_for_too_long_is_stale(platform, taxi, monkeypatch, declared_s, limit_s):
+    limits = module.thresholds().model_copy(update={"gold_age_s": declared_s})
+    monkeypatch.setattr(module, "thresholds", lambda: limits)
+    name = "gold-stale.nyc_taxi"
+    platform.known[name] = since_long("x")
+    platform.gold_age_s = limit_s + 1
+    assert evaluate(taxi) == [name]
+    said = f"Gold lacks rows that silver.cleaned_trips has held for {limit_s + 1:,} s (limit {limit_s:,} s)"
+    assert platform.known[name]["reason"] == said
+    platform.gold_age_s = AirflowException("The Gold file cannot be read")
+    assert evaluate(taxi) == [name]
+    platform.gold_age_s = limit_s
+    assert evaluate(taxi) == []
+    assert platform.titles == ["ALERT gold-stale: nyc_taxi", "RESOLVED gold-stale: nyc_taxi"]
+
+
+def test_a_pipeline_without_gold_has_none_that_is_stale(platform, meters):
+    platform.gold_age_s = AssertionError("there is none to look at")
+    evaluate(meters)
+    assert platform.known == {}
+    assert "gold-stale.meters" not in alert_names(meters)
 
 
 def test_what_hides_every_job_is_said_once(platform, taxi):

@@ -1,0 +1,61 @@
+"""
+# Housekeeping
+
+Deletes what Airflow keeps of its own work for longer than the variable `retention` says, every day at 03:30 UTC. Which store of
+the platform is cleaned by whom: [docs/retention.md](docs/retention.md).
+
+| task | does |
+|---|---|
+| `clean_metadata` | `airflow db clean`: runs, tasks and their records that are older than `metadata_days` |
+| `delete_logs` | deletes log files of tasks and of the DAG processor that are older than `log_days`; returns how many |
+
+| param | means |
+|---|---|
+| `dry_run` | only say what would go |
+
+Tables, checkpoints and savepoints are cleaned by `iceberg_maintenance`. The newest scheduled run of each DAG stays, however old,
+so that a DAG that was paused goes on from there. Logs that Airflow writes to an object store are for a rule of that store.
+
+**When it is red**: nothing else depends on it; Airflow's database and logs grow meanwhile. The log says what failed: clear the
+task once that is fixed.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+
+from airflow.sdk import DAG, CronTriggerTimetable, Param, get_current_context, task
+
+from lakehouse.airflow.dag_policy import Tag, dag_args, default_args
+
+with DAG(
+    "housekeeping",
+    schedule=CronTriggerTimetable("30 3 * * *", timezone="UTC"),
+    start_date=datetime(2024, 1, 1),
+    default_args=default_args(),
+    params={"dry_run": Param(False, type="boolean", description="Only say what would go")},
+    **dag_args(__doc__, Tag.MAINTENANCE, Tag.OPERATIONS),
+):
+
+    @task
+    def clean_metadata() -> None:
+        """Delete old records of runs and tasks."""
+        from lakehouse import housekeeping
+
+        print(housekeeping.clean_metadata(get_current_context()["params"]["dry_run"]))
+
+    @task
+    def delete_logs() -> int:
+        """Delete old log files; returns how many."""
+        from airflow.configuration import conf
+
+        from lakehouse import housekeeping
+
+        dry_run, folder = get_current_context()["params"]["dry_run"], conf.get("logging", "base_log_folder")
+        deleted = housekeeping.delete_logs(Path(folder), dry_run)
+        print(f"{deleted.files:,} files, {deleted.bytes / 1e6:,.1f} MB {'would go' if dry_run else 'deleted'}")
+        return deleted.files
+
+    clean_metadata()
+    delete_logs()

@@ -1,0 +1,61 @@
+"""How old Gold is: for how long its source has held rows that the published file lacks. A rewrite adds none."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from airflow.sdk.exceptions import AirflowException
+
+from lakehouse.airflow.hooks.iceberg import IcebergCatalogHook, summary_of
+from lakehouse.gold.file import published_file, published_version
+from lakehouse.pipelines.load import gold_of
+from lakehouse.pipelines.model import Pipeline
+
+if TYPE_CHECKING:
+    from pyiceberg.table import Table
+    from pyiceberg.table.snapshots import Snapshot
+
+    from lakehouse.gold.pin import SourceVersion
+
+
+def age_s(pipeline: Pipeline) -> float:
+    """For how many seconds readers' Gold has lacked rows of its source; 0 when it lacks none.
+
+    :raises AirflowException: the source or the Gold file cannot be read
+    :raises DeclarationError: the pipeline has no Gold
+    """
+    import duckdb
+
+    file = published_file(pipeline)
+    try:
+        version = published_version(pipeline)
+        published_at = file.stat().st_mtime if version else 0
+    except (duckdb.Error, OSError) as error:
+        raise AirflowException(
+            f"The Gold file {file} cannot be read: {error}. Next: close it where it is open for writing"
+        ) from error
+    # After the file: a build that is published meanwhile must not be newer than the source is here.
+    lacking = _first_change_after(version, IcebergCatalogHook().table(gold_of(pipeline).source))
+    return 0 if lacking is None else max(0, time.time() - max(lacking, published_at))
+
+
+def _first_change_after(version: SourceVersion | None, source: Table) -> float | None:
+    """When the source's rows first changed after a version of it (epoch seconds), as far as its history goes back."""
+    known = {snapshot.snapshot_id: snapshot for snapshot in source.metadata.snapshots}
+    since = version.snapshot_id if version else None
+    found, snapshot = None, source.current_snapshot()
+    while snapshot and snapshot.snapshot_id != since:
+        if _changes_rows(snapshot):
+            found = snapshot.timestamp_ms / 1000
+        snapshot = known.get(snapshot.parent_snapshot_id) if snapshot.parent_snapshot_id else None
+    return found
+
+
+def _changes_rows(snapshot: Snapshot) -> bool:
+    from pyiceberg.table.snapshots import Operation
+
+    if snapshot.summary and snapshot.summary.operation is Operation.REPLACE:
+        return False
+    said = summary_of(snapshot)
+    return any(int(said.get(f"{change}-records", 0)) for change in ("added", "deleted"))

@@ -1,0 +1,99 @@
+"""Gold is as old as the first rows of its source that it lacks."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import duckdb
+import pytest
+from airflow.sdk.exceptions import AirflowException
+from pyiceberg.table.snapshots import Operation, Summary
+
+from lakehouse.airflow.hooks.iceberg import IcebergCatalogHook
+from lakehouse.gold import age, file
+from lakehouse.gold.pin import SourceVersion
+
+HOUR_S = 3600
+
+
+@pytest.fixture
+def rows(taxi, fill, monkeypatch):
+    """Give the source three more rows; a day has passed by the time that their age is asked."""
+    monkeypatch.setattr(age, "time", SimpleNamespace(time=lambda: time.time() + 24 * HOUR_S))
+    return lambda: fill(taxi.gold.source, 3)
+
+
+@pytest.fixture
+def publish(taxi):
+    """Publish Gold of the source as it is now, so many hours later by its file."""
+
+    def publish(hours: float = 0) -> Path:
+        published = file.published_file(taxi)
+        published.parent.mkdir(parents=True, exist_ok=True)
+        file._sign(published, SourceVersion.of(IcebergCatalogHook().table(taxi.gold.source)))
+        os.utime(published, (published.stat().st_mtime + hours * HOUR_S,) * 2)
+        return published
+
+    return publish
+
+
+def hours(pipeline) -> int:
+    return round(age.age_s(pipeline) / HOUR_S)
+
+
+def test_gold_that_has_every_row_is_of_no_age(taxi, rows, publish):
+    rows()
+    publish()
+    assert age.age_s(taxi) == 0
+
+
+def test_of_a_source_without_rows_too(taxi, fill):
+    fill(taxi.gold.source, 0)
+    assert age.age_s(taxi) == 0
+
+
+def test_it_is_as_old_as_the_first_rows_that_it_lacks(taxi, rows, publish):
+    rows()
+    assert hours(taxi) == 24  # nothing was published yet
+    publish()
+    rows()
+    assert hours(taxi) == 24
+    publish(hours=20)
+    rows()
+    assert hours(taxi) == 4  # it had every row then, whatever the history says
+
+
+def test_a_rewrite_and_an_empty_commit_make_it_no_older(taxi, rows, iceberg):
+    rows()
+    snapshot = iceberg.load_table(taxi.gold.source).current_snapshot()
+    assert age._changes_rows(snapshot)
+    for summary in (Summary(Operation.REPLACE, **{"added-records": "3"}), Summary(Operation.APPEND), None):
+        assert not age._changes_rows(snapshot.model_copy(update={"summary": summary}))
+
+
+def test_a_source_that_was_replaced_has_rows_that_gold_lacks(taxi, rows, publish, iceberg):
+    rows()
+    publish(hours=20)
+    iceberg.drop_table(taxi.gold.source)
+    rows()
+    assert hours(taxi) == 4
+
+
+def test_a_file_that_cannot_be_read_is_named(taxi, rows):
+    rows()
+    published = file.published_file(taxi)
+    published.parent.mkdir(parents=True)
+    published.write_text("no database")
+    with pytest.raises(AirflowException, match=rf"Gold file {published} cannot be read: .*Next: "):
+        age.age_s(taxi)
+
+
+def test_a_file_that_does_not_say_what_it_was_built_from_counts_as_none(taxi, rows):
+    rows()
+    published = file.published_file(taxi)
+    published.parent.mkdir(parents=True)
+    duckdb.connect(str(published)).close()
+    assert hours(taxi) == 24
