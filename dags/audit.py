@@ -9,7 +9,7 @@ stage, with what became of it. Nothing of the pipeline's own SQL takes part, and
 | `pipeline` | whose events |
 | `partition` | look at this Kafka partition alone |
 | `first_offset`, `last_offset` | look at the events between these offsets |
-| `since` | look at the events since then |
+| `since` | look at the events since then: ISO 8601, UTC unless it has an offset |
 | `at_rest` | nothing is being sent and the jobs are done: whatever has not arrived is missing |
 | `memory_limit` | of DuckDB; what does not fit is spilled to disk |
 
@@ -40,7 +40,7 @@ from typing import Any
 
 from airflow.sdk import DAG, Param, get_current_context, task
 
-from lakehouse.airflow.dag_policy import Tag, dag_args, default_args, long_task, pipeline_param
+from lakehouse.airflow.dag_policy import Tag, dag_args, default_args, form, long_task, pipeline_param
 
 with DAG(
     "audit",
@@ -69,10 +69,12 @@ with DAG(
 
         from lakehouse.pipelines.load import get_pipeline
         from lakehouse.quality.audit import run_audit
+        from lakehouse.texts import epoch_ms
 
         params = dict(get_current_context()["params"])
-        pipeline, since = get_pipeline(params.pop("pipeline")), params.pop("since")
-        since_ms = int(datetime.fromisoformat(since).timestamp() * 1000) if since else None
+        with form():
+            pipeline, since = get_pipeline(params.pop("pipeline")), params.pop("since")
+            since_ms = epoch_ms(since) if since else None
         report = run_audit(pipeline, since_ms=since_ms, log=print, **params)
         print(report)
         if not report.clean:
