@@ -40,7 +40,8 @@ from typing import Any
 
 from airflow.sdk import DAG, Param, get_current_context, task
 
-from lakehouse.airflow.dag_policy import Tag, dag_args, default_args, form, long_task, pipeline_param
+from lakehouse.airflow.dag_policy import Tag, dag_args, default_args, form, long_task, offset_param, pipeline_param
+from lakehouse.texts import MEMORY, epoch_ms
 
 with DAG(
     "audit",
@@ -51,13 +52,13 @@ with DAG(
     params={
         "pipeline": pipeline_param(),
         "partition": Param(None, type=["null", "integer"], minimum=0, description="A Kafka partition (nothing: all)"),
-        "first_offset": Param(None, type=["null", "integer"], minimum=0, description="From this offset on"),
-        "last_offset": Param(None, type=["null", "integer"], minimum=0, description="Up to and including this offset"),
+        "first_offset": offset_param("From this offset on"),
+        "last_offset": offset_param("Up to and including this offset"),
         "since": Param(
             None, type=["null", "string"], format="date-time", description="Events since then, by Kafka's timestamp"
         ),
         "at_rest": Param(False, type="boolean", description="Nothing is under way: what has not arrived is missing"),
-        "memory_limit": Param("1GB", type="string", pattern=r"^\d+ ?[MG]B$", description="For DuckDB"),
+        "memory_limit": Param("1GB", type="string", pattern=MEMORY, description="For DuckDB"),
     },
     **dag_args(__doc__, Tag.OPERATIONS),
 ):
@@ -69,7 +70,6 @@ with DAG(
 
         from lakehouse.pipelines.load import get_pipeline
         from lakehouse.quality.audit import run_audit
-        from lakehouse.texts import epoch_ms
 
         params = dict(get_current_context()["params"])
         with form():

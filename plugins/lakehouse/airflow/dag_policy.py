@@ -16,7 +16,7 @@ from lakehouse.airflow.hooks.unavailable import ServiceUnavailable
 from lakehouse.alerting.notifier import AlertNotifier
 from lakehouse.pipelines.load import enabled_pipelines
 from lakehouse.pipelines.model import Pipeline
-from lakehouse.texts import message
+from lakehouse.texts import BIGINT, message
 
 OWNER = "data-platform"
 LIMIT = timedelta(minutes=30)
@@ -58,6 +58,11 @@ def pipeline_param() -> Param:
     """What a form asks where a DAG is run by hand for one pipeline."""
     names: list[str | None] = [pipeline.name for pipeline in enabled_pipelines()] or [None]
     return Param(names[0], enum=names, description="Whose events")
+
+
+def offset_param(what: str) -> Param:
+    """An offset of Kafka, or nothing."""
+    return Param(None, type=["null", "integer"], minimum=0, maximum=BIGINT[-1], description=what)
 
 
 @contextmanager
