@@ -9,7 +9,7 @@ stage, with what became of it. Nothing of the pipeline's own SQL takes part, and
 | `pipeline` | whose events |
 | `partition` | look at this Kafka partition alone |
 | `first_offset`, `last_offset` | look at the events between these offsets |
-| `since` | look at the events since then |
+| `since` | look at the events since then: ISO 8601, UTC unless it has an offset |
 | `at_rest` | nothing is being sent and the jobs are done: whatever has not arrived is missing |
 | `memory_limit` | of DuckDB; what does not fit is spilled to disk |
 
@@ -40,7 +40,8 @@ from typing import Any
 
 from airflow.sdk import DAG, Param, get_current_context, task
 
-from lakehouse.airflow.dag_policy import LONG_POOL, Tag, dag_args, default_args, pipeline_param
+from lakehouse.airflow.dag_policy import LONG_POOL, Tag, dag_args, default_args, form, offset_param, pipeline_param
+from lakehouse.texts import MEMORY, epoch_ms
 
 with DAG(
     "audit",
@@ -51,13 +52,13 @@ with DAG(
     params={
         "pipeline": pipeline_param(),
         "partition": Param(None, type=["null", "integer"], minimum=0, description="A Kafka partition (nothing: all)"),
-        "first_offset": Param(None, type=["null", "integer"], minimum=0, description="From this offset on"),
-        "last_offset": Param(None, type=["null", "integer"], minimum=0, description="Up to and including this offset"),
+        "first_offset": offset_param("From this offset on"),
+        "last_offset": offset_param("Up to and including this offset"),
         "since": Param(
             None, type=["null", "string"], format="date-time", description="Events since then, by Kafka's timestamp"
         ),
         "at_rest": Param(False, type="boolean", description="Nothing is under way: what has not arrived is missing"),
-        "memory_limit": Param("1GB", type="string", pattern=r"^\d+ ?[MG]B$", description="For DuckDB"),
+        "memory_limit": Param("1GB", type="string", pattern=MEMORY, description="For DuckDB"),
     },
     **dag_args(__doc__, Tag.OPERATIONS),
 ):
@@ -71,8 +72,9 @@ with DAG(
         from lakehouse.quality.audit import run_audit
 
         params = dict(get_current_context()["params"])
-        pipeline, since = get_pipeline(params.pop("pipeline")), params.pop("since")
-        since_ms = int(datetime.fromisoformat(since).timestamp() * 1000) if since else None
+        with form():
+            pipeline, since = get_pipeline(params.pop("pipeline")), params.pop("since")
+            since_ms = epoch_ms(since) if since else None
         report = run_audit(pipeline, since_ms=since_ms, log=print, **params)
         print(report)
         if not report.clean:

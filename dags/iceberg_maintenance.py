@@ -54,7 +54,12 @@ with DAG(
         on_failure_callback=AlertNotifier("failure", rule="maintenance-failed", until="report"),
     ),
     params={
-        "tables": Param(None, type=["null", "array"], description="Only these (namespace.table), one a line"),
+        "tables": Param(
+            None,
+            type=["null", "array"],
+            items={"type": "string"},
+            description="Only these (namespace.table), one a line",
+        ),
         "operations": Param(
             None,
             type=["null", "array"],
@@ -63,7 +68,12 @@ with DAG(
             description="These, at once; by default what the policy says",
         ),
         "dry_run": Param(False, type="boolean", description="Change nothing"),
-        "thresholds": Param(None, type=["null", "object"], description="In place of maintenance_thresholds"),
+        "thresholds": Param(
+            None,
+            type=["null", "object"],
+            additionalProperties={"type": "number"},
+            description="In place of maintenance_thresholds",
+        ),
         "ignore_unknown_positions": Param(False, type="boolean", description="Expire whatever a lost reader may need"),
     },
     max_active_tasks=1,  # so that the streaming jobs keep their share of Flink and disk

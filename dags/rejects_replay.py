@@ -38,7 +38,7 @@ from datetime import datetime, timedelta
 
 from airflow.sdk import DAG, Param, get_current_context, task
 
-from lakehouse.airflow.dag_policy import Tag, dag_args, default_args, pipeline_param
+from lakehouse.airflow.dag_policy import Tag, dag_args, default_args, form, pipeline_param
 from lakehouse.pipelines.load import get_pipeline
 
 with DAG(
@@ -61,7 +61,9 @@ with DAG(
         """What was rejected, and how much of it is fixed."""
         from lakehouse.quality import rejects
 
-        print(rejects.overview(get_pipeline(get_current_context()["params"]["pipeline"])))
+        with form():
+            pipeline = get_pipeline(get_current_context()["params"]["pipeline"])
+        print(rejects.overview(pipeline))
 
     @task
     def replay() -> dict[str, int]:
@@ -69,6 +71,8 @@ with DAG(
         from lakehouse.quality import rejects
 
         params = {**get_current_context()["params"]}
-        return rejects.run(get_pipeline(params.pop("pipeline")), **params)
+        with form():
+            pipeline = get_pipeline(params.pop("pipeline"))
+        return rejects.run(pipeline, **params)
 
     overview() >> replay()

@@ -66,14 +66,13 @@ with DAG(
     @task(pool=LONG_POOL, execution_timeout=LIMIT)
     def generate() -> dict[str, Any]:
         """Produce the trips that the form asks for, and return the generator's summary."""
-        from airflow.sdk import BaseHook
-
         import taxi_generator as generator
+        from lakehouse.airflow.connections import get_connection
 
         params = {name: value for name, value in get_current_context()["params"].items() if name != "where"}
-        registry = BaseHook.get_connection("schema_registry")
+        registry = get_connection("schema_registry")
         return generator.run(
-            BaseHook.get_connection("kafka_default").extra_dejson,
+            get_connection("kafka_default").extra_dejson,
             registry=registry.host,
             registry_ca_file=registry.extra_dejson.get("verify"),
             log=print,

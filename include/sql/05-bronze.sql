@@ -35,7 +35,7 @@ CREATE TABLE topic_{{ role }} (
     {%- for option, value in conn.kafka_flink.extra_dejson.items() %}
     {{ ('properties.' ~ option) | literal }} = {{ value | literal }},
     {%- endfor %}
-    'properties.group.id' = '{{ group }}{{ '' if loop.first else '-' ~ role }}',
+    'properties.group.id' = {{ (group ~ ('' if loop.first else '-' ~ role)) | literal }},
     'properties.auto.offset.reset' = 'none',
     'properties.isolation.level' = 'read_committed',
     'scan.startup.mode' = 'earliest-offset',

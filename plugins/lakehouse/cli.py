@@ -11,7 +11,6 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterable
-from datetime import datetime
 from enum import StrEnum
 from functools import wraps
 from pathlib import Path
@@ -19,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lakehouse.texts import BIGINT, MEMORY, message, sql_problem
+from lakehouse.texts import BIGINT, MEMORY, epoch_ms, message, sql_problem
 
 if TYPE_CHECKING:
     from lakehouse.pipelines.load import Declarations
@@ -344,8 +343,10 @@ def audit(
         int | None, typer.Option(min=0, max=BIGINT[-1], help="events up to and including this offset")
     ] = None,
     since: Annotated[
-        datetime | None,
-        typer.Option(parser=datetime.fromisoformat, metavar="TIME", help="events since then (ISO 8601)"),
+        int | None,
+        typer.Option(
+            parser=epoch_ms, metavar="TIME", help="events since then (ISO 8601, UTC unless it says otherwise)"
+        ),
     ] = None,
     at_rest: Annotated[
         bool, typer.Option("--at-rest", help="no row is in flight: what has not arrived is missing")
@@ -361,7 +362,7 @@ def audit(
         partition=partition,
         first_offset=first_offset,
         last_offset=last_offset,
-        since_ms=int(since.timestamp() * 1000) if since else None,
+        since_ms=since,
         at_rest=at_rest,
         memory_limit=memory_limit,
         log=lambda line: print(line, file=sys.stderr, flush=True),

@@ -197,14 +197,14 @@ def pipeline_producer(pipeline: Pipeline) -> TopicProducer:
 
     :raises AirflowException: one of them has not, or knows nothing of the pipeline
     """
-    from airflow.sdk import BaseHook
     from airflow.sdk.exceptions import AirflowException
 
+    from lakehouse.airflow.connections import get_connection
     from lakehouse.airflow.hooks.registry import SchemaRegistryHook
 
     contract = SchemaRegistryHook().latest_id(pipeline.topic.subject)
     try:
-        producer = TopicProducer(BaseHook.get_connection("kafka_default").extra_dejson, pipeline.topic.name, contract)
+        producer = TopicProducer(get_connection("kafka_default").extra_dejson, pipeline.topic.name, contract)
         producer.check()
     except ProducerError as error:
         raise AirflowException(str(error)) from error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime
+from datetime import UTC, datetime
 
 INTEGER = re.compile(r"-?(0|[1-9]\d*)", re.ASCII)
 #: A number as JSON writes it.
@@ -30,6 +30,18 @@ def iso_8601(text: str) -> re.Match[str] | None:
     except ValueError:
         return None
     return found
+
+
+def epoch_ms(text: str) -> int:
+    """A moment that a person writes: a date, with or without a time, in UTC unless it has an offset.
+
+    :raises ValueError: it is not one; says how one is written
+    """
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is not a time in ISO 8601. Next: write it like 2026-01-31T12:00:00Z") from None
+    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
 
 
 def sql_literal(value: object) -> str:

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.docker.exceptions import DockerContainerFailedException
 from airflow.providers.docker.operators.docker import DockerOperator
-from airflow.sdk import BaseHook, Variable
+from airflow.sdk import Variable
 from airflow.sdk.exceptions import AirflowFailException
 
+from lakehouse.airflow.connections import get_connection
 from taxi_generator import pipeline
 from taxi_generator.environment import environment_of
 
@@ -62,7 +63,7 @@ class GeneratorContainerOperator(DockerOperator):
         return json.loads(next(line for line in reversed(lines) if line.startswith("{")))
 
     def _find_docker(self) -> None:
-        docker = BaseHook.get_connection("docker_default")
+        docker = get_connection("docker_default")
         if not docker.host:
             raise AirflowFailException(
                 "No Docker can run the generator: the connection docker_default has no host. Next: choose `worker`, use the "
@@ -78,10 +79,10 @@ class GeneratorContainerOperator(DockerOperator):
         self.mem_limit = container["memory"]
         if volume := container["certificates"]:
             self.mounts = [{"type": "volume", "source": volume, "target": TLS, "read_only": True}]
-        kafka = BaseHook.get_connection("kafka_generator").extra_dejson
+        kafka = get_connection("kafka_generator").extra_dejson
         try:
             # Private: shown by no log and by no page.
-            self._private_environment = environment_of(kafka, BaseHook.get_connection("schema_registry").host or "")
+            self._private_environment = environment_of(kafka, get_connection("schema_registry").host or "")
         except ValueError as error:
             raise AirflowFailException(f"The connection kafka_generator: {error}. Next: choose `worker`.") from error
 

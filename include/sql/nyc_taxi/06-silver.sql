@@ -31,7 +31,7 @@ MD5(CONCAT_WS('|',
 {{ silver.rejected_table(sinks.rejected, contract.fields) }};
 {{ silver.duplicate_table(sinks.duplicate, 'trip_id') }};
 
-SET 'table.exec.state.ttl' = '{{ params.dedup_retention }}'; -- how long a trip_id is remembered to recognise its duplicates
+SET 'table.exec.state.ttl' = {{ params.dedup_retention | literal }}; -- how long a trip_id is remembered to recognise its duplicates
 
 CREATE TEMPORARY VIEW parsed_trips AS
 {{ silver.parsed(contract.fields, source) }};
@@ -41,7 +41,7 @@ CREATE TEMPORARY VIEW judged_trips AS
 SELECT *, CASE
     {{ fields.missing(contract['tpep_pickup_datetime']) }}
     {{ fields.missing(contract['tpep_dropoff_datetime']) }}
-    WHEN {{ pickup }} < TIMESTAMP '{{ params.pickup_from }}' OR {{ pickup }} >= TIMESTAMP '{{ params.pickup_to }}'
+    WHEN {{ pickup }} < TIMESTAMP {{ params.pickup_from | literal }} OR {{ pickup }} >= TIMESTAMP {{ params.pickup_to | literal }}
         THEN 'tpep_pickup_datetime is outside the window'
     {{ fields.missing(contract['trip_distance']) }}
     WHEN NOT ({{ distance }} >= 0 AND {{ distance }} < 1e9) THEN 'trip_distance is negative or not finite'

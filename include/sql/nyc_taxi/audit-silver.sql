@@ -6,8 +6,8 @@ CREATE OR REPLACE VIEW {{ here }}.judged AS
 SELECT
     *,
     coalesce(
-        "pickup_datetime__parsed" >= TIMESTAMP '{{ params.pickup_from }}'
-        AND "pickup_datetime__parsed" < TIMESTAMP '{{ params.pickup_to }}'
+        "pickup_datetime__parsed" >= TIMESTAMP {{ params.pickup_from | literal }}
+        AND "pickup_datetime__parsed" < TIMESTAMP {{ params.pickup_to | literal }}
         AND "dropoff_datetime__parsed" IS NOT NULL
         AND "trip_distance__parsed" >= 0 AND "trip_distance__parsed" < 1e9
         AND number_of(fare_amount) >= 0
@@ -80,10 +80,10 @@ FROM {{ here }}.typed;
 CREATE OR REPLACE VIEW {{ here }}.arrivals AS
 SELECT
     trip_id, kafka_partition, kafka_offset, processed_at AS arrived_at, true AS is_accepted,
-    CAST('{{ params.dedup_retention }}' AS INTERVAL) AS remembered
+    CAST({{ params.dedup_retention | literal }} AS INTERVAL) AS remembered
 FROM {{ sinks.accepted }}
 UNION ALL
 SELECT
     trip_id, kafka_partition, kafka_offset, processed_at AS arrived_at, false AS is_accepted,
-    CAST('{{ params.dedup_retention }}' AS INTERVAL) AS remembered
+    CAST({{ params.dedup_retention | literal }} AS INTERVAL) AS remembered
 FROM {{ sinks.duplicate }};

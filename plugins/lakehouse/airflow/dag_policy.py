@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from enum import StrEnum
 from typing import Any
 
 from airflow.sdk import Param
+from airflow.sdk.exceptions import AirflowException, AirflowFailException
 from jinja2 import StrictUndefined
 
+from lakehouse.airflow.hooks.unavailable import ServiceUnavailable
 from lakehouse.alerting.notifier import AlertNotifier
 from lakehouse.pipelines.load import enabled_pipelines
 from lakehouse.pipelines.model import Pipeline
+from lakehouse.texts import BIGINT, message
 
 OWNER = "data-platform"
 LIMIT = timedelta(minutes=30)
@@ -48,6 +53,22 @@ def pipeline_param() -> Param:
     """What a form asks where a DAG is run by hand for one pipeline."""
     names: list[str | None] = [pipeline.name for pipeline in enabled_pipelines()] or [None]
     return Param(names[0], enum=names, description="Whose events")
+
+
+def offset_param(what: str) -> Param:
+    """An offset of Kafka, or nothing."""
+    return Param(None, type=["null", "integer"], minimum=0, maximum=BIGINT[-1], description=what)
+
+
+@contextmanager
+def form() -> Iterator[None]:
+    """What a form asks for and cannot be used fails the task in one line, and at once: another try would find the same."""
+    try:
+        yield
+    except ServiceUnavailable:
+        raise
+    except (AirflowException, ValueError) as error:
+        raise AirflowFailException(message(error)) from error
 
 
 def page(doc: str | None, pipeline: Pipeline) -> str:

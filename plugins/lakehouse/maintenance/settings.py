@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, Any
 
-from airflow.sdk.exceptions import AirflowException
+from airflow.sdk.exceptions import AirflowFailException
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, ValidationError, field_validator
 
 from lakehouse.airflow import variables
@@ -110,17 +110,18 @@ class _Declared(Thresholds):
 def thresholds(overridden: Mapping[str, Any] | None = None) -> Thresholds:
     """The variable `maintenance_thresholds`, but for what a run overrides.
 
-    :raises AirflowException: a threshold is unknown, is not a number of 0 or more, or is unsafe
+    :raises AirflowFailException: an overridden threshold is unknown, or is not a number of 0 or more
+    :raises VariableError: the variable cannot be used, or is unsafe
     """
     declared = variables.structure("maintenance_thresholds", _Declared)
     overridden = overridden or {}
     if unknown := sorted(set(overridden) - set(Thresholds.model_fields)):
         known = ", ".join(sorted(Thresholds.model_fields))
-        raise AirflowException(f"Unknown threshold {unknown[0]!r}. Next: give one of {known}")
+        raise AirflowFailException(f"Unknown threshold {unknown[0]!r}. Next: give one of {known}")
     try:
         return Thresholds(**{**declared.model_dump(), **overridden})
     except ValidationError as error:
-        raise AirflowException(f"The threshold {reasons(error)}") from error
+        raise AirflowFailException(f"The threshold {reasons(error)}") from error
 
 
 def engine_of(operation: Operation) -> Engine:

@@ -8,15 +8,23 @@ from airflow.sdk.exceptions import AirflowSkipException
 
 from lakehouse.maintenance import log, states
 from lakehouse.maintenance.run import Options, maintain, maintained_tables, overview, purge
-from lakehouse.maintenance.settings import Operation
+from lakehouse.maintenance.settings import Operation, thresholds
+from lakehouse.tables.known import require_tables
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
 
 def tables(context: Context) -> list[str]:
-    """The tables that the form names, or all."""
-    return context["params"]["tables"] or maintained_tables()
+    """The tables that the form names, or all.
+
+    :raises AirflowFailException: one of them is not there, or a threshold of the form cannot be used
+    """
+    params = context["params"]
+    thresholds(params["thresholds"])
+    named = list(dict.fromkeys(params["tables"] or ()))
+    require_tables(*named)
+    return named or maintained_tables()
 
 
 def operate(context: Context, table: str, operation: Operation) -> str:

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from airflow.sdk.execution_time.context import ConnectionAccessor, VariableAccessor
+from airflow.sdk.execution_time.context import VariableAccessor
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from lakehouse.airflow.connections import Connections
 from lakehouse.airflow.hooks.iceberg import CATALOG, IcebergCatalogHook
 from lakehouse.paths import SQL
 from lakehouse.pipelines.model import Pipeline, Stage
@@ -25,7 +26,7 @@ def environment() -> Environment:
     found = Environment(loader=FileSystemLoader(SQL), undefined=StrictUndefined, trim_blocks=True)
     found.filters |= {"literal": sql_literal, "sql_timestamp": _timestamp}
     found.globals |= {
-        "conn": ConnectionAccessor(),
+        "conn": Connections(),
         "var": {"value": VariableAccessor(deserialize_json=False), "json": VariableAccessor(deserialize_json=True)},
     }
     return found

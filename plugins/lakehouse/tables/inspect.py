@@ -16,7 +16,7 @@ from lakehouse.airflow.hooks.flink import SqlGatewayHook
 from lakehouse.airflow.hooks.iceberg import IcebergCatalogHook
 from lakehouse.pipelines.script import BATCH, catalog_statement, render
 from lakehouse.tables.duckdb_iceberg import IcebergDatabase
-from lakehouse.texts import sql_problem
+from lakehouse.texts import epoch_ms, sql_problem
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -127,12 +127,9 @@ def query_at(name: str, at: str, query: str = COUNT, engine: str = "duckdb") -> 
 
 def _epoch_ms(at: str) -> int:
     try:
-        moment = datetime.fromisoformat(at)
+        return epoch_ms(at)
     except ValueError as error:
-        raise AirflowException(
-            f"{at!r} is not a time in ISO 8601. Next: write it like 2026-01-01T00:00:00Z."
-        ) from error
-    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
+        raise AirflowException(str(error)) from error
 
 
 def _rows(cursor: Any) -> Rows:

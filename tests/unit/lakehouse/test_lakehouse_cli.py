@@ -204,6 +204,7 @@ def test_health_fails_when_a_job_is_unhealthy(run, declare, monkeypatch, capsys,
     assert all(f"{name}.typed" in shown for name in ("trains", "buses"))
 
 
+@pytest.mark.usefixtures("new_york")
 def test_an_audit_that_is_not_clean_fails(run, declare, monkeypatch, capsys):
     declare(a_pipeline("trains"))
     report = SimpleNamespace(clean=False, as_dict=lambda: {"clean": False})
@@ -213,9 +214,11 @@ def test_an_audit_that_is_not_clean_fails(run, declare, monkeypatch, capsys):
         "lakehouse.quality.audit",
         SimpleNamespace(run_audit=lambda _, **more: asked.update(more) or report),
     )
-    assert run("audit", "--since", "2024-01-01T00:00:00Z", "--partition", "0", "--at-rest", "--json") == 1
+    assert run("audit", "--since", "2024-01-01T00:00:00", "--partition", "0", "--at-rest", "--json") == 1
     assert capsys.readouterr().out == '{\n  "clean": false\n}\n'
     assert (asked["since_ms"], asked["partition"], asked["at_rest"]) == (1_704_067_200_000, 0, True)
+    assert run("audit", "--since", "2024-01-01T01:00:00+01:00") == 1
+    assert asked["since_ms"] == 1_704_067_200_000
 
 
 # The DAG of the jobs, run here -----------------------------------------------------------------------------------

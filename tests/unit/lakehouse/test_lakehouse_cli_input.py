@@ -53,6 +53,7 @@ TAKE_A_VALUE = {
     ("maintenance", "--thresholds", "{}"): "JSON object",
     ("audit", "--partition", "{}"): "Input should be a valid ",
     ("audit", "--memory-limit", "{}"): "512MB",
+    ("audit", "--since", "{}"): "is not a time in ISO 8601. Next: write it like 2026-01-31T12:00:00Z",
     ("rejects", "--limit", "{}"): "Input should be a valid ",
     ("metrics", "--port", "{}"): "Input should be a valid ",
     ("send", "{}", str(REPOSITORY / "README.md")): "nyc_taxi",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from airflow.sdk import BaseHook
 
+from lakehouse.airflow.connections import get_connection
 from lakehouse.airflow.hooks.unavailable import ServiceUnavailable
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class CoordinationHook(BaseHook):
 
     @cached_property
     def engine(self) -> Engine:
-        return _engine(postgres_url(self.get_connection(self.conn_id)))
+        return _engine(postgres_url(get_connection(self.conn_id)))
 
     @contextmanager
     def lock(self, name: str, limit_s: float = 300) -> Iterator[None]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowException
 
+from lakehouse.airflow.connections import get_connection
 from lakehouse.airflow.hooks.coordination import answering, postgres_url
 from lakehouse.airflow.hooks.unavailable import ServiceUnavailable
 
@@ -44,7 +45,7 @@ class IcebergCatalogHook(BaseHook):
 
     @cached_property
     def catalog(self) -> Catalog:
-        conn = self.get_connection(self.conn_id)
+        conn = get_connection(self.conn_id)
         properties = {name: str(value) for name, value in conn.extra_dejson.items()}
         if "type" in properties:
             return _catalog(**properties)
@@ -53,7 +54,7 @@ class IcebergCatalogHook(BaseHook):
 
     def flink_options(self) -> dict[str, str]:
         """The same catalog as options of Flink's CREATE CATALOG."""
-        conn = self.get_connection(self.conn_id)
+        conn = get_connection(self.conn_id)
         properties = {name: str(value) for name, value in conn.extra_dejson.items()}
         if kind := properties.pop("type", None):
             return {"catalog-type": kind, **properties}

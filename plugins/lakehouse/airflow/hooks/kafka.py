@@ -8,6 +8,7 @@ from airflow.providers.apache.kafka.hooks.client import KafkaAdminClientHook
 from airflow.sdk.exceptions import AirflowException
 from tenacity import retry, retry_if_exception, stop_after_delay, wait_fixed
 
+from lakehouse.airflow.connections import hide
 from lakehouse.airflow.hooks.unavailable import ServiceUnavailable
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ class TopicHook(KafkaAdminClientHook):
         """The provider's client without librdkafka's notices, which go to stderr when a client ends."""
         from confluent_kafka.admin import AdminClient
 
+        hide(config)
         return AdminClient({"log_level": 4, **config})
 
     def ensure(self, partitions: int, retention_ms: int) -> str:

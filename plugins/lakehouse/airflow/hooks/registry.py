@@ -7,6 +7,7 @@ from functools import cached_property
 from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowException
 
+from lakehouse.airflow.connections import get_connection
 from lakehouse.registry import Registry, RegistryError
 
 
@@ -23,7 +24,7 @@ class SchemaRegistryHook(BaseHook):
 
     @cached_property
     def registry(self) -> Registry:
-        conn = self.get_connection(self.conn_id)
+        conn = get_connection(self.conn_id)
         login = (conn.login, conn.password or "") if conn.login else None
         return Registry(conn.host or "", login, conn.extra_dejson.get("verify"))
 

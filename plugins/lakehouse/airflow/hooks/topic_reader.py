@@ -6,8 +6,9 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, cast
 
-from airflow.providers.apache.kafka.hooks.base import KafkaBaseHook
 from airflow.sdk.exceptions import AirflowException
+
+from lakehouse.airflow.connections import get_connection
 
 if TYPE_CHECKING:
     from confluent_kafka import Consumer, Message
@@ -33,11 +34,10 @@ class TopicReader:
         from confluent_kafka import Consumer
 
         self.topic = topic
-        connection = KafkaBaseHook.get_connection(kafka_conn_id)
         self._consumer: Consumer = Consumer(
             {
                 "log_level": 4,
-                **connection.extra_dejson,
+                **get_connection(kafka_conn_id).extra_dejson,
                 "group.id": GROUP,
                 "isolation.level": "read_committed",
                 "enable.auto.commit": False,

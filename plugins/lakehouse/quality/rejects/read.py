@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk.exceptions import AirflowException
+from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 from lakehouse.airflow.hooks.iceberg import IcebergCatalogHook, equal
 from lakehouse.pipelines.contract import Field
@@ -72,7 +72,7 @@ def rejecting_stages(pipeline: Pipeline, name: str | None = None) -> list[Stage]
     if name is None:
         return list(stages.values())
     if name not in stages:
-        raise AirflowException(
+        raise AirflowFailException(
             f"No stage {name!r} of {pipeline.name} rejects events. Next: give one of {', '.join(stages) or '(there is none)'}"
         )
     return [stages[name]]

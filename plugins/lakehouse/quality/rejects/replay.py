@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from airflow.sdk.exceptions import AirflowException
+from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 from lakehouse.airflow.hooks.coordination import CoordinationHook
 from lakehouse.airflow.hooks.kafka import TopicHook
@@ -68,16 +68,20 @@ def run(
     if stage and reason and not file:
         return asdict(replay(pipeline, as_they_are(pipeline, stage, reason), dry_run))
     if not file or stage or reason:
-        raise AirflowException("Nothing was sent. Next: give either a file, or a stage and a reason.")
+        raise AirflowFailException("Nothing was sent. Next: give either a file, or a stage and a reason.")
     try:
         path = ObjectStoragePath(file)
     except (ValueError, ImportError) as error:  # no kind of storage has such an address
-        raise AirflowException(f"{file} cannot be read: {error}. Next: name a file that the worker can see.") from error
+        raise AirflowFailException(
+            f"{file} cannot be read: {error}. Next: name a file that the worker can see."
+        ) from error
     try:
         with path.open("rb") as lines:
             return asdict(replay(pipeline, from_lines(pipeline, lines), dry_run))
     except OSError as error:
-        raise AirflowException(f"{file} cannot be read: {error}. Next: name a file that the worker can see.") from error
+        raise AirflowFailException(
+            f"{file} cannot be read: {error}. Next: name a file that the worker can see."
+        ) from error
 
 
 def replay(pipeline: Pipeline, events: Iterable[Fix], dry_run: bool = False) -> Replay:
@@ -89,7 +93,7 @@ def replay(pipeline: Pipeline, events: Iterable[Fix], dry_run: bool = False) -> 
     wanted: dict[str, Fix] = {}
     for event in events:
         if wanted.setdefault(event.position, event) is not event:
-            raise AirflowException(
+            raise AirflowFailException(
                 f"{event.position} is there twice: nothing was sent. Next: keep one line of the two."
             )
     with CoordinationHook().lock(f"rejects-replay {pipeline.name}"):
@@ -130,7 +134,7 @@ def await_arrival(pipeline: Pipeline) -> None:
 def _refuse_others(pipeline: Pipeline, positions: Iterable[str]) -> None:
     """Only what was rejected can be fixed: anything else is a slip of the pen."""
     if unknown := set(positions).difference(rejected_positions(pipeline)):
-        raise AirflowException(
+        raise AirflowFailException(
             f"No event was rejected at {', '.join(sorted(unknown)[:5])}: nothing was sent. "
             "Next: take positions from `make rejects`."
         )
@@ -166,7 +170,7 @@ def from_lines(pipeline: Pipeline, lines: Iterable[str | bytes]) -> Iterator[Fix
         try:
             position, value = _read(_loads(line))
         except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
-            raise AirflowException(
+            raise AirflowFailException(
                 f"Line {number} cannot be replayed: {type(error).__name__}: {error}. Nothing was sent. "
                 'Next: write it as {"position": "partition:offset", "payload": ...}.'
             ) from error

@@ -30,7 +30,7 @@
 {{ silver.rejected_table(sinks.rejected, contract.fields) }};
 {{ silver.duplicate_table(sinks.duplicate, '[[ event_key ]]') }};
 
-SET 'table.exec.state.ttl' = '{{ params.dedup_retention }}'; -- how long a key is remembered to recognise its duplicates
+SET 'table.exec.state.ttl' = {{ params.dedup_retention | literal }}; -- how long a key is remembered to recognise its duplicates
 SET 'table.local-time-zone' = 'UTC'; -- days are those of UTC
 
 CREATE TEMPORARY VIEW parsed_events AS
@@ -41,7 +41,7 @@ CREATE TEMPORARY VIEW judged_events AS
 SELECT *, CASE
     {{ fields.incomplete(contract.fields) }}
 [% if time %]
-    WHEN {{ event_time }} < TIMESTAMP '{{ params.time_from }}' OR {{ event_time }} >= TIMESTAMP '{{ params.time_to }}'
+    WHEN {{ event_time }} < TIMESTAMP {{ params.time_from | literal }} OR {{ event_time }} >= TIMESTAMP {{ params.time_to | literal }}
         THEN '[[ time.name ]] is outside the window'
 [% endif %]
     {# Rules of your own come here, for example:

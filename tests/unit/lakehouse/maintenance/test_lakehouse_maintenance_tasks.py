@@ -6,7 +6,7 @@ import json
 from types import SimpleNamespace
 
 import pytest
-from airflow.sdk.exceptions import AirflowException, AirflowSkipException
+from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 from more_pipelines import RIDES, declare
 from streamed import NAME, append, protect, reload
 
@@ -46,7 +46,11 @@ def test_the_form():
 
 def test_tables(three):
     assert tasks.tables(context()) == [NAME]
-    assert tasks.tables(context(tables=["a.b"])) == ["a.b"]
+    assert tasks.tables(context(tables=[NAME, NAME])) == [NAME]
+    with pytest.raises(
+        AirflowFailException, match=r"There is no Iceberg table 'a\.b'\. Next: give one of bronze\.raw_trips, "
+    ):
+        tasks.tables(context(tables=[NAME, "a.b"]))
 
 
 def test_a_schedule_does_what_the_policy_says(three):
