@@ -1,7 +1,8 @@
 """The Gold file: each pipeline run builds in a copy of its own, and readers get it by one atomic rename.
 
-DuckDB has one writer, and a reader blocks it: a BI tool that has the published file open never meets the build, two runs
-at once never meet each other, and a failed run leaves the published file as it was.
+DuckDB has one writer, and a reader blocks it. So readers have a file that nobody writes to, and that no build opens: a
+build starts from a second copy of what was published, `base.duckdb`. A BI tool that has the published file open never meets
+the build, whatever it does to it; two runs at once never meet each other; and a failed run leaves both files as they were.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from pyiceberg.table import Table
 
 FILE_NAME = "gold.duckdb"
+BASE_NAME = "base.duckdb"
+READ_ONLY = 0o444
 KEEP_RUNS = 3
 RUN_NAME_LENGTH = 12
 
@@ -39,9 +42,9 @@ def published_file(pipeline: Pipeline) -> Path:
 
 
 def prepare(pipeline: Pipeline, run_id: str, full_refresh: bool = False) -> dict[str, str]:
-    """Give the run its own copy of the published file and one version of the source to read.
+    """Give the run its own copy of what was published and one version of the source to read.
 
-    The run starts with nothing, and so builds everything from scratch, when that is asked for, or when the published file
+    The run starts with nothing, and so builds everything from scratch, when that is asked for, or when what was published
     was built from another table than the source is now (a replay put one in its place). Running it again for the same run
     starts over. Copies of older runs that never published go, all but the newest few, and so do their pins.
 
@@ -58,6 +61,7 @@ def prepare(pipeline: Pipeline, run_id: str, full_refresh: bool = False) -> dict
         )
     table_uuid = str(source.metadata.table_uuid)
     published = published_file(pipeline)
+    base = published.with_name(BASE_NAME)
     runs = published.parent / "runs"
     work = runs / hashlib.sha256(run_id.encode()).hexdigest()[:RUN_NAME_LENGTH] / FILE_NAME
     shutil.rmtree(work.parent, ignore_errors=True)
@@ -66,8 +70,8 @@ def prepare(pipeline: Pipeline, run_id: str, full_refresh: bool = False) -> dict
     for old in sorted(runs.iterdir(), key=lambda folder: folder.stat().st_mtime, reverse=True)[KEEP_RUNS:]:
         shutil.rmtree(old, ignore_errors=True)
     metadata = pin(source, pipeline.name, work.parent)
-    if not full_refresh and published.exists() and _is_of(published, table_uuid):
-        shutil.copyfile(published, work)
+    if not full_refresh and base.exists() and _is_of(base, table_uuid):
+        shutil.copyfile(base, work)
     return {"LAKEHOUSE_GOLD_PATH": str(work), "LAKEHOUSE_SOURCE_METADATA": str(metadata)}
 
 
@@ -83,7 +87,7 @@ def publish(pipeline: Pipeline, env: dict[str, str]) -> Ledger:
 
     gold = gold_of(pipeline)
     work = Path(env["LAKEHOUSE_GOLD_PATH"])
-    built = count_fact(pipeline, work if work.exists() else None)
+    built = count_fact(pipeline, work if work.exists() else published_file(pipeline).with_name(BASE_NAME))
     if work.exists():
         pinned = StaticTable.from_metadata(env["LAKEHOUSE_SOURCE_METADATA"])
         expected = row_count(pinned)
@@ -107,7 +111,7 @@ def publish(pipeline: Pipeline, env: dict[str, str]) -> Ledger:
 def count_fact(pipeline: Pipeline, file: Path | None = None) -> int:
     """Rows of the pipeline's fact in the published Gold file, or in another.
 
-    :raises AirflowException: there is no such file
+    :raises AirflowException: there is no such file, or another program has it open for writing
     :raises DeclarationError: the pipeline has no Gold
     """
     import duckdb
@@ -116,14 +120,22 @@ def count_fact(pipeline: Pipeline, file: Path | None = None) -> int:
     file = file or published_file(pipeline)
     if not file.exists():
         raise AirflowException(f"There is no Gold file {file}. Next: trigger {pipeline.dag_id} to build one")
-    with duckdb.connect(str(file), read_only=True) as connection:
+    try:
+        connection = duckdb.connect(str(file), read_only=True)
+    except duckdb.IOException as error:
+        raise AirflowException(
+            f"{file} cannot be opened. Next: let the program that has it open for writing open it read-only\n{error}"
+        ) from error
+    with connection:
         [[rows]] = connection.execute(f"SELECT count(*) FROM {fact}").fetchall()
     return rows
 
 
 def published_version(pipeline: Pipeline) -> SourceVersion | None:
     """The version of its source that readers' Gold was built from; None when there is no file, or it does not say."""
-    file = published_file(pipeline)
+    published = published_file(pipeline)
+    base = published.with_name(BASE_NAME)  # never open elsewhere
+    file = base if base.exists() else published
     return _built_from(file) if file.exists() else None
 
 
@@ -137,6 +149,7 @@ def discard(pipeline: Pipeline, env: dict[str, str]) -> None:
 def _swap_in(pipeline: Pipeline, work: Path, version: SourceVersion, source: Table) -> None:
     """Give a run's file to readers, unless they have a later one. Errors as of `publish`."""
     published = published_file(pipeline)
+    base = published.with_name(BASE_NAME)
     with _alone(published.parent):
         before = published_version(pipeline)
         if before and version.precedes(before, source):
@@ -145,8 +158,23 @@ def _swap_in(pipeline: Pipeline, work: Path, version: SourceVersion, source: Tab
                 f"{before.snapshot_id}, which is later: not published. Next: trigger {pipeline.dag_id} for a build of the newest"
             )
         _sign(work, version)
-        os.replace(work, published)
+        _offer(work, published)
+        os.replace(work, base)
     shutil.rmtree(work.parent)
+
+
+def _offer(file: Path, published: Path) -> None:
+    """Put a copy of a file where readers find it; those who have the one before open keep it.
+
+    Without the right to write, a tool that opens it otherwise than read-only is refused: DuckDB would replay what the tool
+    logs on the next published file. A log that is there goes for the same reason. A folder `gold.duckdb.tmp` stays: in it
+    is what the query of a reader spilled.
+    """
+    draft = file.with_name(f"published-{FILE_NAME}")
+    shutil.copyfile(file, draft)
+    draft.chmod(READ_ONLY)
+    published.with_name(f"{FILE_NAME}.wal").unlink(missing_ok=True)
+    os.replace(draft, published)
 
 
 @contextmanager
@@ -166,6 +194,7 @@ def _adopt_file_of_before(published: Path, table_uuid: str) -> None:
     before = folder / FILE_NAME
     if published.exists() or not before.exists() or not _is_of(before, table_uuid):
         return
+    shutil.copyfile(before, published.with_name(BASE_NAME))
     os.replace(before, published)
     for run in (folder / "runs").glob("?" * RUN_NAME_LENGTH):
         shutil.rmtree(run, ignore_errors=True)

@@ -2,6 +2,9 @@
 
 import os
 import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -36,26 +39,6 @@ def platform(fill, send):
 
 
 @pytest.fixture
-def published(platform, taxi) -> Path:
-    """A Gold file that readers have, from when the source held five trips."""
-    file = gold_file.published_file(taxi)
-    env = gold_file.prepare(taxi, "the run before")
-    build(Path(env["LAKEHOUSE_GOLD_PATH"]), 8)
-    gold_file.publish(taxi, env)
-    build(file, 5)
-    return file
-
-
-@pytest.fixture
-def of_before(published) -> Path:
-    """The same file where it lay when there was one pipeline, with copies of runs that never published."""
-    folder = Path(Variable.get("gold_dir"))
-    (folder / "runs" / "0123456789ab").mkdir(parents=True)
-    (folder / "runs" / "0123456789ab" / "gold.duckdb").touch()
-    return published.rename(folder / "gold.duckdb")
-
-
-@pytest.fixture
 def arrive(fill, send):
     """Let some more events become trips."""
 
@@ -65,6 +48,34 @@ def arrive(fill, send):
         fill("silver.cleaned_trips", rows)
 
     return arrive
+
+
+@pytest.fixture
+def published(taxi, fill, arrive) -> Path:
+    """A Gold file that readers have, from when the source held five trips of eight."""
+    for table in OTHER_TABLES:
+        fill(table, 0)
+    arrive(5)
+    env = gold_file.prepare(taxi, "the run before")
+    build(Path(env["LAKEHOUSE_GOLD_PATH"]), 5)
+    gold_file.publish(taxi, env)
+    arrive(3)
+    return gold_file.published_file(taxi)
+
+
+@pytest.fixture
+def of_before(published) -> Path:
+    """The same file as it was when there was one pipeline, with copies of runs that never published."""
+    folder = Path(Variable.get("gold_dir"))
+    published.with_name("base.duckdb").unlink()
+    published.chmod(0o644)
+    with duckdb.connect(str(published)) as connection:
+        connection.execute("ALTER TABLE built_from RENAME source_table_uuid TO silver_table_uuid")
+        connection.execute("ALTER TABLE built_from RENAME source_snapshot_id TO silver_snapshot_id")
+        connection.execute("ALTER TABLE built_from DROP source_sequence_number")
+    (folder / "runs" / "0123456789ab").mkdir(parents=True)
+    (folder / "runs" / "0123456789ab" / "gold.duckdb").touch()
+    return published.rename(folder / "gold.duckdb")
 
 
 def source_rows(env: dict[str, str]) -> int:
@@ -97,19 +108,9 @@ def test_another_table_in_the_place_of_the_source_is_read_whole(taxi, published,
 
 
 def test_a_file_that_does_not_say_what_it_was_built_from_is_not_built_upon(taxi, published):
-    with duckdb.connect(str(published)) as connection:
+    with duckdb.connect(str(published.with_name("base.duckdb"))) as connection:
         connection.execute("DROP TABLE built_from")
     assert not work_of(gold_file.prepare(taxi, "run 1")).exists()
-
-
-def test_a_file_that_calls_its_columns_as_before_is_built_upon(taxi, published):
-    with duckdb.connect(str(published)) as connection:
-        connection.execute("ALTER TABLE built_from RENAME source_table_uuid TO silver_table_uuid")
-        connection.execute("ALTER TABLE built_from RENAME source_snapshot_id TO silver_snapshot_id")
-        connection.execute("ALTER TABLE built_from DROP source_sequence_number")
-    env = gold_file.prepare(taxi, "run 1")
-    assert gold_file.count_fact(taxi, work_of(env)) == 5
-    assert build_and_publish(taxi, env, 8) == 8
 
 
 def test_a_run_keeps_to_one_version_of_the_source(taxi, published, fill):
@@ -214,6 +215,59 @@ def test_publish_swaps_the_file_in_and_a_reader_goes_on_with_its_own(taxi, publi
     assert list((published.parent / "runs").iterdir()) == []
 
 
+WRITER = """
+import duckdb, os, sys
+tool = duckdb.connect(sys.argv[1])
+tool.execute("SET wal_autocheckpoint = '1TB'")
+tool.execute("DELETE FROM fct_trips WHERE row < 3")
+print("changed", flush=True)
+sys.stdin.read()
+os._exit(0)
+"""
+
+
+@pytest.fixture
+def writer(published) -> Iterator[subprocess.Popen[str]]:
+    """A BI tool that has the published file open for writing, and has changed it; without a checkpoint when it ends."""
+    published.chmod(0o644)
+    command = [sys.executable, "-c", WRITER, str(published)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as tool:
+        assert tool.stdout.readline() == "changed\n"
+        yield tool
+        tool.stdin.close()
+
+
+def test_nobody_may_write_to_the_published_file(published):
+    assert published.stat().st_mode & 0o222 == 0
+
+
+def test_a_tool_that_writes_is_in_nobodys_way(taxi, published, writer):
+    env = gold_file.prepare(taxi, "run 1")
+    assert gold_file.count_fact(taxi, work_of(env)) == 5
+    with pytest.raises(AirflowException, match=r"gold\.duckdb cannot be opened\. Next: close the program"):
+        gold_file.count_fact(taxi)
+    assert build_and_publish(taxi, env, 8) == 8
+    assert gold_file.count_fact(taxi) == 8
+
+
+def test_what_a_killed_tool_left_behind_changes_nothing(taxi, published, writer):
+    writer.stdin.close()
+    writer.wait(30)
+    assert published.with_name("gold.duckdb.wal").exists()
+    env = gold_file.prepare(taxi, "run 1")
+    assert gold_file.count_fact(taxi, work_of(env)) == 5
+    assert build_and_publish(taxi, env, 8) == 8
+    assert gold_file.count_fact(taxi) == 8
+    assert not published.with_name("gold.duckdb.wal").exists()
+
+
+def test_a_reader_that_spills_goes_on(taxi, published):
+    spilled = published.with_name("gold.duckdb.tmp")
+    spilled.mkdir()
+    build_and_publish(taxi, gold_file.prepare(taxi, "run 1"), 8)
+    assert spilled.exists()
+
+
 def test_publish_again_changes_nothing(taxi, published):
     env = gold_file.prepare(taxi, "run 1")
     build(work_of(env), 8)
@@ -313,6 +367,10 @@ def test_a_file_of_before_goes_on_in_its_pipelines_folder(taxi, of_before):
     assert gold_file.count_fact(taxi) == gold_file.count_fact(taxi, work) == 5
     assert not of_before.exists()
     assert list((of_before.parent / "runs").iterdir()) == []
+
+
+def test_a_file_of_before_is_followed_by_a_later_one(taxi, of_before):
+    assert build_and_publish(taxi, gold_file.prepare(taxi, "run 1"), 8) == 8
 
 
 def test_it_is_not_another_pipelines(shop, of_before, fill):
