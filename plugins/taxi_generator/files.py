@@ -6,20 +6,19 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lakehouse.texts import printable
+
 from .errors import GeneratorError
-from .events import BATCH_ROWS, COLUMNS, INTEGER, NUMBER, TEXT, TIMESTAMP, arrow_type
+from .events import BATCH_ROWS, COLUMNS, CONTRACT, INTEGER, NUMBER, TEXT, TIMESTAMP, arrow_type
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-# What earlier years called today's columns; names are compared without case and surrounding blanks.
+# What earlier years called today's columns, where Silver does not call them so too.
 _FORMER_NAMES = {
     "vendor_name": "VendorID",
-    "vendor_id": "VendorID",
     "trip_pickup_datetime": "tpep_pickup_datetime",
-    "pickup_datetime": "tpep_pickup_datetime",
     "trip_dropoff_datetime": "tpep_dropoff_datetime",
-    "dropoff_datetime": "tpep_dropoff_datetime",
     "rate_code": "RatecodeID",
     "store_and_forward": "store_and_fwd_flag",
     "fare_amt": "fare_amount",
@@ -28,6 +27,12 @@ _FORMER_NAMES = {
     "tolls_amt": "tolls_amount",
     "total_amt": "total_amount",
 }
+#: Names of an event's fields, those that come first have precedence; they are compared without case and surrounding blanks.
+_NAMES = (
+    {field.name.lower(): field.name for field in CONTRACT.fields},
+    {field.column: field.name for field in CONTRACT.fields},
+    _FORMER_NAMES,
+)
 
 # Until 2010 some codes were words; today's numbers are TLC's data dictionary. Vendor DDS has none.
 _CODES = {
@@ -56,9 +61,10 @@ class TripFile:
         self.path = Path(path).expanduser()
         self._is_parquet = self._look()
         self._source = self._columns_of_the_file()
-        self._name_of = self._match(self._source)
-        self.missing = [name for name in COLUMNS if name not in self._name_of.values()]
-        self.extra = [name for name in self._name_of.values() if name not in COLUMNS]
+        #: The event's name -> places of its columns in the file; several, where their names differ in case alone or not at all.
+        self._places = self._match(self._source)
+        self.missing = [name for name in COLUMNS if name not in self._places]
+        self.extra = [name for name in self._places if name not in COLUMNS]
         #: Words found in code columns for which there is no code, by column; complete after the last batch.
         self.unknown_codes: dict[str, set[str]] = {}
         needed = [name for name in _NEEDED if name in self.missing]
@@ -79,6 +85,8 @@ class TripFile:
                 problem = f"cannot be read after row {row:,}: {error}"
                 raise self._error(problem, "download it again") from error
             if batch is None:
+                if not row:
+                    raise self._error("holds no trip", _GIVE_A_TAXI_FILE)
                 return
             for start in range(0, batch.num_rows, BATCH_ROWS):
                 part = batch.slice(start, BATCH_ROWS if left is None else min(BATCH_ROWS, left))
@@ -105,19 +113,22 @@ class TripFile:
             with pa.csv.open_csv(self.path) as reader:
                 return reader.schema.names
         except (pa.ArrowInvalid, OSError, UnicodeDecodeError) as error:
-            raise self._error(f"is neither Parquet nor CSV: {error}", _GIVE_A_TAXI_FILE) from error
+            kind = "Parquet" if self._is_parquet else "CSV"
+            raise self._error(f"cannot be read as {kind}: {error}", _GIVE_A_TAXI_FILE) from error
 
-    def _match(self, columns: list[str]) -> dict[str, str]:
-        """The event's name of each column of the file."""
-        today = {name.lower(): name for name in COLUMNS}
+    def _match(self, columns: list[str]) -> dict[str, list[int]]:
+        """The event's name of each column of the file, with the places of all columns that have it."""
+        keys = [column.strip().lower() for column in columns]
         matched: dict[str, str] = {}
-        # A column of today's name has precedence over a former name of the same.
-        for names in (today, _FORMER_NAMES):
-            for column in columns:
-                name = names.get(column.strip().lower())
-                if column not in matched and name and name not in matched.values():
-                    matched[column] = name
-        return {column: matched.get(column, column.strip()) for column in columns}
+        for names in _NAMES:
+            for key in keys:
+                name = names.get(key)
+                if key not in matched and name and name not in matched.values():
+                    matched[key] = name
+        places: dict[str, list[int]] = {}
+        for place, (key, column) in enumerate(zip(keys, columns, strict=True)):
+            places.setdefault(matched.setdefault(key, column.strip()), []).append(place)
+        return places
 
     def _parquet_batches(self) -> Iterator[pa.RecordBatch]:
         import pyarrow.parquet
@@ -139,12 +150,13 @@ class TripFile:
         import pyarrow as pa
 
         by_name = {}
-        for column, name in self._name_of.items():
+        for name, places in self._places.items():
             try:
-                by_name[name] = self._event_column(name, batch.column(column))
+                columns = [self._event_column(name, batch.column(place)) for place in places]
+                by_name[name] = self._merged(name, columns, row)
             except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
                 raise self._error(
-                    f"column {column.strip()}, rows {row + 1:,} to {row + batch.num_rows:,}: {error}",
+                    f"column {self._source[places[0]].strip()}, rows {row + 1:,} to {row + batch.num_rows:,}: {error}",
                     "correct the value, or give TLC's Parquet file of the month",
                 ) from error
         for name in self.missing:
@@ -164,6 +176,12 @@ class TripFile:
             values = pc.if_else(pc.equal(values, ""), None, values)
             if name in _CODES:
                 values = self._codes(name, values)
+        if name in COLUMNS and (zone := getattr(values.type, "tz", None)):
+            # Which local time an instant stands for, the writer of the file alone knows.
+            raise self._error(
+                f"has times with a zone ({zone}) as {name}, and those of a trip are New York's local time",
+                "write them without a zone, as local time",
+            )
         if kind == TIMESTAMP:
             # Through microseconds, which reads fractions of a second too; an event has whole seconds.
             return values.cast(pa.timestamp("us"), safe=False).cast(pa.timestamp("s"), safe=False)
@@ -173,6 +191,24 @@ class TripFile:
             values = pc.if_else(pc.is_finite(values), values, None)
         values = values.cast(arrow_type(kind))
         return _replace(values, _FLAGS) if name == "store_and_fwd_flag" else values
+
+    def _merged(self, name: str, columns: list[pa.Array], row: int) -> pa.Array:
+        """One column of several: in each row, whichever has a value.
+
+        :raises GeneratorError: two have different values in a row
+        """
+        import pyarrow.compute as pc
+
+        merged, *others = columns
+        for other in others:
+            differs = pc.index(pc.not_equal(merged, other), True).as_py()
+            if differs >= 0:
+                raise self._error(
+                    f"has the column {name} {len(columns)} times, with different values in row {row + differs + 1:,}",
+                    "remove all of them but one",
+                )
+            merged = pc.coalesce(merged, other)
+        return merged
 
     def _codes(self, name: str, words: pa.Array) -> pa.Array:
         """Numbers for words; numbers, as text, stay what they are."""
@@ -187,7 +223,7 @@ class TripFile:
         return pc.if_else(is_number, words, None)
 
     def _error(self, problem: str, next_step: str) -> GeneratorError:
-        return GeneratorError(f"File {self.path} {problem}. Next: {next_step}.")
+        return GeneratorError(printable(" ".join(f"File {self.path} {problem}. Next: {next_step}.".split())))
 
 
 def _kind_of_extra(name: str, type_: pa.DataType) -> str:

@@ -75,6 +75,8 @@ def run(
     from .files import TripFile
 
     file = TripFile(source) if source else None
+    if file and file.missing:
+        log(f"File {file.path} has no column {', '.join(file.missing)}: null in every event, and in what is made of it")
     wanted = _wanted(events, file)
     endless = not file and not wanted
     topic = topic or pipeline.topic()

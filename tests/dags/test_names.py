@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-#: Looks up what others name.
-VARIABLES = ROOT / "plugins" / "lakehouse" / "airflow" / "variables.py"
-PYTHON = sorted({*(ROOT / "dags").rglob("*.py"), *(ROOT / "plugins").rglob("*.py")} - {VARIABLES})
+#: They look up what others name.
+ACCESS = {ROOT / "plugins" / "lakehouse" / "airflow" / name for name in ("connections.py", "variables.py")}
+PYTHON = sorted({*(ROOT / "dags").rglob("*.py"), *(ROOT / "plugins").rglob("*.py")} - ACCESS)
 SQL = sorted((ROOT / "include" / "sql").rglob("*.sql"))
 LOOKUPS = {
     "Variable.get": "variables",
@@ -39,6 +39,8 @@ def names_in_python(tree: ast.AST) -> list[tuple[str, str]]:
             case ast.arguments(args=[*_, _], defaults=[*_, _]):
                 with_default = zip(reversed(node.args), reversed(node.defaults), strict=False)
                 found += [("connections", value.value) for arg, value in with_default if arg.arg.endswith("conn_id")]
+            case ast.Call(func=ast.Name(id="get_connection"), args=[ast.Constant(value=name)]):
+                found.append(("connections", name))
             case ast.Assign(targets=[ast.Name(id=name)], value=ast.Constant(value)) if name.endswith("CONN_ID"):
                 found.append(("connections", value))
             case ast.Constant(value=str(text)) if "{{" in text:

@@ -92,6 +92,7 @@ REFUSED_BY_THE_FORM = {
         "dry_run": ["no", None], "thresholds": ["{}", [], {"retain_last": "1"}, {"retain_last": None}],
         "ignore_unknown_positions": ["yes", None],
     },
+    "housekeeping": {"dry_run": ["no", None, 0]},
     "nyc_taxi_pipeline": {"full_refresh": ["yes", None, 1]},
     "platform_alerts": {},
     "rejects_replay": {

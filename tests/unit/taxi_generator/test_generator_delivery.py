@@ -157,6 +157,17 @@ def test_a_configuration_that_kafka_refuses():
         run({"bootstrap.servers": "127.0.0.1:1", "no.such.option": "x"}, registry=None)
 
 
+def test_what_a_file_lacks_is_said_before_anything_is_sent(tmp_path):
+    path = tmp_path / "few.csv"
+    path.write_text("tpep_pickup_datetime,tpep_dropoff_datetime,trip_distance,fare_amount,rate_code_id\n")
+    said: list[str] = []
+    with pytest.raises(GeneratorError, match=r"no\.such\.option"):
+        run({"bootstrap.servers": "127.0.0.1:1", "no.such.option": "x"}, registry=None, source=path, log=said.append)
+    [line] = said
+    assert line.startswith(f"File {path} has no column VendorID, passenger_count, store_and_fwd_flag, PULocationID, ")
+    assert "RatecodeID" not in line
+
+
 def test_a_file_that_breaks_off_tells_what_was_sent(kafka, tmp_path):
     head = "tpep_pickup_datetime,tpep_dropoff_datetime,trip_distance,fare_amount"
     good = "2024-01-01 00:00:00,2024-01-01 00:10:00,1.0,5.0"

@@ -11,7 +11,7 @@ import pyarrow.parquet
 import pytest
 
 from taxi_generator import GeneratorError
-from taxi_generator.events import BATCH_ROWS, COLUMNS, NUMBER, arrow_type, encode
+from taxi_generator.events import BATCH_ROWS, COLUMNS, CONTRACT, NUMBER, arrow_type, encode
 from taxi_generator.files import TripFile
 
 NAN = float("nan")
@@ -135,6 +135,62 @@ def test_a_column_of_todays_name_has_precedence(tmp_path):
     assert (event["extra"], event["surcharge"], file.extra) == (2.5, 9.0, ["surcharge"])
 
 
+def test_silvers_own_names_are_known(tmp_path):
+    """As some public exports have them, and who sends a table's rows again."""
+    rows = {field.column: of_2024(1)[field.name] for field in CONTRACT.fields}
+    rows |= {"processed_at": pa.array([datetime(2024, 1, 1)], pa.timestamp("us", "UTC"))}
+    rows |= {"vendor_id": [1], "rate_code_id": [2], "pickup_location_id": [161], "dropoff_location_id": [236]}
+    file = TripFile(parquet(tmp_path / "silver.parquet", **rows))
+    assert (file.missing, file.extra) == ([], ["processed_at"])
+    (event,) = events(file)
+    assert event["processed_at"] == "2024-01-01T00:00:00"
+    assert [event[name] for name in ("VendorID", "RatecodeID", "PULocationID", "DOLocationID")] == [1, 2, 161, 236]
+
+
+@pytest.mark.parametrize("other", ["airport_fee", "Airport_fee"])
+@pytest.mark.parametrize("kind", ["parquet", "csv"])
+def test_columns_of_one_name_complement_each_other(tmp_path, kind, other):
+    def file(*values) -> TripFile:
+        columns = [*of_2024(3, Airport_fee=[1.25, None, None]).items(), (other, pa.array(values, pa.float64()))]
+        path = tmp_path / f"twice.{kind}"
+        if kind == "parquet":
+            pa.parquet.write_table(
+                pa.Table.from_arrays([pa.array(v) for _, v in columns], [n for n, _ in columns]), path
+            )
+            return TripFile(path)
+        rows = zip(
+            *(["" if v is None else str(v) for v in pa.array(values).to_pylist()] for _, values in columns), strict=True
+        )
+        return TripFile(csv(path, ",".join(name for name, _ in columns), *map(",".join, rows)))
+
+    complement = file(1.25, 1.75, None)
+    assert [event["Airport_fee"] for event in events(complement)] == [1.25, 1.75, None]
+    assert (complement.missing, complement.extra) == ([], [])
+    with pytest.raises(
+        GeneratorError, match=r"has the column Airport_fee 2 times, with different values in row 1\. Next: "
+    ):
+        events(file(0.0, 1.75, None))
+
+
+@pytest.mark.parametrize("zone", ["UTC", "America/New_York"])
+def test_a_trips_time_with_a_zone_is_refused(tmp_path, zone):
+    at = pa.array([datetime(2024, 1, 11, 14)], pa.timestamp("us", zone))
+    path = parquet(tmp_path / "zone.parquet", **of_2024(1, tpep_dropoff_datetime=at))
+    with pytest.raises(GeneratorError, match=rf"times with a zone \({zone}\) as tpep_dropoff_datetime.*Next: "):
+        events(TripFile(path))
+    lines = ["tpep_pickup_datetime,tpep_dropoff_datetime,trip_distance,fare_amount", "2024-01-11T14:00:00Z,,1,2"]
+    with pytest.raises(GeneratorError, match="zone offset"):
+        events(TripFile(csv(tmp_path / "zone.csv", *lines)))
+
+
+@pytest.mark.parametrize("name", ["none.parquet", "none.csv"])
+def test_a_file_without_a_row_is_refused(tmp_path, name):
+    path = tmp_path / name
+    parquet(path, **of_2024(0)) if name.endswith("parquet") else csv(path, ",".join(COLUMNS))
+    with pytest.raises(GeneratorError, match=r"holds no trip\. Next: "):
+        events(TripFile(path))
+
+
 def test_nan_infinity_and_null_are_null(tmp_path):
     rows = of_2024(3, passenger_count=[1.0, NAN, None], tip_amount=[float("inf"), NAN, 1.5])
     sent = events(TripFile(parquet(tmp_path / "nan.parquet", **rows)))
@@ -181,7 +237,10 @@ def test_memory_does_not_grow_with_the_file(tmp_path, kind):
             "tpep_pickup_datetime",
         ),
         ([",".join(COLUMNS), ",".join(["x"] * 19)], "column tpep_pickup_datetime, rows 1 to 1"),
-        ([",".join(COLUMNS), ",".join(["1"] * 20)], "Expected 19 columns, got 20"),
+        (
+            [",".join(COLUMNS), ",".join(["1"] * 20)],
+            "cannot be read as CSV: CSV parse error: Expected 19 columns, got 20",
+        ),
         ([",".join(COLUMNS), "1,yesterday" + "," * 17], "yesterday"),
         ([",".join(COLUMNS), "1,,,1.5" + "," * 15], "passenger_count"),
     ],
