@@ -310,12 +310,14 @@ def health(name: AnyName = None) -> int:
 @_command("ledger")
 def ledger(name: AnyName = None, as_json: Json = False) -> int:
     """Count the rows from the topic to Gold; fails when rows are unaccounted for that cannot be in flight."""
-    from lakehouse.gold.file import count_fact, published_file
+    from lakehouse.gold.file import count_fact, count_late_duplicates, published_file
     from lakehouse.quality.ledger import read_ledger
 
     def show(pipeline: Pipeline) -> bool:
-        published = pipeline.gold and published_file(pipeline).exists()
-        found = read_ledger(pipeline, fact_rows=count_fact(pipeline) if published else None)
+        if pipeline.gold and published_file(pipeline).exists():
+            found = read_ledger(pipeline, count_fact(pipeline), count_late_duplicates(pipeline))
+        else:
+            found = read_ledger(pipeline)
         print(json.dumps(found.as_dict()) if as_json else f"{found}\n")
         return not found.errors
 

@@ -13,6 +13,8 @@ DAY = "where pickup_date = '2024-01-11'"
 HOUR = f"{DAY} and pickup_hour = 9"
 TRIP = "where trip_id = (select min(trip_id) from fct_trips where is_clean)"
 
+LATE = "(select trip_id, kafka_partition, kafka_offset, processed_at from stg_trips limit 1)"
+
 # Where the test's kind and arguments say what to break.
 BY_KIND = {
     "unique": ["insert into {model} from {model} limit 1"],
@@ -55,6 +57,10 @@ BY_NAME = {
     ),
     # More than one, and of another day: else it would cancel out the change of a mart by one trip.
     "fct_trips_holds_every_silver_trip": "delete from fct_trips where pickup_date = '2024-01-12' and pickup_hour = 9",
+    "late_duplicates_holds_each_position_once": f"insert into late_duplicates {LATE} union all {LATE}",
+    "relationships_late_duplicates_trip_id__trip_id__ref_fct_trips_": (
+        f"insert into late_duplicates {LATE.replace('trip_id', repr('no trip'))}"
+    ),
     "fct_trips_is_unique_on_staged_days": f"insert into fct_trips from fct_trips {TRIP}",
     "fct_trips_keeps_staged_values": f"update fct_trips set tip_amount = tip_amount + 0.01 {TRIP}",
     "fct_trips_replaces_only_unlisted_codes": f"update fct_trips set vendor_id = 7 {TRIP}",

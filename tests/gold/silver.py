@@ -151,14 +151,18 @@ class Silver:
         catalog = SqlCatalog("silver", uri=f"sqlite:///{folder}/catalog.db", warehouse=f"file://{folder}/warehouse")
         catalog.create_namespace("silver")
         self._table = catalog.create_table("silver.cleaned_trips", SCHEMA, partition_spec=BY_PICKUP_DATE)
+        self._next_offset = 0
 
     def add_amount(self, name: str) -> None:
         """Give the table one more column, an amount."""
         self._table.update_schema().add_column(name, DecimalType(10, 2)).commit()
 
     def append(self, trips: pa.Table) -> str:
-        """Commit the trips and return the metadata file that the commit made."""
-        self._table.append(trips)
+        """Commit the trips, at the next offsets, and return the metadata file that the commit made."""
+        place = trips.schema.get_field_index("kafka_offset")
+        offsets = pa.array(range(self._next_offset, self._next_offset + trips.num_rows), pa.int64())
+        self._next_offset += trips.num_rows
+        self._table.append(trips.set_column(place, "kafka_offset", offsets))
         return self.metadata
 
     @property

@@ -27,10 +27,12 @@ from lakehouse.pipelines.model import Pipeline
 from lakehouse.quality.ledger import Ledger, read_ledger
 
 if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
     from pyiceberg.table import Table
 
 FILE_NAME = "gold.duckdb"
 BASE_NAME = "base.duckdb"
+LATE_DUPLICATES = "late_duplicates"
 READ_ONLY = 0o444
 KEEP_RUNS = 3
 RUN_NAME_LENGTH = 12
@@ -76,7 +78,9 @@ def prepare(pipeline: Pipeline, run_id: str, full_refresh: bool = False) -> dict
 
 
 def publish(pipeline: Pipeline, env: dict[str, str]) -> Ledger:
-    """Check that Gold holds every row of its version of the source, then swap it in for readers.
+    """Check that Gold accounts for every row of its version of the source, then swap it in for readers.
+
+    Each row is in the fact, or a late duplicate of one that is.
 
     Running it again after it succeeded finds its file gone and changes nothing.
 
@@ -87,16 +91,17 @@ def publish(pipeline: Pipeline, env: dict[str, str]) -> Ledger:
 
     gold = gold_of(pipeline)
     work = Path(env["LAKEHOUSE_GOLD_PATH"])
-    built = count_fact(pipeline, work if work.exists() else published_file(pipeline).with_name(BASE_NAME))
+    file = work if work.exists() else published_file(pipeline).with_name(BASE_NAME)
+    built, late = count_fact(pipeline, file), count_late_duplicates(pipeline, file)
     if work.exists():
         pinned = StaticTable.from_metadata(env["LAKEHOUSE_SOURCE_METADATA"])
         expected = row_count(pinned)
-        if built != expected:
+        if built + late != expected:
             raise AirflowException(
-                f"{gold.fact} holds {built:,} rows, its version of {gold.source} {expected:,}: not published. "
-                "Next: clear `prepare` with its downstream tasks"
+                f"{gold.fact} holds {built:,} rows and {LATE_DUPLICATES} {late:,}, their version of {gold.source} {expected:,}: "
+                "not published. Next: clear `prepare` with its downstream tasks"
             )
-    ledger = read_ledger(pipeline, fact_rows=built)
+    ledger = read_ledger(pipeline, fact_rows=built, late_duplicates=late)
     if ledger.errors:
         raise AirflowException(
             f"The ledger is not balanced, Gold is not published: {'; '.join(ledger.errors)}\n{ledger}"
@@ -114,21 +119,39 @@ def count_fact(pipeline: Pipeline, file: Path | None = None) -> int:
     :raises AirflowException: there is no such file, or another program has it open for writing
     :raises DeclarationError: the pipeline has no Gold
     """
+    with _opened(pipeline, file) as connection:
+        [[rows]] = connection.execute(f"SELECT count(*) FROM {gold_of(pipeline).fact}").fetchall()
+    return int(rows)
+
+
+def count_late_duplicates(pipeline: Pipeline, file: Path | None = None) -> int:
+    """Rows of the source that the fact leaves out, because their key arrived before; errors as of `count_fact`.
+
+    0 when the pipeline has no such model.
+    """
     import duckdb
 
-    fact = gold_of(pipeline).fact
+    with _opened(pipeline, file) as connection:
+        try:
+            [[rows]] = connection.execute(f"SELECT count(*) FROM {LATE_DUPLICATES}").fetchall()
+        except duckdb.CatalogException:
+            return 0
+    return int(rows)
+
+
+def _opened(pipeline: Pipeline, file: Path | None) -> DuckDBPyConnection:
+    import duckdb
+
+    gold_of(pipeline)
     file = file or published_file(pipeline)
     if not file.exists():
         raise AirflowException(f"There is no Gold file {file}. Next: trigger {pipeline.dag_id} to build one")
     try:
-        connection = duckdb.connect(str(file), read_only=True)
+        return duckdb.connect(str(file), read_only=True)
     except duckdb.IOException as error:
         raise AirflowException(
             f"{file} cannot be opened. Next: let the program that has it open for writing open it read-only\n{error}"
         ) from error
-    with connection:
-        [[rows]] = connection.execute(f"SELECT count(*) FROM {fact}").fetchall()
-    return rows
 
 
 def published_version(pipeline: Pipeline) -> SourceVersion | None:

@@ -93,11 +93,13 @@ class Ledger:
     """Every row of a pipeline, stage by stage.
 
     :param fact_rows: rows of Gold's fact; None before the first publication, or when they were not counted
+    :param late_duplicates: rows that Gold leaves out of it, because their key had arrived before
     """
 
     pipeline: Pipeline
     stages: tuple[StageLedger, ...]
     fact_rows: int | None = None
+    late_duplicates: int = 0
 
     def __getitem__(self, name: str) -> StageLedger:
         """A stage by its name."""
@@ -115,7 +117,7 @@ class Ledger:
 
     @property
     def balanced(self) -> bool:
-        """Every event is in exactly one table, and every row that Gold reads is in its fact."""
+        """Every event is in exactly one table, and every row that Gold reads is in its fact, or a duplicate of one."""
         return all(stage.balanced for stage in self.stages) and not self._missing_in_gold
 
     @property
@@ -141,6 +143,7 @@ class Ledger:
             "events": self.events,
             "stages": {found.stage.name: _as_dict(found) for found in self.stages},
             "fact_rows": self.fact_rows,
+            "late_duplicates": self.late_duplicates,
             "balanced": self.balanced,
             "errors": self.errors,
         }
@@ -148,10 +151,10 @@ class Ledger:
     def __str__(self) -> str:
         tables = [_table(found) for found in self.stages]
         if gold := self.pipeline.gold:
-            fact: list[Any] = ["-", "-"] if self.fact_rows is None else [self.fact_rows, self._missing_in_gold]
-            tables.append(
-                _aligned(["gold", gold.source, gold.fact, "in flight"], [["all", self.rows(gold.source), *fact]])
-            )
+            titles = ["gold", gold.source, gold.fact, "late duplicates", "in flight"]
+            counts: list[Any] = [self.fact_rows, self.late_duplicates, self._missing_in_gold]
+            counts = ["-"] * 3 if self.fact_rows is None else counts
+            tables.append(_aligned(titles, [["all", self.rows(gold.source), *counts]]))
         return "\n\n".join([*tables, f"ledger: {self.verdict}"])
 
     @cached_property
@@ -160,19 +163,22 @@ class Ledger:
 
     @property
     def _missing_in_gold(self) -> int:
-        """Rows that Gold reads and its fact lacks; below zero: duplicates."""
+        """Rows that Gold reads and does not account for; below zero: duplicates."""
         gold = self.pipeline.gold
-        return self.rows(gold.source) - self.fact_rows if gold and self.fact_rows is not None else 0
+        if gold is None or self.fact_rows is None:
+            return 0
+        return self.rows(gold.source) - self.fact_rows - self.late_duplicates
 
 
-def read_ledger(pipeline: Pipeline, fact_rows: int | None = None) -> Ledger:
+def read_ledger(pipeline: Pipeline, fact_rows: int | None = None, late_duplicates: int = 0) -> Ledger:
     """Compare each stage's source with its sinks at their newest commits.
 
     :param fact_rows: rows of Gold's fact, counted before
+    :param late_duplicates: rows that Gold leaves out of it, counted before
     :raises AirflowException: Kafka or the catalog cannot be read; the message says which and what to do
     """
     stages = [stage_ledger(flow.look()) for flow in flows_of(pipeline)]
-    return Ledger(pipeline, tuple(stages), fact_rows)
+    return Ledger(pipeline, tuple(stages), fact_rows, late_duplicates)
 
 
 def stage_ledger(found: Reconciliation) -> StageLedger:

@@ -75,6 +75,7 @@ def _files(name: str) -> dict[str, str]:
         f"dbt/models/{name}/_{name}.yml": "models.yml",
         f"dbt/models/{name}/staging/stg_{name}.sql": "stg.sql",
         f"dbt/models/{name}/marts/core/fct_{name}.sql": "fct.sql",
+        f"dbt/models/{name}/marts/core/late_duplicates.sql": "late.sql",
         f"dbt/models/{name}/marts/daily/mart_{name}_daily.sql": "mart.sql",
         f"dbt/tests/{name}/mart_{name}_daily_adds_up.sql": "adds_up.sql",
         f"pipelines/{name}.yaml": "pipeline.yaml",  # last: it makes the others known

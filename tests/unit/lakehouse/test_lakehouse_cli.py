@@ -156,7 +156,8 @@ def ledgers(monkeypatch) -> dict[str, list[str] | Exception]:
             raise answers[pipeline.name]
         return Ledger(name=pipeline.name, errors=answers[pipeline.name])
 
-    monkeypatch.setitem(sys.modules, "lakehouse.gold.file", SimpleNamespace(published_file=None, count_fact=None))
+    gold = SimpleNamespace(published_file=None, count_fact=None, count_late_duplicates=None)
+    monkeypatch.setitem(sys.modules, "lakehouse.gold.file", gold)
     monkeypatch.setitem(sys.modules, "lakehouse.quality.ledger", SimpleNamespace(read_ledger=read_ledger))
     return answers
 

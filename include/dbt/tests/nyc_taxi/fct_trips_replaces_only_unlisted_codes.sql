@@ -1,5 +1,6 @@
 select trip_id
 from {{ ref("stg_trips") }} as staged
+anti join {{ ref("late_duplicates") }} using (kafka_partition, kafka_offset)
 inner join {{ ref("fct_trips") }} as trips using (trip_id, pickup_date)
 where
     not trips.has_unlisted_code

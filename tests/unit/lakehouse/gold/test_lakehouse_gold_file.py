@@ -313,10 +313,21 @@ def test_a_version_that_was_rolled_back_is_no_obstacle(taxi, published, arrive, 
 def test_a_file_that_is_not_its_source_is_not_published(taxi, published, built):
     env = gold_file.prepare(taxi, "run 1")
     build(work_of(env), built)
-    said = rf"fct_trips holds {built} rows, its version of silver\.cleaned_trips 8: not published"
+    said = (
+        rf"fct_trips holds {built} rows and late_duplicates 0, their version of silver\.cleaned_trips 8: not published"
+    )
     with pytest.raises(AirflowException, match=said):
         gold_file.publish(taxi, env)
     assert gold_file.count_fact(taxi) == 5
+
+
+def test_rows_that_the_fact_leaves_out_as_duplicates_are_accounted_for(taxi, published):
+    env = gold_file.prepare(taxi, "run 1")
+    build(work_of(env), 6)
+    build(work_of(env), 2, "late_duplicates")
+    ledger = gold_file.publish(taxi, env)
+    assert (ledger.fact_rows, ledger.late_duplicates, ledger.balanced) == (6, 2, True)
+    assert gold_file.count_late_duplicates(taxi) == 2
 
 
 def test_rows_that_came_while_dbt_ran_do_not_stop_it(taxi, published, fill, send):

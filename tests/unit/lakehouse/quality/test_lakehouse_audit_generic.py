@@ -279,6 +279,14 @@ def test_a_fact_that_shares_nothing_is_counted(audit):
     assert gold.left_out["fct_orders shares no column with its source: rows were only counted"] == 10
 
 
+def test_what_the_fact_leaves_out_as_late_duplicates_is_not_missing(audit):
+    late = "CREATE TABLE late_duplicates AS SELECT kafka_partition, kafka_offset FROM fct_orders WHERE rowid < 3"
+    report = audit(spoil=f"{late}; DELETE FROM fct_orders WHERE rowid < 3")
+    gold = report.layers[3]
+    assert (gold.missing, gold.duplicated, gold.altered) == (0, 0, 0)
+    assert gold.left_out["late duplicates, which fct_orders leaves out"] == 3
+
+
 def test_without_gold_its_rows_are_left_out(audit):
     report = audit(spoil="DROP TABLE built_from")
     assert report.layers[3].left_out == {

@@ -43,6 +43,7 @@ def test_balanced():
     assert (even.rows("bronze.raw_trips"), even.rows("bronze.rejected_events")) == (9_990, 10)
     assert (even.rows("silver.cleaned_trips"), even["silver"].rows["duplicate"]) == (9_800, 40)
     assert replace(even, fact_rows=9_800).balanced
+    assert replace(even, fact_rows=9_790, late_duplicates=10).balanced
 
 
 @pytest.mark.parametrize(
@@ -63,6 +64,11 @@ def test_balanced():
             "nyc_taxi.silver holds 1 row more than bronze.raw_trips (partition 0: offsets 7)",
         ),
         (ledger(fact_rows=9_801), (0, 0), "fct_trips of nyc_taxi holds 1 row more than silver.cleaned_trips"),
+        (
+            replace(ledger(fact_rows=9_800), late_duplicates=1),
+            (0, 0),
+            "fct_trips of nyc_taxi holds 1 row more than silver.cleaned_trips",
+        ),
     ],
 )
 def test_what_does_not_add_up(found, in_flight, words):
@@ -73,7 +79,7 @@ def test_what_does_not_add_up(found, in_flight, words):
 
 
 def test_it_prints_every_partition_and_table():
-    lines = str(ledger(fact_rows=9_800)).splitlines()
+    lines = str(replace(ledger(fact_rows=9_797), late_duplicates=3)).splitlines()
     bronze, silver, gold, _ = "\n".join(lines).split("\n\n")
     assert [line.split() for line in bronze.splitlines()] == [
         ["nyc_taxi.bronze", "taxi.raw_trips", "bronze.raw_trips", "bronze.rejected_events", "in", "flight"],
@@ -84,17 +90,18 @@ def test_it_prints_every_partition_and_table():
     assert silver.splitlines()[0].split()[:2] == ["nyc_taxi.silver", "bronze.raw_trips"]
     assert silver.splitlines()[2].split() == ["all", "9,990", "9,800", "150", "40", "0"]
     assert [line.split() for line in gold.splitlines()] == [
-        ["gold", "silver.cleaned_trips", "fct_trips", "in", "flight"],
-        ["all", "9,800", "9,800", "0"],
+        ["gold", "silver.cleaned_trips", "fct_trips", "late", "duplicates", "in", "flight"],
+        ["all", "9,800", "9,797", "3", "0"],
     ]
     assert lines[-1] == "ledger: balanced"
-    assert str(ledger()).splitlines()[-3].split() == ["all", "9,800", "-", "-"]
+    assert str(ledger()).splitlines()[-3].split() == ["all", "9,800", "-", "-", "-"]
 
 
 def test_as_json():
-    found = ledger((6_007, 5_995, 5), (4_000, 3_995, 5), fact_rows=9_800)
+    found = replace(ledger((6_007, 5_995, 5), (4_000, 3_995, 5), fact_rows=9_798), late_duplicates=2)
     told = json.loads(json.dumps(found.as_dict()))
-    assert (told["events"], told["balanced"], told["errors"], told["fact_rows"]) == (10_007, False, [], 9_800)
+    assert (told["events"], told["balanced"], told["errors"]) == (10_007, False, [])
+    assert (told["fact_rows"], told["late_duplicates"]) == (9_798, 2)
     assert told["stages"]["bronze"]["partitions"]["0"] == {
         "source_rows": 6_007,
         "rows": {"accepted": 5_995, "rejected": 5},

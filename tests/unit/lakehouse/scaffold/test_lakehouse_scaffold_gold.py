@@ -117,7 +117,7 @@ def test_late_flights_count_and_each_row_once(gold, flights):
     later = ARRIVED + timedelta(minutes=30)
     build(made, flights.append(flight(3, JANUARY, 6, later)))
     build(made, flights.append(flight(4, JANUARY, 7, ARRIVED + timedelta(minutes=1))))  # visible after a newer one
-    build(made, flights.append(flight(4, JANUARY, 8, later, kafka_partition=1)))
+    build(made, flights.append(flight(4, JANUARY, 8, later, kafka_partition=1, event_key="key 5")))
     assert made.query("SELECT kafka_partition, kafka_offset FROM fct_flights ORDER BY ALL") == [
         (0, 1), (0, 2), (0, 3), (0, 4), (1, 4),
     ]  # fmt: skip
@@ -129,6 +129,24 @@ def test_late_flights_count_and_each_row_once(gold, flights):
     made.dbt("build", "--full-refresh")
     assert made.rows()["fct_flights"] == incremental["fct_flights"]
     assert made.rows()["mart_flights_daily"] == incremental["mart_flights_daily"]
+
+
+def test_a_flight_that_arrives_again_is_counted_beside_the_first(gold, flights):
+    made = gold("flights")
+    build(made, flights.append(flight(1, JANUARY), flight(2, JANUARY)))
+    later = ARRIVED + timedelta(days=30)
+    again = [flight(offset + 2, JANUARY, 99, later, event_key=f"key {offset}") for offset in (1, 2)]
+    build(made, flights.append(*again))
+    build(made, flights.append(flight(5, FEBRUARY, 5, later, event_key="key 5")))
+    held = made.query("SELECT kafka_offset, dep_delay FROM fct_flights ORDER BY ALL")
+    assert held == [(1, 5), (2, 5), (5, 5)]
+    assert made.query("SELECT event_key, kafka_offset FROM late_duplicates ORDER BY ALL") == [
+        ("key 1", 3),
+        ("key 2", 4),
+    ]
+    made.dbt("build", "--full-refresh")
+    assert made.query("SELECT kafka_offset, dep_delay FROM fct_flights ORDER BY ALL") == held
+    assert made.query("SELECT count(*) FROM late_duplicates") == [(2,)]
 
 
 def test_without_key_and_time_and_with_names_that_are_keywords(gold, tmp_path):
@@ -143,7 +161,7 @@ def test_without_key_and_time_and_with_names_that_are_keywords(gold, tmp_path):
         "processed_at": ARRIVED,
     }
     made = gold("sales")
-    build(made, sales.append({**row, "kafka_offset": 0}, {**row, "kafka_offset": 1, "order": None}))
+    build(made, sales.append({**row, "kafka_offset": 0}, {**row, "event_key": "l", "kafka_offset": 1, "order": None}))
     assert made.query(
         "SELECT processed_date::text, event_count, order_sum, order_nulls, price_sum, on_nulls FROM mart_sales_daily"
     ) == [("2024-03-01", 2, 1, 1, 5.0, 2)]
@@ -161,7 +179,7 @@ DAMAGES = {
     },
     "INSERT INTO fct_flights FROM fct_flights WHERE kafka_offset = 1": {
         "fct_flights_holds_every_event_of_silver",
-        "fct_flights_holds_each_position_once",
+        "fct_flights_holds_each_event_once",
         "mart_flights_daily_counts_every_event",
         "mart_flights_daily_adds_up",
     },
@@ -173,6 +191,12 @@ DAMAGES = {
         "not_null_mart_flights_daily_event_date",
         "not_null_mart_flights_daily_last_processed_at",
         "unique_mart_flights_daily_event_date",
+    },
+    "INSERT INTO late_duplicates VALUES ('no key', 0, 9, now()), ('key 1', 0, 9, now()); DELETE FROM fct_flights": {
+        "late_duplicates_holds_each_position_once",
+        "relationships_late_duplicates_event_key__event_key__ref_fct_flights_",
+        "mart_flights_daily_counts_every_event",
+        "mart_flights_daily_adds_up",
     },
     "UPDATE mart_flights_daily SET air_time_sum = NULL": {"mart_flights_daily_adds_up"},
 }

@@ -3,11 +3,11 @@
 {%- set max_plausible_miles = var("max_plausible_miles", 200) %}
 {%- set max_plausible_mph = var("max_plausible_mph", 80) -%}
 
--- Each staged trip with its derived measures and quality flags. Codes that the lookups do not list become the lookup's
--- own "unknown" (and are flagged), so that joins from fct_trips never lose a trip.
+-- Each staged trip, without late duplicates, with its derived measures and quality flags. Codes that the lookups do not
+-- list become the lookup's own "unknown" (and are flagged), so that joins from fct_trips never lose a trip.
 with trips as (
     select
-        trips.* replace (
+        trips.* exclude (kafka_partition, kafka_offset) replace (
             coalesce(vendors.vendor_id, -1) as vendor_id,
             coalesce(rate_codes.rate_code_id, 99) as rate_code_id,
             coalesce(payment_types.payment_type_id, 5) as payment_type_id,
@@ -25,6 +25,7 @@ with trips as (
         ) as has_unlisted_code,
         round(trips.trip_distance / nullif(greatest(trips.trip_duration_minutes, 0) / 60, 0), 2) as average_speed_mph
     from {{ ref("stg_trips") }} as trips
+    anti join {{ ref("late_duplicates") }} using (kafka_partition, kafka_offset)
     left join {{ ref("stg_vendors") }} as vendors on trips.vendor_id = vendors.vendor_id
     left join {{ ref("stg_rate_codes") }} as rate_codes on trips.rate_code_id = rate_codes.rate_code_id
     left join {{ ref("stg_payment_types") }} as payment_types on trips.payment_type_id = payment_types.payment_type_id

@@ -28,6 +28,8 @@ select
     congestion_surcharge,
     airport_fee,
     total_amount,
+    kafka_partition,
+    kafka_offset,
     processed_at
 from {{ source("silver", "cleaned_trips") }}
 where {{ arrived_since_newest(fct_trips, "processed_at") }}
