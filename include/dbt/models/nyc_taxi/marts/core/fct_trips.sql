@@ -1,8 +1,8 @@
 {{ config(materialized="incremental", incremental_strategy="append", on_schema_change="append_new_columns") }}
 
 -- depends_on: {{ ref("stg_trips") }}
--- Every trip of Silver, once: its first arrival; the others are in late_duplicates. The staged trips overlap with those of
--- earlier runs: what is here already is left out. A trip's id covers its pickup time, so only the days at hand are
+-- Every trip of Silver, once: its first arrival; the others are in late_duplicates. The staged trips overlap with those
+-- of earlier runs: what is here already is left out. A trip's id covers its pickup time, so only the days at hand are
 -- searched.
 select
     trip_id,
