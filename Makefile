@@ -53,7 +53,7 @@ check: lint ## Check style, types, units and DAGs, in a few minutes: no service 
 	@$(PYTEST) -m 'not long and not service' tests/unit tests/dags $(ARGS)
 
 test: lint ## All of it, with the Java module, Gold, and the main integration tests on a platform of their own
-	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target test-java test-python
+	@$(MAKE) --no-print-directory --jobs 2 test-java test-python
 	@$(if $(ARGS),,$(VENV)/python -m pytest -m 'not long' tests/platform)
 
 test-java: setup
