@@ -142,18 +142,18 @@ class MainJob:
         """Rows by place as they are now, and whether the ledger balances."""
         import duckdb
 
-        from lakehouse.gold.file import published_file
+        from lakehouse.gold.file import count_late_duplicates, published_file
 
         with duckdb.connect(str(published_file(self.pipeline)), read_only=True) as gold:
             marts = {name: gold.table(name).count("*").fetchall()[0][0] for name in ("fct_trips", *MARTS)}
-        ledger = self.ledger(marts["fct_trips"])
+        ledger = self.ledger(marts["fct_trips"], count_late_duplicates(self.pipeline))
         return {**rows_by_place(ledger), **marts}, ledger.balanced
 
-    def ledger(self, fact_rows: int | None = None) -> Ledger:
+    def ledger(self, fact_rows: int | None = None, late_duplicates: int = 0) -> Ledger:
         """The row ledger as it is now."""
         from lakehouse.quality.ledger import read_ledger
 
-        return read_ledger(self.pipeline, fact_rows)
+        return read_ledger(self.pipeline, fact_rows, late_duplicates)
 
     def ledger_at_rest(self) -> Ledger | None:
         """The row ledger when no row is in flight, else None.
