@@ -39,7 +39,10 @@ def test_two_platforms_share_no_port_secret_or_folder(home, monkeypatch):
     monkeypatch.setenv("PORT_BASE", "28000")
     other = config.create()
 
-    assert {value for name, value in one.values.items() if other.values[name] == value} == {""}
+    assert {value for name, value in one.values.items() if other.values[name] == value} == {
+        "",
+        "lakehouse.io.LocalFileIO",
+    }
     assert one.env_file.read_text() == text
 
 

@@ -244,7 +244,7 @@ def test_nobody_may_write_to_the_published_file(published):
 def test_a_tool_that_writes_is_in_nobodys_way(taxi, published, writer):
     env = gold_file.prepare(taxi, "run 1")
     assert gold_file.count_fact(taxi, work_of(env)) == 5
-    with pytest.raises(AirflowException, match=r"gold\.duckdb cannot be opened\. Next: close the program"):
+    with pytest.raises(AirflowException, match=r"gold\.duckdb cannot be opened\. Next: let the program"):
         gold_file.count_fact(taxi)
     assert build_and_publish(taxi, env, 8) == 8
     assert gold_file.count_fact(taxi) == 8
