@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from urllib.parse import quote
 
 import pytest
@@ -20,9 +20,11 @@ LOAD = {"events": 300_000, "mode": "realtime", "rate": 500, "seed": 997}
 
 
 @pytest.fixture(scope="module")
-def stream(main_job: MainJob) -> Iterator[None]:
-    """500 trips a second."""
+def stream(main_job: MainJob, send_trips: Callable[..., None]) -> Iterator[None]:
+    """500 trips a second, after Gold was published once."""
+    send_trips(1_000, seed=996)
     before = main_job.wait(main_job.ledger_at_rest, "earlier trips to arrive", LIMIT_S)
+    main_job.build()
     run = main_job.api.trigger("taxi_trip_generator", LOAD)
     main_job.wait(
         lambda: main_job.ledger().rows("silver.cleaned_trips") > before.rows("silver.cleaned_trips") + 6_000,
