@@ -12,15 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
-
+from lakehouse.tables.commits import commit_tries
 from lakehouse.tables.duckdb_iceberg import copy_metadata
 
 if TYPE_CHECKING:
     from pyiceberg.table import Table
 
 METADATA_NAME = "source.metadata.json"
-COMMIT_TRIES = 20
 
 
 @dataclass(frozen=True)
@@ -77,15 +75,8 @@ def release(source: Table, pipeline: str, runs: Path) -> None:
 
 def _change_tags(source: Table, pipeline: str, runs: Path, new: Mapping[str, int]) -> None:
     """In one commit, tag the snapshots of these runs and drop the tags that no run needs. Writers commit all the time."""
-    from pyiceberg.exceptions import CommitFailedException
-
     prefix = f"gold-{pipeline}-"
-    for attempt in Retrying(
-        retry=retry_if_exception_type(CommitFailedException),
-        stop=stop_after_attempt(COMMIT_TRIES),
-        wait=wait_random_exponential(multiplier=0.1, max=5),
-        reraise=True,
-    ):
+    for attempt in commit_tries():
         with attempt:
             tags = [name for name in source.refresh().metadata.refs if name.startswith(prefix)]
             unused = [name for name in tags if not (runs / name.removeprefix(prefix)).exists()]

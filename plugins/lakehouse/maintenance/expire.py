@@ -16,13 +16,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from airflow.sdk.exceptions import AirflowException
-from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from lakehouse.airflow.hooks.iceberg import summary_of
 from lakehouse.maintenance.locations import Location, checksum, delete
 from lakehouse.maintenance.observe import ancestry, table_name
 from lakehouse.maintenance.procedures import Protected
 from lakehouse.maintenance.reachable import Reachable
+from lakehouse.tables.commits import commit_tries
 
 if TYPE_CHECKING:
     from pyiceberg.table import Table
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MARKER = "flink.max-committed-checkpoint-id"
-COMMIT_TRIES = 20
 DELETERS = 8
 
 
@@ -123,14 +122,7 @@ def expire(
     :raises AirflowException: as `plan`; or a file cannot be read: then nothing was deleted
     :raises CommitFailedException: others committed first, each time
     """
-    from pyiceberg.exceptions import CommitFailedException
-
-    for attempt in Retrying(
-        retry=retry_if_exception_type(CommitFailedException),
-        stop=stop_after_attempt(COMMIT_TRIES),
-        wait=wait_random_exponential(multiplier=0.1, max=5),
-        reraise=True,
-    ):
+    for attempt in commit_tries():
         with attempt:
             before = table.refresh().metadata
             going = plan(before, older_than_ms, retain_last, protected)

@@ -1,6 +1,6 @@
 """The row ledger: each row of a stage's source is in exactly one of its sinks, down to Gold's fact.
 
-Rows are told apart by their position in the topic, in every stage: rows that are missing never hide duplicates of others.
+Every row is identified by its position in the topic, in every stage: missing rows never hide duplicates of others.
 """
 
 from __future__ import annotations

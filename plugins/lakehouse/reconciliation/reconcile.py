@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -87,9 +87,14 @@ class Reconciliation:
 def reconcile(pipeline: Pipeline, stage: Stage) -> Reconciliation:
     """Look at a stage now.
 
-    :raises AirflowException: Kafka or the catalog cannot be read, or the topic is another one than before; the message says
-        what to do
+    :raises ServiceUnavailable: Kafka, the catalog or the warehouse cannot be asked; the message says which
+    :raises AirflowException: a table is missing, or the topic is another one than before; the message says what to do
     """
+    with IcebergCatalogHook().answering():
+        return _reconcile(pipeline, stage)
+
+
+def _reconcile(pipeline: Pipeline, stage: Stage) -> Reconciliation:
     iceberg = IcebergCatalogHook()
     # The sinks before their source: a row that moves on meanwhile looks as if it had not arrived, never as one too many.
     sinks = {name: iceberg.table(name) for name in stage.tables}
@@ -192,8 +197,10 @@ def _take_offsets(state: State, topic: TopicHook) -> None:
     state.ends = ends
 
 
-def _begin_partitions(state: State, partitions: Iterable[int]) -> None:
+def _begin_partitions(state: State, partitions: Collection[int]) -> None:
     """Where partitions that were not known begin: at the first offset that a sink or Kafka holds."""
+    if not partitions:
+        return
     arrived = (Positions.ranges({}, state.ends) - state.missing).firsts
     for partition in partitions:
         oldest = state.oldest[partition]

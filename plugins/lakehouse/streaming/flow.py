@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lakehouse.airflow.hooks.iceberg import IcebergCatalogHook
 from lakehouse.pipelines.model import Pipeline, Stage
-from lakehouse.reconciliation.changes import HistoryLost
 from lakehouse.reconciliation.reconcile import Reconciliation, reconcile
 
 
@@ -22,19 +20,11 @@ class Flow:
         return self.stage.job
 
     def look(self) -> Reconciliation:
-        """Source and sinks, compared now.
-
-        :raises ServiceUnavailable: Kafka, the catalog or the warehouse cannot be asked; the message says which
-        :raises AirflowException: as `reconcile`
-        """
-        with IcebergCatalogHook().answering():
-            try:
-                return reconcile(self.pipeline, self.stage)
-            except HistoryLost as error:  # also from scratch: the newest snapshot lacks a file
-                raise error.__cause__ or error from error
+        """Source and sinks, compared now. Errors as of `reconcile`."""
+        return reconcile(self.pipeline, self.stage)
 
     def pending(self) -> int:
-        """Rows of the source that are in none of the sinks yet. Errors as of `look`."""
+        """Rows of the source that are in none of the sinks yet. Errors as of `reconcile`."""
         return len(self.look().missing)
 
 
