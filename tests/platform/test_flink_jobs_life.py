@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
@@ -118,6 +119,44 @@ def test_other_options_are_an_upgrade_from_a_savepoint(main_job, deployments, jo
         assert done[job]["restored_from"].split("/flink/")[1] == restored["external_path"].split("/flink/")[1]
         assert before.job_id != after.job_id
     trips_arrive(seed=302)
+
+
+@pytest.fixture
+def stream(main_job) -> Iterator[Callable[[], None]]:
+    """200 trips a second, until this is called or the test is over."""
+    run = main_job.api.trigger("taxi_trip_generator", {"events": 200_000, "mode": "realtime", "rate": 200, "seed": 305})
+
+    def end() -> None:
+        main_job.api.call("PATCH", f"dags/taxi_trip_generator/dagRuns/{quote(run)}", {"state": "failed"})
+
+    yield end
+    end()
+
+
+@pytest.mark.timeout(1200)
+def test_other_parallelism_under_a_stream(main_job, deployments, job_options, stream):
+    """More subtasks, and fewer again: they share the state, and no row is lost or written twice."""
+    flink = FlinkRestHook()
+    start = main_job.ledger()
+    for parallelism in (2, 4, 1):
+        main_job.at_rest("flink_jobs", LIMIT_S)
+        job_options(**{"parallelism.default": str(parallelism)})
+        deployments()
+        before = main_job.ledger().rows("silver.cleaned_trips")
+        for job in JOBS:
+            run = flink.live_run(job)
+            assert flink.call("GET", f"jobs/{run.job_id}/config")["execution-config"]["job-parallelism"] == parallelism
+            assert flink.checkpoints(run.job_id)["latest"]["restored"]["is_savepoint"]
+        main_job.wait(
+            lambda before=before: main_job.ledger().rows("silver.cleaned_trips") > before,
+            "the stream to go on",
+            LIMIT_S,
+        )
+    stream()
+    end = main_job.wait(main_job.ledger_at_rest, "the last trips to arrive", LIMIT_S)
+    assert end.balanced
+    assert end.events - start.events > 1_000
+    assert end.rows("silver.duplicate_trips") == start.rows("silver.duplicate_trips")
 
 
 def test_sql_that_does_not_plan_leaves_the_running_job_alone(main_job, deploy, silver_sql):

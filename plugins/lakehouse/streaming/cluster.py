@@ -43,6 +43,18 @@ class JobCluster:
         """Of the SQL and options that a run was submitted with."""
         return self.flink.parameters(run.job_id).get(FINGERPRINT)
 
+    def check_slots(self, job: FlinkJob) -> None:
+        """Refuse a parallelism that the cluster has not the slots for, however many of them are free.
+
+        :raises AirflowFailException: names both numbers
+        """
+        if 0 < (slots := self.flink.slots()) < job.parallelism:
+            raise AirflowFailException(
+                f"Flink job {job.name} is to run {job.parallelism} times in parallel (parallelism.default in the variable "
+                f"flink_job_options), but the cluster has {slots} task slots. Next: lower it, or add slots "
+                "(taskmanager.numberOfTaskSlots in flink/config.yaml, or more TaskManagers)"
+            )
+
     def validate(self, job: FlinkJob) -> None:
         """Have Flink plan the SQL.
 
@@ -68,7 +80,11 @@ class JobCluster:
 
         :raises JobFailed: it ended instead
         """
-        wait_until(lambda: self.flink.free_slots() > 0, "a free Flink task slot", RUNNING_LIMIT_S)
+        wait_until(
+            lambda: self.flink.free_slots() >= job.parallelism,
+            f"{job.parallelism} free Flink task slots for job {job.name}",
+            RUNNING_LIMIT_S,
+        )
         log.info("Submitting Flink job %s as %s from %s", job.name, job_id, state or startup or "no state")
         options = {
             **job.options,

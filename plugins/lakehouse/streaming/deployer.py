@@ -19,6 +19,7 @@ from lakehouse.airflow.hooks.flink import FlinkError, FlinkJobRun, FlinkSqlError
 from lakehouse.airflow.hooks.iceberg import IcebergCatalogHook
 from lakehouse.airflow.hooks.kafka import TopicHook
 from lakehouse.pipelines.statements import canonical
+from lakehouse.streaming import operator_ids
 from lakehouse.streaming import record as records
 from lakehouse.streaming.cluster import SAVEPOINT_LIMIT_S, JobCluster, JobFailed, Startup
 from lakehouse.streaming.job import Action, Deployment, FlinkJob
@@ -91,7 +92,7 @@ class JobDeployer:
                     f"Flink job {self.job.name} is not started for the first time before all that it needs is there. Next: see "
                     "the tasks before this one"
                 )
-            return self._run_as(replace(self.job, script=last.script, options=last.options))
+            return self._run_as(self._as_before(last))
 
     def _reconcile(self) -> Deployment:
         if self.record.suspended:
@@ -100,7 +101,26 @@ class JobDeployer:
             self._remember(rolled_back=None)
         if self.record.rolled_back and self.record.last_stable:
             self._go_back(self.record.rolled_back, self.record.last_stable)
+        try:
+            self._check_options()
+        except AirflowFailException:
+            if last := self.record.last_stable:
+                self._run_as(self._as_before(last))
+            raise
         return self._run_as(self.job)
+
+    def _check_options(self) -> None:
+        """Refuse, before anything stops, options that the job cannot go on with.
+
+        :raises AirflowFailException: more parallelism than the cluster has slots, or ids that its state is not found by
+        """
+        self.cluster.check_slots(self.job)
+        if last := self.record.last_stable:
+            operator_ids.check(self.job.name, last.options, self.job.options)
+
+    def _as_before(self, last: Version) -> FlinkJob:
+        """The job with the SQL and options that it last ran with."""
+        return replace(self.job, script=last.script, options=last.options)
 
     def _run_as(self, job: FlinkJob) -> Deployment:
         """Have the job run with exactly this SQL: left alone, upgraded, restored or started."""
@@ -161,6 +181,7 @@ class JobDeployer:
     def _restart(self, path: str | None) -> Deployment:
         if path:
             checked(self.job, self.record, path)
+        self._check_options()
         self.cluster.validate(self.job)
         self._remember(suspended=False, rolled_back=None)
         run = self.cluster.live_run(self.job)
@@ -263,7 +284,7 @@ class JobDeployer:
         run = self.cluster.live_run(self.job)
         if run and self.cluster.fingerprint(run) == failed.fingerprint:
             self.cluster.cancel(self.job)
-        self._run_as(replace(self.job, script=last_stable.script, options=last_stable.options))
+        self._run_as(self._as_before(last_stable))
         raise AirflowFailException(_rolled_back(self.job, failed))
 
     def _job_id(self, job: FlinkJob, state: str | None) -> str:

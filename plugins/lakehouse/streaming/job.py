@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Any
 
 from lakehouse.pipelines.statements import canonical
+from lakehouse.streaming import operator_ids
 
 
 class Action(StrEnum):
@@ -68,6 +69,11 @@ class FlinkJob(JobState):
     topic_tables: Mapping[str, str] = field(default_factory=dict)
     pending: Callable[[], int] = lambda: 0
     readers: tuple[FlinkJob, ...] = ()
+
+    @property
+    def parallelism(self) -> int:
+        """How many task slots it takes."""
+        return int(self.options.get(operator_ids.PARALLELISM, "1"))
 
     @property
     def fingerprint(self) -> str:

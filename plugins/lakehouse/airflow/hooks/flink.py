@@ -148,6 +148,10 @@ class FlinkRestHook(_FlinkHttpHook):
         """How many TaskManagers are registered."""
         return self.call("GET", "overview")["taskmanagers"]
 
+    def slots(self) -> int:
+        """All task slots of the cluster; 0 while no TaskManager is registered."""
+        return self.call("GET", "overview")["slots-total"]
+
     def free_slots(self) -> int:
         """Task slots that no job holds; 0 while no TaskManager is registered."""
         return self.call("GET", "overview")["slots-available"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from airflow.sdk.exceptions import AirflowException
 
@@ -9,6 +11,7 @@ from lakehouse.airflow import variables
 from lakehouse.pipelines.load import get_pipeline
 from lakehouse.pipelines.params import parameters
 from lakehouse.streaming.health import thresholds
+from lakehouse.streaming import operator_ids
 from lakehouse.streaming.stages import job_options
 
 
@@ -44,7 +47,11 @@ def test_every_key_that_is_wrong_is_named(set_variable):
 
 def test_options_of_jobs_are_text_as_flink_writes_it(set_variable):
     set_variable("flink_job_options", '{"parallelism.default": 2, "a.b": true, "c.d": "10 s"}')
-    assert job_options() == {"parallelism.default": "2", "a.b": "true", "c.d": "10 s"}
+    assert job_options() == {"parallelism.default": "2", "a.b": "true", "c.d": "10 s", **operator_ids.STABLE}
+    for given in ("two", "0", "-1", "1.5"):
+        set_variable("flink_job_options", json.dumps({"parallelism.default": given}))
+        with pytest.raises(AirflowException, match=f"flink_job_options: .*{given}: it must be a whole number above 0"):
+            job_options()
     set_variable("flink_job_options", '{"parallelism.default": [2]}')
     with pytest.raises(AirflowException, match=r"flink_job_options: parallelism\.default: \[2\]: "):
         job_options()

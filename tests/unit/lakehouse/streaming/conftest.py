@@ -94,7 +94,8 @@ class Flink:
             self.posted.append(path)
         match path.split("?")[0].strip("/").split("/"):
             case ["overview"]:
-                return {"taskmanagers": self.task_managers, "slots-available": self.task_managers * 4}
+                slots = self.task_managers * 4
+                return {"taskmanagers": self.task_managers, "slots-total": slots, "slots-available": slots}
             case ["jobs", "overview"]:
                 runs = enumerate(self.runs.items())
                 listed = [(n, job_id, run) for n, (job_id, run) in runs]

@@ -10,7 +10,7 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException
 from remembered import began, committed
 
 from lakehouse.airflow.hooks.flink import FlinkError, FlinkUnavailable
-from lakehouse.streaming import cluster, deployer
+from lakehouse.streaming import cluster, deployer, operator_ids
 from lakehouse.streaming import record as records
 from lakehouse.streaming.deployer import JobDeployer
 from lakehouse.streaming.job import Action, Deployment, FlinkJob
@@ -259,7 +259,7 @@ class TestNotTheFaultOfTheSql:
 
     def test_no_slot_is_free_because_no_taskmanager_is_there(self, act, flink, breaking, changed, remembered):
         flink.task_managers = 0
-        with pytest.raises(TimeoutError, match="free Flink task slot"):
+        with pytest.raises(TimeoutError, match="1 free Flink task slots"):
             act(wanted=changed)
         assert remembered().rolled_back is None
 
@@ -539,3 +539,44 @@ class TestRepair:
         with pytest.raises(AirflowException, match=r"trips\.bronze is not started for the first time.* Next: "):
             repair()
         assert flink.live() == []
+
+
+class TestOptions:
+    """With some options Flink would not find the state of a job again; the job goes on without them."""
+
+    @pytest.fixture
+    def refused(self, act, job, flink):
+        """Have options refused, while the job runs as it did; return what is said."""
+
+        def refused(options: dict[str, str], action: Action = Action.RECONCILE) -> str:
+            with pytest.raises(AirflowFailException) as error:
+                act(action, wanted=replace(job, options=options))
+            assert (flink.live(), flink.posted) == ([A], [])
+            return str(error.value)
+
+        return refused
+
+    def test_other_parallelism_of_a_job_with_ids_that_depend_on_it(self, refused, running):
+        said = refused({"parallelism.default": "2"})
+        assert "trips.bronze keeps parallelism.default = 1: with 2, " in said
+        assert "DAG replay" in said
+        assert refused({"parallelism.default": "2"}, Action.RESTART) == said
+
+    def test_other_chaining(self, refused, running):
+        assert "pipeline.operator-chaining.enabled" in refused({"pipeline.operator-chaining.enabled": "false"})
+
+    def test_more_parallelism_than_slots(self, refused, running):
+        assert "5 times in parallel" in (said := refused({"parallelism.default": "5"}))
+        assert "has 4 task slots" in said
+
+    def test_other_parallelism_of_a_job_with_stable_ids(self, act, flink, running, job, remembered):
+        stable = replace(job, options=operator_ids.STABLE)
+        flink.runs_as(stable, A)
+        remembered(JobRecord(last_stable=Version.of(stable), starts=(began(A),)))
+        assert act(wanted=replace(job, options=operator_ids.STABLE | {"parallelism.default": "4"})).action == "upgraded"
+
+    def test_a_job_that_is_gone_comes_back_without_them(self, act, flink, running, job):
+        flink.runs.clear()
+        with pytest.raises(AirflowFailException, match="runs as before"):
+            act(wanted=replace(job, options={"pipeline.max-parallelism": "8"}))
+        assert [flink.runs[run]["restored"] for run in flink.live()] == [running]
