@@ -8,10 +8,14 @@ by model, then **publish**.
 |---|---|
 | `check_flink_health` | jobs RUNNING, checkpoints completing, few restarts, rows reaching the tables in time: picks the branch |
 | `alert_flink_down` | sends the reasons through the connection `alerts`: once, until Gold is published again |
-| `prepare` | pins one version of the source, and copies the published Gold file for this run to work on |
+| `prepare` | pins one version of the source, and gives this run the Gold file that it builds on |
 | `gold.dbt_build` | the pipeline's seeds, models and tests in one dbt process (DuckDB has one writer) |
 | `gold.<model>` | that model and its tests: green or red as dbt reported |
 | `publish` | checks the ledger, then swaps the Gold file in atomically; never after a failed test |
+
+Two files take turns: readers have one, the next run builds on the other, so that a run costs what arrived, however large Gold
+is. It builds **all of Gold from scratch** when the models have changed, or when the source did otherwise than grow (a
+replay, a rollback, deleted rows).
 
 **Declared** in `include/pipelines/<name>.yaml` (`gold`), the models in `include/dbt/models/<name>/`.
 
@@ -19,10 +23,10 @@ by model, then **publish**.
 
 | param | says |
 |---|---|
-| `full_refresh` | build all of Gold from scratch; happens by itself after a replay put another table in the source's place |
+| `full_refresh` | build all of Gold from scratch without such a reason |
 
 **When a model is red**: its log holds dbt's message. Fix the model or the data, then clear **`prepare` with its downstream
-tasks**: the run starts over from the published file, with one dbt process.
+tasks**: the run starts over from a copy of the published file, with one dbt process.
 """
 
 from __future__ import annotations
@@ -72,7 +76,7 @@ def alert_flink_down() -> list[str]:
 
 @task
 def prepare(name: str, run_id: str, params: dict[str, Any]) -> dict[str, str]:
-    """Pin the source's version; copy the published Gold file to this run's own, or start from scratch."""
+    """Pin the source's version; give this run a Gold file to build on, or have it start from scratch."""
     from lakehouse.gold import file as gold_file
 
     return gold_file.prepare(get_pipeline(name), run_id, params["full_refresh"])

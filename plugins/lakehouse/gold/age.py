@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 from airflow.sdk.exceptions import AirflowException
 
-from lakehouse.airflow.hooks.iceberg import IcebergCatalogHook, summary_of
+from lakehouse.airflow.hooks.iceberg import IcebergCatalogHook
 from lakehouse.gold.file import published_file, published_version
 from lakehouse.pipelines.load import gold_of
 from lakehouse.pipelines.model import Pipeline
+from lakehouse.tables.history import adds_rows, newer_snapshots, removes_rows
 
 if TYPE_CHECKING:
     from pyiceberg.table import Table
-    from pyiceberg.table.snapshots import Snapshot
 
     from lakehouse.gold.pin import SourceVersion
 
@@ -42,20 +42,6 @@ def age_s(pipeline: Pipeline) -> float:
 
 def _first_change_after(version: SourceVersion | None, source: Table) -> float | None:
     """When the source's rows first changed after a version of it (epoch seconds), as far as its history goes back."""
-    known = {snapshot.snapshot_id: snapshot for snapshot in source.metadata.snapshots}
-    since = version.snapshot_id if version else None
-    found, snapshot = None, source.current_snapshot()
-    while snapshot and snapshot.snapshot_id != since:
-        if _changes_rows(snapshot):
-            found = snapshot.timestamp_ms / 1000
-        snapshot = known.get(snapshot.parent_snapshot_id) if snapshot.parent_snapshot_id else None
-    return found
-
-
-def _changes_rows(snapshot: Snapshot) -> bool:
-    from pyiceberg.table.snapshots import Operation
-
-    if snapshot.summary and snapshot.summary.operation is Operation.REPLACE:
-        return False
-    said = summary_of(snapshot)
-    return any(int(said.get(f"{change}-records", 0)) for change in ("added", "deleted"))
+    newer, _ = newer_snapshots(source, version.snapshot_id if version else None)
+    changed = [snapshot.timestamp_ms / 1000 for snapshot in newer if adds_rows(snapshot) or removes_rows(snapshot)]
+    return changed[-1] if changed else None

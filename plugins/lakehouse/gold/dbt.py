@@ -1,4 +1,4 @@
-"""dbt from a shell: on a copy of the Gold file, as the pipeline's DAG does it, so that neither is in the other's way."""
+"""dbt from a shell: on a Gold file of its own, as the pipeline's DAG does it, so that neither is in the other's way."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def deps(pipeline: Pipeline) -> int:
 def build(pipeline: Pipeline) -> int:
     """Build and test Gold from its source as it is now, and publish the file when everything passed."""
     env = _prepare(pipeline)
-    if failed := _on_a_copy(pipeline, env, "build"):
+    if failed := _run(pipeline, env, "build"):
         return failed
     print(gold_file.publish(pipeline, env))
     return 0
@@ -47,8 +47,8 @@ def build(pipeline: Pipeline) -> int:
 
 def test(pipeline: Pipeline) -> int:
     """Run every test on a copy of the published Gold file."""
-    env = _prepare(pipeline)
-    if failed := _on_a_copy(pipeline, env, "test"):
+    env = _prepare(pipeline, copy=True)
+    if failed := _run(pipeline, env, "test"):
         return failed
     gold_file.discard(pipeline, env)
     return 0
@@ -57,21 +57,21 @@ def test(pipeline: Pipeline) -> int:
 def docs(pipeline: Pipeline) -> int:
     """Write the documentation of Gold as one HTML page next to the Gold file."""
     target = gold_file.published_file(pipeline).parent / "docs"
-    env = _prepare(pipeline)
-    if failed := _on_a_copy(pipeline, env, "docs", "generate", "--static", target=target):
+    env = _prepare(pipeline, copy=True)
+    if failed := _run(pipeline, env, "docs", "generate", "--static", target=target):
         return failed
     gold_file.discard(pipeline, env)
     print(f"Open {target / 'static_index.html'}")
     return 0
 
 
-def _prepare(pipeline: Pipeline) -> dict[str, str]:
-    """A copy for this command alone: two at once must not work on one."""
-    return gold_file.prepare(pipeline, f"by hand {uuid4()}")
+def _prepare(pipeline: Pipeline, copy: bool = False) -> dict[str, str]:
+    """A file for this command alone: two at once must not work on one."""
+    return gold_file.prepare(pipeline, f"by hand {uuid4()}", copy=copy)
 
 
-def _on_a_copy(pipeline: Pipeline, env: Mapping[str, str], *command: str, target: Path | None = None) -> int:
-    """Run dbt on the copy that `prepare` made; its exit status. A failure leaves the copy to look into."""
+def _run(pipeline: Pipeline, env: Mapping[str, str], *command: str, target: Path | None = None) -> int:
+    """Run dbt on the file that `prepare` gave; its exit status. A failure leaves the file to look into."""
     scratch = Path(env["LAKEHOUSE_GOLD_PATH"]).parent
     target_path = ["--target-path", str(target or scratch / "target")]
     return run_dbt(pipeline, *command, *target_path, scratch=scratch, env=env).returncode

@@ -1,18 +1,15 @@
-"""The Gold file: each pipeline run builds in a copy of its own, and readers get it by one atomic rename.
+"""The Gold file: each pipeline run builds in a file of its own, and readers get it by one atomic rename.
 
-DuckDB has one writer, and a reader blocks it. So readers have a file that nobody writes to, and that no build opens: a
-build starts from a second copy of what was published, `base.duckdb`. A BI tool that has the published file open never meets
-the build, whatever it does to it; two runs at once never meet each other; and a failed run leaves both files as they were.
+DuckDB has one writer, and a reader blocks it. So readers have a file that nobody writes to, and that no build opens (see
+`turns`). A BI tool that has the published file open never meets the build, whatever it does to it; two runs at once never
+meet each other; and a failed run leaves readers what they had.
 """
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import astuple
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +18,8 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException, Airfl
 
 from lakehouse.airflow import variables
 from lakehouse.airflow.hooks.iceberg import IcebergCatalogHook, row_count
+from lakehouse.gold import turns
+from lakehouse.gold.models import fingerprint
 from lakehouse.gold.pin import SourceVersion, pin, release
 from lakehouse.pipelines.load import gold_of
 from lakehouse.pipelines.model import Pipeline
@@ -31,9 +30,7 @@ if TYPE_CHECKING:
     from pyiceberg.table import Table
 
 FILE_NAME = "gold.duckdb"
-BASE_NAME = "base.duckdb"
 LATE_DUPLICATES = "late_duplicates"
-READ_ONLY = 0o444
 KEEP_RUNS = 3
 RUN_NAME_LENGTH = 12
 
@@ -43,13 +40,15 @@ def published_file(pipeline: Pipeline) -> Path:
     return Path(variables.text("gold_dir")) / pipeline.name / FILE_NAME
 
 
-def prepare(pipeline: Pipeline, run_id: str, full_refresh: bool = False) -> dict[str, str]:
-    """Give the run its own copy of what was published and one version of the source to read.
+def prepare(pipeline: Pipeline, run_id: str, full_refresh: bool = False, copy: bool = False) -> dict[str, str]:
+    """Give the run a file to build on and one version of the source to read.
 
-    The run starts with nothing, and so builds everything from scratch, when that is asked for, or when what was published
-    was built from another table than the source is now (a replay put one in its place). Running it again for the same run
-    starts over. Copies of older runs that never published go, all but the newest few, and so do their pins.
+    The run starts with nothing, and so builds everything from scratch, when that is asked for, or when no file can be built
+    upon: the models are others now; or the source is another table (a replay put it there), was rolled back, or lost
+    rows. Running it again for the same run starts over. Files of older runs that never published go, all but the newest
+    few, and so do their pins.
 
+    :param copy: for a run that is not going to publish: it works on a copy of what readers have
     :return: the environment of the run's dbt process
     :raises AirflowSkipException: the source is empty
     :raises DeclarationError: the pipeline has no Gold
@@ -61,20 +60,27 @@ def prepare(pipeline: Pipeline, run_id: str, full_refresh: bool = False) -> dict
             f"{gold.source} holds no row yet, so there is nothing to build. "
             f"Next: send events to the topic {pipeline.topic.name}"
         )
-    table_uuid = str(source.metadata.table_uuid)
     published = published_file(pipeline)
-    base = published.with_name(BASE_NAME)
     runs = published.parent / "runs"
     work = runs / hashlib.sha256(run_id.encode()).hexdigest()[:RUN_NAME_LENGTH] / FILE_NAME
     shutil.rmtree(work.parent, ignore_errors=True)
     work.parent.mkdir(parents=True)
-    _adopt_file_of_before(published, table_uuid)
+    _adopt_file_of_before(published, str(source.metadata.table_uuid))
     for old in sorted(runs.iterdir(), key=lambda folder: folder.stat().st_mtime, reverse=True)[KEEP_RUNS:]:
         shutil.rmtree(old, ignore_errors=True)
     metadata = pin(source, pipeline.name, work.parent)
-    if not full_refresh and base.exists() and _is_of(base, table_uuid):
-        shutil.copyfile(base, work)
-    return {"LAKEHOUSE_GOLD_PATH": str(work), "LAKEHOUSE_SOURCE_METADATA": str(metadata)}
+    models = fingerprint(pipeline)
+
+    def fits(built: turns.Built) -> bool:
+        return built.models == models and built.source.only_grew_until(source)
+
+    if not full_refresh:
+        turns.take(published, work, fits, copy)
+    return {
+        "LAKEHOUSE_GOLD_PATH": str(work),
+        "LAKEHOUSE_SOURCE_METADATA": str(metadata),
+        "LAKEHOUSE_MODELS": models,
+    }
 
 
 def publish(pipeline: Pipeline, env: dict[str, str]) -> Ledger:
@@ -91,7 +97,7 @@ def publish(pipeline: Pipeline, env: dict[str, str]) -> Ledger:
 
     gold = gold_of(pipeline)
     work = Path(env["LAKEHOUSE_GOLD_PATH"])
-    file = work if work.exists() else published_file(pipeline).with_name(BASE_NAME)
+    file = work if work.exists() else published_file(pipeline)
     built, late = count_fact(pipeline, file), count_late_duplicates(pipeline, file)
     if work.exists():
         pinned = StaticTable.from_metadata(env["LAKEHOUSE_SOURCE_METADATA"])
@@ -108,7 +114,7 @@ def publish(pipeline: Pipeline, env: dict[str, str]) -> Ledger:
         )
     source = IcebergCatalogHook().table(gold.source)
     if work.exists():
-        _swap_in(pipeline, work, SourceVersion.of(pinned), source)
+        _swap_in(pipeline, work, SourceVersion.of(pinned), env["LAKEHOUSE_MODELS"], source)
     release(source, pipeline.name, work.parents[1])
     return ledger
 
@@ -155,11 +161,14 @@ def _opened(pipeline: Pipeline, file: Path | None) -> DuckDBPyConnection:
 
 
 def published_version(pipeline: Pipeline) -> SourceVersion | None:
-    """The version of its source that readers' Gold was built from; None when there is no file, or it does not say."""
+    """The version of its source that readers' Gold was built from; None when there is no file, or it does not say.
+
+    :raises duckdb.IOException: the file was changed by a program that still has it open for writing
+    """
     published = published_file(pipeline)
-    base = published.with_name(BASE_NAME)  # never open elsewhere
-    file = base if base.exists() else published
-    return _built_from(file) if file.exists() else None
+    if built := turns.built(published):
+        return built.source
+    return _built_from(published) if published.exists() else None
 
 
 def discard(pipeline: Pipeline, env: dict[str, str]) -> None:
@@ -169,55 +178,40 @@ def discard(pipeline: Pipeline, env: dict[str, str]) -> None:
     release(IcebergCatalogHook().table(gold_of(pipeline).source), pipeline.name, work.parents[1])
 
 
-def _swap_in(pipeline: Pipeline, work: Path, version: SourceVersion, source: Table) -> None:
+def _swap_in(pipeline: Pipeline, work: Path, version: SourceVersion, models: str, source: Table) -> None:
     """Give a run's file to readers, unless they have a later one. Errors as of `publish`."""
     published = published_file(pipeline)
-    base = published.with_name(BASE_NAME)
-    with _alone(published.parent):
-        before = published_version(pipeline)
+    with turns.alone(published.parent):
+        before = _version_before(pipeline)
         if before and version.precedes(before, source):
             raise AirflowFailException(
                 f"This Gold was built from snapshot {version.snapshot_id} of {'.'.join(source.name())}, the published one from "
                 f"{before.snapshot_id}, which is later: not published. Next: trigger {pipeline.dag_id} for a build of the newest"
             )
         _sign(work, version)
-        _offer(work, published)
-        os.replace(work, base)
+        turns.offer(work, published, version, models)
     shutil.rmtree(work.parent)
 
 
-def _offer(file: Path, published: Path) -> None:
-    """Put a copy of a file where readers find it; those who have the one before open keep it.
+def _version_before(pipeline: Pipeline) -> SourceVersion | None:
+    import duckdb
 
-    Without the right to write, a tool that opens it otherwise than read-only is refused: DuckDB would replay what the tool
-    logs on the next published file. A log that is there goes for the same reason. A folder `gold.duckdb.tmp` stays: in it
-    is what the query of a reader spilled.
-    """
-    draft = file.with_name(f"published-{FILE_NAME}")
-    shutil.copyfile(file, draft)
-    draft.chmod(READ_ONLY)
-    published.with_name(f"{FILE_NAME}.wal").unlink(missing_ok=True)
-    os.replace(draft, published)
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Let no two runs publish at once: each would compare itself with the file before both."""
-    handle = os.open(folder, os.O_RDONLY)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
+        return published_version(pipeline)
+    except duckdb.IOException:  # whoever changed it cannot keep readers from a right one
+        return None
 
 
 def _adopt_file_of_before(published: Path, table_uuid: str) -> None:
-    """Move a Gold file from where it lay when there was one pipeline, if it was built from this table."""
+    """Move a Gold file from where it lay when there was one pipeline, if it was built from this table.
+
+    Another file of an older version, which runs were built on, is not needed any more.
+    """
+    published.with_name("base.duckdb").unlink(missing_ok=True)
     folder = published.parents[1]
     before = folder / FILE_NAME
     if published.exists() or not before.exists() or not _is_of(before, table_uuid):
         return
-    shutil.copyfile(before, published.with_name(BASE_NAME))
     os.replace(before, published)
     for run in (folder / "runs").glob("?" * RUN_NAME_LENGTH):
         shutil.rmtree(run, ignore_errors=True)

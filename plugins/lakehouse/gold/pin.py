@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from lakehouse.tables.commits import commit_tries
 from lakehouse.tables.duckdb_iceberg import copy_metadata
+from lakehouse.tables.history import newer_snapshots, removes_rows
 
 if TYPE_CHECKING:
     from pyiceberg.table import Table
@@ -42,6 +43,19 @@ class SourceVersion:
         if snapshot is None:
             raise ValueError(f"{'.'.join(source.name())} has no snapshot yet")
         return cls(str(source.metadata.table_uuid), snapshot.snapshot_id, snapshot.sequence_number or 0)
+
+    def only_grew_until(self, source: Table) -> bool:
+        """Whether all that happened to the table since this version is that rows were added, as far as its history says.
+
+        :param source: the table as it is now
+        """
+        if str(source.metadata.table_uuid) != self.table_uuid:
+            return False
+        newer, complete = newer_snapshots(source, self.snapshot_id)
+        if any(map(removes_rows, newer)):
+            return False
+        # An old version may have expired; one that is known and is no ancestor was rolled back.
+        return complete or source.snapshot_by_id(self.snapshot_id) is None
 
     def precedes(self, other: SourceVersion, source: Table) -> bool:
         """Whether the other is a later version of the same table, and not one that a rollback took back.

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 from lakehouse.airflow.hooks.iceberg import summary_of
 from lakehouse.maintenance.observe import ancestry
+from lakehouse.tables.history import is_rewrite
 
 if TYPE_CHECKING:
     from pyiceberg.table.metadata import TableMetadata
-    from pyiceberg.table.snapshots import Snapshot
 
 
 def lost_rows(metadata: TableMetadata, since: int | None) -> list[str]:
@@ -28,7 +28,7 @@ def lost_rows(metadata: TableMetadata, since: int | None) -> list[str]:
     newer = line[: ids.index(since)] if since is not None else line[:-1]
     for snapshot, parent in zip(newer, line[1:], strict=False):
         after, before = summary_of(snapshot), summary_of(parent)
-        if not _is_rewrite(snapshot) or int(before.get("total-delete-files", 0)):
+        if not is_rewrite(snapshot) or int(before.get("total-delete-files", 0)):
             continue
         rows = {name: int(after.get(f"{name}-records", 0)) for name in ("added", "deleted")}
         total = {when: int(summary.get("total-records", 0)) for when, summary in (("before", before), ("after", after))}
@@ -38,9 +38,3 @@ def lost_rows(metadata: TableMetadata, since: int | None) -> list[str]:
                 f"went from {total['before']:,} rows to {total['after']:,}"
             )
     return wrong
-
-
-def _is_rewrite(snapshot: Snapshot) -> bool:
-    from pyiceberg.table.snapshots import Operation
-
-    return snapshot.summary is not None and snapshot.summary.operation is Operation.REPLACE

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from airflow.sdk.exceptions import AirflowException
 
 from lakehouse.airflow.hooks.iceberg import rows_of
+from lakehouse.tables.history import is_rewrite, newer_snapshots
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -48,7 +49,10 @@ def changes(table: Table, since: int | None) -> Iterator[Change]:
     :param since: id of the snapshot; None: the table was empty
     :raises HistoryLost: the snapshot is no ancestor of the current one, or was expired; or rows were deleted by delete files
     """
-    for snapshot in _between(table, since):
+    newer, complete = newer_snapshots(table, since)
+    if not complete:
+        raise HistoryLost
+    for snapshot in reversed(newer):
         if _rewrites(table, snapshot):
             continue
         for added, file in _files(table, snapshot):
@@ -68,25 +72,10 @@ def all_rows(table: Table) -> Iterator[pa.RecordBatch]:
         raise AirflowException(f"The rows of {name} cannot be counted: {error}. Next: compact the table") from error
 
 
-def _between(table: Table, since: int | None) -> list[Snapshot]:
-    """The snapshots after `since` up to the current one, oldest first."""
-    known = {snapshot.snapshot_id: snapshot for snapshot in table.metadata.snapshots}
-    found, current = [], snapshot_id(table)
-    while current != since:
-        if current not in known:
-            raise HistoryLost
-        found.append(known[current])
-        current = known[current].parent_snapshot_id
-    return found[::-1]
-
-
 def _rewrites(table: Table, snapshot: Snapshot) -> bool:
-    """Whether a commit put the same rows into other files, as compaction does."""
-    from pyiceberg.table.snapshots import Operation
-
+    """Whether a commit put the same rows into other files: says so, and leaves as many rows."""
     parent = table.metadata.snapshot_by_id(snapshot.parent_snapshot_id) if snapshot.parent_snapshot_id else None
-    replaced = snapshot.summary is not None and snapshot.summary.operation is Operation.REPLACE
-    return replaced and parent is not None and rows_of(snapshot) == rows_of(parent)
+    return is_rewrite(snapshot) and parent is not None and rows_of(snapshot) == rows_of(parent)
 
 
 def _files(table: Table, snapshot: Snapshot) -> Iterator[tuple[bool, DataFile]]:

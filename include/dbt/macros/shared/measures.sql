@@ -2,8 +2,10 @@
    from incremental runs in the last digit. What does not fit (infinite, or 16 digits) is left out. #}
 {% macro exact(column) %}try_cast({{ column }} as decimal(18, 2)){% endmacro %}
 
-{# The sum as an amount; 0 when nothing was reported. #}
-{% macro total(column) %}cast(coalesce(sum({{ column }}), 0) as decimal(18, 2)){% endmacro %}
+{# The sum as an amount, of the rows that `where` names; 0 when nothing was reported. #}
+{% macro total(column, where=none) -%}
+    cast(coalesce(sum({{ column }}) {%- if where %} filter (where {{ where }}){% endif %}, 0) as decimal(18, 2))
+{%- endmacro %}
 
 {# a / b to two digits; NULL when there is nothing to divide by. #}
 {% macro ratio(a, b) %}round({{ a }} / nullif({{ b }}, 0), 2){% endmacro %}

@@ -10,8 +10,8 @@ from airflow.sdk.exceptions import AirflowException
 from lakehouse.airflow import variables
 from lakehouse.pipelines.load import get_pipeline
 from lakehouse.pipelines.params import parameters
-from lakehouse.streaming.health import thresholds
 from lakehouse.streaming import operator_ids
+from lakehouse.streaming.health import thresholds
 from lakehouse.streaming.stages import job_options
 
 

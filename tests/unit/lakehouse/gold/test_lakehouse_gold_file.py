@@ -67,7 +67,6 @@ def published(taxi, fill, arrive) -> Path:
 def of_before(published) -> Path:
     """The same file as it was when there was one pipeline, with copies of runs that never published."""
     folder = Path(Variable.get("gold_dir"))
-    published.with_name("base.duckdb").unlink()
     published.chmod(0o644)
     with duckdb.connect(str(published)) as connection:
         connection.execute("ALTER TABLE built_from RENAME source_table_uuid TO silver_table_uuid")
@@ -108,9 +107,106 @@ def test_another_table_in_the_place_of_the_source_is_read_whole(taxi, published,
 
 
 def test_a_file_that_does_not_say_what_it_was_built_from_is_not_built_upon(taxi, published):
-    with duckdb.connect(str(published.with_name("base.duckdb"))) as connection:
-        connection.execute("DROP TABLE built_from")
+    published.with_name("files.json").unlink()
     assert not work_of(gold_file.prepare(taxi, "run 1")).exists()
+
+
+def test_other_models_build_everything(taxi, published, monkeypatch):
+    monkeypatch.setattr(gold_file, "fingerprint", lambda _: "other models")
+    assert not work_of(gold_file.prepare(taxi, "run 1")).exists()
+
+
+def test_after_rows_were_removed_from_the_source_everything_is_built(taxi, published, iceberg):
+    iceberg.load_table("silver.cleaned_trips").delete("kafka_offset = 0")
+    assert not work_of(gold_file.prepare(taxi, "run 1")).exists()
+
+
+class TestTurns:
+    """Readers have one file, and the next run builds on the other: nothing is copied."""
+
+    @pytest.fixture
+    def spare(self, taxi, published, arrive) -> Path:
+        """The file that readers had before the one of now."""
+        build_and_publish(taxi, gold_file.prepare(taxi, "run 1"), 8)
+        arrive(1)
+        return published.with_name("spare.duckdb")
+
+    def test_a_run_takes_the_file_that_readers_had_before(self, taxi, published, spare):
+        inodes = spare.stat().st_ino, published.stat().st_ino
+        env = gold_file.prepare(taxi, "run 2")
+        assert work_of(env).stat().st_ino == inodes[0]
+        assert gold_file.count_fact(taxi, work_of(env)) == 5
+        assert build_and_publish(taxi, env, 9) == 9
+        assert (published.stat().st_ino, spare.stat().st_ino) == inodes
+        assert gold_file.count_fact(taxi) == 9
+
+    def test_a_second_run_at_once_gets_a_copy(self, taxi, published, spare):
+        gold_file.prepare(taxi, "run 2")
+        assert gold_file.count_fact(taxi, work_of(gold_file.prepare(taxi, "run 3"))) == 8
+
+    def test_so_does_a_run_after_a_failed_one(self, taxi, published, spare):
+        build(work_of(gold_file.prepare(taxi, "run 2")), 77)
+        env = gold_file.prepare(taxi, "run 2")
+        assert gold_file.count_fact(taxi, work_of(env)) == 8
+        assert build_and_publish(taxi, env, 9) == 9
+        assert gold_file.count_fact(taxi, spare) == 8
+
+    def test_a_run_that_does_not_publish_takes_nothing(self, taxi, published, spare):
+        env = gold_file.prepare(taxi, "tests", copy=True)
+        assert gold_file.count_fact(taxi, work_of(env)) == 8
+        gold_file.discard(taxi, env)
+        assert spare.exists()
+
+    def test_a_reader_keeps_what_it_has_open(self, taxi, published, spare):
+        """It opened the file when it was the published one."""
+        with subprocess.Popen(
+            [sys.executable, "-c", READER, str(spare)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        ) as tool:
+            assert tool.stdout.readline() == "5\n"
+            env = gold_file.prepare(taxi, "run 2")
+            assert gold_file.count_fact(taxi, work_of(env)) == 8
+            build_and_publish(taxi, env, 9)
+            tool.stdin.write("again\n")
+            tool.stdin.close()
+            assert tool.stdout.readline() == "5\n"
+
+    def test_what_another_program_changed_is_not_built_upon(self, taxi, published, spare):
+        spare.chmod(0o644)
+        build(spare, 77)
+        assert gold_file.count_fact(taxi, work_of(gold_file.prepare(taxi, "run 2"))) == 8
+        published.chmod(0o644)
+        build(published, 77)
+        assert not work_of(gold_file.prepare(taxi, "run 3")).exists()
+
+    def test_a_run_that_died_as_it_published_leaves_readers_their_file(self, taxi, published, spare, monkeypatch):
+        """It died between the link that makes the readers' file the spare one, and the rename of its own."""
+        env = gold_file.prepare(taxi, "run 2")
+        build(work_of(env), 9)
+        replace = os.replace
+
+        def dies(source: Path, target: Path) -> None:
+            if target == published:
+                raise KeyboardInterrupt
+            replace(source, target)
+
+        with monkeypatch.context() as dying:
+            dying.setattr(os, "replace", dies)
+            with pytest.raises(KeyboardInterrupt):
+                gold_file.publish(taxi, env)
+        assert spare.samefile(published)
+        work = work_of(gold_file.prepare(taxi, "run 3"))
+        build(work, 77)
+        assert gold_file.count_fact(taxi) == 8
+        assert gold_file.publish(taxi, env).fact_rows == 9
+
+    def test_a_file_system_without_links_copies(self, taxi, published, arrive, monkeypatch):
+        def refused(*_: object) -> None:
+            raise PermissionError("no links here")
+
+        monkeypatch.setattr(os, "link", refused)
+        build_and_publish(taxi, gold_file.prepare(taxi, "run 1"), 8)
+        arrive(1)
+        assert gold_file.count_fact(taxi, work_of(gold_file.prepare(taxi, "run 2"))) == 8
 
 
 def test_a_run_keeps_to_one_version_of_the_source(taxi, published, fill):
@@ -215,6 +311,13 @@ def test_publish_swaps_the_file_in_and_a_reader_goes_on_with_its_own(taxi, publi
     assert list((published.parent / "runs").iterdir()) == []
 
 
+READER = """
+import duckdb, sys
+tool = duckdb.connect(sys.argv[1], read_only=True)
+for _ in range(2):
+    print(tool.execute("SELECT count(*) FROM fct_trips").fetchone()[0], flush=True)
+    sys.stdin.readline()
+"""
 WRITER = """
 import duckdb, os, sys
 tool = duckdb.connect(sys.argv[1])
@@ -373,9 +476,9 @@ def test_two_pipelines_share_no_file(taxi, shop, published, fill, send):
     assert gold_file.publish(taxi, ours).fact_rows == 8
 
 
-def test_a_file_of_before_goes_on_in_its_pipelines_folder(taxi, of_before):
-    work = work_of(gold_file.prepare(taxi, "run 1"))
-    assert gold_file.count_fact(taxi) == gold_file.count_fact(taxi, work) == 5
+def test_a_file_of_before_goes_to_its_pipelines_folder(taxi, of_before):
+    assert not work_of(gold_file.prepare(taxi, "run 1")).exists()  # other models built it
+    assert gold_file.count_fact(taxi) == 5
     assert not of_before.exists()
     assert list((of_before.parent / "runs").iterdir()) == []
 

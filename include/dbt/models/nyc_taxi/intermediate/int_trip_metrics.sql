@@ -1,4 +1,4 @@
-{# Limits beyond which a trip is flagged, never dropped. A change shows in old trips after a full refresh. #}
+{# Limits beyond which a trip is flagged, never dropped. #}
 {%- set max_plausible_minutes = var("max_plausible_minutes", 360) %}
 {%- set max_plausible_miles = var("max_plausible_miles", 200) %}
 {%- set max_plausible_mph = var("max_plausible_mph", 80) -%}

@@ -24,9 +24,9 @@ select
     count(*) as trip_count,
     {{ total("total_amount") }} as total_revenue,
     {{ total("airport_fee") }} as airport_fee_revenue,
-    {{ ratio(total("total_amount"), "count(*)") }} as revenue_per_trip,
-    {{ ratio(total(exact("trip_distance")), "count(*)") }} as average_distance_miles,
-    {{ ratio(total(exact("trip_duration_minutes")), "count(*)") }} as average_duration_minutes,
-    round(median(trip_duration_minutes), 2) as median_duration_minutes
+    {{ average_of_clean("total_amount") }} as revenue_per_trip,
+    {{ average_of_clean(exact("trip_distance")) }} as average_distance_miles,
+    {{ average_of_clean(exact("trip_duration_minutes")) }} as average_duration_minutes,
+    round(median(trip_duration_minutes) filter (where is_clean), 2) as median_duration_minutes
 from airport_ends
 group by pickup_date, location_id, direction

@@ -11,10 +11,10 @@ select
     tolls_amount as toll_revenue,
     surcharge_amount as surcharge_revenue,
     airport_fee as airport_fee_revenue,
-    {{ ratio("total_amount", "trip_count") }} as revenue_per_trip,
-    {{ ratio("total_amount", "distance_miles") }} as revenue_per_mile,
-    {{ ratio("distance_miles", "trip_count") }} as average_distance_miles,
-    {{ ratio("duration_minutes", "trip_count") }} as average_duration_minutes,
+    {{ ratio("clean_amount", "clean_trip_count") }} as revenue_per_trip,
+    {{ ratio("clean_amount", "clean_distance_miles") }} as revenue_per_mile,
+    {{ ratio("clean_distance_miles", "clean_trip_count") }} as average_distance_miles,
+    {{ ratio("clean_duration_minutes", "clean_trip_count") }} as average_duration_minutes,
     {{ percent("card_tip_amount", "card_fare_amount") }} as card_tip_percent,
     last_processed_at
 from {{ ref("int_daily_summary") }}

@@ -15,8 +15,8 @@ select
     pickup_zone_count,
     passenger_count,
     total_amount as total_revenue,
-    {{ ratio("total_amount", "trip_count") }} as revenue_per_trip,
-    {{ ratio("distance_miles", "trip_count") }} as average_distance_miles,
-    {{ ratio("duration_minutes", "trip_count") }} as average_duration_minutes
+    {{ ratio("clean_amount", "clean_trip_count") }} as revenue_per_trip,
+    {{ ratio("clean_distance_miles", "clean_trip_count") }} as average_distance_miles,
+    {{ ratio("clean_duration_minutes", "clean_trip_count") }} as average_duration_minutes
 from {{ ref("int_hourly_patterns") }}
 where pickup_date in ({{ changed_dates() }})

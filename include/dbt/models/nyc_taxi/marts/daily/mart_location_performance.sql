@@ -8,7 +8,14 @@ with trips as (
 ),
 
 trip_ends as (
-    select pickup_date, pickup_location_id as location_id, true as is_pickup, total_amount, tip_amount, trip_distance
+    select
+        pickup_date,
+        pickup_location_id as location_id,
+        true as is_pickup,
+        is_clean,
+        total_amount,
+        tip_amount,
+        trip_distance
     from trips
     union all by name
     select pickup_date, dropoff_location_id as location_id, false as is_pickup
@@ -23,7 +30,7 @@ select
     count(*) filter (where is_pickup) - count(*) filter (where not is_pickup) as net_pickup_count,
     {{ total("total_amount") }} as pickup_revenue,
     {{ total("tip_amount") }} as pickup_tips,
-    {{ ratio(total("total_amount"), "count(*) filter (where is_pickup)") }} as revenue_per_pickup,
-    {{ ratio(total(exact("trip_distance")), "count(*) filter (where is_pickup)") }} as average_distance_miles
+    {{ average_of_clean("total_amount", of="is_pickup") }} as revenue_per_pickup,
+    {{ average_of_clean(exact("trip_distance"), of="is_pickup") }} as average_distance_miles
 from trip_ends
 group by pickup_date, location_id

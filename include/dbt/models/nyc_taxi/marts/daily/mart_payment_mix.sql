@@ -9,7 +9,7 @@ select
     {{ percent(total("total_amount"), "sum(" ~ total("total_amount") ~ ") over (partition by pickup_date)") }}
         as share_of_revenue_percent,
     {{ total("tip_amount") }} as tip_revenue,
-    {{ ratio(total("total_amount"), "count(*)") }} as revenue_per_trip
+    {{ average_of_clean("total_amount") }} as revenue_per_trip
 from {{ ref("fct_trips") }}
 where pickup_date in ({{ changed_dates() }})
 group by pickup_date, payment_type_id
