@@ -61,7 +61,11 @@ SLIPS = {
         "where is_airport_pickup",
         "where is_airport_pickup and not is_airport_dropoff",
     ),
-    "the_speed_of_a_route_is_all_clean_miles_by_all_clean_hours": ("marts/daily/mart_route_performance", ' ~ " / 60"', ""),
+    "the_speed_of_a_route_is_all_clean_miles_by_all_clean_hours": (
+        "marts/daily/mart_route_performance",
+        ' ~ " / 60"',
+        "",
+    ),
     "quality_is_counted_by_flag": ("marts/daily/mart_trip_quality", "where has_no_total", "where has_no_passengers"),
 }
 

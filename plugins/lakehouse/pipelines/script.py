@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -14,8 +16,10 @@ from lakehouse.airflow.hooks.iceberg import CATALOG, IcebergCatalogHook
 from lakehouse.paths import SQL
 from lakehouse.pipelines.model import Pipeline, Stage
 from lakehouse.pipelines.params import parameters
-from lakehouse.pipelines.statements import statements
+from lakehouse.pipelines.statements import canonical, statements
 from lakehouse.texts import sql_literal
+
+_TABLES = ("CREATE TABLE", "CREATE TEMPORARY TABLE")
 
 #: Options of a session for a statement that ends; timestamps in it are UTC.
 BATCH = {"execution.runtime-mode": "batch", "table.local-time-zone": "UTC"}
@@ -57,10 +61,30 @@ def stage_script(
     """
     tables = tables or {}
     namespaces = dict.fromkeys(tables.get(table, table).partition(".")[0] for table in stage.tables)
-    stage_sql = render(
-        stage.sql, **stage_values(pipeline, stage, tables), group=f"{stage.consumer_group}{group_suffix}"
-    )
+    stage_sql = _stage_sql(pipeline, stage, tables, group_suffix, rules_version(pipeline, stage))
     return f"{init_script(*namespaces)};\n{stage_sql}"
+
+
+def rules_version(pipeline: Pipeline, stage: Stage) -> str:
+    """What each row says of the rules that judged it: a fingerprint of the stage's views, INSERTs, settings and parameters.
+
+    It does not change with comments, connections, or the place of the tables.
+    """
+    judging = [
+        statement
+        for statement in canonical(_stage_sql(pipeline, stage, {}, "", ""))
+        if not statement.startswith(_TABLES)
+    ]
+    return hashlib.sha256(json.dumps(judging).encode()).hexdigest()[:12]
+
+
+def _stage_sql(
+    pipeline: Pipeline, stage: Stage, tables: Mapping[str, str], group_suffix: str, rules_version: str
+) -> str:
+    found = environment()
+    found.globals["rules_version"] = rules_version  # macros see it, whoever imports them
+    values = stage_values(pipeline, stage, tables)
+    return found.get_template(stage.sql).render(**values, group=f"{stage.consumer_group}{group_suffix}")
 
 
 def stage_values(pipeline: Pipeline, stage: Stage, tables: Mapping[str, str] | None = None) -> dict[str, Any]:

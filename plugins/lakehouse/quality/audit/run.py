@@ -11,6 +11,7 @@ from lakehouse.airflow.hooks.kafka import TopicHook
 from lakehouse.pipelines.model import Pipeline
 from lakehouse.quality.audit.database import PINNED, AuditDatabase
 from lakehouse.quality.audit.describe import describe
+from lakehouse.quality.audit.earlier_rules import leave_out_what_earlier_rules_judged
 from lakehouse.quality.audit.events import EventReader, table_of
 from lakehouse.quality.audit.fact import fact_layer, open_gold
 from lakehouse.quality.audit.layer import compare, conclude
@@ -73,6 +74,8 @@ def run_audit(
                 layers.append(fact_layer(database, pipeline, scope, built_from, tables[pipeline.gold.source]))
             for layer in layers:
                 compare(database, layer, scope)
+            for layer in stages:
+                leave_out_what_earlier_rules_judged(database, pipeline, layer)
             if not at_rest:
                 leave_out_what_is_under_way(database, pipeline, stages, settle_s, log)
             for layer in layers:

@@ -8,7 +8,7 @@ import re
 import pytest
 
 from lakehouse.pipelines.contract import read_contract
-from lakehouse.pipelines.script import catalog_statement, environment, init_script, render, stage_script
+from lakehouse.pipelines.script import catalog_statement, environment, init_script, render, rules_version, stage_script
 from lakehouse.pipelines.statements import canonical, statements
 
 ALL_TYPES = {
@@ -157,3 +157,28 @@ def test_a_session_for_one_question_needs_the_catalog_alone():
 def test_a_value_that_is_missing_is_an_error():
     with pytest.raises(Exception, match="accepted"):
         render("05-bronze.sql", sinks={})
+
+
+class TestRulesVersion:
+    """Each row of Silver says which rules judged it."""
+
+    def test_it_is_in_every_table_and_insert(self, script, taxi):
+        version = rules_version(taxi, taxi.stages["silver"])
+        *setup, start = script("silver")
+        assert sum("rules_version STRING" in text for text in setup) == 3
+        assert (start.count("rules_version"), start.count(f"'{version}'")) == (3, 3)
+
+    def test_parameters_change_it(self, taxi, monkeypatch):
+        before = rules_version(taxi, taxi.stages["silver"])
+        monkeypatch.setenv("PIPELINE_NYC_TAXI_PICKUP_TO", "2024-03-01 00:00:00")
+        assert rules_version(taxi, taxi.stages["silver"]) != before
+
+    def test_a_connection_does_not(self, taxi, connect):
+        before = [rules_version(taxi, stage) for stage in taxi.stages.values()]
+        connect("kafka_flink", extra={"sasl.jaas.config": "another"})
+        connect("iceberg_catalog", host="db.example", password="another")
+        assert [rules_version(taxi, stage) for stage in taxi.stages.values()] == before
+
+    def test_rows_that_a_replay_judges_say_the_same(self, script, taxi):
+        text = ";".join(script("silver", tables={"silver.cleaned_trips": "silver_replay_1.cleaned_trips"}))
+        assert text.count(f"'{rules_version(taxi, taxi.stages['silver'])}'") == 3

@@ -74,6 +74,9 @@ class Lake:
     :param new_field: an amount that events have besides the known fields
     """
 
+    #: What Silver's rows say of the rules that judged them; None: its tables are from before they said so.
+    rules_version: str | None = None
+
     def __init__(self, new_field: str | None = None) -> None:
         self.new_fields = [new_field] if new_field else []
         self.events: dict[int, list[bytes | None]] = {0: [], 1: []}
@@ -132,6 +135,10 @@ class Lake:
         new = {"silver.cleaned_trips": pa.decimal128(10, 2), **dict.fromkeys(WITH_TEXTS, pa.string())}
         for name, known in SCHEMAS.items():
             fields = {**known, **(dict.fromkeys(self.new_fields, new[name]) if name in new else {})}
+            if self.rules_version and name.startswith("silver."):
+                fields["rules_version"] = pa.string()
+                for row in self.rows[name]:
+                    row.setdefault("rules_version", self.rules_version)
             catalog.create_namespace_if_not_exists(name.split(".")[0])
             if not catalog.table_exists(name):
                 with catalog.create_table_transaction(name, pa.schema(fields)) as draft:

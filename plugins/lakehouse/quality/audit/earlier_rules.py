@@ -1,0 +1,47 @@
+"""Rows that rules of before judged, and today's would judge otherwise: no fault, and a count of their own."""
+
+from __future__ import annotations
+
+from lakehouse.pipelines.model import Pipeline
+from lakehouse.pipelines.script import rules_version
+from lakehouse.quality.audit.database import PINNED, AuditDatabase, view_name
+from lakehouse.quality.audit.layer import Layer
+
+VERSION = "rules_version"
+
+
+def leave_out_what_earlier_rules_judged(database: AuditDatabase, pipeline: Pipeline, layer: Layer) -> None:
+    """Take a stage's rows that differ from what today's rules say, and name other rules, out of the findings.
+
+    A stage whose tables do not say by which rules a row was judged has no such rows.
+    """
+    if (stage := layer.stage) is None or stage.reads_topic:
+        return
+    sinks = {role: view_name(PINNED, table) for role, table in stage.sinks.items()}
+    with_version = [role for role, relation in sinks.items() if VERSION in database.columns(relation)]
+    if not with_version or not database.value("SELECT count(*) FROM findings WHERE layer = ?", layer.schema):
+        return
+    database.run(
+        "audit/earlier_rules.sql",
+        here=layer.schema,
+        sinks=sinks,
+        with_version=with_version,
+        version=rules_version(pipeline, stage),
+    )
+    for row in database.rows("SELECT kind, role, today, count(*) AS rows FROM judged_before GROUP BY ALL ORDER BY ALL"):
+        said = (
+            f"judged by earlier rules; today's would {_today(layer, **row)}. Next: trigger the DAG replay with from_stage "
+            f"{stage.job}, if that matters"
+        )
+        layer.report.checked -= row["rows"]
+        layer.report.leave_out(said, row["rows"])
+
+
+def _today(layer: Layer, kind: str, role: str, today: list[str], rows: int) -> str:
+    """What the rules of now would do with rows of a role."""
+    table = layer.sinks[role]
+    if kind == "duplicated":
+        return f"take a row of {table} for a duplicate"
+    if role in today:
+        return f"give a row of {table} other values"
+    return f"put a row of {table} into {' or '.join(layer.sinks[name] for name in today)}"
