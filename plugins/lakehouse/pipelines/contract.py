@@ -42,6 +42,7 @@ RESERVED = frozenset(
         "reason",
         "digest",
         "is_event",
+        "rules_version",
     )
 )
 
