@@ -1,13 +1,13 @@
 """
 # Iceberg maintenance
 
-Keeps the Iceberg tables of every pipeline small and quick, while jobs write and read them. At 02:00 UTC each table is looked
-at, and gets **what it needs**: a table that needs nothing gets nothing, and the task's log says why.
+Keeps the Iceberg tables of every pipeline small and quick, while jobs write and read them. Every hour each table is looked
+at, and gets **what it needs**: a table that needs nothing gets nothing.
 
 | task | does |
 |---|---|
 | `remove_old_states` | checkpoints and savepoints a week old of runs that are gone: expiry keeps what they would need |
-| `tables` | the tables of all declared pipelines, also of those that are switched off, and the log of maintenance itself |
+| `tables` | which tables need something: of all pipelines, also of those that are switched off, and maintenance's own log |
 | `maintain.rewrite_data_files` | small files into large ones: a closed partition fully, once; one that is written to lightly |
 | `maintain.rewrite_manifests` | the same for manifests |
 | `maintain.expire_snapshots` | snapshots that are old and that no writer, reader, branch or tag needs; and their files |
@@ -48,7 +48,7 @@ LIMIT = timedelta(hours=4)
 
 with DAG(
     "iceberg_maintenance",
-    schedule=CronTriggerTimetable("0 2 * * *", timezone="UTC"),
+    schedule=CronTriggerTimetable("0 * * * *", timezone="UTC"),
     start_date=datetime(2024, 1, 1),
     default_args=default_args(
         on_failure_callback=AlertNotifier("failure", rule="maintenance-failed", until="report"),
@@ -82,7 +82,7 @@ with DAG(
 
     @task
     def tables() -> list[str]:
-        """The tables that the form names, or all of them."""
+        """The tables that the form names, or those that need something."""
         from lakehouse.maintenance import tasks
 
         return tasks.tables(get_current_context())

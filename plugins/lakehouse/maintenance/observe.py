@@ -7,12 +7,16 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from lakehouse.airflow.hooks.iceberg import row_count, summary_of
+from lakehouse.tables.history import is_rewrite
 
 if TYPE_CHECKING:
     from pyiceberg.manifest import DataFile, ManifestFile
     from pyiceberg.table import Table
     from pyiceberg.table.metadata import TableMetadata
     from pyiceberg.table.snapshots import Snapshot
+
+
+HOUR_MS = 3_600_000
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,7 @@ class TableState:
     :param snapshot_times: epoch milliseconds of main's snapshots, newest first
     :param manifest_bytes: of the current snapshot's manifests together
     :param metadata_bytes: size of the newest metadata file
+    :param inflow_bytes: what writers have added in the hour before the newest commit; a rewrite adds nothing
     """
 
     name: str
@@ -47,6 +52,7 @@ class TableState:
     manifests: int = 0
     manifest_bytes: int = 0
     metadata_bytes: int = 0
+    inflow_bytes: int = 0
     snapshot_times: tuple[int, ...] = ()
 
 
@@ -100,8 +106,18 @@ def observe(table: Table, small_below: float) -> TableState:
         manifests=len(manifests),
         manifest_bytes=sum(manifest.manifest_length for manifest in manifests),
         metadata_bytes=len(table.io.new_input(table.metadata_location)),
+        inflow_bytes=_inflow(line),
         snapshot_times=tuple(snapshot.timestamp_ms for snapshot in line),
     )
+
+
+def _inflow(line: list[Snapshot]) -> int:
+    recent = [
+        snapshot
+        for snapshot in line
+        if line[0].timestamp_ms - snapshot.timestamp_ms < HOUR_MS and not is_rewrite(snapshot)
+    ]
+    return sum(int(summary_of(snapshot).get("added-files-size", 0)) for snapshot in recent)
 
 
 @dataclass
@@ -126,14 +142,10 @@ def _partitions(
     table: Table, line: list[Snapshot], manifests: list[ManifestFile], small_below: float
 ) -> Iterator[PartitionState]:
     from pyiceberg.manifest import DataFileContent
-    from pyiceberg.table.snapshots import Operation
 
     # A rewrite only puts older rows elsewhere. What an expired snapshot wrote is older than all that are left.
     written: dict[int | None, int] = {
-        snapshot.snapshot_id: 0
-        if snapshot.summary and snapshot.summary.operation is Operation.REPLACE
-        else snapshot.timestamp_ms
-        for snapshot in line
+        snapshot.snapshot_id: 0 if is_rewrite(snapshot) else snapshot.timestamp_ms for snapshot in line
     }
     oldest = line[-1].timestamp_ms if line else 0
     found: dict[tuple[int, Any], _Counted] = {}

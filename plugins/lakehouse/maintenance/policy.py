@@ -2,7 +2,8 @@
 
 A partition to which nothing was written for a time is closed: it is rewritten whole, and then has nothing left to save, so
 it is done once. One that is being written grows small files again at once: it is rewritten lightly, when that saves many
-files, and only up to a number of bytes. By this a table that is kept by Kafka partition, none of which ever closes, and one
+files, and only up to a number of bytes: twice what arrives in an hour, so that a table which is written to fast, or has
+fallen behind, gets there. By this a table that is kept by Kafka partition, none of which ever closes, and one
 that is kept by day need no rules of their own.
 """
 
@@ -99,7 +100,10 @@ def _rewrite(table: TableState, limits: Thresholds, now_ms: int, at_once: bool, 
     how = [f"{_many(len(closed), 'closed partition')} fully"] if closed else []
     how += [f"{_many(len(open_), 'open one')} lightly"] if open_ else []
     reason = f"{table.name}: {' and '.join(found)} in {_many(len(due), 'partition')}, {', '.join(how)}"
-    calls = (*_calls(table, closed, _fully(limits, sort_order)), *_calls(table, open_, _lightly(limits, must_save)))
+    calls = (
+        *_calls(table, closed, _fully(limits, sort_order)),
+        *_calls(table, open_, _lightly(table, limits, must_save)),
+    )
     return Decision(Operation.REWRITE_DATA_FILES, highest, reason, calls)
 
 
@@ -118,13 +122,13 @@ def _fully(limits: Thresholds, sort_order: str | None) -> dict[str, Any]:
     return {**how, "target_file_size_bytes": limits.target_file_bytes, "min_input_files": 2, "delete_file_threshold": 1}
 
 
-def _lightly(limits: Thresholds, must_save: int) -> dict[str, Any]:
+def _lightly(table: TableState, limits: Thresholds, must_save: int) -> dict[str, Any]:
     return {
         "strategy": "binpack",
         "target_file_size_bytes": limits.target_file_bytes,
         "min_input_files": max(must_save, 2),
         "delete_file_threshold": max(limits.delete_files, 1),
-        "max_rewrite_bytes": limits.open_rewrite_bytes,
+        "max_rewrite_bytes": max(limits.open_rewrite_bytes, 2 * table.inflow_bytes),
     }
 
 

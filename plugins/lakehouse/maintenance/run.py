@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,7 @@ from lakehouse.maintenance.engines import DO, EngineRequest, EngineResult
 from lakehouse.maintenance.lease import lease
 from lakehouse.maintenance.locations import Location
 from lakehouse.maintenance.log import DONE, LogEntry
-from lakehouse.maintenance.observe import TableSize, measure, observe
+from lakehouse.maintenance.observe import TableSize, TableState, measure, observe
 from lakehouse.maintenance.policy import Decision, decide
 from lakehouse.maintenance.quarantine import Quarantine, QuarantineResult
 from lakehouse.maintenance.rows import lost_rows
@@ -68,11 +68,22 @@ def maintained_tables() -> list[str]:
 
 def look(name: str, operation: Operation, options: Options) -> Decision:
     """What the policy says of an operation on a table now. Nothing is changed."""
-    return _decide(IcebergCatalogHook().table(name), operation, options, thresholds(options.overridden))
+    [decision] = _decisions(IcebergCatalogHook().table(name), [operation], options, thresholds(options.overridden))
+    return decision
 
 
-def _decide(table: Table, operation: Operation, options: Options, limits: Thresholds) -> Decision:
+def due(name: str, options: Options) -> list[Decision]:
+    """The operations that a table needs now. Nothing is changed."""
+    limits = thresholds(options.overridden)
+    return [found for found in _decisions(IcebergCatalogHook().table(name), Operation, options, limits) if found.due]
+
+
+def _decisions(table: Table, operations: Iterable[Operation], options: Options, limits: Thresholds) -> list[Decision]:
     state = observe(table, limits.small_file_bytes)
+    return [_decide(state, operation, options, limits) for operation in operations]
+
+
+def _decide(state: TableState, operation: Operation, options: Options, limits: Thresholds) -> Decision:
     return decide(
         operation,
         state,
@@ -99,7 +110,7 @@ def maintain(name: str, operation: Operation, options: Options, holder: str | No
     """
     with lease(name, operation, holder) as held:
         table, limits = IcebergCatalogHook().table(name), thresholds(options.overridden)
-        decision = _decide(table, operation, options, limits)
+        [decision] = _decisions(table, [operation], options, limits)
         logger.info("%s (score %.2f)", decision.reason, decision.score)
         if not decision.due:
             return Outcome(decision, None)

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 from airflow.sdk.exceptions import AirflowSkipException
 
 from lakehouse.maintenance import log, states
-from lakehouse.maintenance.run import Options, maintain, maintained_tables, overview, purge
+from lakehouse.maintenance.run import Options, due, maintain, maintained_tables, overview, purge
 from lakehouse.maintenance.settings import Operation, thresholds
 from lakehouse.tables.known import require_tables
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+logger = logging.getLogger(__name__)
+
 
 def tables(context: Context) -> list[str]:
-    """The tables that the form names, or all.
+    """The tables that the form is for; without a form, those that need something now, with what they need in the log.
 
     :raises AirflowFailException: one of them is not there, or a threshold of the form cannot be used
     """
@@ -24,7 +27,16 @@ def tables(context: Context) -> list[str]:
     thresholds(params["thresholds"])
     named = list(dict.fromkeys(params["tables"] or ()))
     require_tables(*named)
-    return named or maintained_tables()
+    if named or params["operations"]:
+        return named or maintained_tables()
+    options = _options(context)
+    needs = {table: due(table, options) for table in maintained_tables()}
+    for table, decisions in needs.items():
+        for decision in decisions:
+            logger.info("%s: %s", decision.operation, decision.reason)
+        if not decisions:
+            logger.info("%s needs nothing", table)
+    return [table for table, decisions in needs.items() if decisions]
 
 
 def operate(context: Context, table: str, operation: Operation) -> str:

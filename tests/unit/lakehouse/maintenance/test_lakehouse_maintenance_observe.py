@@ -44,6 +44,14 @@ def test_a_rewrite_writes_no_rows(trips):
     assert after.written_ms == 0 < before[after.where].written_ms
 
 
+def test_what_arrived_in_an_hour_is_what_was_written_and_not_what_was_rewritten(trips):
+    append(trips)
+    append(trips)
+    written = sum(file["file_size_in_bytes"] for file in trips.inspect.files().to_pylist())
+    rewrite(trips)
+    assert observe(trips.refresh(), MB).inflow_bytes == written > 0
+
+
 def test_what_an_expired_snapshot_wrote_is_older_than_what_is_left(trips):
     first = append(trips)
     append(trips, day=DAYS[1])

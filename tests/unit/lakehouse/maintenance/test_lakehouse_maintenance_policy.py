@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
 from dataclasses import replace
 
 import pytest
@@ -192,3 +193,65 @@ def test_engines(monkeypatch):
     ):
         engine_of(Operation.EXPIRE_SNAPSHOTS)
     assert engine_of(Operation.REWRITE_MANIFESTS) is Engine.FLINK
+
+
+class TestAWeek:
+    """Of a table that three Kafka partitions are written to without pause, looked at every hour."""
+
+    COMMITS_AN_HOUR = 360
+    PARTITIONS = 3
+
+    def small_files(self, bytes_an_hour: int) -> list[int]:
+        """How many small files there are after each run of a week."""
+        size = bytes_an_hour // self.COMMITS_AN_HOUR // self.PARTITIONS
+        partitions: list[Counter[int]] = [Counter() for _ in range(self.PARTITIONS)]
+        found = []
+        for hour in range(7 * 24):
+            now = NOW + hour * 3_600_000
+            for files in partitions:
+                files[size] += self.COMMITS_AN_HOUR
+            state = TableState(
+                "bronze.raw_trips",
+                tuple(self.seen(n, files, now) for n, files in enumerate(partitions)),
+                inflow_bytes=bytes_an_hour,
+            )
+            for call in decide(Operation.REWRITE_DATA_FILES, state, thresholds(), now).calls:
+                budget = call["max_rewrite_bytes"]
+                for files in partitions:
+                    budget -= self.rewrite(files, budget)
+            found.append(sum(self.seen(0, files, now).small_files for files in partitions))
+        return found
+
+    @staticmethod
+    def seen(number: int, files: Counter[int], now: int) -> PartitionState:
+        small = {size: count for size, count in files.items() if size < thresholds().small_file_bytes}
+        return PartitionState(
+            f"kafka_partition = {number}", files.total(), sum(small.values()),
+            sum(size * count for size, count in small.items()), written_ms=now,
+        )  # fmt: skip
+
+    @staticmethod
+    def rewrite(files: Counter[int], budget: int) -> int:
+        """Pack small files into large ones, as far as the budget goes; returns the bytes."""
+        target, done = thresholds().target_file_bytes, 0
+        for size in sorted(size for size in files if size < thresholds().small_file_bytes):
+            taken = min(files[size], (budget - done) // size)
+            files[size] -= taken
+            done += taken * size
+        files[target] += done // target
+        files[done % target] += 1
+        return done
+
+    @pytest.mark.parametrize("events_a_second", [100, 1_000, 10_000])
+    def test_the_small_files_stay_few(self, events_a_second):
+        after_each = self.small_files(events_a_second * 3_600 * 60)  # bytes of an event in Parquet
+        assert max(after_each) <= 2 * self.PARTITIONS * self.COMMITS_AN_HOUR
+        assert max(after_each[-24:]) <= 300
+
+
+def test_more_is_rewritten_when_more_arrives():
+    open_ = partition(1, 500, 0.1, OPEN_MS)
+    for inflow, most in ((0, 1024 * MB), (512 * MB, 1024 * MB), (2_000 * MB, 4_000 * MB)):
+        state = TableState(SILVER, (open_,), inflow_bytes=inflow)
+        [call] = decide(Operation.REWRITE_DATA_FILES, state, thresholds(), NOW).calls
+        assert call["max_rewrite_bytes"] == most

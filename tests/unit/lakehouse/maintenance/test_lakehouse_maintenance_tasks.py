@@ -53,6 +53,13 @@ def test_tables(three):
         tasks.tables(context(tables=[NAME, "a.b"]))
 
 
+def test_without_a_form_only_tables_that_need_something(three, monkeypatch):
+    assert tasks.tables(context()) == [NAME]  # nobody has looked for orphan files yet
+    tasks.operate(context(), NAME, ORPHANS)
+    assert tasks.tables(context()) == [log.TABLE]
+    assert set(tasks.tables(context(operations=[EXPIRE.value]))) == {NAME, log.TABLE}
+
+
 def test_a_schedule_does_what_the_policy_says(three):
     with pytest.raises(
         AirflowSkipException, match=r"Nothing to do\. silver\.cleaned_trips: none of 3 snapshots is old enough"
