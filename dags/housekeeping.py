@@ -22,7 +22,7 @@ task once that is fixed.
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import timedelta
 from pathlib import Path
 
 from airflow.sdk import DAG, CronTriggerTimetable, Param, get_current_context, task
@@ -31,8 +31,8 @@ from lakehouse.airflow.dag_policy import Tag, dag_args, default_args
 
 with DAG(
     "housekeeping",
-    schedule=CronTriggerTimetable("30 3 * * *", timezone="UTC"),
-    start_date=datetime(2024, 1, 1),
+    # Without a start date: a new platform has nothing to clean, and its first minutes belong to the jobs.
+    schedule=CronTriggerTimetable("30 3 * * *", timezone="UTC", run_immediately=timedelta()),
     default_args=default_args(),
     params={"dry_run": Param(False, type="boolean", description="Only say what would go")},
     **dag_args(__doc__, Tag.MAINTENANCE, Tag.OPERATIONS),

@@ -36,7 +36,7 @@ run and `replay`, never meet on a table.
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from airflow.sdk import DAG, CronTriggerTimetable, Param, TriggerRule, get_current_context, task, task_group
 
@@ -48,8 +48,8 @@ LIMIT = timedelta(hours=4)
 
 with DAG(
     "iceberg_maintenance",
-    schedule=CronTriggerTimetable("0 * * * *", timezone="UTC"),
-    start_date=datetime(2024, 1, 1),
+    # Without a start date: a new platform has nothing to clean, and its first minutes belong to the jobs.
+    schedule=CronTriggerTimetable("0 * * * *", timezone="UTC", run_immediately=timedelta()),
     default_args=default_args(
         on_failure_callback=AlertNotifier("failure", rule="maintenance-failed", until="report"),
     ),
