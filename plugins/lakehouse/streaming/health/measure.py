@@ -30,6 +30,7 @@ class JobHealth:
     :param overtaken: those of the overdue rows for which later rows of the same Kafka partition have arrived
     :param overtaken_at: which ones, as text
     :param deleted_unread: events that Kafka deleted before they reached a table
+    :param deleted_at: which ones, as text
     :param partition_lag: Kafka partition -> its share of the lag
     :param restarts: failures within the window
     :param checkpoint_age_s: seconds since the last completed checkpoint, or since the start before the first
@@ -54,6 +55,7 @@ class JobHealth:
     overtaken: int = 0
     overtaken_at: str = ""
     deleted_unread: int = 0
+    deleted_at: str = ""
     reasons: tuple[str, ...] = ()
 
     @property
@@ -109,6 +111,7 @@ def measure(flow: Flow, overdue_s: float, restart_window_s: float) -> JobHealth:
         "overtaken": len(overtaken),
         "overtaken_at": str(overtaken),
         "deleted_unread": len(found.deleted_unread),
+        "deleted_at": str(found.deleted_unread),
         "commit_age_s": max(0, now_ms - max(commits)) / 1000 if commits else None,
         "data_files": {name: data_files(snapshot) for name, snapshot in snapshots.items()},
         "partition_lag": {**dict.fromkeys(found.source_rows, 0), **found.missing.counts},

@@ -84,6 +84,12 @@ def test_just_within(seen):
             "partition 1: offsets 5 to 7",
         ),
         (
+            {"deleted_unread": 3, "deleted_at": "partition 1: offsets 5 to 7"},
+            "rows-missing",
+            "Kafka deleted 3 events before they were read; none of bronze.raw_trips, bronze.rejected_events holds "
+            "partition 1: offsets 5 to 7",
+        ),
+        (
             {"lag": 10_001, "partition_lag": {1: 10_000, 0: 1}},
             "lag",
             "10,001 rows wait for Flink job nyc_taxi.bronze (limit 10,000); by Kafka partition 0: 1, 1: 10,000",
