@@ -11,7 +11,7 @@ Keeps the streaming jobs of every pipeline as `include/pipelines/` declares them
 | `<pipeline>.register_contract` | the contract, in the schema registry |
 | `<pipeline>.create_tables` | the tables where they are missing, and new columns |
 | `<pipeline>.deploy_<stage>` | see below; returns what it found and did |
-| `<pipeline>.check_health` | fails with the reasons when a job runs but rows do not reach its tables |
+| `<pipeline>.check_health` | fails with the reasons when rows do not reach the tables; its log names other jobs that write them |
 
 Each pipeline is a group of its own: when one fails, the others go on. Of a pipeline with `enabled: false`, `stop_<stage>` stops
 the jobs with a savepoint; its tables stay.
@@ -123,6 +123,8 @@ with DAG(
         from lakehouse.streaming.health import health_of
 
         jobs = health_of(flows_of(get_pipeline(name)))
+        for found in (found for job in jobs for found in job.unknown_writers):
+            print(f"WARNING: {found}. Next: see unknown-writer in docs/runbook.md")
         if reasons := [reason for job in jobs for reason in job.reasons]:
             raise AirflowException("; ".join(reasons))
         return [job.as_dict() for job in jobs]

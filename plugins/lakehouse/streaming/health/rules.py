@@ -157,6 +157,10 @@ def _data_files(job: JobHealth, limits: Thresholds) -> str | None:
     return None
 
 
+def _unknown_writer(job: JobHealth, limits: Thresholds) -> str | None:
+    return "; ".join(job.unknown_writers) or None
+
+
 RULES = (
     Rule("job-missing", _missing, needs_job=False),
     Rule("job-not-running", _not_running),
@@ -169,6 +173,7 @@ RULES = (
     Rule("lag", _lag, lasts="lag_for_s", unhealthy=False, needs_job=False),
     Rule("backpressure", _backpressure, lasts="backpressure_for_s", unhealthy=False),
     Rule("data-files", _data_files, unhealthy=False, needs_job=False, even_suspended=True),
+    Rule("unknown-writer", _unknown_writer, lasts=None, unhealthy=False, needs_job=False, even_suspended=True),
     Rule("unreachable"),
     Rule("ledger"),
     Rule("gold-stale"),
