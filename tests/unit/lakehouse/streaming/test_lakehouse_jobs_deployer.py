@@ -15,9 +15,9 @@ from lakehouse.airflow.hooks.unavailable import ServiceUnavailable
 from lakehouse.streaming import cluster, deployer, operator_ids
 from lakehouse.streaming import record as records
 from lakehouse.streaming.deployer import JobDeployer
-from lakehouse.streaming.flow import Flow
 from lakehouse.streaming.job import Action, Deployment, FlinkJob
 from lakehouse.streaming.record import JobRecord, RolledBack, Version
+from lakehouse.streaming.stages import flink_job
 
 A = "a" * 32
 TABLE, OTHER = "bronze.raw_trips", "bronze.rejected_events"
@@ -480,12 +480,12 @@ class TestEventsThatKafkaDeleted:
         """The job is gone. It wrote the offsets 0 to 3 of partition 0, and Kafka, which had ten events, begins at 7 by now."""
         send(taxi.topic.name, 10)
         fill(TABLE, range(4))
-        bronze = Flow(taxi, taxi.stages["bronze"])
-        bronze.look()
+        declared = flink_job(taxi, taxi.stages["bronze"])
+        declared.look()
         self.begins(monkeypatch, 7)
         remembered(JobRecord(last_stable=Version.of(job), starts=(began(A),)))
         state(f"checkpoints/trips.bronze/{A}/chk-7", 7)
-        return replace(job, topic_tables={"trip_events": TABLE}, look=bronze.look)
+        return replace(job, topic_tables={"trip_events": TABLE}, look=declared.look)
 
     def begins(self, monkeypatch, first: int) -> None:
         monkeypatch.setattr(TopicHook, "start_offsets", lambda hook: {**dict.fromkeys(hook.end_offsets(), 0), 0: first})
