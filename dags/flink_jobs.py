@@ -11,7 +11,7 @@ Keeps the streaming jobs of every pipeline as `include/pipelines/` declares them
 | `<pipeline>.register_contract` | the contract, in the schema registry |
 | `<pipeline>.create_tables` | the tables where they are missing, and new columns |
 | `<pipeline>.deploy_<stage>` | see below; returns what it found and did |
-| `<pipeline>.check_health` | fails with the reasons when a job runs but rows do not reach its tables |
+| `<pipeline>.check_health` | fails with the reasons when rows do not reach the tables; its log names other jobs that write them |
 
 Each pipeline is a group of its own: when one fails, the others go on. Of a pipeline with `enabled: false`, `stop_<stage>` stops
 the jobs with a savepoint; its tables stay.
@@ -25,6 +25,7 @@ nothing; two at once deploy once; a run that dies in the middle is continued by 
 | running with other SQL or options | the new SQL is planned; stop with savepoint; start from it; watched to its first commit |
 | so upgraded, and failing | the last stable SQL comes back from the same savepoint, and the task fails |
 | not running | starts from the newest complete state that is not older than what its tables hold |
+| not running, and Kafka has deleted events that it had yet to read | refused, until `make acknowledge-loss` |
 | not running, no such state, tables empty | starts fresh |
 | not running, no such state, tables not empty | refused: each row would be written again |
 
@@ -47,7 +48,7 @@ at least a week (`iceberg_maintenance` removes it then): copy one that is to las
 the topic and has lost its state: it goes on exactly where its tables end.
 
 **When it is red**: the failed task's log names the cause and the next step. A deployment that refuses to start a job protects the
-tables from duplicates, and lists the options. One that was rolled back stays red until the SQL is fixed.
+tables from duplicates and from silent losses, and lists the options. One that was rolled back stays red until the SQL is fixed.
 """
 
 from __future__ import annotations
@@ -122,6 +123,8 @@ with DAG(
         from lakehouse.streaming.health import health_of
 
         jobs = health_of(flows_of(get_pipeline(name)))
+        for found in (found for job in jobs for found in job.unknown_writers):
+            print(f"WARNING: {found}. Next: see unknown-writer in docs/runbook.md")
         if reasons := [reason for job in jobs for reason in job.reasons]:
             raise AirflowException("; ".join(reasons))
         return [job.as_dict() for job in jobs]

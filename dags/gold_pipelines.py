@@ -7,7 +7,7 @@ by model, then **publish**.
 | task | does |
 |---|---|
 | `check_flink_health` | jobs RUNNING, checkpoints completing, few restarts, rows reaching the tables in time: picks the branch |
-| `alert_flink_down` | sends the reasons through the connection `alerts`: once, until Gold is published again |
+| `alert_flink_down` | fails with the reasons, which go through the connection `alerts` once, until Gold is published again |
 | `prepare` | pins one version of the source, and gives this run the Gold file that it builds on |
 | `gold.dbt_build` | the pipeline's seeds, models and tests in one dbt process (DuckDB has one writer) |
 | `gold.<model>` | that model and its tests: green or red as dbt reported |
@@ -25,6 +25,9 @@ replay, a rollback, deleted rows).
 |---|---|
 | `full_refresh` | build all of Gold from scratch without such a reason |
 
+**When `alert_flink_down` is red**: Gold was held back, and readers have the last good file. Its log has the reasons, the
+[runbook](docs/runbook.md#gold-held-back) what fixes them. The next run looks again.
+
 **When a model is red**: its log holds dbt's message. Fix the model or the data, then clear **`prepare` with its downstream
 tasks**: the run starts over from a copy of the published file, with one dbt process.
 """
@@ -34,11 +37,10 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from airflow.sdk import DAG, AssetOrTimeSchedule, DeltaTriggerTimetable, Param, get_current_context, task
-from airflow.sdk.exceptions import AirflowSkipException
+from airflow.sdk import DAG, Param, get_current_context, task
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
-from lakehouse.airflow.assets import tables_replaced
-from lakehouse.airflow.dag_policy import Tag, dag_args, default_args, page
+from lakehouse.airflow.dag_policy import Tag, dag_args, default_args, each, page
 from lakehouse.alerting.notifier import AlertNotifier
 from lakehouse.gold.manifest import buildable
 from lakehouse.gold.tasks import gold_task_group
@@ -65,13 +67,11 @@ def check_flink_health(name: str) -> str:
     return "alert_flink_down" if reasons else "prepare"
 
 
-@task
-def alert_flink_down() -> list[str]:
-    """Send the reasons why the streaming jobs are unhealthy."""
-    context = get_current_context()
-    reasons = context["ti"].xcom_pull("check_flink_health", key="reasons")
-    AlertNotifier("Flink is not healthy", "; ".join(reasons), rule="gold-held-back", until="publish").notify(context)
-    return reasons
+@task(on_failure_callback=AlertNotifier("failure", rule="gold-held-back", until="publish"))
+def alert_flink_down() -> None:
+    """Fail, and so send the alert, with the reasons why the streaming jobs are unhealthy."""
+    reasons = get_current_context()["ti"].xcom_pull("check_flink_health", key="reasons")
+    raise AirflowFailException(f"Gold is held back: {'; '.join(reasons)}")
 
 
 @task
@@ -95,9 +95,7 @@ def publish(name: str, env: dict[str, str]) -> dict[str, Any]:
 for pipeline in buildable(declarations()):
     with DAG(
         pipeline.dag_id,
-        schedule=AssetOrTimeSchedule(
-            timetable=DeltaTriggerTimetable(gold_of(pipeline).every), assets=[tables_replaced(pipeline)]
-        ),
+        schedule=each(gold_of(pipeline).every),
         start_date=datetime(2024, 1, 1),
         default_args=default_args(),
         params={

@@ -13,7 +13,8 @@ the same SQL; readers see the old tables until all new ones take their place in 
 | `catch_up` | waits until they have almost reached the live tables |
 | `switch` | stops the live jobs with a savepoint, waits for the last rows, checks the ledger on the new tables, switches |
 | `deploy` | starts the live jobs from the savepoints of the jobs that built the new tables |
-| `clean_up` | removes what is left of the building; its end starts the pipeline's DAG, which rebuilds Gold from the new tables |
+| `build_gold` | starts the pipeline's DAG, which rebuilds Gold from the new tables; skipped where there is no Gold |
+| `clean_up` | removes what is left of the building |
 | `abandon` | when anything failed: removes what was built; the old tables stay live, and `flink_jobs` runs their jobs |
 
 | param | says |
@@ -37,10 +38,9 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import DAG, Param, TriggerRule, get_current_context, task
 
-from lakehouse.airflow.assets import TABLES_REPLACED, tables_replaced
 from lakehouse.airflow.dag_policy import LONG_POOL, Tag, dag_args, default_args
 from lakehouse.airflow.operators.flink import FlinkJobOperator
-from lakehouse.airflow.operators.replay import FlinkReplayOperator, FlinkReplaySensor
+from lakehouse.airflow.operators.replay import FlinkReplayOperator, FlinkReplaySensor, GoldTriggerOperator
 from lakehouse.pipelines.load import enabled_pipelines
 
 if TYPE_CHECKING:
@@ -91,12 +91,10 @@ with DAG(
             print(f"{table} now has {rows:,} rows")
         return plan["jobs"]
 
-    @task(outlets=[TABLES_REPLACED])
+    @task
     def clean_up(plan: dict[str, Any]) -> None:
         """Remove what is left of the building."""
-        done = _switch(plan)
-        done.clean_up()
-        get_current_context()["outlet_events"][TABLES_REPLACED].add(tables_replaced(done.plan.declared))
+        _switch(plan).clean_up()
 
     @task(trigger_rule=TriggerRule.ONE_FAILED)
     def abandon(plan: dict[str, Any] | None) -> None:
@@ -120,4 +118,5 @@ with DAG(
 
     planned >> unless_dry_run() >> rebuild >> catch_up >> switched
     [rebuild, catch_up, switched] >> abandon(planned)  # type: ignore[arg-type]
-    deploy >> clean_up(planned)  # type: ignore[arg-type]
+    build_gold = GoldTriggerOperator(task_id="build_gold", pipeline="{{ ti.xcom_pull('plan')['pipeline'] }}")
+    deploy >> [build_gold, clean_up(planned)]  # type: ignore[arg-type]

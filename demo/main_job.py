@@ -218,13 +218,13 @@ class MainJob:
         }
 
     def _published_at(self, run: str) -> float | None:
-        self._refuse_failure(GOLD_DAG, run)
         task = self.api.tasks(GOLD_DAG, run)["publish"]
         if task["state"] == "skipped":
             reasons = self.api.returned(GOLD_DAG, run, "check_flink_health", key="reasons")
             raise PlatformError(
                 f"{GOLD_DAG} holds Gold back: {'; '.join(reasons)}. Next: run it again when `make health` shows no reason"
             )
+        self._refuse_failure(GOLD_DAG, run)
         return task["end_date"].timestamp() if task["state"] == "success" else None
 
     def _finish(self, dag_id: str, run: str, limit_s: float) -> None:

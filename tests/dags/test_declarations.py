@@ -39,7 +39,7 @@ from collections import defaultdict
 from airflow.dag_processing.dagbag import DagBag
 from lakehouse.airflow import settings
 bag = DagBag("dags")
-schedules = {name: str(dag.schedule.timetable.delta) for name, dag in bag.dags.items() if name.endswith("_pipeline")}
+schedules = {name: dag.schedule.expression for name, dag in bag.dags.items() if name.endswith("_pipeline")}
 errors = {path.rpartition("/")[2]: text for path, text in bag.import_errors.items()}
 slots = settings.load(environment=defaultdict(lambda: "1")).pools["dbt"]["slots"]
 print(json.dumps({"dags": sorted(bag.dags), "schedules": schedules, "errors": errors, "slots": slots}))
@@ -87,7 +87,7 @@ def test_each_pipeline_has_its_dag_and_a_slot_to_build_in(parse):
     found = parse()
     assert found["errors"] == {}
     assert found["slots"] == 2
-    assert found["schedules"] == {"nyc_taxi_pipeline": "0:10:00", "second_pipeline": "1:00:00"}
+    assert found["schedules"] == {"nyc_taxi_pipeline": "*/10 * * * *", "second_pipeline": "0 */1 * * *"}
 
 
 def test_a_pipeline_that_is_switched_off_has_none(repository, parse):

@@ -68,5 +68,5 @@ def test_templates_are_strict(dag):
 
 def test_the_pipeline_runs_as_promised(dags):
     pipeline = dags["nyc_taxi_pipeline"]
-    assert pipeline.schedule.timetable.delta == timedelta(minutes=10)
+    assert pipeline.schedule.expression == "*/10 * * * *"
     assert each_wrong(pipeline, lambda t: (t.retries, t.retry_delay) == (2, timedelta(minutes=5))) == []

@@ -26,10 +26,14 @@ def test_the_pipeline_alerts(main_job, receiver, flink_jobs_paused):
 
     run = main_job.api.call("GET", f"dags/{DAG}/dagRuns?order_by=-start_date&limit=1")["dag_runs"][0]["dag_run_id"]
     states = {name: task["state"] for name, task in main_job.api.tasks(DAG, run).items()}
-    assert states.pop("check_flink_health") == states.pop("alert_flink_down") == "success"
+    assert (states.pop("check_flink_health"), states.pop("alert_flink_down")) == ("success", "failed")
     assert set(states.values()) == {"skipped"}
+    assert main_job.api.state(DAG, run) == "failed"
     assert published_file(main_job.pipeline).stat().st_mtime_ns == before
-    receiver.await_message(DAG, "alert_flink_down", run, "Flink job nyc_taxi.silver is not there")
+    receiver.await_message(DAG, "alert_flink_down", run, "Flink job nyc_taxi.silver is not there", "#gold-held-back")
+    assert [message["title"] for message in receiver.messages if run in message["message"]] == [
+        f"failure: {DAG}.alert_flink_down"
+    ]
 
 
 def test_and_the_job_comes_back(main_job, trips_arrive):

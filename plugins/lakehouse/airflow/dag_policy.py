@@ -8,7 +8,7 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Any
 
-from airflow.sdk import Param
+from airflow.sdk import CronTriggerTimetable, DeltaTriggerTimetable, Param
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 from jinja2 import StrictUndefined
 
@@ -47,6 +47,16 @@ def default_args(**overrides: Any) -> dict[str, Any]:
         "on_failure_callback": AlertNotifier("failure"),
         **overrides,
     }
+
+
+def each(interval: timedelta) -> CronTriggerTimetable | DeltaTriggerTimetable:
+    """A run each interval: by cron where it can say so, because Airflow describes that in words ("Every 10 minutes")."""
+    minutes, hours = interval // timedelta(minutes=1), interval // timedelta(hours=1)
+    if minutes in range(1, 60) and timedelta(minutes=minutes) == interval and 60 % minutes == 0:
+        return CronTriggerTimetable(f"*/{minutes} * * * *", timezone="UTC")
+    if hours in range(1, 24) and timedelta(hours=hours) == interval and 24 % hours == 0:
+        return CronTriggerTimetable(f"0 */{hours} * * *", timezone="UTC")
+    return DeltaTriggerTimetable(interval)
 
 
 def pipeline_param() -> Param:

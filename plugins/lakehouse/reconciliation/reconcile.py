@@ -66,6 +66,11 @@ class Reconciliation:
         """Events that Kafka deleted before they were in a sink."""
         return self.missing.below(self.state.oldest)
 
+    @property
+    def passed_over(self) -> Positions:
+        """Those of them after the last row of the sinks: a job that goes on from there does so at what Kafka still holds."""
+        return self.deleted_unread - self.overtaken(self.deleted_unread)
+
     def overtaken(self, positions: Positions) -> Positions:
         """Those of them for which a sink holds a later row of the same Kafka partition."""
         return positions.below(self.state.reached)

@@ -23,7 +23,9 @@ from lakehouse.storage import stored
 from lakehouse.streaming import record as records
 from lakehouse.streaming.cluster import JobCluster
 from lakehouse.streaming.lock import deployment_lock
+from lakehouse.streaming.record import JobRecord, Start
 from lakehouse.streaming.stages import job_state
+from lakehouse.streaming.writers import writers
 from lakehouse.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -66,9 +68,17 @@ class Switch:
                 self._swap()
             for stage in self.plan.rebuilt:
                 # What ran before the switch says nothing about the new tables.
-                remembered = records.load(job_state(stage))
-                records.save(job_state(stage), remembered.changed(last_stable=None, rolled_back=None))
+                remembered = records.load(job_state(stage)).changed(last_stable=None, rolled_back=None)
+                records.save(job_state(stage), self._with_builders(stage, remembered))
         return {name: self.iceberg.rows(name) for name in self.plan.tables}
+
+    def _with_builders(self, stage: Stage, record: JobRecord) -> JobRecord:
+        """The record with the jobs that built the tables among its submissions: they wrote what is live now."""
+        known = {start.job_id for start in record.starts}
+        for job_id in dict.fromkeys(found for name in stage.tables for found in writers(self.iceberg.table(name))):
+            if job_id not in known:
+                record = record.starting(Start(job_id=job_id, restored_from=None))
+        return record
 
     def _is_done(self) -> bool:
         """The swap is one transaction: with all tables gone from where they were built, it has happened."""

@@ -11,7 +11,7 @@ import json
 import logging
 from dataclasses import replace
 from functools import partial
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
@@ -29,6 +29,9 @@ from lakehouse.streaming.restore import checked, last_commits, state_to_restore
 from lakehouse.streaming.state import saved_states
 from lakehouse.streaming.table_offsets import next_offsets, startup_options
 from lakehouse.waiting import wait_until
+
+if TYPE_CHECKING:
+    from lakehouse.reconciliation.positions import Positions
 
 log = logging.getLogger(__name__)
 
@@ -134,9 +137,38 @@ class JobDeployer:
             self.cluster.validate(job)
             self._await_readers(job)
         state = self._stop(run) if run else state_to_restore(job, self.record)
+        if run is None:
+            self._compare_with_topic(job)
         job_id = self._start(job, state)
         action = "upgraded" if run else "restored" if state else "started"
         return self._done(job, run, action, job_id, restored_from=state)
+
+    def _compare_with_topic(self, job: FlinkJob) -> None:
+        """Refuse a start that would lose events. That nobody can look holds no job back: health sees afterwards what is lost.
+
+        :raises AirflowException: as of `_refuse_loss`
+        """
+        if not job.topic_tables:
+            return
+        try:
+            found = job.look()
+        except AirflowException as error:
+            log.warning("Flink job %s is started without a look at Kafka's first offsets: %s", job.name, error)
+            return
+        self._refuse_loss(job, found.passed_over if found else None)
+
+    def _refuse_loss(self, job: FlinkJob, lost: Positions | None) -> None:
+        """Refuse a start that would pass over events: Flink goes on at the first one that Kafka still holds.
+
+        :raises AirflowException: names them
+        """
+        if lost:
+            pipeline = job.name.partition(".")[0]
+            raise AirflowException(
+                f"Flink job {job.name} is not started: Kafka topic {self.topic} no longer holds {len(lost):,} events that are in "
+                f"none of {', '.join(job.tables)} ({lost}), and a start would pass over them. Next: restore the topic; or take "
+                f"them for lost (make acknowledge-loss PIPELINE={pipeline}), and the next run of flink_jobs starts the job"
+            )
 
     def _await_readers(self, job: FlinkJob) -> None:
         """Wait until the jobs that read the tables have left their old SQL, which would pass over new columns.
@@ -183,8 +215,9 @@ class JobDeployer:
             checked(self.job, self.record, path)
         self._check_options()
         self.cluster.validate(self.job)
+        if (run := self.cluster.live_run(self.job)) is None:
+            self._compare_with_topic(self.job)
         self._remember(suspended=False, rolled_back=None)
-        run = self.cluster.live_run(self.job)
         newest = self._stop(run) if run else None
         try:
             # Checked again: what the job has committed meanwhile may have made the path too old.
@@ -215,6 +248,7 @@ class JobDeployer:
                 f"Flink job {job.name} ({run.job_id}) is {run.state}: only a job that is not there can start from its tables"
             )
         self.cluster.validate(job)
+        self._refuse_loss(job, found.deleted_unread if (found := job.look()) else None)
         self._remember(suspended=False, rolled_back=None)
         offsets = next_offsets(TopicHook(self.topic), job.topic_tables)
         startup = {source: startup_options(found) for source, found in offsets.items()}

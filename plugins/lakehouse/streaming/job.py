@@ -7,10 +7,13 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lakehouse.pipelines.statements import canonical
 from lakehouse.streaming import operator_ids
+
+if TYPE_CHECKING:
+    from lakehouse.reconciliation.reconcile import Reconciliation
 
 
 class Action(StrEnum):
@@ -61,6 +64,7 @@ class FlinkJob(JobState):
     :param options: Flink options of the job
     :param topic_tables: Flink table over the topic -> Iceberg table that keeps the partition and offset of each of its rows
     :param pending: rows of the source that are in none of the tables yet
+    :param look: source and tables, compared now; None: there is nothing to compare
     :param readers: the jobs that read its tables, as they should be
     """
 
@@ -68,6 +72,7 @@ class FlinkJob(JobState):
     options: Mapping[str, str] = field(default_factory=dict)
     topic_tables: Mapping[str, str] = field(default_factory=dict)
     pending: Callable[[], int] = lambda: 0
+    look: Callable[[], Reconciliation | None] = lambda: None
     readers: tuple[FlinkJob, ...] = ()
 
     @property

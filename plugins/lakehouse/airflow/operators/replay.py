@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.sdk import BaseOperator, BaseSensorOperator
+from airflow.sdk.exceptions import AirflowSkipException, DagRunTriggerException
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -50,3 +52,38 @@ class FlinkReplaySensor(BaseSensorOperator):
         behind = rows_behind(ReplayPlan(**self.plan))
         self.log.info("Rows behind: %s", behind)
         return max(behind.values()) < self.almost
+
+
+class GoldTriggerOperator(BaseOperator):
+    """Starts the DAG that builds a pipeline's Gold, once for each run; skipped where there is none.
+
+    Airflow's own TriggerDagRunOperator imports its database models, which no DAG file may.
+
+    :param pipeline: name of the pipeline (templated)
+    """
+
+    template_fields: Sequence[str] = ("pipeline",)
+
+    def __init__(self, *, pipeline: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.pipeline = pipeline
+
+    def execute(self, context: Context) -> NoReturn:
+        from lakehouse.pipelines.load import get_pipeline
+
+        pipeline = get_pipeline(self.pipeline)
+        if pipeline.gold is None:
+            raise AirflowSkipException(f"Pipeline {pipeline.name} declares no Gold")
+        raise DagRunTriggerException(
+            trigger_dag_id=pipeline.dag_id,
+            dag_run_id=f"replay__{context['run_id']}",
+            logical_date=datetime.now(UTC),  # else no alert would find a success of this run
+            conf=None,
+            reset_dag_run=True,
+            skip_when_already_exists=False,
+            wait_for_completion=False,
+            allowed_states=[],
+            failed_states=[],
+            poke_interval=0,
+            deferrable=False,
+        )

@@ -12,6 +12,7 @@ from lakehouse.airflow.hooks.iceberg import data_files
 from lakehouse.streaming import record
 from lakehouse.streaming.flow import Flow
 from lakehouse.streaming.stages import job_state
+from lakehouse.streaming.writers import unknown_writers
 
 MISSING = "MISSING"
 SUSPENDED = "SUSPENDED"
@@ -30,12 +31,14 @@ class JobHealth:
     :param overtaken: those of the overdue rows for which later rows of the same Kafka partition have arrived
     :param overtaken_at: which ones, as text
     :param deleted_unread: events that Kafka deleted before they reached a table
+    :param deleted_at: which ones, as text
     :param partition_lag: Kafka partition -> its share of the lag
     :param restarts: failures within the window
     :param checkpoint_age_s: seconds since the last completed checkpoint, or since the start before the first
     :param checkpoint_duration_s: seconds that it took, None before the first
     :param failed_checkpoints: failures since then
     :param backpressure_percent: share of its time that the most hindered subtask waits, None while Flink has no figure
+    :param unknown_writers: which other jobs write its tables, in sentences
     :param reasons: why the job is unhealthy; empty when it is healthy
     """
 
@@ -54,6 +57,8 @@ class JobHealth:
     overtaken: int = 0
     overtaken_at: str = ""
     deleted_unread: int = 0
+    deleted_at: str = ""
+    unknown_writers: tuple[str, ...] = ()
     reasons: tuple[str, ...] = ()
 
     @property
@@ -80,6 +85,7 @@ class JobHealth:
                 ("restarts", str(self.restarts)),
                 ("backpressure", pressure),
             ]
+        rows += [("other writer", found) for found in self.unknown_writers]
         rows += [("UNHEALTHY", reason) for reason in self.reasons]
         return "\n".join([self.job, *(f"  {name:16}{value}" for name, value in rows)])
 
@@ -98,7 +104,7 @@ def measure(flow: Flow, overdue_s: float, restart_window_s: float) -> JobHealth:
     :raises FlinkError, AirflowException: Flink, Kafka or the catalog cannot be asked; the message says which
     """
     now_ms = int(time.time() * 1000)
-    found = flow.look()
+    flink, job, found = FlinkRestHook(), job_state(flow.stage), flow.look()
     snapshots = {name: table.current_snapshot() for name, table in found.tables.items()}
     commits = [snapshot.timestamp_ms for snapshot in snapshots.values() if snapshot]
     overdue = found.overdue(overdue_s)
@@ -109,14 +115,15 @@ def measure(flow: Flow, overdue_s: float, restart_window_s: float) -> JobHealth:
         "overtaken": len(overtaken),
         "overtaken_at": str(overtaken),
         "deleted_unread": len(found.deleted_unread),
+        "deleted_at": str(found.deleted_unread),
         "commit_age_s": max(0, now_ms - max(commits)) / 1000 if commits else None,
         "data_files": {name: data_files(snapshot) for name, snapshot in snapshots.items()},
         "partition_lag": {**dict.fromkeys(found.source_rows, 0), **found.missing.counts},
+        "unknown_writers": unknown_writers(job, found.tables, flink),
     }
-    flink = FlinkRestHook()
     run = flink.live_run(flow.job)
     if run is None:
-        suspended = record.load(job_state(flow.stage)).suspended
+        suspended = record.load(job).suspended
         return JobHealth(flow.job, SUSPENDED if suspended else MISSING, **seen)
     return JobHealth(flow.job, run.state, **seen, **_seen_by_flink(flink, run, now_ms, restart_window_s))
 

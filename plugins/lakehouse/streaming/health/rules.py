@@ -123,13 +123,15 @@ def _commits_stale(job: JobHealth, limits: Thresholds) -> str | None:
 
 
 def _rows_missing(job: JobHealth, limits: Thresholds) -> str | None:
+    tables = ", ".join(job.data_files)
     if job.overtaken:
-        tables = ", ".join(job.data_files)
         cause = f"; Kafka deleted {job.deleted_unread:,} events before they were read" if job.deleted_unread else ""
         return (
             f"{job.overtaken:,} rows older than {limits.overdue_s:g} s are in none of {tables}, though later ones are: "
             f"{job.overtaken_at}{cause}"
         )
+    if job.deleted_unread:
+        return f"Kafka deleted {job.deleted_unread:,} events before they were read; none of {tables} holds {job.deleted_at}"
     return None
 
 
@@ -155,6 +157,10 @@ def _data_files(job: JobHealth, limits: Thresholds) -> str | None:
     return None
 
 
+def _unknown_writer(job: JobHealth, limits: Thresholds) -> str | None:
+    return "; ".join(job.unknown_writers) or None
+
+
 RULES = (
     Rule("job-missing", _missing, needs_job=False),
     Rule("job-not-running", _not_running),
@@ -167,6 +173,7 @@ RULES = (
     Rule("lag", _lag, lasts="lag_for_s", unhealthy=False, needs_job=False),
     Rule("backpressure", _backpressure, lasts="backpressure_for_s", unhealthy=False),
     Rule("data-files", _data_files, unhealthy=False, needs_job=False, even_suspended=True),
+    Rule("unknown-writer", _unknown_writer, lasts=None, unhealthy=False, needs_job=False, even_suspended=True),
     Rule("unreachable"),
     Rule("ledger"),
     Rule("gold-stale"),

@@ -2,7 +2,11 @@
 
 from datetime import timedelta
 
-from lakehouse.airflow.dag_policy import Tag, dag_args, default_args
+import pytest
+from airflow.sdk import CronTriggerTimetable, DeltaTriggerTimetable
+from airflow.serialization.encoders import coerce_to_core_timetable
+
+from lakehouse.airflow.dag_policy import Tag, dag_args, default_args, each
 
 
 def test_a_dag_changes_one_default_and_keeps_the_others():
@@ -22,3 +26,25 @@ def test_tags_are_plain_text_for_airflow():
     assert args["tags"] == ["gold", "pipeline"]
     assert {type(tag) for tag in args["tags"]} == {str}
     assert args["doc_md"] == "# Doc"
+
+
+@pytest.mark.parametrize(
+    ("interval", "cron", "words"),
+    [
+        (timedelta(minutes=1), "*/1 * * * *", "Every minute"),
+        (timedelta(minutes=10), "*/10 * * * *", "Every 10 minutes"),
+        (timedelta(hours=1), "0 */1 * * *", "Every hour"),
+        (timedelta(hours=6), "0 */6 * * *", "Every 6 hours"),
+    ],
+)
+def test_the_list_of_dags_says_in_words_how_often_a_dag_runs(interval, cron, words):
+    timetable = each(interval)
+    assert timetable == CronTriggerTimetable(cron, timezone="UTC")
+    assert coerce_to_core_timetable(timetable).description == words
+
+
+@pytest.mark.parametrize("minutes", [0.5, 7, 10.5, 90, 7 * 60, 24 * 60, 48 * 60])
+def test_an_interval_that_cron_cannot_say_is_kept_to_the_second(minutes):
+    """By cron, seven minutes would be four at the end of each hour."""
+    interval = timedelta(minutes=minutes)
+    assert each(interval) == DeltaTriggerTimetable(interval)

@@ -266,6 +266,17 @@ class TestTheTopic:
         assert str(found.deleted_unread) == "partition 1: offsets 100 to 119"
         assert len(found.missing) == 30
 
+    def test_they_count_also_where_nothing_but_the_tables_is_left(
+        self, streaming, look, bronze, send, taxi, monkeypatch
+    ):
+        """The folder with what was known is lost. Of a partition without rows nothing says that there were events."""
+        send(taxi.topic.name, 30, partition=1)
+        send(taxi.topic.name, 30, partition=2)
+        monkeypatch.setattr(
+            TopicHook, "start_offsets", lambda hook: {p: {1: 120, 2: 20}.get(p, 0) for p in hook.end_offsets()}
+        )
+        assert str(look(bronze).passed_over) == "partition 1: offsets 100 to 119"
+
     def test_what_was_deleted_unread_is_lost_once_somebody_says_so(
         self, streaming, taxi, look, bronze, monkeypatch, send, fill
     ):

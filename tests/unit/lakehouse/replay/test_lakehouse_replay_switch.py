@@ -19,7 +19,7 @@ from lakehouse.replay.plan import ReplayPlan, aside, make_plan
 from lakehouse.replay.switch import Switch
 from lakehouse.streaming import record as records
 from lakehouse.streaming.lock import deployment_lock
-from lakehouse.streaming.record import JobRecord, Version
+from lakehouse.streaming.record import JobRecord, Start, Version
 from lakehouse.streaming.stages import job_state
 
 FORM = {"from_timestamp": None, "from_offsets": None}
@@ -55,6 +55,18 @@ def test_a_second_run_finds_it_done(built, identity):
     rows, new = switch.run(), [*map(identity, SILVER)]
     assert switch.run() == rows
     assert [*map(identity, SILVER)] == new
+
+
+def test_the_jobs_that_built_the_tables_are_known_as_their_writers(built, iceberg):
+    switch = built()
+    table = iceberg.load_table(switch.plan.table(SILVER[0]))
+    for writer in ("copy", "builder", "builder"):
+        table.append(table.scan(limit=0).to_arrow(), snapshot_properties={"flink.job-id": writer})
+    silver = job_state(switch.plan.declared.stages["silver"])
+    records.save(silver, JobRecord(starts=(Start(job_id="before", restored_from="file:///x/chk-7"),)))
+    for _ in range(2):
+        switch.run()
+        assert [start.job_id for start in records.load(silver).starts] == ["before", "copy", "builder"]
 
 
 def test_it_waits_for_maintenance_before_it_stops_anything(built, http, monkeypatch):

@@ -59,7 +59,7 @@ def commit(iceberg, fill) -> Callable[..., None]:
 class Flink:
     """What the JobManager and the SQL Gateway hold, and how they are to behave.
 
-    :param runs: by job id: `name`, `state`, `fingerprint` and the path that it restored
+    :param runs: by job id: `name`, `state`, `fingerprint` (not of a job by hand) and the path that it restored
     :param fate: state that a job submitted with this fingerprint comes to (default: RUNNING, with checkpoints)
     :param savepoint: takes a savepoint and returns its path; None when none can be taken
     :param submitted: called with each submission
@@ -106,9 +106,8 @@ class Flink:
                     ]
                 }
             case ["jobs", job_id, "config"]:
-                return {
-                    "execution-config": {"user-config": {"lakehouse.fingerprint": self.runs[job_id]["fingerprint"]}}
-                }
+                ours = self.runs[job_id].get("fingerprint")
+                return {"execution-config": {"user-config": {"lakehouse.fingerprint": ours} if ours else {}}}
             case ["jobs", _, "exceptions"]:
                 return {"exceptionHistory": {"entries": []}}
             case ["jobs", _, "checkpoints"] if self.begins:

@@ -185,6 +185,15 @@ def test_events_that_kafka_deleted_before_they_were_read_are_told(flink, tables,
     assert reason.endswith("partition 0: offsets 10 to 19; Kafka deleted 10 events before they were read")
 
 
+def test_another_writer_is_named_and_hinders_nothing(flink, tables, flow, iceberg):
+    table = iceberg.load_table("bronze.rejected_events")
+    table.append(table.scan(limit=0).to_arrow(), snapshot_properties={"flink.job-id": "beef"})
+    health = check(flow(), thresholds())
+    said = "table bronze.rejected_events is written by Flink job beef, which flink_jobs did not start"
+    assert (health.unknown_writers, health.healthy) == ((said,), True)
+    assert said in str(health)
+
+
 def test_rows_that_wait_are_those_in_none_of_the_sinks(taxi, fill):
     fill("bronze.raw_trips", 9)
     for table, rows in zip(taxi.stages["silver"].tables, (4, 2, 1), strict=True):

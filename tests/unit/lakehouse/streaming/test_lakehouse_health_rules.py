@@ -84,6 +84,12 @@ def test_just_within(seen):
             "partition 1: offsets 5 to 7",
         ),
         (
+            {"deleted_unread": 3, "deleted_at": "partition 1: offsets 5 to 7"},
+            "rows-missing",
+            "Kafka deleted 3 events before they were read; none of bronze.raw_trips, bronze.rejected_events holds "
+            "partition 1: offsets 5 to 7",
+        ),
+        (
             {"lag": 10_001, "partition_lag": {1: 10_000, 0: 1}},
             "lag",
             "10,001 rows wait for Flink job nyc_taxi.bronze (limit 10,000); by Kafka partition 0: 1, 1: 10,000",
@@ -100,6 +106,11 @@ def test_just_within(seen):
             "bronze.raw_trips has 1,001 data files (limit 1,000)",
         ),
         (
+            {"state": SUSPENDED, "unknown_writers": ("table a is written by x", "table b is written by x")},
+            "unknown-writer",
+            "table a is written by x; table b is written by x",
+        ),
+        (
             {"state": SUSPENDED, "data_files": {"bronze.raw_trips": 1_001}},
             "data-files",
             "bronze.raw_trips has 1,001 data files (limit 1,000)",
@@ -114,19 +125,22 @@ def test_of_a_missing_job_only_what_needs_no_flink_is_judged():
     gone = {**FINE, "state": MISSING, **dict.fromkeys(["restarts", "checkpoint_age_s", "failed_checkpoints"])}
     judged = {rule.name: reason for rule, reason in judge(JobHealth(**gone), thresholds()).items()}
     assert judged.pop("job-missing") == "Flink job nyc_taxi.bronze is not there; the DAG flink_jobs deploys it"
-    assert judged == {"commits-stale": None, "rows-missing": None, "lag": None, "data-files": None}
+    without_flink = ("commits-stale", "rows-missing", "lag", "data-files", "unknown-writer")
+    assert judged == dict.fromkeys(without_flink)
 
 
 def test_how_long_each_lasts_before_it_fires():
     lasts = {rule.name: rule.lasts_s(thresholds()) for rule in RULES}
     assert (lasts.pop("lag"), lasts.pop("backpressure"), lasts.pop("rows-missing")) == (300, 600, 30)
-    at_once = ("task-failed", "dbt-failed", "gold-held-back", "maintenance-failed", "declaration-broken", "dag-broken")
+    at_once = {"task-failed", "dbt-failed", "gold-held-back", "maintenance-failed", "declaration-broken", "dag-broken"}
+    at_once |= {"unknown-writer"}
     assert {lasts.pop(name) for name in at_once} == {0}
     assert set(lasts.values()) == {90}  # nobody is alerted of what the platform fixes by itself in time
 
 
 def test_only_what_stands_in_the_way_of_gold_is_unhealthy():
-    assert {rule.name for rule in RULES if rule.judge and not rule.unhealthy} == {"lag", "backpressure", "data-files"}
+    others = {"lag", "backpressure", "data-files", "unknown-writer"}
+    assert {rule.name for rule in RULES if rule.judge and not rule.unhealthy} == others
 
 
 def test_every_rule_has_its_section_in_the_runbook_and_every_section_its_rule():

@@ -10,11 +10,14 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException
 from remembered import began, committed
 
 from lakehouse.airflow.hooks.flink import FlinkError, FlinkUnavailable
+from lakehouse.airflow.hooks.kafka import TopicHook
+from lakehouse.airflow.hooks.unavailable import ServiceUnavailable
 from lakehouse.streaming import cluster, deployer, operator_ids
 from lakehouse.streaming import record as records
 from lakehouse.streaming.deployer import JobDeployer
 from lakehouse.streaming.job import Action, Deployment, FlinkJob
 from lakehouse.streaming.record import JobRecord, RolledBack, Version
+from lakehouse.streaming.stages import flink_job
 
 A = "a" * 32
 TABLE, OTHER = "bronze.raw_trips", "bronze.rejected_events"
@@ -467,6 +470,67 @@ class TestAfterTheLastRow:
         flink.runs.clear()
         checkpoint = state(f"checkpoints/trips.bronze/{started.job_id}/chk-1", 1)
         assert act(wanted=lost).restored_from == checkpoint
+
+
+class TestEventsThatKafkaDeleted:
+    """Flink would go on at the first event that Kafka still holds, and nobody would know before it has."""
+
+    @pytest.fixture
+    def gone(self, job, flink, taxi, send, fill, state, remembered, monkeypatch) -> FlinkJob:
+        """The job is gone. It wrote the offsets 0 to 3 of partition 0, and Kafka, which had ten events, begins at 7 by now."""
+        send(taxi.topic.name, 10)
+        fill(TABLE, range(4))
+        declared = flink_job(taxi, taxi.stages["bronze"])
+        declared.look()
+        self.begins(monkeypatch, 7)
+        remembered(JobRecord(last_stable=Version.of(job), starts=(began(A),)))
+        state(f"checkpoints/trips.bronze/{A}/chk-7", 7)
+        return replace(job, topic_tables={"trip_events": TABLE}, look=declared.look)
+
+    def begins(self, monkeypatch, first: int) -> None:
+        monkeypatch.setattr(TopicHook, "start_offsets", lambda hook: {**dict.fromkeys(hook.end_offsets(), 0), 0: first})
+
+    @pytest.mark.parametrize("action", [Action.RECONCILE, Action.RESUME, Action.RESTART, Action.START_AFTER_LAST_ROW])
+    def test_a_start_is_refused_until_somebody_takes_them_for_lost(self, act, flink, gone, run, action):
+        refused = (
+            r"trips\.bronze is not started: Kafka topic trips no longer holds 3 events that are in none of bronze\.raw_trips, "
+            r"bronze\.rejected_events \(partition 0: offsets 4 to 6\), .* \(make acknowledge-loss PIPELINE=trips\)"
+        )
+        with pytest.raises(AirflowException, match=refused):
+            act(action, wanted=gone)
+        assert flink.live() == []
+        assert run("acknowledge-loss") == 0
+        done = act(action, wanted=gone)
+        assert flink.live() == [done.job_id]
+
+    def test_a_repair_is_refused_too(self, flink, gone):
+        with pytest.raises(AirflowException, match="is not started"):
+            JobDeployer(gone, "trips").repair()
+        assert flink.live() == []
+
+    def test_what_the_tables_hold_is_not_lost(self, act, gone, monkeypatch):
+        self.begins(monkeypatch, 4)
+        assert act(wanted=gone).action == "restored"
+
+    def test_nor_would_it_be_by_the_start_when_rows_before_the_last_one_are_gone(self, act, gone, iceberg, monkeypatch):
+        """Somebody deleted them: `rows-missing` says so, and the job goes on behind them."""
+        iceberg.load_table(TABLE).delete("kafka_offset < 2")
+        self.begins(monkeypatch, 4)
+        assert len(gone.look().deleted_unread) == 2
+        assert act(wanted=gone).action == "restored"
+
+    def test_a_job_that_runs_is_upgraded_all_the_same(self, act, flink, gone, changed, savepoint, state):
+        """It reads on: what it was too slow for is lost already."""
+        flink.runs_as(gone, A)
+        flink.savepoint = lambda: state("savepoints/trips.bronze/savepoint-aaaaaa-1", 8)
+        assert act(wanted=replace(gone, script=changed.script)).restored_from == savepoint
+
+    def test_that_nobody_can_look_holds_no_job_back(self, act, gone, caplog):
+        def look() -> None:
+            raise ServiceUnavailable("Kafka does not answer")
+
+        assert act(wanted=replace(gone, look=look)).action == "restored"
+        assert "started without a look at Kafka's first offsets: Kafka does not answer" in caplog.text
 
 
 class TestJobIds:

@@ -1,0 +1,69 @@
+"""Who writes a stage's tables: each commit of Flink names its job, and the record of the stage's job names what was started."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from airflow.sdk.exceptions import AirflowException
+
+from lakehouse.airflow.hooks.flink import FlinkRestHook
+from lakehouse.airflow.hooks.iceberg import summary_of
+from lakehouse.streaming import record as records
+from lakehouse.streaming.cluster import FINGERPRINT
+from lakehouse.streaming.job import JobState
+from lakehouse.streaming.record import JobRecord
+from lakehouse.streaming.state import writer_of
+
+if TYPE_CHECKING:
+    from pyiceberg.table import Table
+
+#: Who has committed nothing for so long is taken to have ended.
+COMMITTED_WITHIN_S = 3_600
+
+
+def writers(table: Table, since_ms: int = 0) -> list[str]:
+    """Flink's ids of the jobs that committed to a table since then, as far as its snapshots are kept."""
+    newer = [summary_of(found) for found in table.metadata.snapshots if found.timestamp_ms >= since_ms]
+    return list(dict.fromkeys(said["flink.job-id"] for said in newer if "flink.job-id" in said))
+
+
+def unknown_writers(job: JobState, tables: Mapping[str, Table], flink: FlinkRestHook) -> tuple[str, ...]:
+    """Who has written a job's tables within the last hour without having been started by `flink_jobs`, each in a sentence.
+
+    :param tables: those that the job writes, by name
+    :raises FlinkError: Flink cannot be asked for a name
+    """
+    since_ms = int((time.time() - COMMITTED_WITHIN_S) * 1000)
+    try:
+        started = _started(records.load(job))
+    except AirflowException:  # `flink_jobs` fails for it
+        return ()
+    unknown = [
+        (name, writer)
+        for name, table in tables.items()
+        for writer in writers(table, since_ms)
+        if not writer.startswith(started)
+    ]
+    runs = {run.job_id: run for run in flink.all_runs()} if unknown else {}
+    return tuple(
+        f"table {name} is written by Flink job {f'{runs[writer].name} ({writer})' if writer in runs else writer}, which "
+        "flink_jobs did not start"
+        for name, writer in unknown
+        # A run of ours says so itself, should the record be lost.
+        if not (writer in runs and FINGERPRINT in flink.parameters(writer))
+    )
+
+
+def _started(record: JobRecord) -> tuple[str, ...]:
+    """Ids of jobs, or how they begin, that the record names: submissions, and what these went on from."""
+    return tuple(
+        job_id
+        for start in record.starts
+        for job_id in (
+            start.job_id,
+            *([writer_of(start.restored_from)] if start.restored_from else []),
+            *(commit.job_id for commit in start.after),
+        )
+    )
