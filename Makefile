@@ -10,14 +10,15 @@ ENVIRONMENT := .venv/.complete
 JARS := flink/target/jars/.complete
 
 LOCAL = $(VENV)/python -m local
+DEMO = $(VENV)/python -m demo
 # A command in the environment of the platform's Airflow.
 INSIDE = environment=$$($(LOCAL) env) && eval "$$environment" &&
 LAKEHOUSE = $(INSIDE) python -m lakehouse
 # A command that needs no platform: it works before the first `make up`.
 OFFLINE = PYTHONPATH=plugins AIRFLOW_HOME=$(CURDIR)/.venv/airflow $(VENV)/python -m lakehouse
 # Commands get what a person gives through the environment, as it was typed: neither make nor the shell reads anything into it.
-GIVEN := AT BATCH ENGINE EVENTS FAULTS FILE FROM KEY LIMIT MINUTES MODE NAME OPERATION PIPELINE RATE REASON SEED SEQUENCES \
-	SERVICE SOURCE SQL STAGE TABLE THRESHOLDS TIME
+GIVEN := AT BATCH ENGINE EVENTS FAULTS FILE FROM KEY LIMIT MINUTES MODE NAME OPERATION PICKUP_FROM PICKUP_TO PIPELINE RATE \
+	REASON SEED SEQUENCES SERVICE SOURCE SQL STAGE TABLE THRESHOLDS TIME
 $(foreach name,$(GIVEN),$(if $(value $(name)),$(eval override export $(name) := $$(value $(name)))))
 argument = "$$$(1)"
 option = $${$(1):+--$(2)=$(argument)}
@@ -44,8 +45,9 @@ set-up-before:
 	@test -e $(ENVIRONMENT) || { echo "Nothing is set up here yet: make demo (or make up)" >&2; exit 1; }
 
 ##@ Start here
-demo: setup ## Start everything, send 10,000 taxi trips through it, and show the result (SOURCE=file EVENTS=n SEED=n)
-	@$(VENV)/python -m demo $(call option,SOURCE,source) $(call option,EVENTS,events) $(call option,SEED,seed)
+demo: setup ## Start everything, send 10,000 taxi trips through it, and show the result (SOURCE=file EVENTS=n SEED=n PICKUP_FROM=auto|time PICKUP_TO=time)
+	@$(DEMO) $(call option,SOURCE,source) $(call option,EVENTS,events) $(call option,SEED,seed) \
+		$(call option,PICKUP_FROM,pickup-from) $(call option,PICKUP_TO,pickup-to)
 
 PYTEST = $(VENV)/python -m pytest --numprocesses 2
 
@@ -220,7 +222,7 @@ format: setup ## Format Python, and fix what lint can fix
 
 bench: setup ## Measure the figures of the README on a platform of its own (nothing else should run meanwhile)
 	@rm -rf .local-bench
-	@LAKEHOUSE_HOME=$(CURDIR)/.local-bench PORT_BASE=27000 $(VENV)/python -m demo bench
+	@LAKEHOUSE_HOME=$(CURDIR)/.local-bench PORT_BASE=27000 $(DEMO) bench
 
 chaos: setup ## Inject every fault into a platform of its own, and count every row (FAULTS=words SEQUENCES=n SEED=n RATE=n MINUTES=n)
 	@PYTHONPATH=.:plugins:tests $(VENV)/python -m chaos $(call option,FAULTS,faults) $(call option,SEED,seed) \

@@ -8,11 +8,15 @@ import time
 from rich.console import Console
 
 from demo.main_job import MainJob, Trips
-from demo.report import show
+from demo.report import show, verdict
 from lakehouse.airflow import settings as airflow_settings
 from local.airflow_api import AirflowApi
 from local.config import PlatformError
 from local.progress import Progress
+
+OTHER_WINDOW = (
+    "correct the variable pipeline.nyc_taxi (Admin, Variables), or give the window in include/pipelines/nyc_taxi.yaml"
+)
 
 
 def main() -> int:
@@ -33,7 +37,10 @@ def main() -> int:
         return 1
     outcome.phases_s = {"start": round(started, 1), **outcome.phases_s}
     show(outcome, Console(highlight=False))
-    return 0 if outcome.right else 1
+    if problem := verdict(outcome, OTHER_WINDOW):
+        print(f"error: {problem}", file=sys.stderr)
+        return 1
+    return 0
 
 
 if __name__ == "__main__":

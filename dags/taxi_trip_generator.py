@@ -18,7 +18,8 @@ Sends trips to the topic of the pipeline `nyc_taxi`, by hand: **Trigger** shows 
 | `generate` | sends the trips from the worker |
 | `generate_in_container` | sends them from a container, which ends with the task |
 
-What either returns counts what was delivered, and what Silver must make of it by the pipeline's parameters.
+What either returns counts what was delivered, and what Silver must make of it by the pipeline's parameters; `reasons` in it has
+the rejected trips by reason.
 
 **When it is red**: the log counts what was and was not delivered. A new run with the same seed or file is harmless, because
 Silver drops duplicates.

@@ -5,20 +5,24 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 from demo.bench import Bench
 from demo.run import demo
+from demo.window import shown
 from local import config
 from local.progress import exit_status
 from local.verbs import down
 
+DIGITS = 18  # what an integer of 64 bits holds of any number
+
 
 def main() -> int:
     """Run the demo, or the measurements; 1 with the reason when something is not as it should be."""
-    arguments = _parser().parse_args()
-    if arguments.verb == "bench":
+    arguments = vars(_parser().parse_args())
+    if arguments.pop("verb") == "bench":
         return exit_status(bench)
-    return exit_status(lambda: demo(arguments.events, arguments.seed, arguments.source))
+    return exit_status(lambda: demo(**arguments))
 
 
 def bench() -> None:
@@ -31,12 +35,38 @@ def bench() -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m demo", description=__doc__)
+    parser = _Parser(prog="python -m demo", description=__doc__)
     parser.add_argument("verb", nargs="?", choices=("demo", "bench"), default="demo")
-    parser.add_argument("--events", type=int, help="how many trips (default: 10,000, or the whole source)")
-    parser.add_argument("--seed", type=int, help="of synthetic trips (default: the next unused one)")
+    parser.add_argument("--events", type=_events, help="how many trips (default: 10,000, or the whole source)")
+    parser.add_argument("--seed", type=_seed, help="of synthetic trips (default: the next unused one)")
     parser.add_argument("--source", type=Path, help="a TLC file instead of synthetic trips")
+    parser.add_argument(
+        "--pickup-from",
+        help="first pickup time that Silver accepts from now on; auto: the calendar months of the trips",
+    )
+    parser.add_argument("--pickup-to", help="first pickup time after those")
     return parser
+
+
+def _events(text: str) -> int:
+    return _whole(text, 1)
+
+
+def _seed(text: str) -> int:
+    return _whole(text, 0)
+
+
+def _whole(text: str, least: int) -> int:
+    if not text.isascii() or not text.isdigit() or len(text) > DIGITS or int(text) < least:
+        raise argparse.ArgumentTypeError(f"{shown(text)} is not a whole number of at least {least}")
+    return int(text)
+
+
+class _Parser(argparse.ArgumentParser):
+    """One that says what is wrong in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"error: {message}. Next: make demo SOURCE=file EVENTS=n SEED=n PICKUP_FROM=time PICKUP_TO=time\n")
 
 
 if __name__ == "__main__":

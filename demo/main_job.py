@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from local import airflow
 from local.airflow_api import ENDED, AirflowApi
@@ -54,17 +55,35 @@ class Outcome:
         from the trigger of the pipeline
     :param rows: by place, as found
     :param expected: by place, as worked out from the trips, without the pipeline
+    :param trips: that were sent
+    :param rejects: of these trips, by Silver's reason, as found
+    :param expected_rejects: as worked out
+    :param window: from when on, and until when, Silver accepts pickups
     """
 
     phases_s: dict[str, float] = field(default_factory=dict)
     rows: dict[str, int] = field(default_factory=dict)
     expected: dict[str, int] = field(default_factory=dict)
     ledger_balanced: bool = False
+    trips: int = 0
+    rejects: dict[str, int] = field(default_factory=dict)
+    expected_rejects: dict[str, int] = field(default_factory=dict)
+    window: tuple[str, str] = ("", "")
 
     @property
     def right(self) -> bool:
         """Every count is as expected, and the ledger accounts for every event."""
-        return self.ledger_balanced and self.rows == self.expected
+        return self.ledger_balanced and self.rows == self.expected and self.rejects == self.expected_rejects
+
+    @property
+    def rejected(self) -> int:
+        """How many of the trips were rejected."""
+        return sum(self.rejects.values())
+
+    @property
+    def mostly_rejected(self) -> bool:
+        """Whether more than half of the trips were: that they are counted rightly is no success then."""
+        return self.rejected * 2 > self.trips
 
 
 class MainJob:
@@ -88,11 +107,16 @@ class MainJob:
         airflow.adopt(platform)
         return cls(AirflowApi.of(platform), progress)
 
-    def deploy(self) -> str:
-        """See the Flink jobs running: by the run of `flink_jobs` that is under way, or by one of ours. Returns its id."""
+    def deploy(self, anew: bool = False) -> str:
+        """See the Flink jobs running: by the run of `flink_jobs` that is under way, or by one of ours. Returns its id.
+
+        :param anew: the run under way may have begun before the platform's last start, with other settings
+        """
         self.wait(
             lambda: self.api.is_known(JOBS_DAG, GENERATOR_DAG, GOLD_DAG), "Airflow to read the DAGs", PARSE_LIMIT_S
         )
+        if anew:
+            self.at_rest(JOBS_DAG, DEPLOY_LIMIT_S)
         run = self.api.active_run(JOBS_DAG) or self.api.trigger(JOBS_DAG, {})
         self._finish(JOBS_DAG, run, DEPLOY_LIMIT_S)
         self.progress.done(f"{JOBS_DAG}: Bronze and Silver are running")
@@ -101,12 +125,23 @@ class MainJob:
     def run(self, trips: Trips) -> Outcome:
         """Send the trips, build Gold when Silver is complete, and count."""
         before = self.wait(self.ledger_at_rest, "earlier trips to arrive", ARRIVE_LIMIT_S)
-        expected = self._expect(trips, rows_by_place(before))
+        rejected_before = self._rejects()
+        judged, expected = self._expect(trips, rows_by_place(before))
         first_event_at, phases_s = self.send(trips)
         published_at, phases_s["gold"] = self.build()
         phases_s["end_to_end"] = published_at - first_event_at
         rows, balanced = self.count()
-        return Outcome({name: round(seconds, 1) for name, seconds in phases_s.items()}, rows, expected, balanced)
+        first, after = judged["window"]
+        return Outcome(
+            phases_s={name: round(seconds, 1) for name, seconds in phases_s.items()},
+            rows=rows,
+            expected=expected,
+            ledger_balanced=balanced,
+            trips=judged["events"],
+            rejects=dict((self._rejects() - rejected_before).most_common()),
+            expected_rejects=judged["reasons"],
+            window=(first, after),
+        )
 
     def send(self, trips: Trips) -> tuple[float, dict[str, float]]:
         """Send the trips, and see them through Bronze and Silver.
@@ -167,7 +202,7 @@ class MainJob:
 
     def at_rest(self, dag_id: str, limit_s: float) -> None:
         """Wait until no run of the DAG waits or is at work."""
-        self.wait(lambda: self.api.active_run(dag_id) is None, f"{dag_id} to be at rest", limit_s)
+        self.wait(lambda: self.api.active_run(dag_id) is None, f"the runs of {dag_id} to end", limit_s)
 
     def wait(self, probe: Callable[[], T | None], what: str, limit_s: float) -> T:
         """Call `probe` until it returns something true, and return that; show what is awaited.
@@ -185,8 +220,14 @@ class MainJob:
             began = time.monotonic()
         return found
 
-    def _expect(self, trips: Trips, before: dict[str, int]) -> dict[str, int]:
-        """Rows that are due by place: those that are there, and what the generator's own rules make of the trips."""
+    def _rejects(self) -> Counter[str]:
+        """Trips that Silver has rejected so far, by reason."""
+        from lakehouse.quality.rejects.read import reasons
+
+        return Counter({found.reason: found.rejected for found in reasons(self.pipeline, "silver")})
+
+    def _expect(self, trips: Trips, before: dict[str, int]) -> tuple[dict[str, Any], dict[str, int]]:
+        """What the generator's own rules make of the trips, and the rows by place that are due with those that are there."""
         import duckdb
 
         import taxi_generator as generator
@@ -207,7 +248,7 @@ class MainJob:
                 " FROM (FROM held UNION ALL FROM read_parquet(?))",
                 [str(keys)],
             ).fetchall()
-        return {
+        return judged, {
             "kafka": before["kafka"] + judged["events"],
             "bronze": before["bronze"] + judged["bronze"],
             "rejected_events": before["rejected_events"],
@@ -222,7 +263,7 @@ class MainJob:
         if task["state"] == "skipped":
             reasons = self.api.returned(GOLD_DAG, run, "check_flink_health", key="reasons")
             raise PlatformError(
-                f"{GOLD_DAG} holds Gold back: {'; '.join(reasons)}. Next: run it again when `make health` shows no reason"
+                f"{GOLD_DAG} did not publish Gold: {'; '.join(reasons)}. Next: run it again when `make health` shows no reason"
             )
         self._refuse_failure(GOLD_DAG, run)
         return task["end_date"].timestamp() if task["state"] == "success" else None

@@ -28,18 +28,55 @@ PLACES = {
 
 
 def show(outcome: Outcome, console: Console) -> None:
-    """Print the seconds of each phase, the rows of each place beside those that are due, and the ledger's verdict."""
+    """Print the seconds of each phase, the rows of each place and the rejected trips by reason beside what is due, and the
+    ledger's verdict.
+    """
+    from taxi_generator.pipeline import OUTSIDE
+
     seconds = Table("phase", ("seconds"), title_justify="left")
     seconds.columns[1].justify = "right"
     for name, meaning in PHASES.items():
         seconds.add_row(meaning, f"{outcome.phases_s[name]:.1f}")
-    rows = Table("place", "rows", "expected", "")
-    for name, place in PLACES.items():
-        found, due = outcome.rows[name], outcome.expected[name]
-        rows.add_row(place, f"{found:,}", f"{due:,}", "ok" if found == due else "[red]WRONG[/red]")
-    for column in rows.columns[1:3]:
-        column.justify = "right"
+    fine = "as expected" if outcome.mostly_rejected else "ok"
     console.print()
     console.print(seconds)
-    console.print(rows)
+    console.print(
+        _counts("place", {place: (outcome.rows[name], outcome.expected[name]) for name, place in PLACES.items()}, fine)
+    )
+    if reasons := {**outcome.rejects, **outcome.expected_rejects}:
+        counts = {why: (outcome.rejects.get(why, 0), outcome.expected_rejects.get(why, 0)) for why in reasons}
+        console.print(_counts("rejected trips, by reason", counts, fine))
+    if OUTSIDE in reasons:
+        first, after = outcome.window
+        window = f"The window is from {first} until {after}. It is set by the parameters pickup_from and pickup_to"
+        console.print(f"{window} (docs/pipelines.md)", soft_wrap=True)
     console.print(f"Ledger: {'balanced' if outcome.ledger_balanced else '[red]NOT balanced[/red] (make ledger)'}")
+
+
+def verdict(outcome: Outcome, other_window: str) -> str | None:
+    """What is not as it should be, in one line with the next step; None: all is.
+
+    :param other_window: how a person gives another window
+    """
+    from taxi_generator.pipeline import OUTSIDE
+
+    if not outcome.right:
+        return "the counts or the ledger are not as they should be (see the table). Next: make ledger"
+    if not outcome.mostly_rejected:
+        return None
+    reason, trips = next(iter(outcome.rejects.items()))
+    said = f"most trips were rejected, {outcome.rejected:,} of {outcome.trips:,}: {trips:,} because {reason}"
+    if reason != OUTSIDE:
+        return f"{said}. Next: make rejects shows the first ones"
+    first, after = outcome.window
+    return f"{said} from {first} until {after}. Next: {other_window}"
+
+
+def _counts(what: str, counts: dict[str, tuple[int, int]], fine: str) -> Table:
+    """Each count as found, beside the one that is due."""
+    table = Table(what, "rows", "expected", "")
+    for name, (found, due) in counts.items():
+        table.add_row(name, f"{found:,}", f"{due:,}", fine if found == due else "[red]WRONG[/red]")
+    for column in table.columns[1:3]:
+        column.justify = "right"
+    return table

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import shlex
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from rich.console import Console
 
+from demo import source as sources
+from demo import window
 from demo.main_job import MainJob, Outcome, Trips
-from demo.report import show
+from demo.report import show, verdict
+from demo.window import Window
 from local import config, supervision, verbs
 from local.config import Platform, PlatformError
 from local.memory import PeakMemory
@@ -20,31 +24,56 @@ from local.supervision import Supervisor
 SAMPLE = "select pickup_date, trip_count, total_revenue from mart_daily_revenue order by 1 limit 5"
 
 
-def demo(events: int | None = None, seed: int | None = None, source: Path | None = None) -> None:
+def demo(
+    events: int | None = None,
+    seed: int | None = None,
+    source: Path | None = None,
+    pickup_from: str | None = None,
+    pickup_to: str | None = None,
+) -> None:
     """Start what is not running, send the trips through every layer, and report.
 
     :param events: how many; by default 10,000, or the whole source
     :param seed: of synthetic trips; by default the next unused one
     :param source: a TLC file instead of synthetic trips
-    :raises PlatformError: a step failed, or a count is not as expected
+    :param pickup_from: first pickup time that Silver is to accept from now on, or `auto`: the months of the trips
+    :param pickup_to: first pickup time after those
+    :raises PlatformError: what is given makes no sense, a step failed, a count is not as expected, or most trips were rejected
     """
     began = time.monotonic()
+    trips = Trips(events, Trips().seed if seed is None else seed, str(source.resolve()) if source is not None else None)
+    restarts = _look(trips, window.read(pickup_from, pickup_to))
     verbs.up()
     platform = config.load()
-    trips = Trips(
-        events, next_seed(platform) if seed is None else seed, str(source.resolve()) if source is not None else None
-    )
+    if seed is None:
+        trips = replace(trips, seed=next_seed(platform))
     daemon = Supervisor(platform).pid()
     with PeakMemory(lambda: supervision.family(daemon)) as memory:
         job = MainJob.of(platform, Progress())
-        job.deploy()
+        job.deploy(anew=restarts)
         started = time.monotonic() - began
         outcome = job.run(trips)
     outcome.phases_s = {"start": round(started, 1), **outcome.phases_s}
     _write(platform, trips, outcome, memory)
     _print(platform, job, outcome, memory)
-    if not outcome.right:
-        raise PlatformError("the counts or the ledger are not as they should be (see the table)")
+    if problem := verdict(outcome, other_window(events, source)):
+        raise PlatformError(problem)
+
+
+def _look(trips: Trips, wanted: Window | str | None) -> bool:
+    """See that the trips can be read, and put the window in force. Whether the platform was stopped for that."""
+    if trips.source is not None:
+        sources.check(trips.source)
+    if wanted is None:
+        return False
+    return window.put_in_force(sources.months(trips) if isinstance(wanted, str) else wanted)
+
+
+def other_window(events: int | None, source: Path | None) -> str:
+    """The command that lets Silver accept these trips."""
+    given = {"SOURCE": source, "EVENTS": events, window.FROM: window.AUTO}
+    words = " ".join(f"{name}={shlex.quote(str(value))}" for name, value in given.items() if value is not None)
+    return f"make demo {words} accepts the months of these trips; or choose the window with {window.FROM}= and {window.TO}="
 
 
 def next_seed(platform: Platform) -> int:
@@ -70,7 +99,7 @@ def _print(platform: Platform, job: MainJob, outcome: Outcome, memory: PeakMemor
     show(outcome, console)
     console.print(
         f"Peak memory of the platform: {memory.pss_mb:,.0f} MB"
-        f" ({memory.rss_mb:,.0f} MB when pages that processes share count for each of them)"
+        f" ({memory.rss_mb:,.0f} MB if memory that processes share is counted once for each of them)"
     )
     query = f"make query PIPELINE={job.pipeline.name} SQL='{SAMPLE}'"
     console.print(f"Gold: {published_file(job.pipeline)}, for example\n  {query}", soft_wrap=True)

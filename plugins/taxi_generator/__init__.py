@@ -5,6 +5,6 @@ package is cheap: numpy, pyarrow and Kafka's client are loaded by a run.
 """
 
 from .errors import DeliveryFailed, GeneratorError
-from .runner import EVENTS, MODES, SEED, judge, run
+from .runner import EVENTS, MODES, SEED, judge, pickup_months, run
 
-__all__ = ["EVENTS", "MODES", "SEED", "DeliveryFailed", "GeneratorError", "judge", "run"]
+__all__ = ["EVENTS", "MODES", "SEED", "DeliveryFailed", "GeneratorError", "judge", "pickup_months", "run"]

@@ -18,7 +18,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from . import MODES, DeliveryFailed, GeneratorError, environment, run
+from . import MODES, DeliveryFailed, GeneratorError, environment, pipeline, run
 from .runner import EVENTS, SEED
 
 STDOUT = Path("-")
@@ -79,8 +79,18 @@ def _tell(summary: dict[str, Any]) -> None:
             print(f"{name.replace('_', ' ')}: {', '.join(summary[name])}")
     for name, words in summary["unknown_codes"].items():
         print(f"{name} was sent as null where the file has {', '.join(words)}: there is no code for it")
-    if summary["expected"]:
-        print("expected: " + ", ".join(f"{name} {rows:,}" for name, rows in summary["expected"].items()))
+    if expected := summary["expected"]:
+        print("expected: " + ", ".join(f"{name} {rows:,}" for name, rows in expected.items() if isinstance(rows, int)))
+        for reason, rows in expected["reasons"].items():
+            print(f"rejected: {rows:,} because {reason}{_setting(reason, expected['window'])}")
+
+
+def _setting(reason: str, window: list[str]) -> str:
+    """What decides, where it is a setting."""
+    if reason != pipeline.OUTSIDE:
+        return ""
+    first, after = window
+    return f" from {first} until {after}, which the parameters {' and '.join(pipeline.EDGES)} set (docs/pipelines.md)"
 
 
 def main(arguments: list[str] | None = None) -> int:

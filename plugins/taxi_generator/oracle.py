@@ -9,14 +9,18 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime
 from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from lakehouse.pipelines.contract import Field
 
 from .errors import GeneratorError
-from .events import COLUMNS, CONTRACT, NUMBER
+from .events import CONTRACT
+from .pipeline import OUTSIDE, moment
 
 if TYPE_CHECKING:
     import numpy as np
@@ -36,8 +40,10 @@ _IDENTITY = {
 }
 #: Amounts that tell trips apart, as whole cents.
 _AMOUNTS = ("fare_amount", "total_amount")
-#: Every amount -> what its DECIMAL cannot hold any more; from there on Silver rejects the trip.
-_LIMITS = {f.name: float(f.limit) for f in CONTRACT.fields if f.limit is not None and COLUMNS[f.name] == NUMBER}
+#: Fields that are judged by more than their type.
+_WITH_OWN_RULES = ("tpep_pickup_datetime", "tpep_dropoff_datetime", "trip_distance")
+_BY_TYPE = sorted((f for f in CONTRACT.fields if f.name not in _WITH_OWN_RULES), key=lambda field: field.type)
+_INT_END = 2**31
 
 
 class Oracle:
@@ -46,7 +52,8 @@ class Oracle:
     def __init__(self, pickup_from: datetime, pickup_to: datetime, keys: Path | None = None):
         import numpy as np
 
-        self._window = [int(np.datetime64(edge, "s").astype(np.int64)) for edge in (pickup_from, pickup_to)]
+        self._window = pickup_from, pickup_to
+        self._edges = [int(np.datetime64(edge, "s").astype(np.int64)) for edge in self._window]
         self._keys = keys
         if keys and not keys.parent.is_dir():
             raise GeneratorError(f"Keys file {keys}: there is no folder {keys.parent}. Next: create it.")
@@ -54,6 +61,7 @@ class Oracle:
         self._valid_trips = tempfile.TemporaryFile(prefix="lakehouse-generator-")  # noqa: SIM115
         self._events = self._valid = 0
         self._hours: set[int] = set()
+        self._reasons: Counter[str] = Counter()
 
     def __enter__(self) -> Oracle:
         return self
@@ -68,12 +76,10 @@ class Oracle:
         self._events += batch.num_rows
         numbers = {name: _integers(batch, name) for name in _IDENTITY if name not in _AMOUNTS}
         cents = {name: _cents(batch, name) for name in _AMOUNTS}
-        distance = _floats(batch, "trip_distance")
-        pickup, dropoff = numbers["tpep_pickup_datetime"], numbers["tpep_dropoff_datetime"]
-        valid = (pickup >= self._window[0]) & (pickup < self._window[1]) & (dropoff != _NULL)
-        valid &= (distance >= 0) & (cents["fare_amount"] >= 0)  # not so for NaN and the stand-in for null
-        for name, limit in _LIMITS.items():
-            valid &= ~(np.abs(_floats(batch, name)) >= limit)  # null, here NaN, is no number too large
+        valid = np.ones(batch.num_rows, bool)
+        for reason, broken in self._rules(batch, numbers):
+            self._reasons[reason] += int((valid & broken).sum())
+            valid &= ~broken
 
         trips = np.empty(int(valid.sum()), self._record)
         for name, field in _IDENTITY.items():
@@ -82,8 +88,30 @@ class Oracle:
         self._valid += len(trips)
         self._hours.update(np.unique(trips["pickup"] // 3600).tolist())
 
-    def result(self) -> dict[str, int]:
-        """Rows by table, and the distinct dates and hours of Silver; writes the keys file if wanted."""
+    def _rules(self, batch: pa.RecordBatch, numbers: dict[str, np.ndarray]) -> Iterator[tuple[str, np.ndarray]]:
+        """Each of Silver's reasons, with the events that break its rule; the first that an event breaks is its own."""
+        pickup, dropoff = numbers["tpep_pickup_datetime"], numbers["tpep_dropoff_datetime"]
+        distance, fare = _floats(batch, "trip_distance"), _floats(batch, "fare_amount")
+        yield "tpep_pickup_datetime is missing or unreadable", pickup == _NULL
+        yield "tpep_dropoff_datetime is missing or unreadable", dropoff == _NULL
+        yield OUTSIDE, (pickup < self._edges[0]) | (pickup >= self._edges[1])
+        yield "trip_distance is missing or not a number", distance != distance
+        yield "trip_distance is negative or not finite", ~((distance >= 0) & (distance < 1e9))
+        yield "fare_amount is missing or not a number", fare != fare
+        yield "fare_amount is negative", fare < 0
+        for field in _BY_TYPE:
+            if field.limit is not None:
+                # Null, here NaN, is no number too large.
+                yield _misfit(field), abs(_floats(batch, field.name)) >= float(field.limit)
+            elif field.type == "INT":
+                values = _integers(batch, field.name)
+                yield _misfit(field), (values != _NULL) & ((values >= _INT_END) | (values <= -_INT_END))
+
+    def result(self) -> dict[str, Any]:
+        """Rows by table, the distinct dates and hours of Silver, and why trips are rejected; writes the keys file if wanted.
+
+        `reasons` has the rejected trips by reason, the most frequent first, and `window` its edges as text.
+        """
         silver = self._write_keys() if self._keys else sum(len(hours) for _, hours in self._distinct())
         return {
             "events": self._events,
@@ -94,6 +122,8 @@ class Oracle:
             "duplicates": self._valid - silver,
             "dates": len({hour // 24 for hour in self._hours}),
             "hours": len(self._hours),
+            "reasons": {reason: rows for reason, rows in self._reasons.most_common() if rows},
+            "window": [moment(edge) for edge in self._window],
         }
 
     def _write_keys(self) -> int:
@@ -129,6 +159,12 @@ class Oracle:
         self._valid_trips.seek(0)
         while block := self._valid_trips.read(PART_ROWS * self._record.itemsize):
             yield np.frombuffer(block, self._record)
+
+
+def _misfit(field: Field) -> str:
+    return f"{field.name} " + (
+        "is not an integer" if field.type == "INT" else f"does not fit {field.type.replace(' ', '')}"
+    )
 
 
 def _trip_ids(trips: np.ndarray) -> np.ndarray:

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 NAME = "nyc_taxi"
 EDGES = ("pickup_from", "pickup_to")
+#: Silver's reason for a trip that the window leaves out.
+OUTSIDE = "tpep_pickup_datetime is outside the window"
 
 
 def topic() -> str:
@@ -36,6 +38,11 @@ def window() -> tuple[datetime, datetime]:
         problem = f"The parameters {' and '.join(EDGES)} of pipeline {NAME} are no window: {error}."
         raise GeneratorError(f"{problem} Next: correct them, or give --pickup-from and --pickup-to.") from error
     return first, after
+
+
+def moment(edge: datetime) -> str:
+    """An edge of the window as a parameter has it."""
+    return edge.isoformat(sep=" ", timespec="seconds")
 
 
 def _declared() -> Pipeline:

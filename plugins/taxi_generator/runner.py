@@ -68,7 +68,8 @@ def run(
     :raises GeneratorError: when the run cannot start, or the source cannot be read on.
     :raises DeliveryFailed: when an event did not reach Kafka. It holds the summary.
 
-    `expected` in the summary is what Bronze and Silver get from this run alone. A stream without end has none
+    `expected` in the summary is what Bronze and Silver get from this run alone, with `reasons`, the rejected trips by reason, and
+    `window`, the edges that they were judged by. A stream without end has none
     unless `keys` are wanted: what identifies its trips would be kept on disk all the while.
     """
     _check(events, mode, rate, seed)
@@ -138,23 +139,51 @@ def judge(
     source: str | Path | None = None,
     pickup_from: datetime | None = None,
     pickup_to: datetime | None = None,
-) -> dict[str, int]:
-    """What Bronze and Silver get from `run` with the same arguments, without sending anything.
+) -> dict[str, Any]:
+    """What Bronze and Silver get from `run` with the same arguments, without sending anything: its `expected`.
 
     :param keys: file to write `trip_id`, `pickup_date`, `pickup_hour` of Silver's trips to (Parquet).
     :param pickup_from: start of Silver's window; by default the pipeline's parameter of that name.
     :param pickup_to: end of Silver's window, likewise.
     :raises GeneratorError: the source cannot be read, or there is no end to what `run` would send.
     """
+    batches = _without_sending(events, seed, source)
+    with _oracle(pickup_from, pickup_to, keys) as oracle:
+        for batch in batches:
+            oracle.add(batch)
+        return oracle.result()
+
+
+def pickup_months(
+    *, events: int | None = None, seed: int = SEED, source: str | Path | None = None
+) -> tuple[datetime, datetime]:
+    """The window of whole calendar months that holds 99 % of the pickup times that `run` sends with the same arguments.
+
+    :return: its first moment, and the first one after it
+    :raises GeneratorError: no months hold so many, the source cannot be read, or there is no end to what `run` would send
+    """
+    from .months import NEARLY_ALL, months_of
+
+    found = months_of(_without_sending(events, seed, source))
+    if found is None:
+        what = f"File {source}" if source else "The stream"
+        raise GeneratorError(
+            f"{what} has no calendar months that hold {NEARLY_ALL} % of its pickup times. Next: set the window yourself."
+        )
+    return found
+
+
+def _without_sending(events: int | None, seed: int, source: str | Path | None) -> Iterator[pa.RecordBatch]:
+    """The trips that `run` sends with the same arguments.
+
+    :raises GeneratorError: the source cannot be read, or there is no end to them
+    """
     from .files import TripFile
 
     file = TripFile(source) if source else None
     if not file and events == 0:
         raise GeneratorError("A stream without end cannot be judged. Next: give a number of events.")
-    with _oracle(pickup_from, pickup_to, keys) as oracle:
-        for batch in _batches(file, seed, _wanted(events, file)):
-            oracle.add(batch)
-        return oracle.result()
+    return _batches(file, seed, _wanted(events, file))
 
 
 def _oracle(pickup_from: datetime | None, pickup_to: datetime | None, keys: str | Path | None) -> Oracle:

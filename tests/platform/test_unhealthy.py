@@ -20,7 +20,7 @@ def test_the_pipeline_alerts(main_job, receiver, flink_jobs_paused):
     wait_until(lambda: flink.live_run("nyc_taxi.silver") is None, "the job to be cancelled", LIMIT_S)
     receiver.messages.clear()
 
-    with pytest.raises(PlatformError, match=r"holds Gold back: Flink job nyc_taxi\.silver is not there"):
+    with pytest.raises(PlatformError, match=r"did not publish Gold: Flink job nyc_taxi\.silver is not there"):
         main_job.build()
     main_job.at_rest(DAG, LIMIT_S)
 

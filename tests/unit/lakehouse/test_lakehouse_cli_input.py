@@ -10,6 +10,7 @@ from collections.abc import Callable
 import duckdb
 import pytest
 
+import demo.__main__
 from lakehouse.maintenance.settings import Operation
 from lakehouse.paths import REPOSITORY
 from lakehouse.texts import MESSAGE_CHARACTERS
@@ -27,16 +28,38 @@ def refused(run, capsys) -> Callable[..., str]:
 
     def refused(*arguments: str) -> str:
         assert run(*arguments) not in (0, None)
-        shown = capsys.readouterr()
-        assert shown.out == ""
-        [line] = shown.err.splitlines()
-        assert line.isprintable()
-        assert line.startswith("error: ")
-        assert "Next: " in line
-        assert len(line) < MESSAGE_CHARACTERS + 20
-        return line
+        return only_line(capsys)
 
     return refused
+
+
+@pytest.fixture
+def refused_by_the_demo(monkeypatch, capsys) -> Callable[..., str]:
+    """Run the demo, which must refuse before it starts anything; the one line that it says."""
+
+    def refused(*arguments: str) -> str:
+        monkeypatch.setattr(sys, "argv", ["demo", *arguments])
+        monkeypatch.setattr("local.verbs.up", lambda: pytest.fail("the platform was started"))
+        try:
+            status = demo.__main__.main()
+        except SystemExit as ended:
+            status = ended.code
+        assert status not in (0, None)
+        return only_line(capsys)
+
+    return refused
+
+
+def only_line(capsys: pytest.CaptureFixture[str]) -> str:
+    """The one line that a command has said, which is fit to be read."""
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    [line] = shown.err.splitlines()
+    assert line.isprintable()
+    assert line.startswith("error: ")
+    assert "Next: " in line
+    assert len(line) < MESSAGE_CHARACTERS + 20
+    return line
 
 
 def shown(value: str) -> str:
@@ -135,6 +158,48 @@ def test_what_a_command_cannot_use(refused, arguments, said):
     assert said in refused(*arguments)
 
 
+MARCH = "2024-03-01 00:00:00"
+A_TIME = (
+    "but it must be a time in whole seconds without a time zone. "
+    'Next: give PICKUP_FROM="2024-02-01 00:00:00", or PICKUP_FROM=auto'
+)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        *((("--pickup-from", value, "--pickup-to", MARCH), A_TIME) for value in HOSTILE.values()),
+        *((("--pickup-from", value, "--pickup-to", MARCH), f"PICKUP_FROM is {shown(value)}") for value in HOSTILE.values()),
+        (("--pickup-from", "2024-02-30", "--pickup-to", MARCH), f"PICKUP_FROM is '2024-02-30', {A_TIME}"),
+        (("--pickup-from", "2024-02-01T00:00:00Z", "--pickup-to", MARCH), "PICKUP_FROM is '2024-02-01T00:00:00Z', but it must"),
+        (("--pickup-from", "2024-02-01 00:00:00.5", "--pickup-to", MARCH), "PICKUP_FROM is '2024-02-01 00:00:00.5', but it must"),
+        (("--pickup-from", MARCH, "--pickup-to", "auto"),
+         "PICKUP_TO is 'auto', but it must be a time in whole seconds without a time zone. Next: give PICKUP_TO=\"2024-"),
+        (("--pickup-from", MARCH, "--pickup-to", MARCH), f"PICKUP_FROM ('{MARCH}') must be earlier than PICKUP_TO ('{MARCH}')"),
+        (("--pickup-from", MARCH, "--pickup-to", "2024-02-01"), "PICKUP_TO ('2024-02-01'). Next: give a later PICKUP_TO"),
+        (("--pickup-from", MARCH), f"PICKUP_FROM is '{MARCH}', but PICKUP_TO is missing. Next: give both, or PICKUP_FROM=auto"),
+        (("--pickup-to", LONG), "but PICKUP_FROM is missing. Next: give both, or PICKUP_FROM=auto alone"),
+        (("--pickup-from", "auto", "--pickup-to", MARCH), f"PICKUP_TO is '{MARCH}'. Next: leave out PICKUP_TO"),
+        (("--source", str(REPOSITORY / "README.md")), "README.md cannot be read as CSV: "),
+        (("--source", str(REPOSITORY / ".gitignore")), ".gitignore has no column tpep_pickup_datetime, "),
+        (("--source", str(REPOSITORY / "README.md"), "--pickup-from", "auto"), "Next: give a yellow_tripdata file of TLC's"),
+        (("--source", "no/such.parquet"), "no/such.parquet cannot be read: No such file or directory"),
+        (("--source", "/"), "cannot be read: Is a directory"),
+        (("--source", LONG), "cannot be read: File name too long"),
+        (("--source", CONTROL), "cannot be read: No such file or directory"),
+        (("--events", "0"), "--events: '0' is not a whole number of at least 1"),
+        (("--events", "9" * 30), f"--events: '{'9' * 30}' is not a whole number of at least 1"),
+        (("--seed", "-1"), "--seed: '-1' is not a whole number of at least 0"),
+        (("--seed", LONG), "is not a whole number of at least 0"),
+        (("benches",), "invalid choice: 'benches'"),
+        (("--month=2",), "unrecognized arguments: --month=2"),
+    ],
+    ids=lambda value: " ".join(value)[:60] if isinstance(value, tuple) else "",
+)  # fmt: skip
+def test_what_the_demo_cannot_use(refused_by_the_demo, arguments, said):
+    assert said in refused_by_the_demo(*arguments)
+
+
 def test_a_table_or_a_query_that_the_catalog_does_not_know(refused, run, fill, capsys):
     fill("bronze.raw_trips", 1)
     for command in (("history",), ("query-at", "2100-01-01"), ("maintenance", "--operation", "expire_snapshots")):
@@ -191,7 +256,7 @@ def test_a_file_that_could_not_be_filled_is_removed(run, tmp_path, iceberg, caps
 def made(target: str, **given: str) -> list[str]:
     """The arguments that a target's command gets of what is given to make."""
     echo = f"{sys.executable} -c 'import json, sys; print(json.dumps(sys.argv[1:]))'"
-    stand_in = [f"{name}={echo}" for name in ("LAKEHOUSE", "OFFLINE", "LOCAL")]
+    stand_in = [f"{name}={echo}" for name in ("LAKEHOUSE", "OFFLINE", "LOCAL", "DEMO")]
     untouched = ["-o", "setup", "-o", "set-up-before"]
     command = ["make", "--silent", *untouched, target, *stand_in, *(f"{name}={value}" for name, value in given.items())]
     asked = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=60, check=True)
@@ -205,5 +270,9 @@ def test_make_gives_a_command_what_was_typed(value):
 
 def test_make_leaves_out_what_was_not_given():
     assert made("query") == ["query", "--", ""]
+    assert made("demo") == []
+    assert made("demo", PICKUP_FROM="2024-02-01 00:00:00", PICKUP_TO="a b") == [
+        "--pickup-from=2024-02-01 00:00:00", "--pickup-to=a b",
+    ]  # fmt: skip
     assert made("rejects", REASON="not JSON") == ["rejects", "--reason=not JSON"]
     assert made("new-pipeline", NAME="a", FROM="b", KEY="c") == ["new-pipeline", "--key=c", "--", "a", "b"]

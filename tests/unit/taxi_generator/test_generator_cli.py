@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -83,6 +84,17 @@ def test_a_file_with_fewer_rows_than_wanted(kafka, tmp_path):
     assert "extra columns: tolls" in done.stdout
     assert "VendorID was sent as null where the file has DDS" in done.stdout
     assert "1 of 5 events: the file has no more" in done.stderr
+
+
+def test_rejected_trips_are_told_by_reason_with_the_setting_that_decides(kafka):
+    done = generator(kafka.servers, "--events", "1000", "--pickup-from", "2024-01-16")
+    outside, negative = (line for line in done.stdout.splitlines() if line.startswith("rejected: "))
+    assert re.fullmatch(r"rejected: \d+ because fare_amount is negative", negative)
+    assert re.fullmatch(
+        r"rejected: \d{3} because tpep_pickup_datetime is outside the window from 2024-01-16 00:00:00 until 2024-02-01 00:00:00, "
+        r"which the parameters pickup_from and pickup_to set \(docs/pipelines\.md\)",
+        outside,
+    )
 
 
 def test_errors_are_one_line_and_status_1(kafka, tmp_path):

@@ -1,6 +1,7 @@
 """The oracle judges as Silver must, and knows a trip as Flink does."""
 
 import hashlib
+import re
 from csv import DictReader
 from datetime import date, datetime
 
@@ -9,10 +10,14 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
+from lakehouse.pipelines.load import get_pipeline
+from lakehouse.pipelines.script import stage_script
+from lakehouse.pipelines.statements import statements
 from taxi_generator import GeneratorError, oracle
 from taxi_generator.events import COLUMNS, arrow_type
 from taxi_generator.files import TripFile
 from taxi_generator.oracle import Oracle
+from taxi_generator.pipeline import OUTSIDE
 
 JANUARY = datetime(2024, 1, 1), datetime(2024, 2, 1)
 GOOD = {
@@ -39,10 +44,11 @@ def judged(*changes: dict) -> dict:
     [
         ({}, True),
         ({"fare_amount": 0.0, "trip_distance": 0.0}, True),
-        ({"fare_amount": -0.001}, True),  # is 0.00 with two decimals
+        ({"fare_amount": -0.001}, False),  # judged before it is rounded
         ({"fare_amount": -0.01}, False),
         ({"fare_amount": None}, False),
         ({"trip_distance": -0.001}, False),
+        ({"trip_distance": 1e9}, False),
         ({"trip_distance": None}, False),
         ({"tpep_pickup_datetime": None}, False),
         ({"tpep_dropoff_datetime": None}, False),
@@ -55,6 +61,8 @@ def judged(*changes: dict) -> dict:
         ({"total_amount": 100_000_000.0}, False),
         ({"tolls_amount": -1e300}, False),
         ({"Airport_fee": -1.75}, True),
+        ({"passenger_count": 2**31 - 1}, True),
+        ({"passenger_count": 2**31}, False),
     ],
 )
 def test_rules(change, valid):
@@ -66,8 +74,35 @@ def test_the_first_of_a_duplicate_counts():
     other = {"total_amount": 22.71}
     assert judged({}, {}, other, {"tip_amount": 9.0}, {"fare_amount": -1.0}, {"fare_amount": -1.0}) == {
         "events": 6, "bronze": 6, "rejected_events": 0, "silver": 2, "rejected_trips": 2, "duplicates": 2,
-        "dates": 1, "hours": 1,
+        "dates": 1, "hours": 1, "reasons": {"fare_amount is negative": 2},
+        "window": ["2024-01-01 00:00:00", "2024-02-01 00:00:00"],
     }  # fmt: skip
+
+
+def test_rejected_trips_are_counted_by_the_first_rule_that_they_break():
+    early, refund = {"tpep_pickup_datetime": datetime(2023, 12, 1)}, {"fare_amount": -1.0}
+    trips = [early, early | refund, refund | {"tolls_amount": 1e300}, early | {"tpep_dropoff_datetime": None}]
+    found = judged(*trips, {"passenger_count": 2**31}, {"tolls_amount": 1e300, "passenger_count": 2**31}, {})
+    assert found["reasons"] == {
+        OUTSIDE: 2,
+        "tpep_dropoff_datetime is missing or unreadable": 1,
+        "fare_amount is negative": 1,
+        "tolls_amount does not fit DECIMAL(10,2)": 1,
+        "passenger_count is not an integer": 1,
+    }
+    assert sum(found["reasons"].values()) == found["rejected_trips"]
+
+
+def test_the_rules_have_silvers_reasons_in_its_order(connect):
+    taxi = get_pipeline("nyc_taxi")
+    [judged_trips] = [
+        text for text in statements(stage_script(taxi, taxi.stages["silver"])) if "VIEW judged_trips" in text
+    ]
+    one = batch({})
+    numbers = {name: oracle._integers(one, name) for name in ("tpep_pickup_datetime", "tpep_dropoff_datetime")}
+    with Oracle(*JANUARY) as judge:
+        reasons = [reason for reason, _ in judge._rules(one, numbers)]
+    assert reasons == re.findall("THEN '([^']+)'", judged_trips)
 
 
 def test_duplicates_are_found_across_parts_and_batches(monkeypatch, tmp_path):
@@ -113,7 +148,8 @@ def test_the_real_file(real_file, tmp_path):
         result = judge.result()
     assert result == {
         "events": 10_000, "bronze": 10_000, "rejected_events": 0, "silver": 9_855, "rejected_trips": 145,
-        "duplicates": 0, "dates": 1, "hours": 3,
+        "duplicates": 0, "dates": 1, "hours": 3, "reasons": {"fare_amount is negative": 135, OUTSIDE: 10},
+        "window": ["2024-01-01 00:00:00", "2024-02-01 00:00:00"],
     }  # fmt: skip
     ids = set()
     with real_file.open() as lines:
@@ -138,7 +174,10 @@ def test_a_keys_file_without_a_folder_is_refused_before_anything_is_sent(tmp_pat
 
 def test_nothing_sent_nothing_expected():
     with Oracle(*JANUARY) as judge:
-        assert set(judge.result().values()) == {0}
+        result = judge.result()
+    assert result.pop("reasons") == {}
+    assert result.pop("window") == ["2024-01-01 00:00:00", "2024-02-01 00:00:00"]
+    assert set(result.values()) == {0}
 
 
 def test_cents_agree_with_decimal_arithmetic():

@@ -6,25 +6,31 @@ An event that was sent to fix a rejected one names its position in Bronze's colu
 from __future__ import annotations
 
 import re
+import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
-from lakehouse.airflow.hooks.iceberg import IcebergCatalogHook, equal
+from lakehouse.airflow.hooks.iceberg import IcebergCatalogHook
 from lakehouse.pipelines.contract import Field
 from lakehouse.pipelines.model import REJECTED, Pipeline, Stage
 from lakehouse.texts import NUMBER
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from duckdb import DuckDBPyConnection
-    from pyiceberg.table import Table
+    from pyiceberg.table import DataScan, Table
 
 MENDS = "mends"
 #: When a row was written: a table has one of these columns.
 WRITTEN_AT = ("ingested_at", "processed_at")
+#: Of DuckDB's buffers; what does not fit is spilled.
+MEMORY_LIMIT = "128MB"
 
 
 @dataclass(frozen=True)
@@ -88,15 +94,16 @@ def reasons(pipeline: Pipeline, stage: str | None = None) -> list[Reason]:
         table = IcebergCatalogHook().table(rejecting.sinks[REJECTED])
         at = [name for name in WRITTEN_AT if name in table.schema().column_names][:1]
         last = f"epoch(max({at[0]}))" if at else "NULL"
-        rows = _rejects(pipeline, table, at).execute(
-            f"SELECT reason, count(*) AS rejected, count({MENDS}), {last} FROM rejects GROUP BY reason "
-            "ORDER BY rejected DESC, reason"
-        )
+        with _rejects(pipeline, table, at) as connection:
+            rows = connection.execute(
+                f"SELECT reason, count(*) AS rejected, count({MENDS}), {last} FROM rejects GROUP BY reason "
+                "ORDER BY rejected DESC, reason"
+            ).fetchall()
         found += [
             Reason(
                 rejecting.name, why, rejected, fixed, None if moment is None else datetime.fromtimestamp(moment, UTC)
             )
-            for why, rejected, fixed, moment in rows.fetchall()
+            for why, rejected, fixed, moment in rows
         ]
     return found
 
@@ -112,35 +119,40 @@ def open_rejects(
     table = IcebergCatalogHook().table(rejecting.sinks[REJECTED])
     content = _content(pipeline, table)
     names = ", ".join(f'"{name}"' for name in content)
-    rows = _rejects(pipeline, table, content, reason).execute(
-        f"SELECT kafka_partition, kafka_offset, reason, {names} FROM rejects WHERE {MENDS} IS NULL "
-        "ORDER BY kafka_partition, kafka_offset LIMIT ?",
-        [limit],
-    )
+    wanted = "" if reason is None else "AND reason = $reason"
+    given: dict[str, Any] = {"limit": limit} if reason is None else {"limit": limit, "reason": reason}
     rebuilt = content != ["payload"]
-    while batch := rows.fetchmany(1_000):
-        for partition, offset, why, *values in batch:
-            payload = _as_event(pipeline.contract.fields, values) if rebuilt else values[0]
-            yield Reject(rejecting.name, partition, offset, why, payload, rebuilt)
-
-
-def rejected_positions(pipeline: Pipeline) -> Iterator[str]:
-    """Position ("partition:offset") of each rejected event of every stage."""
-    for stage in rejecting_stages(pipeline):
-        scan = (
-            IcebergCatalogHook().table(stage.sinks[REJECTED]).scan(selected_fields=("kafka_partition", "kafka_offset"))
+    with _rejects(pipeline, table, content) as connection:
+        rows = connection.execute(
+            f"SELECT kafka_partition, kafka_offset, reason, {names} FROM rejects WHERE {MENDS} IS NULL {wanted} "
+            "ORDER BY kafka_partition, kafka_offset LIMIT $limit",
+            given,
         )
-        for batch in scan.to_arrow_batch_reader():
-            for row in batch.to_pylist():
-                yield f"{row['kafka_partition']}:{row['kafka_offset']}"
+        while batch := rows.fetchmany(1_000):
+            for partition, offset, why, *values in batch:
+                payload = _as_event(pipeline.contract.fields, values) if rebuilt else values[0]
+                yield Reject(rejecting.name, partition, offset, why, payload, rebuilt)
 
 
-def fixed_positions(pipeline: Pipeline) -> set[str]:
-    """Positions ("partition:offset") that events from the topic say they fix. Files that hold none are not read.
+def rejected_positions(pipeline: Pipeline) -> Iterator[pa.RecordBatch]:
+    """Position ("partition:offset") of each rejected event of every stage, as batches with this one column."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    for stage in rejecting_stages(pipeline):
+        table = IcebergCatalogHook().table(stage.sinks[REJECTED])
+        for batch in _batches(table.scan(selected_fields=("kafka_partition", "kafka_offset"))):
+            partition, offset = (batch.column(name).cast(pa.string()) for name in ("kafka_partition", "kafka_offset"))
+            yield pa.RecordBatch.from_arrays([pc.binary_join_element_wise(partition, offset, ":")], ["position"])
+
+
+def fixed_positions(pipeline: Pipeline) -> Iterator[pa.RecordBatch]:
+    """Positions ("partition:offset") that events from the topic say they fix, as batches with this one column.
+
+    Files that hold none are not read.
 
     :raises AirflowException: a table does not keep what its events say, or the catalog cannot be read
     """
-    found: set[str] = set()
     for name in topic_tables(pipeline):
         table = IcebergCatalogHook().table(name)
         if MENDS not in table.schema().column_names:
@@ -148,10 +160,16 @@ def fixed_positions(pipeline: Pipeline) -> set[str]:
                 f"{name} has no column {MENDS}: which rejected events were fixed cannot be known. "
                 f"Next: have its SQL keep the header {MENDS}, as 05-bronze.sql does."
             )
-        scan = table.scan(f"{MENDS} IS NOT NULL", selected_fields=(MENDS,))
-        for batch in scan.to_arrow_batch_reader():
-            found.update(batch.column(MENDS).to_pylist())
-    return found
+        yield from _batches(table.scan(f"{MENDS} IS NOT NULL", selected_fields=(MENDS,)))
+
+
+def _batches(scan: DataScan) -> Iterator[pa.RecordBatch]:
+    """What a scan finds, file by file: pyiceberg's own reader reads all files at once into memory."""
+    from pyiceberg.io.pyarrow import ArrowScan
+
+    reader = ArrowScan(scan.table_metadata, scan.io, scan.projection(), scan.row_filter, scan.case_sensitive)
+    for file in scan.plan_files():
+        yield from reader.to_record_batches([file])
 
 
 def topic_tables(pipeline: Pipeline) -> list[str]:
@@ -174,22 +192,34 @@ def _content(pipeline: Pipeline, table: Table) -> list[str]:
     return list(pipeline.contract.names)
 
 
-def _rejects(pipeline: Pipeline, table: Table, columns: list[str], reason: str | None = None) -> DuckDBPyConnection:
-    """A table's rejected events as the view `rejects`, read batch by batch; `mends` is set where one is fixed."""
-    import duckdb
-    import pyarrow as pa
-    from pyiceberg.expressions import AlwaysTrue
+@contextmanager
+def _rejects(pipeline: Pipeline, table: Table, columns: list[str]) -> Iterator[DuckDBPyConnection]:
+    """A table's rejected events as the view `rejects`, in which `mends` is set where one is fixed.
 
-    wanted = ("kafka_partition", "kafka_offset", "reason", *columns)
-    scan = table.scan(equal(reason=reason) if reason else AlwaysTrue(), selected_fields=wanted)
-    fixed = pa.table({MENDS: pa.array(sorted(fixed_positions(pipeline)), pa.string())})
-    connection = duckdb.connect()
-    connection.register("rows", scan.to_arrow_batch_reader())
-    connection.register("fixed", fixed)
-    connection.execute(
-        f"CREATE TEMP VIEW rejects AS FROM rows LEFT JOIN fixed ON {MENDS} = kafka_partition || ':' || kafka_offset"
-    )
-    return connection
+    DuckDB reads the table itself, and spills what it sorts to a temporary folder.
+    """
+    import pyarrow as pa
+
+    from lakehouse.tables.duckdb_iceberg import IcebergDatabase
+
+    wanted = ", ".join(f'"{name}"' for name in ("kafka_partition", "kafka_offset", "reason", *columns))
+    with (
+        tempfile.TemporaryDirectory(prefix="lakehouse-rejects-") as folder,
+        IcebergDatabase(Path(folder), MEMORY_LIMIT) as database,
+    ):
+        connection = database.connection
+        connection.execute("SET threads = 1")  # each has buffers of its own
+        database.view("rows", table)
+        connection.execute("CREATE TABLE named (position VARCHAR)")
+        for batch in fixed_positions(pipeline):
+            connection.register("batch", pa.Table.from_batches([batch]))
+            connection.execute("INSERT INTO named FROM batch")
+        connection.execute(f"CREATE TABLE fixed AS SELECT DISTINCT position AS {MENDS} FROM named")
+        connection.execute(
+            f"CREATE TEMP VIEW rejects AS FROM (SELECT {wanted} FROM rows) LEFT JOIN fixed "
+            f"ON {MENDS} = kafka_partition || ':' || kafka_offset"
+        )
+        yield connection
 
 
 def _as_event(fields: tuple[Field, ...], texts: list[str | None]) -> bytes:

@@ -23,20 +23,9 @@ from lakehouse.reconciliation.reconcile import reconcile
 from lakehouse.waiting import wait_until
 
 from .read import MENDS, fixed_positions, open_rejects, rejected_positions
+from .spool import Fix, Spool
 
 ARRIVE_LIMIT_S = 180
-
-
-@dataclass(frozen=True)
-class Fix:
-    """An event to be sent.
-
-    :param position: of the rejected event, "partition:offset"
-    """
-
-    position: str
-    key: bytes | None
-    value: bytes | None
 
 
 @dataclass(frozen=True)
@@ -90,19 +79,17 @@ def replay(pipeline: Pipeline, events: Iterable[Fix], dry_run: bool = False) -> 
     :raises AirflowException: a position is twice in the events or is no rejected event's, the tables over the topic do not keep
         up, or Kafka did not take an event; the message says how many were sent, and a replay of the same goes on from there
     """
-    wanted: dict[str, Fix] = {}
-    for event in events:
-        if wanted.setdefault(event.position, event) is not event:
-            raise AirflowFailException(
-                f"{event.position} is there twice: nothing was sent. Next: keep one line of the two."
-            )
-    with CoordinationHook().lock(f"rejects-replay {pipeline.name}"):
-        await_arrival(pipeline)
-        _refuse_others(pipeline, wanted.keys())
-        due = wanted.keys() - fixed_positions(pipeline)
-        if due and not dry_run:
-            _send(pipeline, [event for position, event in wanted.items() if position in due])
-    return Replay(sent=len(due), sent_before=len(wanted) - len(due))
+    with Spool() as spool:
+        spool.add(events)
+        if position := spool.repeated():
+            raise AirflowFailException(f"{position} is there twice: nothing was sent. Next: keep one line of the two.")
+        with CoordinationHook().lock(f"rejects-replay {pipeline.name}"):
+            await_arrival(pipeline)
+            _refuse_others(pipeline, spool)
+            due = spool.settle(fixed_positions(pipeline))
+            if due and not dry_run:
+                _send(pipeline, spool.due(), due)
+        return Replay(sent=due, sent_before=len(spool) - due)
 
 
 def await_arrival(pipeline: Pipeline) -> None:
@@ -131,24 +118,24 @@ def await_arrival(pipeline: Pipeline) -> None:
         ) from error
 
 
-def _refuse_others(pipeline: Pipeline, positions: Iterable[str]) -> None:
+def _refuse_others(pipeline: Pipeline, spool: Spool) -> None:
     """Only what was rejected can be fixed: anything else is a slip of the pen."""
-    if unknown := set(positions).difference(rejected_positions(pipeline)):
+    if unknown := spool.not_among(rejected_positions(pipeline), 5):
         raise AirflowFailException(
-            f"No event was rejected at {', '.join(sorted(unknown)[:5])}: nothing was sent. "
-            "Next: take positions from `make rejects`."
+            f"No event was rejected at {', '.join(unknown)}: nothing was sent. Next: take positions from `make rejects`."
         )
 
 
-def _send(pipeline: Pipeline, events: list[Fix]) -> None:
+def _send(pipeline: Pipeline, events: Iterable[Fix], due: int) -> None:
     producer = pipeline_producer(pipeline)
     for event in events:
-        if not producer.failed:
-            producer.send([event.key], [event.value], headers=[(MENDS, event.position.encode())])
+        if producer.failed:
+            break
+        producer.send([event.key], [event.value], headers=[(MENDS, event.position.encode())])
     producer.finish()
     if producer.failed:
         raise AirflowException(
-            f"{producer.delivered:,} of {len(events):,} events were sent; then Kafka did not take one: {producer.first_error}. "
+            f"{producer.delivered:,} of {due:,} events were sent; then Kafka did not take one: {producer.first_error}. "
             "Next: fix the event or the broker, then replay the same again: what was sent is left out."
         )
 

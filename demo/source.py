@@ -1,0 +1,54 @@
+"""The trips that are going to be sent, looked at before anything is started."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from datetime import datetime
+from typing import TypeVar
+
+from demo.main_job import Trips
+from local.config import ROOT, PlatformError
+
+T = TypeVar("T")
+
+
+def check(source: str) -> None:
+    """See that it is a file of taxi trips.
+
+    :raises PlatformError: it cannot be read, or lacks a column that every trip needs
+    """
+    _ask(lambda: _trip_file(source))
+
+
+def months(trips: Trips) -> tuple[datetime, datetime]:
+    """First moment of the calendar months that hold 99 % of the pickup times, and the first one after them.
+
+    :raises PlatformError: the trips cannot be read, or no months hold so many
+    """
+    return _ask(lambda: _months(trips))
+
+
+def _trip_file(source: str) -> object:
+    from taxi_generator.files import TripFile
+
+    return TripFile(source)
+
+
+def _months(trips: Trips) -> tuple[datetime, datetime]:
+    from taxi_generator import pickup_months
+
+    return pickup_months(events=trips.events, seed=trips.seed, source=trips.source)
+
+
+def _ask(question: Callable[[], T]) -> T:
+    """What the generator answers; nothing of Airflow is imported for it."""
+    if (plugins := str(ROOT / "plugins")) not in sys.path:
+        sys.path.insert(0, plugins)
+    from lakehouse.texts import message
+    from taxi_generator import GeneratorError
+
+    try:
+        return question()
+    except GeneratorError as error:
+        raise PlatformError(message(error)) from error

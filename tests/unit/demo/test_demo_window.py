@@ -1,0 +1,114 @@
+"""The window that a person gives the demo becomes the platform's own, and a platform that runs with another starts again."""
+
+from __future__ import annotations
+
+import os
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from demo import run, window
+from demo.main_job import Trips
+from lakehouse.pipelines.load import get_pipeline
+from lakehouse.pipelines.params import environment_name, parameters
+from local import airflow, config
+from local.config import PlatformError
+from local.supervision import Supervisor
+from taxi_generator import pipeline
+
+JANUARY, FEBRUARY, MARCH = (datetime(2024, month, 1) for month in (1, 2, 3))
+HEAD = "tpep_pickup_datetime,tpep_dropoff_datetime,trip_distance,fare_amount"
+
+
+@pytest.fixture
+def home(own_state_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A platform that was up; what is put in force is taken back from this process."""
+    for name in window.OVERRIDES:
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    config.create()
+    return own_state_folder
+
+
+@pytest.fixture
+def stopped(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Whose turn it was to be stopped."""
+    stopped: list[str] = []
+    monkeypatch.setattr(window.verbs, "down", lambda: stopped.append("platform"))
+    return stopped
+
+
+@pytest.fixture
+def february(tmp_path: Path) -> Path:
+    file = tmp_path / "february.csv"
+    file.write_text(f"{HEAD}\n2024-02-10,2024-02-10,1,1\n")
+    return file
+
+
+def test_the_names_are_those_that_override_the_pipelines_parameters():
+    taxi = get_pipeline(pipeline.NAME)
+    assert tuple(environment_name(taxi, edge) for edge in pipeline.EDGES) == window.OVERRIDES
+
+
+def test_a_window_is_kept_by_the_platform_and_judges_silver_and_the_generator(home, stopped, capsys, monkeypatch):
+    assert window.put_in_force((FEBRUARY, MARCH)) is False
+    config.create()
+    assert "from 2024-02-01 00:00:00 until 2024-03-01 00:00:00" in capsys.readouterr().out
+
+    for name in window.OVERRIDES:
+        monkeypatch.delenv(name)
+    config.create()  # as a later `make up` does
+    later = airflow.environment(config.load())
+    for name in window.OVERRIDES:
+        monkeypatch.setenv(name, later[name])
+    params = parameters(get_pipeline(pipeline.NAME))
+    assert (params["pickup_from"], params["pickup_to"]) == ("2024-02-01 00:00:00", "2024-03-01 00:00:00")
+    assert pipeline.window() == (FEBRUARY, MARCH)
+    assert stopped == []
+
+
+def test_a_platform_that_runs_with_another_window_is_stopped_once(home, stopped, monkeypatch):
+    monkeypatch.setattr(Supervisor, "running", lambda _: True)
+    assert window.put_in_force((FEBRUARY, MARCH)) is True
+    config.create()
+    assert window.put_in_force((FEBRUARY, MARCH)) is False
+    assert stopped == ["platform"]
+
+
+def test_auto_is_the_months_of_the_file(home, stopped, february):
+    run._look(Trips(source=str(february)), window.read("auto", None))
+    assert [os.environ[name] for name in window.OVERRIDES] == ["2024-02-01 00:00:00", "2024-03-01 00:00:00"]
+
+
+def test_auto_is_january_for_synthetic_trips(home, stopped):
+    """The way back from another month's file."""
+    run._look(Trips(events=1_000), window.read("auto", None))
+    assert [os.environ[name] for name in window.OVERRIDES] == ["2024-01-01 00:00:00", "2024-02-01 00:00:00"]
+
+
+def test_without_a_window_nothing_is_put_in_force(home, stopped, february):
+    assert run._look(Trips(source=str(february)), window.read(None, None)) is False
+    assert not os.environ.keys() & set(window.OVERRIDES)
+
+
+def test_a_file_is_looked_at_before_anything_is_started(monkeypatch, tmp_path):
+    monkeypatch.setattr(run.verbs, "up", lambda: pytest.fail("the platform was started"))
+    file = tmp_path / "other.csv"
+    file.write_text("a,b\n1,2\n")
+    with pytest.raises(
+        PlatformError, match=r"other\.csv has no column tpep_pickup_datetime, .*only a, b\. Next: give a yellow"
+    ):
+        run.demo(source=file)
+
+
+@pytest.mark.parametrize("text", ["2024-02-01 00:00:00", "2024-02-01T00:00:00", "2024-02-01"])
+def test_a_time_may_be_written_as_iso_8601(text):
+    assert window.read(text, "2024-03-01 00:00:00") == (FEBRUARY, MARCH)
+
+
+def test_the_command_for_another_window_can_be_typed():
+    assert run.other_window(500, Path("it's.csv")).startswith(
+        "make demo SOURCE='it'\"'\"'s.csv' EVENTS=500 PICKUP_FROM=auto "
+    )
+    assert run.other_window(None, None).startswith("make demo PICKUP_FROM=auto ")
