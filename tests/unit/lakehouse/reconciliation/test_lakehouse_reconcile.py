@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from airflow.sdk.exceptions import AirflowException
+from pyarrow.parquet import write_table
+from pyiceberg.table import Table
+from pyiceberg.table.snapshots import Snapshot
 
 from lakehouse.airflow.hooks.kafka import TopicHook
 from lakehouse.airflow.hooks.topic_reader import TopicReader
@@ -79,6 +84,57 @@ def test_a_look_reads_what_is_new_alone(streaming, look, bronze, fill, send, tax
     assert len(read) == 2
     assert str(found.missing) == "partition 1: offsets 108 to 109"
     assert found.rows(ACCEPTED) == {1: 103}
+
+
+def test_the_list_of_the_newest_commit_names_the_files_of_those_before(streaming, look, bronze, fill, monkeypatch):
+    look(bronze)
+    for offset in range(100, 105):
+        fill(ACCEPTED, [offset], partition=1)
+    read: list[int] = []
+    manifests = Snapshot.manifests
+    monkeypatch.setattr(Snapshot, "manifests", lambda found, io: read.append(found.snapshot_id) or manifests(found, io))
+    assert str(look(bronze).surplus) == "partition 1: offsets 100 to 104"
+    assert len(read) == 1
+
+
+def test_commits_whose_manifests_were_merged_since(streaming, look, bronze, fill, iceberg, send, taxi, read):
+    merge = {"commit.manifest-merge.enabled": "true", "commit.manifest.min-count-to-merge": "3"}
+    with iceberg.load_table(ACCEPTED).transaction() as change:
+        change.set_properties(merge)
+    look(bronze)
+    read.clear()
+    send(taxi.topic.name, 10, partition=1)
+    for offset in range(100, 108):
+        fill(ACCEPTED, [offset], partition=1)
+    table = iceberg.load_table(ACCEPTED)
+    assert len(table.current_snapshot().manifests(table.io)) < 8
+    assert str(look(bronze).missing) == "partition 1: offsets 108 to 109"
+    assert (look(bronze).rows(ACCEPTED), read) == ({1: 103}, [])
+
+
+def test_files_are_read_by_the_ids_of_their_columns(streaming, look, bronze, fill, iceberg, send, taxi, read):
+    """A file that was written before a column got its name, and one that lacks the ids."""
+    look(bronze)
+    read.clear()
+    send(taxi.topic.name, 10, partition=1)
+    table = iceberg.load_table(ACCEPTED)
+    _rename(table, kafka_offset="offset_", trip_id="kafka_offset_")
+    rows = {"kafka_offset_": ["x"], "kafka_partition": pa.array([1], pa.int32()), "offset_": [100]}
+    table.append(pa.table(rows))
+    _rename(table, offset_="kafka_offset", kafka_offset_="trip_id")
+    foreign = Path(table.location().removeprefix("file://")) / "foreign.parquet"
+    write_table(pa.table({"kafka_offset": [101], "kafka_partition": pa.array([1], pa.int32())}), foreign)
+    table.add_files([f"file://{foreign}"])
+    fill(ACCEPTED, range(102, 108), partition=1)
+    found = look(bronze)
+    assert (str(found.missing), len(found.surplus)) == ("partition 1: offsets 108 to 109", 0)
+    assert read == []
+
+
+def _rename(table: Table, **names: str) -> None:
+    with table.update_schema() as change:
+        for old, new in names.items():
+            change.rename_column(old, new)
 
 
 def test_deleted_rows_are_missing_while_others_arrive(streaming, look, bronze, silver, iceberg, fill, send, taxi, read):
