@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -13,7 +14,7 @@ from lakehouse.tables.history import is_rewrite, newer_snapshots
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    from pyiceberg.manifest import DataFile, ManifestFile
+    from pyiceberg.manifest import DataFile, ManifestEntry, ManifestFile
     from pyiceberg.table import Table
     from pyiceberg.table.snapshots import Snapshot
 
@@ -94,11 +95,42 @@ def _files(table: Table, snapshot: Snapshot, kept: list[ManifestFile]) -> Iterat
         own = _written_by(snapshot, snapshot.manifests(table.io))
     if any(found.content == ManifestContent.DELETES for found in own):
         raise HistoryLost
-    entries = [entry for manifest in own for entry in manifest.fetch_manifest_entry(table.io, discard_deleted=False)]
+    entries = [entry for manifest in own for entry in _entries(table, manifest)]
     for status in (ManifestEntryStatus.DELETED, ManifestEntryStatus.ADDED):
         for entry in entries:
-            if entry.status == status and entry.snapshot_id == snapshot.snapshot_id:
+            if entry.status == status and entry.snapshot_id in (None, snapshot.snapshot_id):
                 yield status is ManifestEntryStatus.ADDED, entry.data_file
+
+
+def _entries(table: Table, manifest: ManifestFile) -> Iterator[ManifestEntry]:
+    """What a manifest says that its commit added or removed.
+
+    A commit that merges manifests puts what it adds first, and all older files after it: those are not read.
+    """
+    from pyiceberg.avro.file import AvroFile
+    from pyiceberg.manifest import (
+        DEFAULT_READ_VERSION,
+        MANIFEST_ENTRY_SCHEMAS,
+        DataFile,
+        DataFileContent,
+        FileFormat,
+        ManifestEntry,
+        ManifestEntryStatus,
+    )
+
+    counts = (manifest.added_files_count, manifest.deleted_files_count)
+    left = math.inf if None in counts else sum(filter(None, counts))  # version 1 may leave them out
+    with AvroFile[ManifestEntry](
+        table.io.new_input(manifest.manifest_path),
+        MANIFEST_ENTRY_SCHEMAS[DEFAULT_READ_VERSION],
+        read_types={-1: ManifestEntry, 2: DataFile},
+        read_enums={0: ManifestEntryStatus, 101: FileFormat, 134: DataFileContent},
+    ) as entries:
+        while left and (entry := next(entries, None)):
+            if entry.status != ManifestEntryStatus.EXISTING:
+                entry.data_file.spec_id = manifest.partition_spec_id
+                left -= 1
+                yield entry
 
 
 def _written_by(snapshot: Snapshot, manifests: list[ManifestFile]) -> list[ManifestFile]:

@@ -10,6 +10,9 @@ import pyarrow as pa
 import pytest
 from airflow.sdk.exceptions import AirflowException
 from pyarrow.parquet import write_table
+from pyiceberg.avro.file import AvroFile
+from pyiceberg.catalog.sql import SqlCatalog
+from pyiceberg.manifest import ManifestEntry
 from pyiceberg.table import Table
 from pyiceberg.table.snapshots import Snapshot
 
@@ -97,10 +100,39 @@ def test_the_list_of_the_newest_commit_names_the_files_of_those_before(streaming
     assert len(read) == 1
 
 
-def test_commits_whose_manifests_were_merged_since(streaming, look, bronze, fill, iceberg, send, taxi, read):
-    merge = {"commit.manifest-merge.enabled": "true", "commit.manifest.min-count-to-merge": "3"}
+def test_of_manifests_that_a_commit_merged_the_older_files_are_not_read(
+    streaming, look, bronze, fill, iceberg, monkeypatch
+):
+    _merge_by(2, iceberg)
+    for offset in range(100, 120):
+        fill(ACCEPTED, [offset], partition=1)
+    assert str(look(bronze).surplus) == "partition 1: offsets 100 to 119"
+    fill(ACCEPTED, [120], partition=1)
+    table = iceberg.load_table(ACCEPTED)
+    [manifest] = table.current_snapshot().manifests(table.io)
+    assert (manifest.added_files_count, manifest.existing_files_count) == (1, 21)
+    read: set[str] = set()
+    following = AvroFile.__next__
+
+    def noticed(file):
+        found = following(file)
+        read.update([found.data_file.file_path] if isinstance(found, ManifestEntry) else [])
+        return found
+
+    monkeypatch.setattr(AvroFile, "__next__", noticed)
+    assert str(look(bronze).surplus) == "partition 1: offsets 100 to 120"
+    assert len(read) == 1
+
+
+def _merge_by(manifests: int, iceberg: SqlCatalog) -> None:
+    """Let the next commits merge the table's manifests when there are so many."""
+    merge = {"commit.manifest-merge.enabled": "true", "commit.manifest.min-count-to-merge": str(manifests)}
     with iceberg.load_table(ACCEPTED).transaction() as change:
         change.set_properties(merge)
+
+
+def test_commits_whose_manifests_were_merged_since(streaming, look, bronze, fill, iceberg, send, taxi, read):
+    _merge_by(3, iceberg)
     look(bronze)
     read.clear()
     send(taxi.topic.name, 10, partition=1)
