@@ -124,6 +124,22 @@ def test_of_manifests_that_a_commit_merged_the_older_files_are_not_read(
     assert len(read) == 1
 
 
+def test_an_entry_may_leave_out_its_commit(streaming, look, bronze, fill, monkeypatch):
+    """As Iceberg itself writes it: the manifest says which one it is."""
+    look(bronze)
+    fill(ACCEPTED, [100], partition=1)
+    following = AvroFile.__next__
+
+    def without_commit(file):
+        found = following(file)
+        if isinstance(found, ManifestEntry):
+            found.snapshot_id = None
+        return found
+
+    monkeypatch.setattr(AvroFile, "__next__", without_commit)
+    assert str(look(bronze).surplus) == "partition 1: offsets 100"
+
+
 def _merge_by(manifests: int, iceberg: SqlCatalog) -> None:
     """Let the next commits merge the table's manifests when there are so many."""
     merge = {"commit.manifest-merge.enabled": "true", "commit.manifest.min-count-to-merge": str(manifests)}
