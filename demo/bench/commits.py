@@ -145,7 +145,7 @@ class SinkCommits:
         size = sum(entry.data_file.file_size_in_bytes for entry in added)
         self._live += added
         for entry in added:
-            entry.sequence_number = entry.file_sequence_number = snapshot.sequence_number
+            entry.sequence_number = entry.file_sequence_number = snapshot.sequence_number or 0
         self._rows += rows
         counts = {
             "added-data-files": len(added),

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 M = TypeVar("M", bound=BaseModel)
 #: Field of the file -> what each of its entries is. With each commit, each of them gets one more.
-GROWING = {"snapshots": Snapshot, "snapshot-log": SnapshotLogEntry}
+GROWING: dict[str, type[BaseModel]] = {"snapshots": Snapshot, "snapshot-log": SnapshotLogEntry}
 
 
 class Entries(Sequence[M], Generic[M]):
@@ -92,7 +92,7 @@ def _read(io: FileIO, location: str) -> TableMetadata:
         fields = msgspec.json.decode(plain.read(), type=dict[str, msgspec.Raw])
     later = {name: fields.pop(name, None) for name in GROWING}
     metadata = TableMetadataUtil.parse_raw(msgspec.json.encode(fields).decode())
-    entries = {
+    entries: dict[str, Entries[BaseModel]] = {
         name.replace("-", "_"): Entries(GROWING[name], msgspec.json.decode(encoded, type=list[msgspec.Raw]))
         for name, encoded in later.items()
         if encoded
