@@ -46,6 +46,7 @@ class Bench:
         """Everything, from the part alone to the whole."""
         airflow.adopt(self.platform)
         load = os.getloadavg()[0]
+        self.history()
         self.burst()
         self.up()
         for _ in range(ROUNDS):
@@ -92,6 +93,14 @@ class Bench:
             )
             self.note("producer, burst with Kafka alone, events/s", sent["rate"])
         self.down()
+
+    def history(self) -> None:
+        """The checks of tables with a long history, which need no platform."""
+        command = [sys.executable, "-m", "demo.bench.history"]
+        done = subprocess.run(command, cwd=ROOT, env=self._environment, check=True, stdout=subprocess.PIPE, text=True)
+        for name, values in json.loads(done.stdout).items():
+            for value in values:
+                self.note(name, value)
 
     def main_job(self) -> MainJob:
         """New trips through every layer, to Gold."""

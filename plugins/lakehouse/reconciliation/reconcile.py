@@ -102,9 +102,9 @@ def reconcile(pipeline: Pipeline, stage: Stage) -> Reconciliation:
 def _reconcile(pipeline: Pipeline, stage: Stage) -> Reconciliation:
     iceberg = IcebergCatalogHook()
     # The sinks before their source: a row that moves on meanwhile looks as if it had not arrived, never as one too many.
-    sinks = {name: iceberg.table(name) for name in stage.tables}
+    sinks = {name: iceberg.glance(name) for name in stage.tables}
     topic = TopicHook(pipeline.topic.name) if stage.reads_topic else None
-    tables = sinks if topic else {stage.source: iceberg.table(stage.source), **sinks}
+    tables = sinks if topic else {stage.source: iceberg.glance(stage.source), **sinks}
     before = states.load(stage)
     try:
         found = _look(before, stage, tables, topic)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from lakehouse.airflow.hooks.iceberg import summary_of
@@ -18,16 +19,26 @@ def newer_snapshots(table: Table, than: int | None) -> tuple[list[Snapshot], boo
     :return: the snapshots that are known, and whether they are all: False when older ones were expired, or `than` is no
         ancestor of the current one
     """
-    known = {snapshot.snapshot_id: snapshot for snapshot in table.metadata.snapshots}
+    by_id = _by_id(table)
     snapshot = table.current_snapshot()
     found: list[Snapshot] = []
     current = snapshot.snapshot_id if snapshot else None
     while current != than:
-        if current is None or current not in known:
+        snapshot = None if current is None else by_id(current)
+        if snapshot is None:
             return found, False
-        found.append(known[current])
-        current = known[current].parent_snapshot_id
+        found.append(snapshot)
+        current = snapshot.parent_snapshot_id
     return found, True
+
+
+def _by_id(table: Table) -> Callable[[int], Snapshot | None]:
+    """Finds snapshots by their ids; pyiceberg itself searches through all of them each time."""
+    from lakehouse.tables.glance import Glance
+
+    if isinstance(table, Glance):
+        return table.snapshot_by_id
+    return {snapshot.snapshot_id: snapshot for snapshot in table.metadata.snapshots}.get
 
 
 def is_rewrite(snapshot: Snapshot) -> bool:

@@ -184,6 +184,22 @@ def fill(iceberg: SqlCatalog) -> Callable[..., None]:
     return fill
 
 
+@pytest.fixture
+def metadata_read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The metadata files of tables that were read."""
+    from pyiceberg.io.pyarrow import PyArrowFile
+
+    files: list[str] = []
+    open_file = PyArrowFile.open
+
+    def noticed(file: PyArrowFile, seekable: bool = True) -> Any:
+        files.extend([file.location] if file.location.endswith(".metadata.json") else [])
+        return open_file(file, seekable)
+
+    monkeypatch.setattr(PyArrowFile, "open", noticed)
+    return files
+
+
 def _by_kafka_partition(catalog: SqlCatalog, name: str, schema: pa.Schema) -> Table:
     """The table, made when it is missing; Bronze is kept by Kafka partition."""
     if catalog.table_exists(name):

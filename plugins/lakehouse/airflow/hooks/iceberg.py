@@ -16,11 +16,16 @@ from lakehouse.airflow.hooks.unavailable import ServiceUnavailable
 
 if TYPE_CHECKING:
     from pyiceberg.catalog import Catalog
+    from pyiceberg.catalog.sql import SqlCatalog
     from pyiceberg.expressions import BooleanExpression
     from pyiceberg.table import Table
     from pyiceberg.table.snapshots import Snapshot
+    from pyiceberg.typedef import Identifier
 
 CATALOG = "iceberg_catalog"
+
+#: The newest version of each table that this process has looked at: of each catalog, by the table's name.
+_glances: dict[tuple[Catalog, Identifier], Table] = {}
 
 
 @cache
@@ -80,12 +85,46 @@ class IcebergCatalogHook(BaseHook):
         :raises AirflowException: there is no such table
         :raises ServiceUnavailable: the catalog does not answer, or the warehouse cannot be read
         """
+        with self._there(name):
+            return self.catalog.load_table(name)
+
+    def glance(self, name: str) -> Table:
+        """Load a table to look at its newest commits: read-only, and it hardly matters how many there are. Errors as of `table`.
+
+        What this process has read of the same version is not read again.
+        """
+        with self._there(name):
+            return self._glance(tuple(name.split(".")))
+
+    def every_glance(self) -> Iterator[Table]:
+        """Every table of the catalog, as `glance` loads it. Errors as of `exists`."""
+        with self.answering():
+            for identifier in self._identifiers():
+                yield self._glance(identifier)
+
+    def _glance(self, identifier: Identifier) -> Table:
+        from pyiceberg.catalog.sql import SqlCatalog
+
+        from lakehouse.tables.glance import glance
+
+        catalog = self.catalog
+        if not isinstance(catalog, SqlCatalog):  # the others send the metadata itself
+            return catalog.load_table(identifier)
+        location = _metadata_location(catalog, identifier)
+        known = _glances.get((catalog, identifier))
+        if known is None or known.metadata_location != location:
+            known = _glances[catalog, identifier] = glance(identifier, location, catalog.properties)
+        return known
+
+    @contextmanager
+    def _there(self, name: str) -> Iterator[None]:
+        """Say what is to be done when a table that is loaded is not there; other errors as of `answering`."""
         from pyiceberg.exceptions import NoSuchTableError
         from sqlalchemy.exc import ProgrammingError
 
         try:
             with self.answering():
-                return self.catalog.load_table(name)
+                yield
         except (NoSuchTableError, ProgrammingError) as error:  # the latter: nobody has written through the catalog yet
             raise AirflowException(
                 f"Iceberg table {name} does not exist. The DAG flink_jobs creates it: run it first."
@@ -103,15 +142,20 @@ class IcebergCatalogHook(BaseHook):
         with self.answering():
             return not self._is_new() and self.catalog.table_exists(name)
 
-    def every_table(self, below: tuple[str, ...] = ()) -> Iterator[Table]:
+    def every_table(self) -> Iterator[Table]:
         """Every table of the catalog, in whichever namespace, however deep. Errors as of `exists`."""
         with self.answering():
-            if self._is_new():
-                return
-            for namespace in self.catalog.list_namespaces(below):
-                for identifier in self.catalog.list_tables(namespace):
-                    yield self.catalog.load_table(identifier)
-                yield from self.every_table(namespace)
+            for identifier in self._identifiers():
+                yield self.catalog.load_table(identifier)
+
+    def _identifiers(self) -> Iterator[Identifier]:
+        if not self._is_new():
+            yield from self._identifiers_below(())
+
+    def _identifiers_below(self, parent: Identifier) -> Iterator[Identifier]:
+        for namespace in self.catalog.list_namespaces(parent):
+            yield from self.catalog.list_tables(namespace)
+            yield from self._identifiers_below(namespace)
 
     def _is_new(self) -> bool:
         """Whether nobody has written through it: the first who creates a table makes the database's own tables too."""
@@ -142,6 +186,28 @@ class IcebergCatalogHook(BaseHook):
             raise ServiceUnavailable.of(
                 "The warehouse of the Iceberg catalog", self.conn_id, error, "cannot be read"
             ) from error
+
+
+def _metadata_location(catalog: SqlCatalog, identifier: Identifier) -> str:
+    """Where a table's newest metadata file is.
+
+    :raises NoSuchTableError: there is no such table
+    """
+    from pyiceberg.catalog.sql import IcebergTables
+    from pyiceberg.exceptions import NoSuchTableError
+    from sqlalchemy import select
+
+    *namespace, name = identifier
+    wanted = select(IcebergTables.metadata_location).where(
+        IcebergTables.catalog_name == catalog.name,
+        IcebergTables.table_namespace == ".".join(namespace),
+        IcebergTables.table_name == name,
+    )
+    with catalog.engine.connect() as connection:
+        location = connection.execute(wanted).scalar()
+    if not location:
+        raise NoSuchTableError(f"Table does not exist: {'.'.join(identifier)}")
+    return location
 
 
 def row_count(table: Table) -> int:

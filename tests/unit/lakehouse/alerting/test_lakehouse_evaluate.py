@@ -17,7 +17,7 @@ from lakehouse.alerting.alerts import Alert, FailedTask
 from lakehouse.alerting.control_plane import DagFiles
 from lakehouse.alerting.evaluate import alert_names, evaluate, evaluate_airflow
 from lakehouse.pipelines.load import Declarations
-from lakehouse.streaming.health import JobHealth
+from lakehouse.streaming.health import JobHealth, thresholds
 
 FINE = JobHealth("", "RUNNING", 0, 0, 1.0, {}, {}, 0, 1.0, 1.0, 0, 0.0)
 LONG_AGO = 1_000_000.0
@@ -329,3 +329,14 @@ def test_a_run_that_lost_its_tasks_has_an_alert_of_its_own(platform):
     platform.runs = {}
     assert resolved(platform) == []
     assert platform.titles == ["ALERT run-without-tasks: flink_jobs", "RESOLVED run-without-tasks: flink_jobs"]
+
+
+def test_a_look_reads_the_metadata_of_each_table_once(taxi, fill, send, metadata_read):
+    """Bronze's is asked for by both stages, Silver's by Gold too, each by health and by the ledger."""
+    send(taxi.topic.name, 5)
+    for table in taxi.tables:
+        fill(table, 0)
+    metadata_read.clear()
+    seen = module.look(taxi, thresholds())
+    assert (seen.ledger.events, seen.gold_age_s) == (5, 0)
+    assert sorted(path.split("/")[-3] for path in metadata_read) == sorted(table.split(".")[1] for table in taxi.tables)

@@ -4,9 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from airflow.sdk.exceptions import AirflowException
+from pyarrow.parquet import write_table
+from pyiceberg.avro.file import AvroFile
+from pyiceberg.catalog.sql import SqlCatalog
+from pyiceberg.manifest import ManifestEntry
+from pyiceberg.table import Table
+from pyiceberg.table.snapshots import Snapshot
 
 from lakehouse.airflow.hooks.kafka import TopicHook
 from lakehouse.airflow.hooks.topic_reader import TopicReader
@@ -79,6 +87,102 @@ def test_a_look_reads_what_is_new_alone(streaming, look, bronze, fill, send, tax
     assert len(read) == 2
     assert str(found.missing) == "partition 1: offsets 108 to 109"
     assert found.rows(ACCEPTED) == {1: 103}
+
+
+def test_the_list_of_the_newest_commit_names_the_files_of_those_before(streaming, look, bronze, fill, monkeypatch):
+    look(bronze)
+    for offset in range(100, 105):
+        fill(ACCEPTED, [offset], partition=1)
+    read: list[int] = []
+    manifests = Snapshot.manifests
+    monkeypatch.setattr(Snapshot, "manifests", lambda found, io: read.append(found.snapshot_id) or manifests(found, io))
+    assert str(look(bronze).surplus) == "partition 1: offsets 100 to 104"
+    assert len(read) == 1
+
+
+def test_of_manifests_that_a_commit_merged_the_older_files_are_not_read(
+    streaming, look, bronze, fill, iceberg, monkeypatch
+):
+    _merge_by(2, iceberg)
+    for offset in range(100, 120):
+        fill(ACCEPTED, [offset], partition=1)
+    assert str(look(bronze).surplus) == "partition 1: offsets 100 to 119"
+    fill(ACCEPTED, [120], partition=1)
+    table = iceberg.load_table(ACCEPTED)
+    [manifest] = table.current_snapshot().manifests(table.io)
+    assert (manifest.added_files_count, manifest.existing_files_count) == (1, 21)
+    read: set[str] = set()
+    following = AvroFile.__next__
+
+    def noticed(file):
+        found = following(file)
+        read.update([found.data_file.file_path] if isinstance(found, ManifestEntry) else [])
+        return found
+
+    monkeypatch.setattr(AvroFile, "__next__", noticed)
+    assert str(look(bronze).surplus) == "partition 1: offsets 100 to 120"
+    assert len(read) == 1
+
+
+def test_an_entry_may_leave_out_its_commit(streaming, look, bronze, fill, monkeypatch):
+    """As Iceberg itself writes it: the manifest says which one it is."""
+    look(bronze)
+    fill(ACCEPTED, [100], partition=1)
+    following = AvroFile.__next__
+
+    def without_commit(file):
+        found = following(file)
+        if isinstance(found, ManifestEntry):
+            found.snapshot_id = None
+        return found
+
+    monkeypatch.setattr(AvroFile, "__next__", without_commit)
+    assert str(look(bronze).surplus) == "partition 1: offsets 100"
+
+
+def _merge_by(manifests: int, iceberg: SqlCatalog) -> None:
+    """Let the next commits merge the table's manifests when there are so many."""
+    merge = {"commit.manifest-merge.enabled": "true", "commit.manifest.min-count-to-merge": str(manifests)}
+    with iceberg.load_table(ACCEPTED).transaction() as change:
+        change.set_properties(merge)
+
+
+def test_commits_whose_manifests_were_merged_since(streaming, look, bronze, fill, iceberg, send, taxi, read):
+    _merge_by(3, iceberg)
+    look(bronze)
+    read.clear()
+    send(taxi.topic.name, 10, partition=1)
+    for offset in range(100, 108):
+        fill(ACCEPTED, [offset], partition=1)
+    table = iceberg.load_table(ACCEPTED)
+    assert len(table.current_snapshot().manifests(table.io)) < 8
+    assert str(look(bronze).missing) == "partition 1: offsets 108 to 109"
+    assert (look(bronze).rows(ACCEPTED), read) == ({1: 103}, [])
+
+
+def test_files_are_read_by_the_ids_of_their_columns(streaming, look, bronze, fill, iceberg, send, taxi, read):
+    """A file that was written before a column got its name, and one that lacks the ids."""
+    look(bronze)
+    read.clear()
+    send(taxi.topic.name, 10, partition=1)
+    table = iceberg.load_table(ACCEPTED)
+    _rename(table, kafka_offset="offset_", trip_id="kafka_offset_")
+    rows = {"kafka_offset_": ["x"], "kafka_partition": pa.array([1], pa.int32()), "offset_": [100]}
+    table.append(pa.table(rows))
+    _rename(table, offset_="kafka_offset", kafka_offset_="trip_id")
+    foreign = Path(table.location().removeprefix("file://")) / "foreign.parquet"
+    write_table(pa.table({"kafka_offset": [101], "kafka_partition": pa.array([1], pa.int32())}), foreign)
+    table.add_files([f"file://{foreign}"])
+    fill(ACCEPTED, range(102, 108), partition=1)
+    found = look(bronze)
+    assert (str(found.missing), len(found.surplus)) == ("partition 1: offsets 108 to 109", 0)
+    assert read == []
+
+
+def _rename(table: Table, **names: str) -> None:
+    with table.update_schema() as change:
+        for old, new in names.items():
+            change.rename_column(old, new)
 
 
 def test_deleted_rows_are_missing_while_others_arrive(streaming, look, bronze, silver, iceberg, fill, send, taxi, read):
