@@ -17,9 +17,7 @@ from lakehouse.waiting import wait_until
 LIMIT_S = 300
 JOBS = ("nyc_taxi.bronze", "nyc_taxi.silver")
 #: A step that keeps state, which the state of before does not know.
-STATEFUL = (
-    "(SELECT *, ROW_NUMBER() OVER (PARTITION BY kafka_partition, kafka_offset ORDER BY PROCTIME()) AS n FROM typed_trips)"
-)
+STATEFUL = "(SELECT *, ROW_NUMBER() OVER (PARTITION BY kafka_partition, kafka_offset ORDER BY PROCTIME()) AS n FROM typed_trips)"
 
 
 @pytest.fixture
@@ -174,9 +172,7 @@ def test_sql_that_does_not_plan_leaves_the_running_job_alone(main_job, deploy, s
     assert FlinkRestHook().live_run("nyc_taxi.silver") == before
 
 
-def test_sql_that_its_state_does_not_fit_is_rolled_back(
-    main_job, deploy, silver_sql, flink_jobs_paused, trips_arrive
-):
+def test_sql_that_its_state_does_not_fit_is_rolled_back(main_job, deploy, silver_sql, flink_jobs_paused, trips_arrive):
     """A step more that keeps state: the old SQL comes back from the same savepoint."""
     flink = FlinkRestHook()
     old = flink.live_run("nyc_taxi.silver")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache, cached_property
@@ -236,6 +237,14 @@ def equal(**values: str | bool) -> BooleanExpression:
 def data_files(snapshot: Snapshot | None) -> int:
     """Data files of a snapshot, from its summary; 0 before the first."""
     return _total(snapshot, "data-files")
+
+
+def surplus_files(snapshot: Snapshot | None, target_bytes: int) -> int:
+    """Data files of a snapshot beyond those that its bytes would fill, from its summary.
+
+    :param target_bytes: size of a full file
+    """
+    return max(0, data_files(snapshot) - math.ceil(_total(snapshot, "files-size") / target_bytes))
 
 
 def _total(snapshot: Snapshot | None, what: str) -> int:

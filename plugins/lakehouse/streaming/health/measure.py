@@ -8,7 +8,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from lakehouse.airflow.hooks.flink import FlinkJobRun, FlinkRestHook
-from lakehouse.airflow.hooks.iceberg import data_files
+from lakehouse.airflow.hooks.iceberg import data_files, surplus_files
+from lakehouse.maintenance import settings as maintenance
 from lakehouse.streaming import record
 from lakehouse.streaming.flow import Flow
 from lakehouse.streaming.stages import job_state
@@ -28,6 +29,7 @@ class JobHealth:
     :param overdue: those of them that have waited for longer than the threshold
     :param commit_age_s: seconds since the last commit to one of its tables, None before the first
     :param data_files: table -> its data files
+    :param surplus_files: table -> those of them that would not be needed if all were full
     :param overtaken: those of the overdue rows for which later rows of the same Kafka partition have arrived
     :param overtaken_at: which ones, as text
     :param deleted_unread: events that Kafka deleted before they reached a table
@@ -48,6 +50,7 @@ class JobHealth:
     overdue: int
     commit_age_s: float | None
     data_files: dict[str, int]
+    surplus_files: dict[str, int] = field(default_factory=dict)
     partition_lag: dict[int, int] = field(default_factory=dict)
     restarts: int | None = None
     checkpoint_age_s: float | None = None
@@ -108,6 +111,7 @@ def measure(flow: Flow, overdue_s: float, restart_window_s: float) -> JobHealth:
     snapshots = {name: table.current_snapshot() for name, table in found.tables.items()}
     commits = [snapshot.timestamp_ms for snapshot in snapshots.values() if snapshot]
     overdue = found.overdue(overdue_s)
+    full = maintenance.thresholds().target_file_bytes
     overtaken = found.overtaken(overdue)
     seen: dict[str, Any] = {
         "lag": len(found.missing),
@@ -118,6 +122,7 @@ def measure(flow: Flow, overdue_s: float, restart_window_s: float) -> JobHealth:
         "deleted_at": str(found.deleted_unread),
         "commit_age_s": max(0, now_ms - max(commits)) / 1000 if commits else None,
         "data_files": {name: data_files(snapshot) for name, snapshot in snapshots.items()},
+        "surplus_files": {name: surplus_files(snapshot, full) for name, snapshot in snapshots.items()},
         "partition_lag": {**dict.fromkeys(found.source_rows, 0), **found.missing.counts},
         "unknown_writers": unknown_writers(job, found.tables, flink),
     }

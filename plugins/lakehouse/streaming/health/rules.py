@@ -24,7 +24,8 @@ class Thresholds(BaseModel):
     :param missing_for_s: seconds for which overdue rows must have been overtaken by later ones
     :param lag: rows of the source that are not in the job's tables yet
     :param backpressure_percent: share of its time that the most hindered subtask waits for those after it
-    :param data_files: files of one table
+    :param data_files: files of one table beyond those that its rows would fill
+    :param data_files_for_s: seconds for which there must have been so many, longer than maintenance takes to come round
     :param alarm_for_s: seconds that a condition must last before its alert fires, where no other is given
     :param gold_age_s: seconds for which Gold may lack rows of its source; None: three times the pipeline's `every`
     :param by_hand_for_s: seconds after which the alert of a run by hand that failed resolves by itself
@@ -44,6 +45,7 @@ class Thresholds(BaseModel):
     backpressure_percent: NonNegativeFloat
     backpressure_for_s: NonNegativeFloat
     data_files: NonNegativeInt
+    data_files_for_s: NonNegativeFloat
     alarm_for_s: NonNegativeFloat
     by_hand_for_s: NonNegativeFloat
     gold_age_s: PositiveFloat | None = None
@@ -151,9 +153,9 @@ def _backpressure(job: JobHealth, limits: Thresholds) -> str | None:
 
 
 def _data_files(job: JobHealth, limits: Thresholds) -> str | None:
-    many = [f"{table} has {files:,}" for table, files in job.data_files.items() if files > limits.data_files]
+    many = [f"{table} has {files:,}" for table, files in job.surplus_files.items() if files > limits.data_files]
     if many:
-        return f"{', '.join(many)} data files (limit {limits.data_files:,})"
+        return f"{', '.join(many)} data files more than its rows would fill (limit {limits.data_files:,})"
     return None
 
 
@@ -172,7 +174,7 @@ RULES = (
     Rule("rows-missing", _rows_missing, lasts="missing_for_s", needs_job=False, even_suspended=True),
     Rule("lag", _lag, lasts="lag_for_s", unhealthy=False, needs_job=False),
     Rule("backpressure", _backpressure, lasts="backpressure_for_s", unhealthy=False),
-    Rule("data-files", _data_files, unhealthy=False, needs_job=False, even_suspended=True),
+    Rule("data-files", _data_files, lasts="data_files_for_s", unhealthy=False, needs_job=False, even_suspended=True),
     Rule("unknown-writer", _unknown_writer, lasts=None, unhealthy=False, needs_job=False, even_suspended=True),
     Rule("unreachable"),
     Rule("ledger"),

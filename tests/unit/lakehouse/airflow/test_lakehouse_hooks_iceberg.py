@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pyarrow as pa
 import pytest
@@ -11,7 +12,7 @@ from pyiceberg.exceptions import ServerError
 from requests import ConnectionError as NoAnswer
 
 from lakehouse.airflow.hooks.coordination import CoordinationHook
-from lakehouse.airflow.hooks.iceberg import IcebergCatalogHook, row_count
+from lakehouse.airflow.hooks.iceberg import IcebergCatalogHook, row_count, surplus_files
 from lakehouse.airflow.hooks.unavailable import ServiceUnavailable
 
 
@@ -117,3 +118,11 @@ def test_a_catalog_by_rest_is_one_too(iceberg, fill, rest_catalog):
     assert hook.rows("bronze.raw_trips") == 3
     with CoordinationHook().lock("job", 0.2):
         pass
+
+
+@pytest.mark.parametrize(("files", "size", "surplus"), [(3, 250, 0), (3, 200, 1), (1_000, 1, 999), (0, 0, 0)])
+def test_files_that_full_ones_would_save(files, size, surplus):
+    said = {"total-data-files": str(files), "total-files-size": str(size)}
+    summary = SimpleNamespace(additional_properties=said)
+    assert surplus_files(SimpleNamespace(summary=summary), target_bytes=100) == surplus
+    assert surplus_files(None, target_bytes=100) == 0

@@ -96,6 +96,7 @@ def test_healthy(flink, tables, flow):
     assert health.healthy, health.reasons
     assert (health.state, health.restarts, health.lag, health.overdue) == ("RUNNING", 0, 0, 0)
     assert health.data_files == {"bronze.raw_trips": 1, "bronze.rejected_events": 1}
+    assert health.surplus_files == {"bronze.raw_trips": 0, "bronze.rejected_events": 0}
     assert set(health.partition_lag.values()) == {0}
     assert (health.failed_checkpoints, health.checkpoint_duration_s, health.backpressure_percent) == (0, 1, 0)
     assert max(health.commit_age_s, health.checkpoint_age_s) < 60

@@ -20,6 +20,7 @@ FINE = {
     "overdue": 0,
     "commit_age_s": 3.0,
     "data_files": {"bronze.raw_trips": 10, "bronze.rejected_events": 0},
+    "surplus_files": {"bronze.raw_trips": 9, "bronze.rejected_events": 0},
     "restarts": 0,
     "checkpoint_age_s": 3.0,
     "checkpoint_duration_s": 0.5,
@@ -46,7 +47,7 @@ def broken(**seen) -> dict[str, str]:
         {"lag": 10_000},
         {"backpressure_percent": 10.0},
         {"backpressure_percent": None},
-        {"data_files": {"bronze.raw_trips": 1_000}},
+        {"data_files": {"bronze.raw_trips": 9_000}, "surplus_files": {"bronze.raw_trips": 1_000}},
         {"commit_age_s": 9_999},
         {"commit_age_s": None},
         {"state": SUSPENDED, "lag": 20_000, "overdue": 5, "restarts": None, "checkpoint_age_s": None},
@@ -101,9 +102,9 @@ def test_just_within(seen):
             "an operator of Flink job nyc_taxi.bronze waits for the next one 11 % of its time (limit 10 %)",
         ),
         (
-            {"data_files": {"bronze.raw_trips": 1_001}},
+            {"surplus_files": {"bronze.raw_trips": 1_001}},
             "data-files",
-            "bronze.raw_trips has 1,001 data files (limit 1,000)",
+            "bronze.raw_trips has 1,001 data files more than its rows would fill (limit 1,000)",
         ),
         (
             {"state": SUSPENDED, "unknown_writers": ("table a is written by x", "table b is written by x")},
@@ -111,9 +112,9 @@ def test_just_within(seen):
             "table a is written by x; table b is written by x",
         ),
         (
-            {"state": SUSPENDED, "data_files": {"bronze.raw_trips": 1_001}},
+            {"state": SUSPENDED, "surplus_files": {"bronze.raw_trips": 1_001}},
             "data-files",
-            "bronze.raw_trips has 1,001 data files (limit 1,000)",
+            "bronze.raw_trips has 1,001 data files more than its rows would fill (limit 1,000)",
         ),
     ],
 )
