@@ -147,14 +147,14 @@ def test_a_row_that_moves_on_while_the_ledger_is_read_looks_in_flight(fill, send
     """An event that passes all stages after the last table was read is in no table, never in one too many."""
     for table in TAXI.tables:
         fill(table, 0)
-    load, end_offsets = IcebergCatalogHook.table, TopicHook.end_offsets
+    load, end_offsets = IcebergCatalogHook.glance, TopicHook.end_offsets
 
     def pass_through() -> None:
         send("taxi.raw_trips", 1, partition=0)
         fill("bronze.raw_trips", 1)
         fill("silver.cleaned_trips", 1)
 
-    monkeypatch.setattr(IcebergCatalogHook, "table", lambda hook, name: pass_through() or load(hook, name))
+    monkeypatch.setattr(IcebergCatalogHook, "glance", lambda hook, name: pass_through() or load(hook, name))
     monkeypatch.setattr(TopicHook, "end_offsets", lambda hook: pass_through() or end_offsets(hook))
     found = read_ledger(TAXI)
     assert found.errors == []

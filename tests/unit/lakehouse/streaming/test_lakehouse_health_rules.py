@@ -133,6 +133,7 @@ def test_of_a_missing_job_only_what_needs_no_flink_is_judged():
 def test_how_long_each_lasts_before_it_fires():
     lasts = {rule.name: rule.lasts_s(thresholds()) for rule in RULES}
     assert (lasts.pop("lag"), lasts.pop("backpressure"), lasts.pop("rows-missing")) == (300, 600, 30)
+    assert lasts.pop("data-files") == 7_200  # maintenance looks every hour
     at_once = {"task-failed", "dbt-failed", "gold-held-back", "maintenance-failed", "declaration-broken", "dag-broken"}
     at_once |= {"unknown-writer"}
     assert {lasts.pop(name) for name in at_once} == {0}
