@@ -89,7 +89,7 @@ def test_a_task_that_failed(main_job, receiver, look):
     assert generate(source="/no/such/file.parquet") == "failed"
     receiver.await_message("failure: taxi_trip_generator.generate", "docs/runbook.md#task-failed")
     assert alert in look()
-    assert titles(receiver, "RESOLVED task-failed") == []
+    assert titles(receiver, "RESOLVED task-failed: taxi_trip_generator") == []
 
     assert generate(events=100, seed=802) == "success"
     assert alert not in look()
