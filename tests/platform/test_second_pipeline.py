@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import duckdb
@@ -90,8 +90,8 @@ def streaming(main_job: MainJob) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def pipeline(
     flights: pd.DataFrame, streaming: dict[str, str], copy: Checkout, checkout: Path, readme, main_job: MainJob
-) -> Iterator[Pipeline]:
-    """Made from 1,000 flights while the first one streams, deployed by the DAG; switched off for the tests after these."""
+) -> Pipeline:
+    """Made from 1,000 flights while the first one streams, deployed by the DAG."""
     jsonl(flights.head(1_000), checkout / "flights.jsonl")
     code = files_of(checkout)
     copy.type_in(readme["new-pipeline"])
@@ -101,17 +101,7 @@ def pipeline(
     assert found.problems == {}
     main_job.wait(lambda: main_job.api.is_known("flights_pipeline"), "Airflow to read the new declaration", LIMIT_S)
     main_job.wait(lambda: FlinkRestHook().live_run("flights.silver"), "flink_jobs to deploy the new jobs", LIMIT_S)
-    yield found.pipelines["flights"]
-    switch_off(checkout)
-    main_job.wait(lambda: not any(map(FlinkRestHook().live_run, FLIGHTS_JOBS)), "the jobs to stop", LIMIT_S)
-
-
-def switch_off(checkout: Path) -> Callable[[], object]:
-    """Declare the pipeline `enabled: false`; what is returned takes that back."""
-    declaration = checkout / "include" / "pipelines" / "flights.yaml"
-    declared = declaration.read_text()
-    declaration.write_text(declared + "enabled: false\n")
-    return lambda: declaration.write_text(declared)
+    return found.pipelines["flights"]
 
 
 @pytest.fixture(scope="module")
@@ -231,12 +221,14 @@ def test_switched_off_its_jobs_stop_with_a_savepoint_and_its_tables_stay(
     ledger, pipeline, checkout, platform, main_job
 ):
     flink, rows = FlinkRestHook(), ledger().rows("silver.flights")
-    switch_on = switch_off(checkout)
+    declaration = checkout / "include" / "pipelines" / "flights.yaml"
+    declared = declaration.read_text()
+    declaration.write_text(declared + "enabled: false\n")
     main_job.wait(lambda: not main_job.api.is_known("flights_pipeline"), "the DAG to disappear", LIMIT_S)
     main_job.wait(lambda: not any(map(flink.live_run, FLIGHTS_JOBS)), "the jobs to stop", LIMIT_S)
     assert list((platform.home / "flink/savepoints/flights.silver").iterdir())
     assert ledger().rows("silver.flights") == rows
-    switch_on()
+    declaration.write_text(declared)
     main_job.wait(lambda: all(map(flink.live_run, FLIGHTS_JOBS)), "the jobs to go on", LIMIT_S)
     main_job.wait(lambda: at_rest(pipeline), "rest", LIMIT_S)
 
