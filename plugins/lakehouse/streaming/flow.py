@@ -23,10 +23,6 @@ class Flow:
         """Source and sinks, compared now. Errors as of `reconcile`."""
         return reconcile(self.pipeline, self.stage)
 
-    def pending(self) -> int:
-        """Rows of the source that are in none of the sinks yet. Errors as of `reconcile`."""
-        return len(self.look().missing)
-
 
 def flows_of(pipeline: Pipeline) -> tuple[Flow, ...]:
     """One for each stage of a pipeline."""

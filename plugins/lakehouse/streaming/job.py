@@ -63,7 +63,6 @@ class FlinkJob(JobState):
     :param script: rendered Flink SQL, session set-up included; its last statement starts the job
     :param options: Flink options of the job
     :param topic_tables: Flink table over the topic -> Iceberg table that keeps the partition and offset of each of its rows
-    :param pending: rows of the source that are in none of the tables yet
     :param look: source and tables, compared now; None: there is nothing to compare
     :param readers: the jobs that read its tables, as they should be
     """
@@ -71,9 +70,13 @@ class FlinkJob(JobState):
     script: str = ""
     options: Mapping[str, str] = field(default_factory=dict)
     topic_tables: Mapping[str, str] = field(default_factory=dict)
-    pending: Callable[[], int] = lambda: 0
     look: Callable[[], Reconciliation | None] = lambda: None
     readers: tuple[FlinkJob, ...] = ()
+
+    def pending(self) -> int:
+        """Rows of the source that are in none of the tables yet, and can still arrive. Errors as of `look`."""
+        found = self.look()
+        return len(found.missing - found.deleted_unread) if found else 0
 
     @property
     def parallelism(self) -> int:

@@ -48,7 +48,7 @@ def job_states() -> list[JobState]:
 
 def flink_job(pipeline: Pipeline, stage: Stage) -> FlinkJob:
     """A stage's job as its SQL and the settings declare it; one that began with other operator ids keeps them."""
-    remembered, flow = records.load(job_state(stage)).last_stable, Flow(pipeline, stage)
+    remembered = records.load(job_state(stage)).last_stable
     return FlinkJob(
         name=stage.job,
         tables=stage.tables,
@@ -57,7 +57,6 @@ def flink_job(pipeline: Pipeline, stage: Stage) -> FlinkJob:
         script=stage_script(pipeline, stage),
         options=operator_ids.kept(job_options(), remembered.options if remembered else None),
         topic_tables=stage.topic_tables,
-        pending=flow.pending,
-        look=flow.look,
+        look=Flow(pipeline, stage).look,
         readers=tuple(flink_job(pipeline, reader) for reader in pipeline.readers(stage)),
     )

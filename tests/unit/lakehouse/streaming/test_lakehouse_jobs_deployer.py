@@ -519,8 +519,9 @@ class TestEventsThatKafkaDeleted:
         assert len(gone.look().deleted_unread) == 2
         assert act(wanted=gone).action == "restored"
 
-    def test_a_job_that_runs_is_upgraded_all_the_same(self, act, flink, gone, changed, savepoint, state):
-        """It reads on: what it was too slow for is lost already."""
+    def test_a_job_that_runs_is_upgraded_all_the_same(self, act, flink, gone, changed, savepoint, state, monkeypatch):
+        """It reads on: what it was too slow for is lost already, and no commit of it is waited for."""
+        self.begins(monkeypatch, 10)
         flink.runs_as(gone, A)
         flink.savepoint = lambda: state("savepoints/trips.bronze/savepoint-aaaaaa-1", 8)
         assert act(wanted=replace(gone, script=changed.script)).restored_from == savepoint
