@@ -13,7 +13,8 @@ from lakehouse.airflow.hooks.flink import FlinkRestHook
 from lakehouse.airflow.hooks.iceberg import IcebergCatalogHook
 from lakehouse.streaming import record as records
 from lakehouse.streaming.record import JobRecord, Start
-from lakehouse.streaming.writers import unknown_writers
+from lakehouse.streaming.writers import unknown_writers, writers
+from lakehouse.tables.glance import glance
 
 OURS, STRANGER = "a" * 32, "f" * 32
 TABLE, OTHER = "bronze.raw_trips", "bronze.rejected_events"
@@ -108,3 +109,14 @@ def test_a_record_that_is_damaged_names_nobody(found, started, job):
     started()
     Path(job.state_dir.removeprefix("file://"), "jobs", f"{job.name}.json").write_text("{")
     assert found() == ()
+
+
+def test_snapshots_from_before_are_not_looked_at(iceberg, commit):
+    """A table of a day has thousands of them, and a glance decodes each that is looked at."""
+    commit(TABLE, OURS, 7)
+    commit(TABLE, STRANGER, 8)
+    table = IcebergCatalogHook().glance(TABLE)
+    newest = table.metadata.snapshots[-1].timestamp_ms
+    fresh = glance(table.name(), table.metadata_location, iceberg.properties)
+    assert writers(fresh, newest + 1) == []
+    assert len(fresh.metadata.snapshots._decoded) == 1
