@@ -40,7 +40,7 @@ from typing import Any
 from airflow.sdk import DAG, Param, get_current_context, task
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
-from lakehouse.airflow.dag_policy import Tag, dag_args, default_args, each, page
+from lakehouse.airflow.dag_policy import Tag, dag_args, default_args, every, page
 from lakehouse.alerting.notifier import AlertNotifier
 from lakehouse.gold.manifest import buildable
 from lakehouse.gold.tasks import gold_task_group
@@ -95,7 +95,7 @@ def publish(name: str, env: dict[str, str]) -> dict[str, Any]:
 for pipeline in buildable(declarations()):
     with DAG(
         pipeline.dag_id,
-        schedule=each(gold_of(pipeline).every),
+        schedule=every(gold_of(pipeline).every),
         start_date=datetime(2024, 1, 1),
         default_args=default_args(),
         params={

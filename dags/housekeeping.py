@@ -22,17 +22,15 @@ task once that is fixed.
 
 from __future__ import annotations
 
-from datetime import timedelta
 from pathlib import Path
 
-from airflow.sdk import DAG, CronTriggerTimetable, Param, get_current_context, task
+from airflow.sdk import DAG, Param, get_current_context, task
 
-from lakehouse.airflow.dag_policy import Tag, dag_args, default_args
+from lakehouse.airflow.dag_policy import Tag, dag_args, default_args, upkeep_at
 
 with DAG(
     "housekeeping",
-    # Without a start date: a new platform has nothing to clean, and its first minutes belong to the jobs.
-    schedule=CronTriggerTimetable("30 3 * * *", timezone="UTC", run_immediately=timedelta()),
+    schedule=upkeep_at("30 3 * * *"),
     default_args=default_args(),
     params={"dry_run": Param(False, type="boolean", description="Only say what would go")},
     **dag_args(__doc__, Tag.MAINTENANCE, Tag.OPERATIONS),

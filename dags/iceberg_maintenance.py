@@ -38,9 +38,9 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from airflow.sdk import DAG, CronTriggerTimetable, Param, TriggerRule, get_current_context, task, task_group
+from airflow.sdk import DAG, Param, TriggerRule, get_current_context, task, task_group
 
-from lakehouse.airflow.dag_policy import LONG_POOL, Tag, dag_args, default_args
+from lakehouse.airflow.dag_policy import LONG_POOL, Tag, dag_args, default_args, upkeep_at
 from lakehouse.alerting.notifier import AlertNotifier
 from lakehouse.maintenance.settings import Operation
 
@@ -48,8 +48,7 @@ LIMIT = timedelta(hours=4)
 
 with DAG(
     "iceberg_maintenance",
-    # Without a start date: a new platform has nothing to clean, and its first minutes belong to the jobs.
-    schedule=CronTriggerTimetable("0 * * * *", timezone="UTC", run_immediately=timedelta()),
+    schedule=upkeep_at("0 * * * *"),
     default_args=default_args(
         on_failure_callback=AlertNotifier("failure", rule="maintenance-failed", until="report"),
     ),

@@ -107,15 +107,15 @@ class MainJob:
         airflow.adopt(platform)
         return cls(AirflowApi.of(platform), progress)
 
-    def deploy(self, anew: bool = False) -> str:
+    def deploy(self, after_restart: bool = False) -> str:
         """See the Flink jobs running: by the run of `flink_jobs` that is under way, or by one of ours. Returns its id.
 
-        :param anew: the run under way may have begun before the platform's last start, with other settings
+        :param after_restart: the platform was just restarted with other settings; a run that began before does not count
         """
         self.wait(
             lambda: self.api.is_known(JOBS_DAG, GENERATOR_DAG, GOLD_DAG), "Airflow to read the DAGs", PARSE_LIMIT_S
         )
-        if anew:
+        if after_restart:
             self.at_rest(JOBS_DAG, DEPLOY_LIMIT_S)
         run = self.api.active_run(JOBS_DAG) or self.api.trigger(JOBS_DAG, {})
         self._finish(JOBS_DAG, run, DEPLOY_LIMIT_S)

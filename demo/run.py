@@ -50,7 +50,7 @@ def demo(
     daemon = Supervisor(platform).pid()
     with PeakMemory(lambda: supervision.family(daemon)) as memory:
         job = MainJob.of(platform, Progress())
-        job.deploy(anew=restarts)
+        job.deploy(after_restart=restarts)
         started = time.monotonic() - began
         outcome = job.run(trips)
     outcome.phases_s = {"start": round(started, 1), **outcome.phases_s}

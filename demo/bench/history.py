@@ -89,10 +89,11 @@ class Lake:
         from pyiceberg.catalog.sql import IcebergTables
         from sqlalchemy import update
 
-        namespace, table = name.split(".")
-        named = (IcebergTables.table_namespace == namespace, IcebergTables.table_name == table)
+        from lakehouse.airflow.hooks.iceberg import is_table
+
+        where = is_table(self._catalog, tuple(name.split(".")))
         with self._catalog.engine.begin() as connection:
-            connection.execute(update(IcebergTables).where(*named).values(metadata_location=location))
+            connection.execute(update(IcebergTables).where(*where).values(metadata_location=location))
 
     def publish(self) -> None:
         """Let Gold have been built from what is there."""

@@ -49,14 +49,25 @@ def default_args(**overrides: Any) -> dict[str, Any]:
     }
 
 
-def each(interval: timedelta) -> CronTriggerTimetable | DeltaTriggerTimetable:
-    """A run each interval: by cron where it can say so, because Airflow describes that in words ("Every 10 minutes")."""
+def every(interval: timedelta) -> CronTriggerTimetable | DeltaTriggerTimetable:
+    """A schedule with one run per interval.
+
+    It is a cron expression wherever one fits, because Airflow describes those in words ("Every 10 minutes").
+    """
     minutes, hours = interval // timedelta(minutes=1), interval // timedelta(hours=1)
     if minutes in range(1, 60) and timedelta(minutes=minutes) == interval and 60 % minutes == 0:
         return CronTriggerTimetable(f"*/{minutes} * * * *", timezone="UTC")
     if hours in range(1, 24) and timedelta(hours=hours) == interval and 24 % hours == 0:
         return CronTriggerTimetable(f"0 */{hours} * * *", timezone="UTC")
     return DeltaTriggerTimetable(interval)
+
+
+def upkeep_at(cron: str) -> CronTriggerTimetable:
+    """A schedule (UTC) for work that a new platform has no need of: without a start date, the first run is at the next time.
+
+    Its first minutes belong to the jobs.
+    """
+    return CronTriggerTimetable(cron, timezone="UTC", run_immediately=timedelta())
 
 
 def pipeline_param() -> Param:

@@ -54,7 +54,7 @@ class SourceVersion:
         newer, complete = newer_snapshots(source, self.snapshot_id)
         if any(map(removes_rows, newer)):
             return False
-        # An old version may have expired; one that is known and is no ancestor was rolled back.
+        # One that is known and is no ancestor was rolled back; an old one may have expired.
         return complete or source.snapshot_by_id(self.snapshot_id) is None
 
     def precedes(self, other: SourceVersion, source: Table) -> bool:
@@ -62,10 +62,8 @@ class SourceVersion:
 
         :param source: the table as it is now
         """
-        from pyiceberg.table.snapshots import ancestors_of
-
-        history = (snapshot.snapshot_id for snapshot in ancestors_of(source.current_snapshot(), source.metadata))
-        taken_back = source.snapshot_by_id(other.snapshot_id) is not None and other.snapshot_id not in history
+        _, is_ancestor = newer_snapshots(source, other.snapshot_id)
+        taken_back = not is_ancestor and source.snapshot_by_id(other.snapshot_id) is not None
         is_later = self.table_uuid == other.table_uuid and self.sequence_number < other.sequence_number
         return is_later and not taken_back
 

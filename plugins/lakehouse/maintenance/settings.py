@@ -52,7 +52,7 @@ class Thresholds(BaseModel):
     :param small_file_percent: a file below that share of the target is small
     :param closed_after_s: a partition is closed when nothing was written to it for so long
     :param open_files: a rewrite of an open partition must save at least so many files
-    :param open_rewrite_bytes: of the open partitions, a run rewrites at most so much, or twice what arrives in an hour
+    :param open_rewrite_bytes: of the open partitions, a run rewrites at most so much, or twice what arrives in an hour if larger
     :param delete_files: of an open partition; a closed one is rewritten for the first
     :param manifests: small ones of the current snapshot
     :param snapshots: that could be expired

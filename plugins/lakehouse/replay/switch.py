@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from airflow.sdk.exceptions import AirflowException
 
-from lakehouse.airflow.hooks.iceberg import IcebergCatalogHook
+from lakehouse.airflow.hooks.iceberg import IcebergCatalogHook, is_table
 from lakehouse.maintenance.lease import lease
 from lakehouse.pipelines.load import get_stage
 from lakehouse.pipelines.model import Stage
@@ -29,6 +29,7 @@ from lakehouse.streaming.writers import writers
 from lakehouse.waiting import wait_until
 
 if TYPE_CHECKING:
+    from pyiceberg.catalog.sql import SqlCatalog
     from sqlalchemy import Connection
 
 log = logging.getLogger(__name__)
@@ -131,23 +132,18 @@ class Switch:
             catalog.create_namespace_if_not_exists(aside(name).partition(".")[0])
         with catalog.engine.begin() as connection:
             for name, built in self.plan.tables.items():
-                self._rename(connection, name, aside(name))
-                self._rename(connection, built, name)
+                self._rename(catalog, connection, name, aside(name))
+                self._rename(catalog, connection, built, name)
         for stage in self.plan.rebuilt:
             if known := states.load(self.plan.building(stage)):
                 states.save(stage, known.renamed({built: name for name, built in self.plan.tables.items()}))
 
-    def _rename(self, connection: Connection, old: str, new: str) -> None:
+    def _rename(self, catalog: SqlCatalog, connection: Connection, old: str, new: str) -> None:
         """Move a table to another namespace."""
         from pyiceberg.catalog.sql import IcebergTables
         from sqlalchemy import update
 
-        namespace, _, table = old.partition(".")
-        where = (
-            IcebergTables.catalog_name == self.iceberg.catalog.name,
-            IcebergTables.table_namespace == namespace,
-            IcebergTables.table_name == table,
-        )
+        where = is_table(catalog, tuple(old.split(".")))
         moved = connection.execute(update(IcebergTables).where(*where).values(table_namespace=new.partition(".")[0]))
         if moved.rowcount != 1:
             raise AirflowException(f"Nothing was switched: table {old} is gone. Next: trigger replay again")

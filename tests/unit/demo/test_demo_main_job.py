@@ -42,7 +42,7 @@ def test_the_run_that_is_under_way_deploys_the_jobs(job):
 
 
 def test_a_run_that_began_with_other_settings_is_waited_for_and_not_counted(job):
-    assert job.deploy(anew=True) == "of our own"
+    assert job.deploy(after_restart=True) == "of our own"
 
 
 def test_trips_that_were_rejected_earlier_are_not_those_of_this_run(job, monkeypatch):

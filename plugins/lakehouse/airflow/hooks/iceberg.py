@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pyiceberg.table import Table
     from pyiceberg.table.snapshots import Snapshot
     from pyiceberg.typedef import Identifier
+    from sqlalchemy import ColumnElement
 
 CATALOG = "iceberg_catalog"
 
@@ -189,6 +190,18 @@ class IcebergCatalogHook(BaseHook):
             ) from error
 
 
+def is_table(catalog: SqlCatalog, identifier: Identifier) -> tuple[ColumnElement[bool], ...]:
+    """Conditions that select the row of a table (`IcebergTables`) in a catalog's database."""
+    from pyiceberg.catalog.sql import IcebergTables
+
+    *namespace, name = identifier
+    return (
+        IcebergTables.catalog_name == catalog.name,
+        IcebergTables.table_namespace == ".".join(namespace),
+        IcebergTables.table_name == name,
+    )
+
+
 def _metadata_location(catalog: SqlCatalog, identifier: Identifier) -> str:
     """Where a table's newest metadata file is.
 
@@ -198,12 +211,7 @@ def _metadata_location(catalog: SqlCatalog, identifier: Identifier) -> str:
     from pyiceberg.exceptions import NoSuchTableError
     from sqlalchemy import select
 
-    *namespace, name = identifier
-    wanted = select(IcebergTables.metadata_location).where(
-        IcebergTables.catalog_name == catalog.name,
-        IcebergTables.table_namespace == ".".join(namespace),
-        IcebergTables.table_name == name,
-    )
+    wanted = select(IcebergTables.metadata_location).where(*is_table(catalog, identifier))
     with catalog.engine.connect() as connection:
         location = connection.execute(wanted).scalar()
     if not location:

@@ -6,7 +6,7 @@ import pytest
 from airflow.sdk import CronTriggerTimetable, DeltaTriggerTimetable
 from airflow.serialization.encoders import coerce_to_core_timetable
 
-from lakehouse.airflow.dag_policy import Tag, dag_args, default_args, each
+from lakehouse.airflow.dag_policy import Tag, dag_args, default_args, every
 
 
 def test_a_dag_changes_one_default_and_keeps_the_others():
@@ -38,7 +38,7 @@ def test_tags_are_plain_text_for_airflow():
     ],
 )
 def test_the_list_of_dags_says_in_words_how_often_a_dag_runs(interval, cron, words):
-    timetable = each(interval)
+    timetable = every(interval)
     assert timetable == CronTriggerTimetable(cron, timezone="UTC")
     assert coerce_to_core_timetable(timetable).description == words
 
@@ -47,4 +47,4 @@ def test_the_list_of_dags_says_in_words_how_often_a_dag_runs(interval, cron, wor
 def test_an_interval_that_cron_cannot_say_is_kept_to_the_second(minutes):
     """By cron, seven minutes would be four at the end of each hour."""
     interval = timedelta(minutes=minutes)
-    assert each(interval) == DeltaTriggerTimetable(interval)
+    assert every(interval) == DeltaTriggerTimetable(interval)
