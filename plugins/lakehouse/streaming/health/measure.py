@@ -50,7 +50,6 @@ class JobHealth:
     overdue: int
     commit_age_s: float | None
     data_files: dict[str, int]
-    surplus_files: dict[str, int] = field(default_factory=dict)
     partition_lag: dict[int, int] = field(default_factory=dict)
     restarts: int | None = None
     checkpoint_age_s: float | None = None
@@ -62,6 +61,7 @@ class JobHealth:
     deleted_unread: int = 0
     deleted_at: str = ""
     unknown_writers: tuple[str, ...] = ()
+    surplus_files: dict[str, int] = field(default_factory=dict)
     reasons: tuple[str, ...] = ()
 
     @property
