@@ -18,7 +18,7 @@ LAKEHOUSE = $(INSIDE) python -m lakehouse
 OFFLINE = PYTHONPATH=plugins AIRFLOW_HOME=$(CURDIR)/.venv/airflow $(VENV)/python -m lakehouse
 # Commands get what a person gives through the environment, as it was typed: neither make nor the shell reads anything into it.
 GIVEN := AT BATCH ENGINE EVENTS FAULTS FILE FROM KEY LIMIT MINUTES MODE NAME OPERATION PICKUP_FROM PICKUP_TO PIPELINE RATE \
-	REASON SEED SEQUENCES SERVICE SOURCE SQL STAGE TABLE THRESHOLDS TIME
+	REASON SEED SEQUENCES SERVICE SOURCE SQL STAGE TABLE THRESHOLDS TIME WHERE
 $(foreach name,$(GIVEN),$(if $(value $(name)),$(eval override export $(name) := $$(value $(name)))))
 argument = "$$$(1)"
 option = $${$(1):+--$(2)=$(argument)}
@@ -28,7 +28,7 @@ yes = $(filter 1 y yes,$(1))
 below = $(foreach path,$(wildcard $(1)/*),$(path) $(call below,$(path)))
 # Commands that make no sense before the first setup say so.
 LOCAL_COMMANDS := down status logs clean env generate send process health ledger audit \
-	dbt-deps dbt-build dbt-test dbt-docs query rejects rejects-replay acknowledge-loss \
+	dbt-deps dbt-build dbt-test dbt-docs query rejects rejects-replay acknowledge-loss erase \
 	history snapshots files table-size query-at maintenance
 
 .DEFAULT_GOAL := help
@@ -159,6 +159,10 @@ rejects: ## Count rejected events by reason and show the first (PIPELINE= STAGE=
 
 acknowledge-loss: ## Take events that Kafka deleted before they were read for lost, so that Gold goes on (PIPELINE=)
 	@$(LAKEHOUSE) acknowledge-loss $(OF_PIPELINE)
+
+erase: ## Erase rows everywhere (TABLE=bronze.raw_trips WHERE="VendorID = '7'" REASON=text DRY_RUN=1 YES=1)
+	@$(LAKEHOUSE) erase $(call option,REASON,reason) $(if $(call yes,$(YES)),--yes) \
+		$(if $(call yes,$(DRY_RUN)),--dry-run) -- $(call argument,TABLE) $(call argument,WHERE)
 
 rejects-replay: ## Send fixed events (FILE=), or rejected ones as they are (STAGE= REASON=), each once (PIPELINE= DRY_RUN=1)
 	@$(LAKEHOUSE) rejects-replay $(SELECTION) $(if $(call yes,$(DRY_RUN)),--dry-run)

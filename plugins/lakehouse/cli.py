@@ -171,12 +171,21 @@ def _mapping(text: str) -> dict[str, Any]:
 
 
 def _sql(text: str) -> str:
+    return _written(text, "query", 'make query SQL="select 1"')
+
+
+def _condition(text: str) -> str:
+    return _written(text, "condition", "make erase WHERE=\"trip_id = 'a1'\"")
+
+
+def _written(text: str, what: str, example: str) -> str:
+    """SQL that a person wrote."""
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise ValueError(f"{text!r} is not UTF-8. Next: write the query in UTF-8") from None
+        raise ValueError(f"{text!r} is not UTF-8. Next: write the {what} in UTF-8") from None
     if not text.strip():
-        raise ValueError(f'{text!r} is no query. Next: write one, as in make query SQL="select 1"')
+        raise ValueError(f"{text!r} is no {what}. Next: write one, as in {example}")
     return text
 
 
@@ -310,12 +319,14 @@ def health(name: AnyName = None) -> int:
 @_command("ledger")
 def ledger(name: AnyName = None, as_json: Json = False) -> int:
     """Count the rows from the topic to Gold; fails when rows are unaccounted for that cannot be in flight."""
-    from lakehouse.gold.file import count_fact, count_late_duplicates, published_file
+    from lakehouse.gold.file import built_from_rows, count_fact, count_late_duplicates, published_file
     from lakehouse.quality.ledger import read_ledger
 
     def show(pipeline: Pipeline) -> bool:
         if pipeline.gold and published_file(pipeline).exists():
-            found = read_ledger(pipeline, count_fact(pipeline), count_late_duplicates(pipeline))
+            found = read_ledger(
+                pipeline, count_fact(pipeline), count_late_duplicates(pipeline), built_from_rows(pipeline)
+            )
         else:
             found = read_ledger(pipeline)
         print(json.dumps(found.as_dict()) if as_json else f"{found}\n")
@@ -334,6 +345,37 @@ def acknowledge_loss(name: Name = None) -> None:
         if stage.reads_topic:
             lost = acknowledge_loss(pipeline, stage)
             print(f"{stage.job}: {len(lost):,} events are taken for lost{f' ({lost})' if lost else ''}")
+
+
+@_command("erase")
+def erase(
+    table: Table,
+    where: Annotated[
+        str, typer.Argument(parser=_condition, metavar="WHERE", help="on its columns, as DuckDB understands it")
+    ],
+    reason: Annotated[str, typer.Option(help="why, for the log ops.erasures")] = "",
+    agreed: Annotated[bool, typer.Option("--yes", help="do not ask")] = False,
+    dry_run: DryRun = False,
+) -> int:
+    """Erase the rows that a condition selects in one table, and whatever else was made of the same events."""
+    from lakehouse.erasure.erase import erase, remains
+    from lakehouse.erasure.selection import select
+
+    selection = select(table, where)
+    _print_rows({"table": name, "rows": rows} for name, rows in selection.rows.items())
+    print(f"{len(selection.positions):,} events of {selection.pipeline.name}, as {table} says")
+    if selection.interrupted:
+        print(f"{len(selection.interrupted):,} erasures were interrupted, and are finished with this one")
+    if dry_run or not selection.everything:
+        return 0
+    question = "Erase these rows? They cannot be brought back [y/N] "
+    if not agreed and (not sys.stdin.isatty() or input(question).strip().lower() not in ("y", "yes")):
+        print("error: nothing was erased (a script says it with YES=1)", file=sys.stderr)
+        return 1
+    for name, rows in erase(selection, reason).items():
+        print(f"{name}: {rows:,} rows erased")
+    print("\n".join(remains(selection.pipeline)))
+    return 0
 
 
 @_command("audit")

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 
 from lakehouse.airflow import variables
-from lakehouse.airflow.hooks.iceberg import IcebergCatalogHook, row_count
+from lakehouse.airflow.hooks.iceberg import IcebergCatalogHook, row_count, rows_of
 from lakehouse.gold import turns
 from lakehouse.gold.models import fingerprint
 from lakehouse.gold.pin import SourceVersion, pin, release
@@ -99,6 +99,7 @@ def publish(pipeline: Pipeline, env: dict[str, str]) -> Ledger:
     work = Path(env["LAKEHOUSE_GOLD_PATH"])
     file = work if work.exists() else published_file(pipeline)
     built, late = count_fact(pipeline, file), count_late_duplicates(pipeline, file)
+    expected = None
     if work.exists():
         pinned = StaticTable.from_metadata(env["LAKEHOUSE_SOURCE_METADATA"])
         expected = row_count(pinned)
@@ -107,7 +108,7 @@ def publish(pipeline: Pipeline, env: dict[str, str]) -> Ledger:
                 f"{gold.fact} holds {built:,} rows and {LATE_DUPLICATES} {late:,}, their version of {gold.source} {expected:,}: "
                 "not published. Next: clear `prepare` with its downstream tasks"
             )
-    ledger = read_ledger(pipeline, fact_rows=built, late_duplicates=late)
+    ledger = read_ledger(pipeline, built, late, expected)
     if ledger.errors:
         raise AirflowException(
             f"The ledger is not balanced, Gold is not published: {'; '.join(ledger.errors)}\n{ledger}"
@@ -143,6 +144,16 @@ def count_late_duplicates(pipeline: Pipeline, file: Path | None = None) -> int:
         except duckdb.CatalogException:
             return 0
     return int(rows)
+
+
+def built_from_rows(pipeline: Pipeline) -> int | None:
+    """Rows of its source that readers' Gold was built from; None when that version has expired, or is not known."""
+    version = published_version(pipeline)
+    source = IcebergCatalogHook().glance(gold_of(pipeline).source)
+    if version is None or version.table_uuid != str(source.metadata.table_uuid):
+        return None
+    snapshot = source.snapshot_by_id(version.snapshot_id)
+    return rows_of(snapshot) if snapshot else None
 
 
 def _opened(pipeline: Pipeline, file: Path | None) -> DuckDBPyConnection:

@@ -9,23 +9,16 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from lakehouse.airflow.hooks.iceberg import IcebergCatalogHook, equal
+from lakehouse.airflow.hooks.iceberg import equal
 from lakehouse.maintenance.observe import TableSize
 from lakehouse.maintenance.settings import Operation
+from lakehouse.tables import ops
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    from pyiceberg.table import Table
 
-TABLE = "ops.maintenance_log"
+TABLE = ops.MAINTENANCE_LOG
 DONE = "done"
-PROPERTIES = {
-    "format-version": "2",
-    "write.metadata.delete-after-commit.enabled": "true",
-    "write.metadata.previous-versions-max": "20",
-    # Actions on several tables may end at the same time.
-    "commit.retry.num-retries": "20",
-}
 
 
 @dataclass(frozen=True)
@@ -88,35 +81,16 @@ def schema() -> pa.Schema:
 
 def append(entry: LogEntry) -> None:
     """Write one row; others that commit at the same moment are no hindrance."""
-    import pyarrow as pa
-
-    _table().append(pa.Table.from_pylist([entry.row()], schema()))
+    ops.append(TABLE, schema(), entry.row())
 
 
 def last_done_ms(table: str, operation: Operation) -> int | None:
     """When an operation last succeeded on a table (epoch milliseconds), dry runs apart; None when it never did."""
-    if not IcebergCatalogHook().exists(TABLE):
-        return None
     wanted = equal(table_name=table, operation=str(operation), verdict=DONE, dry_run=False)
-    times = _table().scan(wanted, selected_fields=("finished_at",)).to_arrow()["finished_at"].to_pylist()
+    times = [row["finished_at"] for row in ops.rows(TABLE, wanted)]
     return int(max(times).timestamp() * 1000) if times else None
 
 
 def of_run(run: str) -> list[dict[str, Any]]:
     """The rows of one run, in their order."""
-    if not IcebergCatalogHook().exists(TABLE):
-        return []
-    return sorted(_table().scan(equal(run=run)).to_arrow().to_pylist(), key=lambda row: row["finished_at"])
-
-
-def _table() -> Table:
-    from pyiceberg.exceptions import TableAlreadyExistsError
-
-    catalog = IcebergCatalogHook().catalog
-    if not catalog.table_exists(TABLE):
-        catalog.create_namespace_if_not_exists(TABLE.split(".")[0])
-        try:
-            return catalog.create_table(TABLE, schema(), properties=PROPERTIES)
-        except TableAlreadyExistsError:  # by another action just now
-            pass
-    return catalog.load_table(TABLE)
+    return sorted(ops.rows(TABLE, equal(run=run)), key=lambda row: row["finished_at"])

@@ -24,6 +24,7 @@ from lakehouse.maintenance.quarantine import Quarantine, QuarantineResult
 from lakehouse.maintenance.rows import lost_rows
 from lakehouse.maintenance.settings import Engine, Operation, Thresholds, engine_of, thresholds
 from lakehouse.pipelines.load import declarations
+from lakehouse.tables import ops
 from lakehouse.text_table import text_table
 
 if TYPE_CHECKING:
@@ -61,9 +62,9 @@ class Outcome:
 
 
 def maintained_tables() -> list[str]:
-    """The tables that maintenance is for, those that exist: of every declared pipeline, and its own log."""
+    """The tables that maintenance is for, those that exist: of every declared pipeline, and the platform's own."""
     declared = (table for pipeline in declarations().pipelines.values() for table in pipeline.tables)
-    return [table for table in (*declared, log.TABLE) if IcebergCatalogHook().exists(table)]
+    return [table for table in (*declared, *ops.TABLES) if IcebergCatalogHook().exists(table)]
 
 
 def look(name: str, operation: Operation, options: Options) -> Decision:

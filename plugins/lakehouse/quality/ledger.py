@@ -24,6 +24,7 @@ class PartitionLedger:
     :param in_flight: rows of the source that are in no sink yet
     :param surplus: rows of the sinks that the source does not have, or that are there twice
     :param lost: events that Kafka deleted before they were read, as somebody has acknowledged
+    :param erased: events whose rows a person had erased
     """
 
     source: int
@@ -31,6 +32,7 @@ class PartitionLedger:
     in_flight: int = 0
     surplus: int = 0
     lost: int = 0
+    erased: int = 0
 
 
 @dataclass(frozen=True)
@@ -76,8 +78,13 @@ class StageLedger:
         return sum(found.lost for found in self.partitions.values())
 
     @property
+    def erased(self) -> int:
+        """Events whose rows a person had erased."""
+        return sum(found.erased for found in self.partitions.values())
+
+    @property
     def balanced(self) -> bool:
-        """Every row of the source is in exactly one sink, or known to be lost."""
+        """Every row of the source is in exactly one sink, known to be lost, or erased."""
         return not self.in_flight and not self.surplus
 
     @property
@@ -94,12 +101,14 @@ class Ledger:
 
     :param fact_rows: rows of Gold's fact; None before the first publication, or when they were not counted
     :param late_duplicates: rows that Gold leaves out of it, because their key had arrived before
+    :param built_from_rows: rows that Gold's source had when this Gold was built, where that is known
     """
 
     pipeline: Pipeline
     stages: tuple[StageLedger, ...]
     fact_rows: int | None = None
     late_duplicates: int = 0
+    built_from_rows: int | None = None
 
     def __getitem__(self, name: str) -> StageLedger:
         """A stage by its name."""
@@ -125,16 +134,17 @@ class Ledger:
         """What no row in flight can explain."""
         found = [error for stage in self.stages for error in stage.errors]
         gold = self.pipeline.gold
-        if gold and self._missing_in_gold < 0:
-            found.append(
-                f"{gold.fact} of {self.pipeline.name} holds {_more(-self._missing_in_gold)} than {gold.source}"
-            )
+        if gold and (rows := self._missing_in_gold) < 0 and not self._is_behind:
+            found.append(f"{gold.fact} of {self.pipeline.name} holds {_more(-rows)} than {gold.source}")
         return found
 
     @property
     def verdict(self) -> str:
         """balanced, the errors, or that rows are in flight."""
-        return "balanced" if self.balanced else "; ".join(self.errors) or "rows in flight"
+        if self.balanced or self.errors:
+            return "; ".join(self.errors) or "balanced"
+        deleted = max(0, -self._missing_in_gold)
+        return "rows in flight" + (f"; Gold has {deleted:,} that were deleted, until its next run" if deleted else "")
 
     def as_dict(self) -> dict[str, Any]:
         """Nothing but what JSON knows."""
@@ -169,22 +179,34 @@ class Ledger:
             return 0
         return self.rows(gold.source) - self.fact_rows - self.late_duplicates
 
+    @property
+    def _is_behind(self) -> bool:
+        """Whether Gold holds what its source held when it was built: rows were deleted since."""
+        return self.built_from_rows is not None and (self.fact_rows or 0) + self.late_duplicates == self.built_from_rows
 
-def read_ledger(pipeline: Pipeline, fact_rows: int | None = None, late_duplicates: int = 0) -> Ledger:
+
+def read_ledger(
+    pipeline: Pipeline,
+    fact_rows: int | None = None,
+    late_duplicates: int = 0,
+    built_from_rows: int | None = None,
+) -> Ledger:
     """Compare each stage's source with its sinks at their newest commits.
 
     :param fact_rows: rows of Gold's fact, counted before
     :param late_duplicates: rows that Gold leaves out of it, counted before
+    :param built_from_rows: rows that its source had when it was built
     :raises AirflowException: Kafka or the catalog cannot be read; the message says which and what to do
     """
     stages = [stage_ledger(flow.look()) for flow in flows_of(pipeline)]
-    return Ledger(pipeline, tuple(stages), fact_rows, late_duplicates)
+    return Ledger(pipeline, tuple(stages), fact_rows, late_duplicates, built_from_rows)
 
 
 def stage_ledger(found: Reconciliation) -> StageLedger:
     """What a look at a stage found, as counts."""
     sinks = {role: found.rows(table) for role, table in found.stage.sinks.items()}
-    missing, surplus, lost = found.missing.counts, found.surplus.counts, found.state.lost.counts
+    missing, surplus = found.missing.counts, found.surplus.counts
+    lost, erased = found.state.lost.counts, found.state.erased.counts
     partitions = {
         number: PartitionLedger(
             found.source_rows.get(number, 0),
@@ -192,6 +214,7 @@ def stage_ledger(found: Reconciliation) -> StageLedger:
             missing.get(number, 0),
             surplus.get(number, 0),
             lost.get(number, 0),
+            erased.get(number, 0),
         )
         for number in sorted({*found.source_rows, *(number for rows in sinks.values() for number in rows)})
     }
@@ -203,12 +226,14 @@ def _more(rows: int) -> str:
 
 
 def _table(found: StageLedger) -> str:
+    apart = [name for name in ("lost", "erased") if getattr(found, name)]
+
     def line(name: object, of: PartitionLedger | StageLedger, source: int) -> list[Any]:
-        lost = [of.lost] if found.lost else []
-        return [str(name), source, *(of.rows.get(role, 0) for role in found.stage.sinks), *lost, of.in_flight]
+        rows = (of.rows.get(role, 0) for role in found.stage.sinks)
+        return [str(name), source, *rows, *(getattr(of, column) for column in apart), of.in_flight]
 
     lines = [line(number, row, row.source) for number, row in found.partitions.items()]
-    titles = [found.stage.job, found.source, *found.stage.tables, *(["lost"] if found.lost else []), "in flight"]
+    titles = [found.stage.job, found.source, *found.stage.tables, *apart, "in flight"]
     return _aligned(titles, [*lines, line("all", found, found.source_rows)])
 
 
@@ -228,6 +253,7 @@ def _as_dict(found: StageLedger) -> dict[str, Any]:
             "in_flight": row.in_flight,
             "surplus": row.surplus,
             "lost": row.lost,
+            "erased": row.erased,
         }
         for number, row in found.partitions.items()
     }
@@ -238,5 +264,6 @@ def _as_dict(found: StageLedger) -> dict[str, Any]:
         "in_flight": found.in_flight,
         "surplus": found.surplus,
         "lost": found.lost,
+        "erased": found.erased,
         "partitions": partitions,
     }

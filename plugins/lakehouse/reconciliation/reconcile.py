@@ -12,6 +12,7 @@ from airflow.sdk.exceptions import AirflowException
 
 from lakehouse.airflow.hooks.iceberg import IcebergCatalogHook
 from lakehouse.airflow.hooks.kafka import TopicHook
+from lakehouse.erasure import log as erasures
 from lakehouse.pipelines.model import Pipeline, Stage
 from lakehouse.reconciliation import state as states
 from lakehouse.reconciliation.changes import HistoryLost, all_rows, changes, snapshot_id
@@ -107,9 +108,9 @@ def _reconcile(pipeline: Pipeline, stage: Stage) -> Reconciliation:
     tables = sinks if topic else {stage.source: iceberg.glance(stage.source), **sinks}
     before = states.load(stage)
     try:
-        found = _look(before, stage, tables, topic)
+        found = _look(before, pipeline, stage, tables, topic)
     except (HistoryLost, FileNotFoundError):
-        found = _look(before and before.of_topic(), stage, tables, topic)
+        found = _look(before and before.of_topic(), pipeline, stage, tables, topic)
     if found != before:
         states.save(stage, found)
     return Reconciliation(pipeline, stage, found, sinks)
@@ -125,7 +126,9 @@ def acknowledge_loss(pipeline: Pipeline, stage: Stage) -> Positions:
     return lost
 
 
-def _look(before: State | None, stage: Stage, tables: Mapping[str, Table], topic: TopicHook | None) -> State:
+def _look(
+    before: State | None, pipeline: Pipeline, stage: Stage, tables: Mapping[str, Table], topic: TopicHook | None
+) -> State:
     """What is known now: the source's new rows, then those of the sinks, so that the difference stays small.
 
     :param tables: the source, when it is a table, then the sinks
@@ -137,6 +140,7 @@ def _look(before: State | None, stage: Stage, tables: Mapping[str, Table], topic
     known = set(state.ends)
     if topic:
         _take_offsets(state, topic)
+        _take_erased(state, pipeline)
     for name, table in tables.items():
         if state.tables:
             _take_changes(state, stage, name, table)
@@ -200,6 +204,15 @@ def _take_offsets(state: State, topic: TopicHook) -> None:
         state.missing = state.missing.below(ends)
     state.expect(Positions.ranges(state.ends, ends))
     state.ends = ends
+
+
+def _take_erased(state: State, pipeline: Pipeline) -> None:
+    """The events that were erased since the last look. One that comes back into a sink is a surplus row from then on."""
+    version = erasures.version()
+    if version != state.erasures:
+        erased = erasures.erased(pipeline.name, state.topic_id or "")
+        state.missing -= erased
+        state.erased, state.erasures = erased, version
 
 
 def _begin_partitions(state: State, partitions: Collection[int]) -> None:

@@ -41,6 +41,7 @@ class State(BaseModel):
     :param surplus: positions in the sinks that the source does not have, or that are there twice
     :param no_event: offsets of the topic that hold no event, as Kafka itself says: markers of transactions, for example
     :param lost: events that Kafka deleted before they were read, as somebody has acknowledged
+    :param erased: events whose rows a person had erased, and up to which entry of the log of erasures that is known
     :param dated: when rows came into a source table (epoch ms), for the last hour
     """
 
@@ -55,12 +56,16 @@ class State(BaseModel):
     surplus: PositionsField = Positions()
     no_event: PositionsField = Positions()
     lost: PositionsField = Positions()
+    erased: PositionsField = Positions()
+    erasures: int | None = None
     dated: list[tuple[int, PositionsField]] = Field(default_factory=list)
 
     def of_topic(self) -> State:
         """What is known of the topic alone: each of its events is missing."""
-        missing = Positions.ranges(self.starts, self.ends) - self.no_event - self.lost
-        kept = self.model_dump(include={"topic_id", "starts", "ends", "oldest", "no_event", "lost"})
+        missing = Positions.ranges(self.starts, self.ends) - self.no_event - self.lost - self.erased
+        kept = self.model_dump(
+            include={"topic_id", "starts", "ends", "oldest", "no_event", "lost", "erased", "erasures"}
+        )
         return State(**kept, missing=missing)
 
     def renamed(self, names: Mapping[str, str]) -> State:
@@ -71,7 +76,7 @@ class State(BaseModel):
 
     def expect(self, positions: Positions) -> None:
         """The source gained rows, or a sink lost some."""
-        self.missing |= positions - self.surplus
+        self.missing |= positions - self.surplus - self.erased
         self.surplus -= positions
 
     def arrive(self, positions: Positions) -> None:

@@ -17,6 +17,7 @@ from lakehouse.airflow.hooks.kafka import TopicHook
 from lakehouse.pipelines.load import DeclarationError, get_pipeline, get_stage
 from lakehouse.pipelines.model import Pipeline, Stage
 from lakehouse.streaming.job import JobState
+from lakehouse.tables.aside import in_namespace
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ class ReplayPlan:
     @property
     def tables(self) -> dict[str, str]:
         """Live table -> the table that is built to replace it: the same name, in a namespace of this replay."""
-        return {name: _in_namespace(name, f"_replay_{self.id}") for name in self.rows_now}
+        return {name: in_namespace(name, f"_replay_{self.id}") for name in self.rows_now}
 
     @property
     def namespaces(self) -> list[str]:
@@ -101,11 +102,6 @@ class ReplayPlan:
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
-
-
-def aside(table: str) -> str:
-    """Where a replaced table stays until the next replay of that table."""
-    return _in_namespace(table, "_before_replay")
 
 
 def make_plan(run_id: str, params: Mapping[str, Any]) -> ReplayPlan:
@@ -179,11 +175,6 @@ def _jobs_to_stop(pipeline: Pipeline, rebuilt: list[Stage]) -> list[str]:
     """Those that write a table which must not change during the switch, in the order of their declaration."""
     held = {name for stage in rebuilt for name in (stage.source, *stage.tables)}
     return [stage.job for stage in pipeline.stages.values() if held & set(stage.tables)]
-
-
-def _in_namespace(table: str, suffix: str) -> str:
-    namespace, _, name = table.partition(".")
-    return f"{namespace}{suffix}.{name}"
 
 
 def _start(topic: TopicHook, timestamp: str | None, offsets: str | None) -> dict[int, int]:

@@ -12,13 +12,15 @@ from typing import TYPE_CHECKING
 from airflow.sdk.exceptions import AirflowException
 
 from lakehouse.airflow.hooks.iceberg import IcebergCatalogHook, is_table
+from lakehouse.erasure import log as erasures
+from lakehouse.erasure.delete import delete_rows
 from lakehouse.maintenance.lease import lease
 from lakehouse.pipelines.load import get_stage
 from lakehouse.pipelines.model import Stage
 from lakehouse.reconciliation import state as states
 from lakehouse.reconciliation.positions import Positions
 from lakehouse.reconciliation.reconcile import reconcile
-from lakehouse.replay.plan import ReplayPlan, aside
+from lakehouse.replay.plan import ReplayPlan
 from lakehouse.storage import stored
 from lakehouse.streaming import record as records
 from lakehouse.streaming.cluster import JobCluster
@@ -26,6 +28,7 @@ from lakehouse.streaming.lock import deployment_lock
 from lakehouse.streaming.record import JobRecord, Start
 from lakehouse.streaming.stages import job_state
 from lakehouse.streaming.writers import writers
+from lakehouse.tables.aside import aside
 from lakehouse.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -109,6 +112,7 @@ class Switch:
                 on_timeout=lambda: f"Missing are {len(look()[0]):,} rows: {look()[0]}",
             )
             self.cluster.stop(job_state(stage), run)
+        self._erase_again(stage, look()[1])
         missing, surplus = look()
         if missing or surplus:
             wrong = {"missing": missing, "too many": surplus}
@@ -117,6 +121,13 @@ class Switch:
                 f"Nothing was switched: of the tables that {building.job} built, {' and '.join(said)}. Next: trigger replay "
                 "again; it starts from scratch"
             )
+
+    def _erase_again(self, stage: Stage, surplus: Positions) -> None:
+        """Kafka still holds events whose rows were erased: building has brought them back."""
+        again = surplus & erasures.erased(self.plan.pipeline, self.plan.topic.topic_id())
+        built = [self.plan.table(name) for name in stage.tables]
+        for name, rows in delete_rows(built, again, f"replay {self.plan.id}").items():
+            log.info("%s: %s rows were erased before, and are again", name, rows)
 
     def _swap(self) -> None:
         """In one transaction of the catalog: live tables step aside, and the new ones take their names.

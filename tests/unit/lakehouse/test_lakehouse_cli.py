@@ -156,7 +156,8 @@ def ledgers(monkeypatch) -> dict[str, list[str] | Exception]:
             raise answers[pipeline.name]
         return Ledger(name=pipeline.name, errors=answers[pipeline.name])
 
-    gold = SimpleNamespace(published_file=None, count_fact=None, count_late_duplicates=None)
+    names = ("published_file", "count_fact", "count_late_duplicates", "built_from_rows")
+    gold = SimpleNamespace(**dict.fromkeys(names))
     monkeypatch.setitem(sys.modules, "lakehouse.gold.file", gold)
     monkeypatch.setitem(sys.modules, "lakehouse.quality.ledger", SimpleNamespace(read_ledger=read_ledger))
     return answers

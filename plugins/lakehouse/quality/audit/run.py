@@ -8,10 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from lakehouse.airflow.hooks.kafka import TopicHook
+from lakehouse.erasure import log as erasures
 from lakehouse.pipelines.model import Pipeline
 from lakehouse.quality.audit.database import PINNED, AuditDatabase
 from lakehouse.quality.audit.describe import describe
 from lakehouse.quality.audit.earlier_rules import leave_out_what_earlier_rules_judged
+from lakehouse.quality.audit.erased import leave_out_what_was_erased
 from lakehouse.quality.audit.events import EventReader, table_of
 from lakehouse.quality.audit.fact import fact_layer, open_gold
 from lakehouse.quality.audit.layer import compare, conclude
@@ -55,7 +57,9 @@ def run_audit(
         bounds = read_scope(topic, *asked)
         # From the last layer to the first: what a layer holds, the one before it held already.
         built_from = open_gold(database, pipeline) if pipeline.gold else None
-        tables = database.pin(PINNED, reversed(pipeline.tables))
+        with erasures.erasing(pipeline.name):  # else some tables might still have what others have no more
+            erased = erasures.erased(pipeline.name, topic.topic_id())
+            tables = database.pin(PINNED, reversed(pipeline.tables))
         database.narrow(pipeline.tables, bounds.predicate)
         scope = read_scope(topic, *asked) if bounds.whole else bounds
         reader = EventReader(pipeline.topic.name, names)
@@ -68,6 +72,7 @@ def run_audit(
                 log(f"Partition {number}: reading the events {first:,} to {end:,}")
                 read_events(database, reader, scope, readers, number)
             for layer in readers:
+                leave_out_what_was_erased(database, layer, erased)
                 take_expired(database, layer, scope)
             layers = list(stages)
             if pipeline.gold:

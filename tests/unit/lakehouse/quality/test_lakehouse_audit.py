@@ -12,13 +12,17 @@ import pytest
 from lake import Lake
 from pyiceberg.catalog.sql import SqlCatalog
 
+from lakehouse.erasure import log as erasures
+from lakehouse.erasure.log import Erasure
 from lakehouse.gold.file import published_file
 from lakehouse.pipelines.contract import read_contract
 from lakehouse.pipelines.model import Pipeline
 from lakehouse.pipelines.script import rules_version
 from lakehouse.quality.audit import AuditReport, run_audit
+from lakehouse.reconciliation.positions import Positions
 
 TOPIC = "taxi.raw_trips"
+SILVER = "silver.cleaned_trips"
 
 
 @pytest.fixture
@@ -80,6 +84,24 @@ def test_a_row_that_bronze_lost(lake, audit):
         ("silver", "duplicated", "partition 0, offset 1"),  # a row of no Bronze row
     ]
     assert counts(report) == {"bronze": (1, 0, 0), "silver": (0, 1, 0)}
+
+
+class TestErased:
+    @pytest.fixture(autouse=True)
+    def logged(self, iceberg, taxi) -> None:
+        """Event 1 of partition 0 was erased."""
+        erasures.begin(Erasure(taxi.name, f"id of {TOPIC}", SILVER, Positions.of_offsets(0, [1]), "ticket 7"))
+
+    def test_no_table_has_to_hold_it(self, lake, audit):
+        for table in ("bronze.raw_trips", SILVER):
+            lake.rows[table].remove(lake.find(table, 0, 1))
+        report = audit()
+        assert report.clean, str(report)
+        assert report.layers[0].left_out == {"erased by request (ops.erasures)": 1}
+        assert report.layers[0].checked == 9
+
+    def test_none_may(self, lake, audit):
+        assert found(audit()) == [("bronze", "duplicated", "partition 0, offset 1")]
 
 
 def test_a_rejected_event_that_bronze_lost(lake, audit):

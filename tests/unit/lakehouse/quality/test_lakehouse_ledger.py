@@ -108,6 +108,7 @@ def test_as_json():
         "in_flight": 7,
         "surplus": 0,
         "lost": 0,
+        "erased": 0,
     }
     assert told["stages"]["silver"]["source"] == "bronze.raw_trips"
 
@@ -212,3 +213,7 @@ def test_gold_of_any_stage(fill, send):
     send("meter.readings", 5)
     assert read_ledger(meters, fact_rows=6).errors == ["readings of meters holds 1 row more than bronze.meters"]
     assert read_ledger(meters, fact_rows=5).verdict == "rows in flight"
+    deleted_since = read_ledger(meters, fact_rows=6, built_from_rows=6)
+    assert (deleted_since.errors, deleted_since.balanced) == ([], False)
+    assert deleted_since.verdict == "rows in flight; Gold has 1 that were deleted, until its next run"
+    assert read_ledger(meters, fact_rows=7, built_from_rows=6).errors

@@ -8,7 +8,8 @@ import pytest
 from airflow.sdk.exceptions import AirflowFailException
 from more_pipelines import RIDES, declare
 
-from lakehouse.replay.plan import ReplayPlan, aside, make_plan
+from lakehouse.replay.plan import ReplayPlan, make_plan
+from lakehouse.tables.aside import aside
 
 BRONZE = {"from_stage": "nyc_taxi.bronze", "from_timestamp": None, "from_offsets": None}
 SILVER = {**BRONZE, "from_stage": "nyc_taxi.silver"}

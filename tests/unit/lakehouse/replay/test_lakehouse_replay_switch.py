@@ -12,15 +12,20 @@ from airflow.sdk.exceptions import AirflowException
 from more_pipelines import positions
 
 from lakehouse.airflow.hooks.kafka import TopicHook
+from lakehouse.erasure import log as erasures
+from lakehouse.erasure.delete import delete_rows
+from lakehouse.erasure.log import Erasure
 from lakehouse.maintenance.lease import lease
+from lakehouse.reconciliation.positions import Positions
 from lakehouse.reconciliation.reconcile import reconcile
 from lakehouse.replay import switch as switch_module
-from lakehouse.replay.plan import ReplayPlan, aside, make_plan
+from lakehouse.replay.plan import ReplayPlan, make_plan
 from lakehouse.replay.switch import Switch
 from lakehouse.streaming import record as records
 from lakehouse.streaming.lock import deployment_lock
 from lakehouse.streaming.record import JobRecord, Start, Version
 from lakehouse.streaming.stages import job_state
+from lakehouse.tables.aside import aside
 
 FORM = {"from_timestamp": None, "from_offsets": None}
 SILVER = ("silver.cleaned_trips", "silver.rejected_trips", "silver.duplicate_trips")
@@ -67,6 +72,15 @@ def test_the_jobs_that_built_the_tables_are_known_as_their_writers(built, iceber
     for _ in range(2):
         switch.run()
         assert [start.job_id for start in records.load(silver).starts] == ["before", "copy", "builder"]
+
+
+def test_rows_that_were_erased_do_not_come_back(built, live, taxi, iceberg):
+    partition, offset = positions(live)[1]
+    erasure = Erasure(taxi.name, live.topic_id(), SILVER[0], Positions.of_offsets(partition, [offset]), "")
+    erasures.begin(erasure)
+    delete_rows(taxi.tables, erasure.positions, "test")
+    assert built().run() == {"silver.cleaned_trips": 1, "silver.rejected_trips": 1, "silver.duplicate_trips": 0}
+    assert iceberg.load_table(SILVER[0]).scan().to_arrow()["kafka_offset"].to_pylist() == [positions(live)[0][1]]
 
 
 def test_it_waits_for_maintenance_before_it_stops_anything(built, http, monkeypatch):

@@ -1,0 +1,77 @@
+"""Deleting rows from Iceberg tables by the position of their event, while jobs read and write these tables.
+
+By pyiceberg, whose `delete` writes the files that hold such a row again without it. Flink's writer commits after it, and its
+streaming reader passes over such a commit: it reads what was appended.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import reduce
+from typing import TYPE_CHECKING
+
+from lakehouse.airflow.hooks.iceberg import IcebergCatalogHook
+from lakehouse.maintenance.lease import lease
+from lakehouse.reconciliation.changes import POSITION
+from lakehouse.reconciliation.positions import Positions
+from lakehouse.tables.commits import commit_tries
+
+if TYPE_CHECKING:
+    from pyiceberg.expressions import BooleanExpression
+
+
+def delete_rows(tables: Iterable[str], positions: Positions, holder: str) -> dict[str, int]:
+    """Delete the rows of these events from each table in turn.
+
+    :param holder: who does it, for whoever waits for a table
+    :return: table -> rows deleted from it, where there were any
+    :raises CommitFailedException: others committed first, each time
+    :raises TimeoutError: somebody else maintains or replaces a table
+    """
+    deleted = {}
+    for name in tables:
+        with lease(name, "an erasure", holder):
+            if rows := _delete(name, positions):
+                deleted[name] = rows
+    return deleted
+
+
+def _delete(name: str, positions: Positions) -> int:
+    """:return: rows that were deleted"""
+    from pyiceberg.exceptions import CommitFailedException, ValidationException
+
+    if not positions:
+        return 0
+    wanted = _rows_of(positions)
+    for attempt in commit_tries():
+        with attempt:
+            table = IcebergCatalogHook().table(name)
+            rows: int = table.scan(wanted, selected_fields=POSITION).to_arrow().num_rows
+            if rows:
+                try:
+                    table.delete(wanted)
+                except ValidationException as error:  # its files were rewritten, or might hold new rows of these events
+                    raise CommitFailedException(str(error)) from error
+            return rows
+    raise AssertionError("the last try raises")
+
+
+def _rows_of(positions: Positions) -> BooleanExpression:
+    """The filter for the rows of these events; by its bounds, files are left out without being read."""
+    from pyiceberg.expressions import And, EqualTo, GreaterThanOrEqual, In, LessThan, Or
+
+    partition_column, offset_column = POSITION
+    offsets: dict[int, list[int]] = {}
+    for partition, start, end in positions.spans():
+        offsets.setdefault(partition, []).extend(range(start, end))
+    filters: list[BooleanExpression] = [
+        # Their constructors are inherited, which the plugin of pydantic for mypy does not see.
+        And(
+            EqualTo(partition_column, partition),  # type: ignore[call-arg, misc]
+            GreaterThanOrEqual(offset_column, found[0]),  # type: ignore[call-arg, misc]
+            LessThan(offset_column, found[-1] + 1),  # type: ignore[call-arg, misc]
+            In(offset_column, found),  # type: ignore[call-arg, misc]
+        )
+        for partition, found in offsets.items()
+    ]
+    return reduce(Or, filters)

@@ -1,0 +1,150 @@
+"""Which rows an erasure takes: those that a condition selects in one table, and what else was made of the same events."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import reduce
+from pathlib import Path
+
+from airflow.sdk.exceptions import AirflowFailException
+
+from lakehouse.airflow.hooks.iceberg import IcebergCatalogHook
+from lakehouse.airflow.hooks.kafka import TopicHook
+from lakehouse.erasure import log
+from lakehouse.erasure.log import Erasure
+from lakehouse.pipelines.load import declarations
+from lakehouse.pipelines.model import Pipeline
+from lakehouse.reconciliation.changes import POSITION
+from lakehouse.reconciliation.positions import Positions, Rows
+from lakehouse.tables.aside import aside
+from lakehouse.tables.duckdb_iceberg import IcebergDatabase
+from lakehouse.texts import sql_problem
+
+#: Column of the tables over a topic: which event an event was sent to correct.
+MENDS = "mends"
+MEMORY = "1GB"
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What an erasure takes.
+
+    :param table: in which the condition was asked
+    :param topic_id: Kafka's id of the topic that the positions are of
+    :param positions: of the events that are selected, of those that they correct, and of those that correct them
+    :param interrupted: erasures of the pipeline that were begun and not finished
+    :param rows: table -> its rows of all of these events
+    """
+
+    pipeline: Pipeline
+    table: str
+    topic_id: str
+    positions: Positions
+    interrupted: list[Erasure]
+    rows: Mapping[str, int]
+
+    @property
+    def everything(self) -> Positions:
+        """Its own events, and those of the erasures that are not finished."""
+        return _union((self.positions, *(found.positions for found in self.interrupted)))
+
+
+def select(table: str, where: str) -> Selection:
+    """Look up what a condition selects. Nothing is changed.
+
+    :param table: a table that a stage of a declared pipeline writes
+    :param where: condition on its columns, as DuckDB understands it
+    :raises AirflowFailException: no pipeline writes the table, or the condition cannot be run
+    :raises AirflowException: Kafka, the catalog or the warehouse cannot be asked
+    """
+    pipeline = _pipeline_of(table)
+    topic_id = TopicHook(pipeline.topic.name).topic_id()
+    iceberg = IcebergCatalogHook()
+    with (
+        iceberg.answering(),
+        tempfile.TemporaryDirectory(prefix="lakehouse-erase-") as folder,
+        IcebergDatabase(Path(folder), MEMORY) as lake,
+    ):
+        tables = held_tables(pipeline)
+        for name in tables:
+            lake.view(_view(name), iceberg.table(name))
+        positions = _with_corrections(_selected(lake, table, where), list(_corrections(lake, tables)))
+        interrupted = log.interrupted(pipeline.name, topic_id)
+        found = Selection(pipeline, table, topic_id, positions, interrupted, {})
+        rows = {name: _count(lake, name, found.everything) for name in tables}
+    return Selection(
+        pipeline, table, topic_id, positions, interrupted, {n: count for n, count in rows.items() if count}
+    )
+
+
+def held_tables(pipeline: Pipeline) -> list[str]:
+    """The pipeline's tables that there are, in the order of its stages, and those that a replay has put aside."""
+    names = [name for table in pipeline.tables for name in (table, aside(table))]
+    return list(filter(IcebergCatalogHook().exists, names))
+
+
+def _pipeline_of(table: str) -> Pipeline:
+    pipelines = declarations().pipelines.values()
+    for pipeline in pipelines:
+        if table in pipeline.tables:
+            return pipeline
+    known = ", ".join(name for pipeline in pipelines for name in pipeline.tables)
+    raise AirflowFailException(f"No pipeline writes a table {table!r}. Next: give one of {known}")
+
+
+def _view(table: str) -> str:
+    return f'"{table}"'
+
+
+def _selected(lake: IcebergDatabase, table: str, where: str) -> Positions:
+    """:raises AirflowFailException: the condition cannot be run"""
+    import duckdb
+
+    query = f"SELECT {', '.join(POSITION)} FROM {_view(table)} WHERE ({where}\n)"
+    try:
+        return _union(Rows.of(batch).positions for batch in lake.connection.execute(query).to_arrow_reader())
+    except duckdb.Error as error:
+        raise AirflowFailException(
+            f"The condition cannot be run on {table}: {sql_problem(error)} Nothing was erased. Next: correct it, as in "
+            "WHERE=\"trip_id = 'a1'\""
+        ) from error
+
+
+def _corrections(lake: IcebergDatabase, tables: Iterable[str]) -> Iterator[Positions]:
+    """Each event that was sent to correct another one, together with that one."""
+    for name in tables:
+        columns = {row[0] for row in lake.connection.execute(f"DESCRIBE {_view(name)}").fetchall()}
+        if MENDS not in columns:
+            continue
+        query = (
+            f"SELECT {', '.join(POSITION)}, {MENDS} FROM {_view(name)} WHERE regexp_full_match({MENDS}, '\\d+:\\d+')"
+        )
+        for partition, offset, corrected in lake.connection.execute(query).fetchall():
+            number, _, at = corrected.partition(":")
+            yield Positions.of_offsets(partition, [offset]) | Positions.of_offsets(int(number), [int(at)])
+
+
+def _with_corrections(positions: Positions, corrections: list[Positions]) -> Positions:
+    """Positions, and those that are tied to them, however often an event was corrected."""
+    tied = _union((positions, *(pair for pair in corrections if pair & positions)))
+    return positions if tied == positions else _with_corrections(tied, corrections)
+
+
+def _count(lake: IcebergDatabase, table: str, positions: Positions) -> int:
+    """Rows of a table that are of these events."""
+    if not positions:
+        return 0
+    lake.connection.execute("CREATE OR REPLACE TEMP TABLE spans (partition INTEGER, first BIGINT, after BIGINT)")
+    lake.connection.executemany("INSERT INTO spans VALUES (?, ?, ?)", [list(span) for span in positions.spans()])
+    query = (
+        f"SELECT count(*) FROM {_view(table)} JOIN spans"
+        " ON kafka_partition = partition AND kafka_offset >= first AND kafka_offset < after"
+    )
+    [[rows]] = lake.connection.execute(query).fetchall()
+    return int(rows)
+
+
+def _union(found: Iterable[Positions]) -> Positions:
+    return reduce(Positions.__or__, found, Positions())
