@@ -18,7 +18,7 @@ resolved**, none in between, through the connection `alerts`; each names the pip
 | `lag` | more than 10,000 rows wait for a job, for 5 minutes |
 | `backpressure` | an operator of a job waits for the next one for more than 10 % of its time, for 10 minutes |
 | `data-files` | a table has 1,000 data files more than its rows would fill, for 2 hours: maintenance does not keep up |
-| `unknown-writer` | at once: a Flink job that `flink_jobs` did not start writes a pipeline's table |
+| `unknown-writer` | at once: somebody else wrote to a pipeline's table, or rolled it back |
 | `ledger` | a pipeline's row ledger shows what no row in flight can explain |
 | `gold-stale` | Gold lacks rows that its source has held for three times the pipeline's `every` (`gold_age_s`) |
 | `unreachable` | Flink, Kafka, the catalog or the warehouse cannot be asked; what needs it stays as it was |

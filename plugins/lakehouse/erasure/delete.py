@@ -14,7 +14,7 @@ from lakehouse.airflow.hooks.iceberg import IcebergCatalogHook
 from lakehouse.maintenance.lease import lease
 from lakehouse.reconciliation.changes import POSITION
 from lakehouse.reconciliation.positions import Positions
-from lakehouse.tables.commits import commit_tries
+from lakehouse.tables.commits import MADE_FOR, commit_tries
 
 if TYPE_CHECKING:
     from pyiceberg.expressions import BooleanExpression
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def delete_rows(tables: Iterable[str], positions: Positions, holder: str) -> dict[str, int]:
     """Delete the rows of these events from each table in turn.
 
-    :param holder: who does it, for whoever waits for a table
+    :param holder: who does it, for the snapshots, and for whoever waits for a table
     :return: table -> rows deleted from it, where there were any
     :raises CommitFailedException: others committed first, each time
     :raises TimeoutError: somebody else maintains or replaces a table
@@ -31,12 +31,12 @@ def delete_rows(tables: Iterable[str], positions: Positions, holder: str) -> dic
     deleted = {}
     for name in tables:
         with lease(name, "an erasure", holder):
-            if rows := _delete(name, positions):
+            if rows := _delete(name, positions, holder):
                 deleted[name] = rows
     return deleted
 
 
-def _delete(name: str, positions: Positions) -> int:
+def _delete(name: str, positions: Positions, made_for: str) -> int:
     """:return: rows that were deleted"""
     from pyiceberg.exceptions import CommitFailedException, ValidationException
 
@@ -49,7 +49,7 @@ def _delete(name: str, positions: Positions) -> int:
             rows: int = table.scan(wanted, selected_fields=POSITION).to_arrow().num_rows
             if rows:
                 try:
-                    table.delete(wanted)
+                    table.delete(wanted, snapshot_properties={MADE_FOR: made_for})
                 except ValidationException as error:  # its files were rewritten, or might hold new rows of these events
                     raise CommitFailedException(str(error)) from error
             return rows

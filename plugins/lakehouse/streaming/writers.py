@@ -1,9 +1,9 @@
-"""Who writes a stage's tables: each commit of Flink names its job, and the record of the stage's job names what was started."""
+"""Who writes a stage's tables: a commit of Flink names its job, and the record of the stage's job names what was started."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from itertools import takewhile
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,7 @@ from lakehouse.streaming.cluster import FINGERPRINT
 from lakehouse.streaming.job import JobState
 from lakehouse.streaming.record import JobRecord
 from lakehouse.streaming.state import writer_of
+from lakehouse.tables.history import ForeignChange, foreign_changes
 
 if TYPE_CHECKING:
     from pyiceberg.table import Table
@@ -59,6 +60,12 @@ def unknown_writers(job: JobState, tables: Mapping[str, Table], flink: FlinkRest
         # A run of ours says so itself, should the record be lost.
         if not (writer in runs and FINGERPRINT in flink.parameters(writer))
     )
+
+
+def changes_by_others(tables: Iterable[Table]) -> list[ForeignChange]:
+    """What programs that are no Flink jobs did to tables within the last hour."""
+    since_ms = int((time.time() - COMMITTED_WITHIN_S) * 1000)
+    return [change for table in tables for change in foreign_changes(table, since_ms)]
 
 
 def _started(record: JobRecord) -> tuple[str, ...]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 TRIES = 20
+#: Property of a snapshot: what the platform itself made it for, where no Flink job did.
+MADE_FOR = "lakehouse.made-for"
 
 
 def commit_tries() -> Retrying:

@@ -10,9 +10,11 @@ from airflow.sdk.exceptions import AirflowFailException
 
 from lakehouse.airflow.hooks.coordination import CoordinationHook
 from lakehouse.airflow.hooks.flink import SqlGatewayHook, SqlSession
+from lakehouse.airflow.hooks.iceberg import IcebergCatalogHook
 from lakehouse.pipelines.model import Pipeline
 from lakehouse.pipelines.script import stage_script
 from lakehouse.pipelines.statements import statements
+from lakehouse.reconciliation import state as states
 
 _CREATES = re.compile(r"CREATE (CATALOG|DATABASE|TABLE) (IF NOT EXISTS )?iceberg_catalog\b")
 _CREATE = re.compile(r"CREATE TABLE IF NOT EXISTS (iceberg_catalog\.\w+\.\w+)")
@@ -30,15 +32,30 @@ def create_tables(pipeline: Pipeline) -> dict[str, list[str]]:
     """Create the tables of all stages of a pipeline where they are missing, and add the columns that are new in their SQL.
 
     :return: table -> names of the columns added
-    :raises AirflowFailException: a table differs in another way; no column was added
+    :raises AirflowFailException: a table differs in another way, or was dropped; nothing was created or added
+    :raises AirflowException: the catalog cannot be asked
     :raises FlinkError: Flink refused a statement, or is not there
     """
+    _refuse_gone(pipeline)
     scripts = [stage_script(pipeline, stage) for stage in pipeline.stages.values()]
     creating = dict.fromkeys(text for script in scripts for text in statements(script) if _CREATES.match(text))
     with SqlGatewayHook().session({}) as session:
         for statement in creating:
             session.execute(statement)
         return evolve(session, creating)
+
+
+def _refuse_gone(pipeline: Pipeline) -> None:
+    """Refuse to make a table again that held rows: an empty one in its place would look as if they had never been there."""
+    iceberg = IcebergCatalogHook()
+    known = {stage.job: found for stage in pipeline.stages.values() if (found := states.load(stage))}
+    for table in pipeline.tables:
+        held = {job: rows for job, found in known.items() if (rows := sum(found.rows.get(table, {}).values()))}
+        if held and not iceberg.exists(table):
+            raise AirflowFailException(
+                f"Iceberg table {table} is gone; it held {max(held.values()):,} rows. Options: give it its name back; register "
+                'its newest metadata file; let an empty one be made, and rebuild it ("A table is gone" in docs/runbook.md)'
+            )
 
 
 def evolve(session: SqlSession, executed: Iterable[str]) -> dict[str, list[str]]:
@@ -71,6 +88,11 @@ def _missing(session: SqlSession, definitions: dict[str, str]) -> dict[str, list
         unlike += [f"{table}.{name} is no longer declared" for name in held if name not in declared]
         unlike += [f"{table}.{column.name} is new and NOT NULL" for column in new if not column.nullable]
         unlike += [
+            f"{table}.{column.name} was dropped, and would be NULL in every older row"
+            for column in new
+            if column.name in _earlier_columns(table)
+        ]
+        unlike += [
             f"{table}.{name} is {held[name].type}, but declared {column.type}"
             for name, column in declared.items()
             if name in held and held[name].type != column.type
@@ -84,6 +106,14 @@ def _missing(session: SqlSession, definitions: dict[str, str]) -> dict[str, list
             "the tables with the DAG replay."
         )
     return missing
+
+
+def _earlier_columns(table: str) -> set[str]:
+    """Names of the columns that a table has ever had."""
+    iceberg = IcebergCatalogHook()
+    name = table.partition(".")[2]
+    schemas = iceberg.table(name).metadata.schemas if iceberg.exists(name) else []
+    return {field.name for schema in schemas for field in schema.fields}
 
 
 def _columns(session: SqlSession, table: str) -> dict[str, Column]:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import pairwise, takewhile
 from typing import TYPE_CHECKING
 
 from lakehouse.airflow.hooks.iceberg import summary_of
+from lakehouse.tables.commits import MADE_FOR
 
 if TYPE_CHECKING:
     from pyiceberg.table import Table
@@ -58,6 +62,63 @@ def removes_rows(snapshot: Snapshot) -> bool:
     return not is_rewrite(snapshot) and _counts(
         snapshot, "deleted-records", "added-position-deletes", "added-equality-deletes"
     )
+
+
+@dataclass(frozen=True)
+class ForeignChange:
+    """What a program other than the platform's did to a table.
+
+    :param text: as a sentence without its full stop
+    :param removes: rows may have gone by it
+    """
+
+    text: str
+    removes: bool
+
+
+def foreign_changes(table: Table, since_ms: int) -> Iterator[ForeignChange]:
+    """Commits since then that neither Flink nor the platform made, and rollbacks, the oldest first.
+
+    Flink's jobs are another matter: their commits name them. A rewrite of the same rows is no change.
+    """
+    name = ".".join(table.name())
+    newest = takewhile(lambda found: found.timestamp_ms >= since_ms, reversed(table.metadata.snapshots))
+    for snapshot in reversed([*newest]):
+        said = summary_of(snapshot)
+        if snapshot.summary is None or is_rewrite(snapshot) or "flink.job-id" in said or MADE_FOR in said:
+            continue
+        engine = said.get("engine-name")
+        rows = ", ".join(
+            f"{int(said[key]):,} rows {what}"
+            for key, what in (("added-records", "added"), ("deleted-records", "deleted"))
+            if int(said.get(key, 0))
+        )
+        yield ForeignChange(
+            f"table {name} was changed by {engine or 'a program that is no Flink job'} at {_time(snapshot.timestamp_ms)}: "
+            f"{snapshot.summary.operation.value} ({rows or 'no rows'}; snapshot {snapshot.snapshot_id})",
+            removes_rows(snapshot),
+        )
+    yield from _rollbacks(table, name, since_ms)
+
+
+def _rollbacks(table: Table, name: str, since_ms: int) -> Iterator[ForeignChange]:
+    """Moments at which an older snapshot became the current one again."""
+    by_id, made = _by_id(table), []
+    for entry in reversed(table.metadata.snapshot_log):
+        made.append(entry)
+        if entry.timestamp_ms < since_ms:
+            break
+    for later, before in pairwise(made):
+        old, new = by_id(before.snapshot_id), by_id(later.snapshot_id)
+        if old and new and new.timestamp_ms < old.timestamp_ms:
+            at = _time(later.timestamp_ms)
+            yield ForeignChange(
+                f"table {name} was rolled back at {at}, from snapshot {old.snapshot_id} to {new.snapshot_id}", True
+            )
+
+
+def _time(epoch_ms: int) -> str:
+    return f"{datetime.fromtimestamp(epoch_ms / 1000, UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def _counts(snapshot: Snapshot, *names: str) -> bool:

@@ -13,7 +13,7 @@ from lakehouse.maintenance import settings as maintenance
 from lakehouse.streaming import record
 from lakehouse.streaming.flow import Flow
 from lakehouse.streaming.stages import job_state
-from lakehouse.streaming.writers import unknown_writers
+from lakehouse.streaming.writers import changes_by_others, unknown_writers
 
 MISSING = "MISSING"
 SUSPENDED = "SUSPENDED"
@@ -40,7 +40,8 @@ class JobHealth:
     :param checkpoint_duration_s: seconds that it took, None before the first
     :param failed_checkpoints: failures since then
     :param backpressure_percent: share of its time that the most hindered subtask waits, None while Flink has no figure
-    :param unknown_writers: which other jobs write its tables, in sentences
+    :param unknown_writers: who else writes its tables, in sentences
+    :param removals: those of them by which rows may have gone
     :param reasons: why the job is unhealthy; empty when it is healthy
     """
 
@@ -61,6 +62,7 @@ class JobHealth:
     deleted_unread: int = 0
     deleted_at: str = ""
     unknown_writers: tuple[str, ...] = ()
+    removals: tuple[str, ...] = ()
     surplus_files: dict[str, int] = field(default_factory=dict)
     reasons: tuple[str, ...] = ()
 
@@ -113,6 +115,7 @@ def measure(flow: Flow, overdue_s: float, restart_window_s: float) -> JobHealth:
     overdue = found.overdue(overdue_s)
     full = maintenance.thresholds().target_file_bytes
     overtaken = found.overtaken(overdue)
+    others = changes_by_others(found.tables.values())
     seen: dict[str, Any] = {
         "lag": len(found.missing),
         "overdue": len(overdue),
@@ -124,7 +127,8 @@ def measure(flow: Flow, overdue_s: float, restart_window_s: float) -> JobHealth:
         "data_files": {name: data_files(snapshot) for name, snapshot in snapshots.items()},
         "surplus_files": {name: surplus_files(snapshot, full) for name, snapshot in snapshots.items()},
         "partition_lag": {**dict.fromkeys(found.source_rows, 0), **found.missing.counts},
-        "unknown_writers": unknown_writers(job, found.tables, flink),
+        "unknown_writers": (*unknown_writers(job, found.tables, flink), *(change.text for change in others)),
+        "removals": tuple(change.text for change in others if change.removes),
     }
     run = flink.live_run(flow.job)
     if run is None:

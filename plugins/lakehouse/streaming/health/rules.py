@@ -127,10 +127,15 @@ def _commits_stale(job: JobHealth, limits: Thresholds) -> str | None:
 def _rows_missing(job: JobHealth, limits: Thresholds) -> str | None:
     tables = ", ".join(job.data_files)
     if job.overtaken:
-        cause = f"; Kafka deleted {job.deleted_unread:,} events before they were read" if job.deleted_unread else ""
-        return (
-            f"{job.overtaken:,} rows older than {limits.overdue_s:g} s are in none of {tables}, though later ones are: "
-            f"{job.overtaken_at}{cause}"
+        causes = [*job.removals]
+        if job.deleted_unread:
+            causes.append(f"Kafka deleted {job.deleted_unread:,} events before they were read")
+        return "; ".join(
+            [
+                f"{job.overtaken:,} rows older than {limits.overdue_s:g} s are in none of {tables}, though later ones are: "
+                f"{job.overtaken_at}",
+                *causes,
+            ]
         )
     if job.deleted_unread:
         return f"Kafka deleted {job.deleted_unread:,} events before they were read; none of {tables} holds {job.deleted_at}"

@@ -170,11 +170,11 @@ def test_one_that_was_interrupted_is_finished_by_the_next(streaming, ledger, mon
     """Whatever that one selects: the rows of the first may be gone from the table that was asked."""
     tables, real = [], delete._delete
 
-    def dies(name, found):
+    def dies(name, *arguments):
         if tables:
             raise KeyboardInterrupt
         tables.append(name)
-        return real(name, found)
+        return real(name, *arguments)
 
     with monkeypatch.context() as patched:
         patched.setattr(delete, "_delete", dies)

@@ -57,6 +57,9 @@ def test_just_within(seen):
     assert broken(**seen) == {}
 
 
+OVERTAKEN = {"overdue": 3, "overtaken": 3, "overtaken_at": "partition 1: offsets 5 to 7"}
+
+
 @pytest.mark.parametrize(
     ("seen", "rule", "reason"),
     [
@@ -79,10 +82,16 @@ def test_just_within(seen):
             "1 rows older than 60 s have not reached bronze.raw_trips or bronze.rejected_events; the last commit is 3 s old",
         ),
         (
-            {"overdue": 3, "overtaken": 3, "overtaken_at": "partition 1: offsets 5 to 7"},
+            OVERTAKEN,
             "rows-missing",
             "3 rows older than 60 s are in none of bronze.raw_trips, bronze.rejected_events, though later ones are: "
             "partition 1: offsets 5 to 7",
+        ),
+        (
+            {**OVERTAKEN, "removals": ("table a was rolled back",)},
+            "rows-missing",
+            "3 rows older than 60 s are in none of bronze.raw_trips, bronze.rejected_events, though later ones are: "
+            "partition 1: offsets 5 to 7; table a was rolled back",
         ),
         (
             {"deleted_unread": 3, "deleted_at": "partition 1: offsets 5 to 7"},

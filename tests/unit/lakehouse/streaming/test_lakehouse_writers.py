@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,9 +12,12 @@ from remembered import began, committed
 
 from lakehouse.airflow.hooks.flink import FlinkRestHook
 from lakehouse.airflow.hooks.iceberg import IcebergCatalogHook
+from lakehouse.erasure.delete import delete_rows
+from lakehouse.reconciliation.positions import Positions
 from lakehouse.streaming import record as records
 from lakehouse.streaming.record import JobRecord, Start
-from lakehouse.streaming.writers import unknown_writers, writers
+from lakehouse.streaming.writers import changes_by_others, unknown_writers, writers
+from lakehouse.tables.commits import MADE_FOR
 from lakehouse.tables.glance import glance
 
 OURS, STRANGER = "a" * 32, "f" * 32
@@ -98,11 +102,61 @@ def test_a_run_of_ours_is_known_though_the_record_is_lost(found, started, flink,
     assert found() == ()
 
 
-def test_commits_of_no_flink_job_are_nobodys(found, started, commit):
-    """Maintenance, and other engines: rows that they add are for the ledger."""
-    started(began(OURS))
-    commit(TABLE)
-    assert found() == ()
+class TestByOtherPrograms:
+    @pytest.fixture
+    def changes(self, iceberg, commit) -> Callable[[], list[tuple[str, bool]]]:
+        """What is found of others; the table has four rows that a job of ours wrote."""
+        commit(TABLE, OURS, 7, rows=4)
+
+        def changes() -> list[tuple[str, bool]]:
+            found = changes_by_others([IcebergCatalogHook().glance(TABLE)])
+            return [(re.sub(r"\d{5,}", "N", re.sub(r"[\d-]+T[\d:]+Z", "NOW", one.text)), one.removes) for one in found]
+
+        return changes
+
+    def test_nobody(self, changes, commit):
+        commit(TABLE, STRANGER, 8)  # another matter
+        assert changes() == []
+
+    def test_rows_that_are_added(self, changes, commit):
+        commit(TABLE, rows=2)
+        said = f"table {TABLE} was changed by a program that is no Flink job at NOW: append (2 rows added; snapshot N)"
+        assert changes() == [(said, False)]
+
+    def test_rows_that_are_deleted_or_updated(self, changes, iceberg):
+        table = iceberg.load_table(TABLE)
+        rows = table.scan().to_arrow()
+        table.overwrite(rows, snapshot_properties={"engine-name": "spark"})
+        assert changes() == [
+            (f"table {TABLE} was changed by spark at NOW: delete (4 rows deleted; snapshot N)", True),
+            (f"table {TABLE} was changed by spark at NOW: append (4 rows added; snapshot N)", False),
+        ]
+
+    def test_a_rewrite_of_the_same_rows_is_no_change(self, changes, commit, iceberg, monkeypatch):
+        commit(TABLE)
+        monkeypatch.setattr("lakehouse.tables.history.is_rewrite", lambda snapshot: True)
+        assert changes() == []
+
+    def test_what_the_platform_does_itself(self, changes):
+        assert delete_rows([TABLE], Positions.of_offsets(0, [0]), "test") == {}
+        table = IcebergCatalogHook().table(TABLE)
+        table.delete("kafka_partition = 0", snapshot_properties={MADE_FOR: "an erasure"})
+        assert changes() == []
+
+    def test_a_rollback(self, changes, commit, iceberg):
+        first = iceberg.load_table(TABLE).current_snapshot().snapshot_id
+        commit(TABLE, OURS, 8)
+        commit(TABLE, OURS, 9)
+        with iceberg.load_table(TABLE).manage_snapshots() as changing:
+            changing.rollback_to_snapshot(first)
+        commit(TABLE, OURS, 10)
+        assert changes() == [(f"table {TABLE} was rolled back at NOW, from snapshot N to N", True)]
+
+    def test_what_was_long_ago(self, changes, commit, monkeypatch):
+        commit(TABLE)
+        now = time.time()
+        monkeypatch.setattr(time, "time", lambda: now + 3_700)
+        assert changes() == []
 
 
 def test_a_record_that_is_damaged_names_nobody(found, started, job):

@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 
 import pytest
 from airflow.sdk.exceptions import AirflowFailException
+from pyiceberg.types import StringType
 
-from lakehouse.tables.evolve import evolve
+from lakehouse.reconciliation.reconcile import reconcile
+from lakehouse.tables.evolve import create_tables, evolve
 
 TABLE = "iceberg_catalog.bronze.raw_trips"
 Columns = dict[str, tuple[str, bool]]  # name -> type, nullable
@@ -80,8 +82,37 @@ def test_whoever_comes_second_finds_it_done(iceberg, monkeypatch):
         ({**HELD, "fee": ("STRING", False)}, f"{TABLE}.fee is new and NOT NULL"),
     ],
 )
-def test_any_other_difference_is_refused_and_nothing_is_changed(declared, says):
+def test_any_other_difference_is_refused_and_nothing_is_changed(iceberg, declared, says):
     flink = Flink({"new": ("STRING", True), **declared}, HELD)
     with pytest.raises(AirflowFailException, match=rf"{re.escape(says)}\. Only new nullable .* DAG replay"):
         evolve(flink, script())
     assert flink.changes == []
+
+
+def test_a_column_that_somebody_dropped_is_not_added_again(iceberg, fill):
+    """Under its name, but with another id: every older row would be NULL in it."""
+    fill("bronze.raw_trips", 1)
+    with iceberg.load_table("bronze.raw_trips").update_schema() as change:
+        change.add_column("fare", StringType())
+    with iceberg.load_table("bronze.raw_trips").update_schema(allow_incompatible_changes=True) as change:
+        change.delete_column("fare")
+    flink = Flink(HELD, {"kafka_offset": HELD["kafka_offset"]})
+    said = r"bronze\.raw_trips\.fare was dropped, and would be NULL in every older row\. .* Undo the change"
+    with pytest.raises(AirflowFailException, match=said):
+        evolve(flink, script())
+    assert flink.changes == []
+
+
+@pytest.mark.parametrize("renamed", [False, True])
+def test_a_table_that_is_gone_is_not_made_again(iceberg, fill, send, taxi, renamed):
+    send(taxi.topic.name, 3)
+    for table in taxi.tables:
+        fill(table, 3 if table == "bronze.raw_trips" else 0)
+    reconcile(taxi, taxi.stages["bronze"])
+    if renamed:
+        iceberg.rename_table("bronze.raw_trips", "bronze.mine")
+    else:
+        iceberg.drop_table("bronze.raw_trips")
+    said = r'Iceberg table bronze\.raw_trips is gone; it held 3 rows\. Options: .*"A table is gone" in docs/runbook\.md'
+    with pytest.raises(AirflowFailException, match=said):
+        create_tables(taxi)
