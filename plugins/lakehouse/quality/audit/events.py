@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from lakehouse.airflow.hooks.topic_reader import Batch, TopicReader
-from lakehouse.quality.audit.event_fields import event_fields
+from lakehouse.quality.audit.event_fields import EventFields
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -21,28 +21,26 @@ class EventReader(TopicReader):
 
     def __init__(self, topic: str, names: Sequence[str]) -> None:
         super().__init__(topic)
-        self.names = names
+        self._fields = EventFields(names)
 
     def tables(self, partition: int, first: int, end: int) -> Iterator[pa.Table]:
         """`batches`, each as `table_of` shows it."""
         for batch in self.batches(partition, first, end):
-            yield table_of(partition, batch, self.names)
+            yield table_of(partition, batch, self._fields)
 
 
-def table_of(partition: int, events: Batch, names: Sequence[str]) -> pa.Table:
+def table_of(partition: int, events: Batch, fields: EventFields) -> pa.Table:
     """Events as rows: partition, offset, `is_event` (whether it is one JSON object), `payload`, and each field's text."""
     import pyarrow as pa
 
-    fields = [event_fields(payload, names) for _, payload in events]
-    nothing = [None] * len(names)
-    texts = zip(*(nothing if row is None else row for row in fields), strict=True)
-    columns: list[Sequence[str | None]] = list(texts) or [[] for _ in names]
+    payloads = [payload for _, payload in events]
+    is_event, columns = fields.columns(payloads)
     return pa.table(
         {
             "kafka_partition": pa.array([partition] * len(events), pa.int32()),
             "kafka_offset": pa.array([offset for offset, _ in events], pa.int64()),
-            "is_event": pa.array([row is not None for row in fields], pa.bool_()),
-            "payload": pa.array([payload for _, payload in events], pa.binary()),
-            **{name: pa.array(column, pa.string()) for name, column in zip(names, columns, strict=True)},
+            "is_event": is_event,
+            "payload": pa.array(payloads, pa.binary()),
+            **dict(zip(fields.names, columns, strict=True)),
         }
     )

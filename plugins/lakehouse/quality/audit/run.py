@@ -14,6 +14,7 @@ from lakehouse.quality.audit.database import PINNED, AuditDatabase
 from lakehouse.quality.audit.describe import describe
 from lakehouse.quality.audit.earlier_rules import leave_out_what_earlier_rules_judged
 from lakehouse.quality.audit.erased import leave_out_what_was_erased
+from lakehouse.quality.audit.event_fields import EventFields
 from lakehouse.quality.audit.events import EventReader, table_of
 from lakehouse.quality.audit.fact import fact_layer, open_gold
 from lakehouse.quality.audit.layer import compare, conclude
@@ -64,7 +65,7 @@ def run_audit(
         scope = read_scope(topic, *asked) if bounds.whole else bounds
         reader = EventReader(pipeline.topic.name, names)
         try:
-            database.connection.register(BATCH, table_of(0, [], names))
+            database.connection.register(BATCH, table_of(0, [], EventFields(names)))
             stages = [stage_layer(database, pipeline, stage) for stage in pipeline.stages.values()]
             readers = [layer for layer in stages if layer.stage and layer.stage.reads_topic]
             for number in scope.ranges:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
 import random
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -12,10 +14,19 @@ from jinja2 import Environment, FileSystemLoader
 from lakehouse.paths import SQL
 from lakehouse.pipelines.contract import Field
 from lakehouse.quality.audit.database import AuditDatabase
-from lakehouse.quality.audit.event_fields import _walk, event_fields
+from lakehouse.quality.audit.event_fields import EventFields, _walk
 
 N = None
 FIELDS = ("VendorID", "extra", "fare_amount", "tip_amount")
+
+
+def event_fields(payload: bytes | None, names: Sequence[str]) -> list[str | None] | None:
+    """The text of each field; None of what is no event. Of one payload among others, which must not matter."""
+    good = json.dumps(dict.fromkeys(names, "x")).encode()
+    is_event, columns = EventFields(names).columns([good, payload, None, good])
+    assert is_event.to_pylist() == [True, is_event[1].as_py(), False, True]
+    assert all(column[0].as_py() == column[3].as_py() == "x" and column[2].as_py() is None for column in columns)
+    return [column[1].as_py() for column in columns] if is_event[1].as_py() else None
 
 
 def fare(payload: bytes) -> str | None:
@@ -113,7 +124,7 @@ def test_what_is_not_one_json_object_in_utf8_is_rejected(payload):
         assert _walk(payload.decode(), FIELDS) is None
 
 
-def test_the_walk_agrees_with_pythons_parser():
+def test_the_walk_agrees_with_the_parser():
     """On what both can read: objects and broken ones, made by changing characters of a good one."""
     random.seed(5)
     good = '{"VendorID": 2, "extra": "a\\n", "x": [1.5, {"y": null}, []], "fare_amount": -0.10e+2, "tip_amount": true}'
