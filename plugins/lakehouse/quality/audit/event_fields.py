@@ -77,8 +77,9 @@ class EventFields:
         except UnicodeDecodeError:
             return None
         except (msgspec.DecodeError, RecursionError):  # of what it refuses, some is JSON all the same
-            walked = _walk(text, self.names)
-            return walked and [_NULL if value is None else msgspec.Raw(json.dumps(value).encode()) for value in walked]
+            if (walked := _walk(text, self.names)) is None:
+                return None
+            return [_NULL if value is None else msgspec.Raw(json.dumps(value).encode()) for value in walked]
         values = self._values(found)
         return values if len(self.names) > 1 else (values,)
 
