@@ -55,7 +55,7 @@ class Outcome:
         from the trigger of the pipeline
     :param rows: by place, as found
     :param expected: by place, as worked out from the trips, without the pipeline
-    :param trips: that were sent
+    :param sent: trips
     :param rejects: of these trips, by Silver's reason, as found
     :param expected_rejects: as worked out
     :param window: from when on, and until when, Silver accepts pickups
@@ -65,7 +65,7 @@ class Outcome:
     rows: dict[str, int] = field(default_factory=dict)
     expected: dict[str, int] = field(default_factory=dict)
     ledger_balanced: bool = False
-    trips: int = 0
+    sent: int = 0
     rejects: dict[str, int] = field(default_factory=dict)
     expected_rejects: dict[str, int] = field(default_factory=dict)
     window: tuple[str, str] = ("", "")
@@ -83,7 +83,7 @@ class Outcome:
     @property
     def mostly_rejected(self) -> bool:
         """Whether more than half of the trips were: that they are counted rightly is no success then."""
-        return self.rejected * 2 > self.trips
+        return self.rejected * 2 > self.sent
 
 
 class MainJob:
@@ -137,7 +137,7 @@ class MainJob:
             rows=rows,
             expected=expected,
             ledger_balanced=balanced,
-            trips=judged["events"],
+            sent=judged["events"],
             rejects=dict((self._rejects() - rejected_before).most_common()),
             expected_rejects=judged["reasons"],
             window=(first, after),

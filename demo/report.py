@@ -65,7 +65,7 @@ def verdict(outcome: Outcome, other_window: str) -> str | None:
     if not outcome.mostly_rejected:
         return None
     reason, trips = next(iter(outcome.rejects.items()))
-    said = f"most trips were rejected, {outcome.rejected:,} of {outcome.trips:,}: {trips:,} because {reason}"
+    said = f"most trips were rejected, {outcome.rejected:,} of {outcome.sent:,}: {trips:,} because {reason}"
     if reason != OUTSIDE:
         return f"{said}. Next: make rejects shows the first ones"
     first, after = outcome.window

@@ -77,9 +77,19 @@ def other_window(events: int | None, source: Path | None) -> str:
 
 
 def next_seed(platform: Platform) -> int:
-    """A seed whose trips no earlier demo of this platform has sent."""
-    report = _report(platform)
-    return json.loads(report.read_text())["trips"]["seed"] + 1 if report.exists() else Trips().seed
+    """A seed whose trips no earlier demo of this platform has sent, remembered before the first of them is."""
+    remembered = platform.home / "demo-seed"
+    seed = (int(remembered.read_text()) if remembered.exists() else _seed_of_report(platform)) + 1
+    remembered.write_text(f"{seed}\n")
+    return seed
+
+
+def _seed_of_report(platform: Platform) -> int:
+    """The seed of the last demo, as demos of before remembered it; 0 before the first one."""
+    try:
+        return int(json.loads(_report(platform).read_text())["trips"]["seed"])
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return Trips().seed - 1
 
 
 def _report(platform: Platform) -> Path:

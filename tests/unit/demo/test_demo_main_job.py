@@ -58,6 +58,6 @@ def test_trips_that_were_rejected_earlier_are_not_those_of_this_run(job, monkeyp
     outcome = job.run(Trips(events=10))
 
     assert outcome.rejects == {"low": 3}
-    assert (outcome.trips, outcome.rejected, outcome.window) == (10, 3, ("from", "to"))
+    assert (outcome.sent, outcome.rejected, outcome.window) == (10, 3, ("from", "to"))
     assert outcome.right
     assert not outcome.mostly_rejected

@@ -15,7 +15,7 @@ from taxi_generator.pipeline import OUTSIDE
 COUNTS = dict.fromkeys(PLACES, 7)
 NEGATIVE = "fare_amount is negative"
 FINE = Outcome(
-    phases_s=dict.fromkeys(PHASES, 1.0), rows=COUNTS, expected=COUNTS, ledger_balanced=True, trips=100,
+    phases_s=dict.fromkeys(PHASES, 1.0), rows=COUNTS, expected=COUNTS, ledger_balanced=True, sent=100,
     rejects={NEGATIVE: 30, OUTSIDE: 20}, expected_rejects={NEGATIVE: 30, OUTSIDE: 20},
     window=("2024-01-01 00:00:00", "2024-02-01 00:00:00"),
 )  # fmt: skip

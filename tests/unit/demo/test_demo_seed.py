@@ -1,0 +1,39 @@
+"""Each demo sends trips of its own, however the one before ended."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from demo.main_job import Outcome, Trips
+from demo.run import _write, next_seed
+from local.config import Platform
+
+
+@pytest.fixture
+def platform(tmp_path) -> Platform:
+    return Platform(tmp_path, {})
+
+
+def report(platform: Platform) -> dict:
+    return json.loads((platform.home / "demo.json").read_text())
+
+
+def test_each_has_another_one(platform):
+    assert [next_seed(platform) for _ in range(3)] == [1, 2, 3]  # none of them has come to its end
+
+
+def test_a_report_says_which_trips_were_sent(platform):
+    class Memory:
+        rss_mb = pss_mb = 1.0
+
+    _write(platform, Trips(events=10, seed=7), Outcome(sent=10), Memory())
+    assert report(platform)["trips"] == {"events": 10, "seed": 7, "source": None}
+    assert report(platform)["sent"] == 10
+
+
+@pytest.mark.parametrize(("written", "seed"), [('{"trips": {"seed": 4}}', 5), ('{"trips": 10000}', 1), ("{", 1)])
+def test_what_a_demo_of_before_has_left(platform, written, seed):
+    (platform.home / "demo.json").write_text(written)
+    assert next_seed(platform) == seed
