@@ -13,7 +13,7 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException
 from jinja2 import StrictUndefined
 
 from lakehouse.airflow.hooks.unavailable import ServiceUnavailable
-from lakehouse.alerting.notifier import AlertNotifier
+from lakehouse.alerting.notifier import AlertNotifier, SuccessNotifier
 from lakehouse.pipelines.load import enabled_pipelines
 from lakehouse.pipelines.model import Pipeline
 from lakehouse.texts import BIGINT, message
@@ -45,6 +45,7 @@ def default_args(**overrides: Any) -> dict[str, Any]:
         "execution_timeout": LIMIT,
         "on_retry_callback": AlertNotifier("retry"),
         "on_failure_callback": AlertNotifier("failure"),
+        "on_success_callback": SuccessNotifier(),
         **overrides,
     }
 

@@ -31,6 +31,7 @@ class FailedTask(BaseModel):
     :param map_index: of a mapped task, which of its instances
     :param logical_date: of the run that failed, where it has one: clearing its task is a way to succeed too
     :param by_hand: id of the run, if somebody started it: perhaps nobody ever runs that again
+    :param succeeded: it has said so itself
     """
 
     model_config = ConfigDict(frozen=True)
@@ -40,6 +41,7 @@ class FailedTask(BaseModel):
     map_index: int | None = None
     logical_date: datetime | None = None
     by_hand: str | None = None
+    succeeded: bool = False
 
 
 class Alert(BaseModel):
@@ -177,6 +179,23 @@ def fire(name: str, reason: str, pipeline: str, notified: bool, resolved_by: Fai
         reason=reason, since=time.time(), pipeline=pipeline, fired=True, notified=notified, resolved_by=resolved_by
     )
     AlertStore()[name] = alert.model_dump(mode="json")
+
+
+def note_success(dag_id: str, task_id: str, map_index: int | None) -> None:
+    """Remember that a task has succeeded, in each alert that waits for that; `platform_alerts` resolves them.
+
+    :param map_index: of a mapped task, which of its instances
+    """
+    store = AlertStore()
+    for name in [name for name in store if f".{dag_id}." in name]:
+        stored = store.get(name)
+        alert = Alert.model_validate(stored) if stored else None
+        if not alert or not (awaited := alert.resolved_by) or (awaited.dag_id, awaited.task_id) != (dag_id, task_id):
+            continue
+        if awaited.map_index in (None, map_index):
+            store[name] = alert.changed(resolved_by=awaited.model_copy(update={"succeeded": True})).model_dump(
+                mode="json"
+            )
 
 
 def pipeline_in(name: str) -> str:

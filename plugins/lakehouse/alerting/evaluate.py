@@ -96,7 +96,11 @@ def broken_parts(declared: Declarations, files: DagFiles) -> Iterator[tuple[Rule
 
 def _is_over(task: FailedTask, since: float, files: DagFiles, by_hand_for_s: float) -> bool:
     """Whether a task has succeeded again or is in no DAG any longer, or its run by hand is over and done with."""
-    if succeeded_since(task, since) or (not files.errors and task.task_id not in files.tasks.get(task.dag_id, ())):
+    if (
+        task.succeeded
+        or succeeded_since(task, since)
+        or (not files.errors and task.task_id not in files.tasks.get(task.dag_id, ()))
+    ):
         return True
     return task.by_hand is not None and (time.time() - since > by_hand_for_s or is_done_with(task.dag_id, task.by_hand))
 

@@ -80,6 +80,21 @@ class AlertNotifier(BaseNotifier):
         }
 
 
+class SuccessNotifier(BaseNotifier):
+    """Says that a task has succeeded, for the alerts that wait for that; people are not notified.
+
+    Airflow itself finds successes by the logical date of their runs, which one that is triggered by its API or command line
+    does not have.
+    """
+
+    def notify(self, context: Mapping[str, Any]) -> None:
+        task_instance = context["ti"]
+        try:
+            alerts.note_success(task_instance.dag_id, task_instance.task_id, task_instance.map_index)
+        except Exception:  # the task did succeed
+            log.exception("The alerts that wait for this task's success cannot be found")
+
+
 def _instance(task_instance: Any) -> str | None:
     """Which instance of a mapped task this is, by its label or its index; None of any other."""
     if task_instance.map_index is None or task_instance.map_index < 0:

@@ -18,7 +18,8 @@ def test_a_dag_changes_one_default_and_keeps_the_others():
 
 def test_each_dag_has_notifiers_of_its_own():
     """Airflow renders a notifier's fields in place."""
-    assert default_args()["on_failure_callback"] is not default_args()["on_failure_callback"]
+    for callback in ("on_retry_callback", "on_failure_callback", "on_success_callback"):
+        assert default_args()[callback] is not default_args()[callback]
 
 
 def test_tags_are_plain_text_for_airflow():

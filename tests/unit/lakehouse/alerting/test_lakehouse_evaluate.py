@@ -257,7 +257,7 @@ def test_a_failed_task_is_over_when_it_has_succeeded_since(platform):
 
 
 @pytest.mark.parametrize("by_hand", ["manual__x", None])
-@pytest.mark.parametrize("end", ["done with", "long ago", "success"])
+@pytest.mark.parametrize("end", ["done with", "long ago", "success", "success of a run without a date"])
 def test_an_alert_of_a_run_by_hand_waits_for_no_other_run(platform, by_hand, end):
     name = "task-failed.flink_jobs.nyc_taxi.check_health"
     platform.known[name] = {**failed("nyc_taxi.check_health", by_hand=by_hand), "since": time.time() - 86_000}
@@ -266,9 +266,11 @@ def test_an_alert_of_a_run_by_hand_waits_for_no_other_run(platform, by_hand, end
         platform.done_with = {("flink_jobs", "manual__x")}
     elif end == "long ago":
         platform.known[name]["since"] -= 500
+    elif end == "success of a run without a date":
+        platform.known[name]["resolved_by"]["succeeded"] = True
     else:
         platform.succeeded = {("nyc_taxi.check_health", platform.known[name]["since"])}
-    assert resolved(platform) == ([] if by_hand or end == "success" else [name])
+    assert resolved(platform) == ([] if by_hand or end.startswith("success") else [name])
 
 
 def test_a_failed_task_that_nobody_was_notified_of_is_notified_later(platform):

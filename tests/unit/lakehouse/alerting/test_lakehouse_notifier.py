@@ -12,7 +12,7 @@ import pytest
 
 from lakehouse.alerting import alerts, channel
 from lakehouse.alerting.alerts import Alert, FailedTask
-from lakehouse.alerting.notifier import AlertNotifier
+from lakehouse.alerting.notifier import AlertNotifier, SuccessNotifier
 from lakehouse.pipelines import load
 
 ERROR = "Flink said no\nbecause of this\nand this\nand that\nfifth line\nsixth line"
@@ -298,3 +298,45 @@ def test_a_connection_that_is_not_there_fails_nothing_and_is_logged(context, cap
     AlertNotifier("failure").notify(context)
     assert line(caplog)["event"] == "failure"
     assert "'alerts'" in caplog.text
+
+
+class TestSuccess:
+    """Runs that are triggered by Airflow's API have no date by which Airflow would find their successes."""
+
+    def succeeded(self, known, name: str = ALERT) -> bool:
+        return Alert(**known[name]).resolved_by.succeeded
+
+    def test_an_alert_that_waits_for_the_task_learns_of_it(self, receiver, known):
+        AlertNotifier("failure").notify(failing(run_type="manual"))
+        AlertNotifier("failure").notify(failing(task_id="publish"))
+        assert not self.succeeded(known)
+        SuccessNotifier().notify(failing())
+        assert self.succeeded(known)
+        assert not self.succeeded(known, "task-failed.flink_jobs.publish")
+        assert len(receiver.asked) == 2  # people are notified by `platform_alerts`
+
+    def test_so_does_one_of_another_rule(self, receiver, known):
+        AlertNotifier("Flink is not healthy", "x", rule="gold-held-back", until="publish").notify(failing())
+        SuccessNotifier().notify(failing(task_id="publish"))
+        assert self.succeeded(known, "gold-held-back.flink_jobs.publish")
+
+    def test_another_instance_of_a_mapped_task_is_another_task(self, receiver, known):
+        AlertNotifier("failure").notify(failing(instance=(1, "bronze")))
+        SuccessNotifier().notify(failing(instance=(0, "silver")))
+        assert not self.succeeded(known, f"{ALERT}.bronze")
+        SuccessNotifier().notify(failing(instance=(1, "bronze")))
+        assert self.succeeded(known, f"{ALERT}.bronze")
+
+    def test_a_failure_after_it_begins_again(self, receiver, known):
+        AlertNotifier("failure").notify(failing())
+        SuccessNotifier().notify(failing())
+        AlertNotifier("failure").notify(failing(run_type="manual"))
+        assert not self.succeeded(known)
+
+    def test_an_airflow_that_cannot_be_asked_fails_no_task(self, monkeypatch, caplog):
+        def away() -> None:
+            raise RuntimeError("no answer")
+
+        monkeypatch.setattr(alerts, "AlertStore", away)
+        SuccessNotifier().notify(failing())
+        assert "cannot be found" in caplog.text
