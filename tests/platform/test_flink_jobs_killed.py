@@ -67,7 +67,7 @@ def test_an_upgrade_that_is_killed_is_taken_up(
 ):
     flink = FlinkRestHook()
     old = flink.live_run("nyc_taxi.bronze").job_id
-    upgrade = begin("airflow", "tasks", "test", "flink_jobs", "deploy_bronze")
+    upgrade = begin("airflow", "tasks", "test", "flink_jobs", "nyc_taxi.deploy_bronze")
     wait_until(lambda: moment(flink, old), f"the job to be {moment.__name__}", LIMIT_S, longest_pause_s=0.05)
     kill(upgrade)
     reached = len([run for run in flink.runs("nyc_taxi.bronze") if run.job_id != old and run.live])
@@ -94,13 +94,13 @@ def test_a_cluster_that_forgot_its_jobs_gets_them_back_by_itself(platform, main_
     for part in parts:
         psutil.Process(info[part]["pid"]).kill()
 
-    restored = wait_until(lambda: _restored_anew(flink, old), "both jobs to come back", LIMIT_S)
+    restored = wait_until(lambda: _restored_again(flink, old), "both jobs to come back", LIMIT_S)
     for job in JOBS:
         assert f"/checkpoints/{job}/{old[job].job_id}/chk-" in restored[job]["external_path"]
     trips_arrive(seed=330 + len(parts))
 
 
-def _restored_anew(flink: FlinkRestHook, old: dict[str, FlinkJobRun]) -> dict[str, dict] | None:
+def _restored_again(flink: FlinkRestHook, old: dict[str, FlinkJobRun]) -> dict[str, dict] | None:
     """What the new run of each job was restored from, once both run."""
     try:
         runs = {job: flink.live_run(job) for job in JOBS}
