@@ -6,8 +6,11 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 
 from lakehouse.paths import REPOSITORY
+from lakehouse.streaming.health import Thresholds
+from local import config
 
 DOCUMENTS = [*REPOSITORY.glob("*.md"), *(REPOSITORY / "docs").glob("*.md")]
 LINK = re.compile(r"\]\(([^)\s]+)\)")
@@ -40,3 +43,20 @@ def test_its_links_lead_somewhere(document):
 def test_the_files_that_it_names_are_there(document):
     named = set(PATH.findall(document.read_text())) - WRITTEN
     assert sorted(name for name in named if not (REPOSITORY / name).exists()) == []
+
+
+def test_every_setting_is_documented_with_its_place():
+    page = (REPOSITORY / "docs" / "settings.md").read_text()
+    settings = yaml.safe_load((REPOSITORY / "airflow_settings.yaml").read_text())["airflow"]
+    variables = {entry["variable_name"]: entry["variable_value"] for entry in settings["variables"]}
+    names = {
+        *config.PORTS,
+        *config.OPTIONS,
+        *config.OBJECT_STORE,
+        *variables,
+        *(field for value in variables.values() if isinstance(value, dict) for field in value),
+        *Thresholds.model_fields,
+        *(entry["conn_id"] for entry in settings["connections"]),
+        *(entry["pool_name"] for entry in settings["pools"]),
+    }
+    assert sorted(name for name in names if f"`{name}`" not in page) == []
