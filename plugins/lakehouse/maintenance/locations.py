@@ -80,7 +80,7 @@ class Location:
         if not hasattr(io, "fs_by_scheme"):
             raise AirflowException(
                 f"{type(io).__name__} gives no access to {self.uri} as a file system. Next: leave `py-io-impl` out of the "
-                "connection iceberg_catalog, or let Flink do it (variable maintenance_engines)."
+                "connection iceberg_catalog."
             )
         path = f"{self.authority}/{self.path}" if self.authority and self.scheme != "hdfs" else f"/{self.path}"
         return io.fs_by_scheme(self.scheme, self.authority or None), path
@@ -149,12 +149,7 @@ def delete(io: FileIO, file: Location) -> bool:
     return True
 
 
-def checksum(file: Location) -> Location:
-    """The file in which Hadoop keeps a local file's checksum."""
-    return file.named(f".{file.name}.crc")
-
-
 def checked(file: Location) -> Location:
-    """The file that a checksum is of; another file is itself."""
+    """The file that Hadoop's checksum of a local file is of; another file is itself."""
     is_checksum = file.name.startswith(".") and file.name.endswith(".crc")
     return file.named(file.name[1:-4]) if is_checksum else file

@@ -25,12 +25,10 @@ class Protected:
     """A snapshot that must stay.
 
     :param by: who protects it
-    :param alone: a branch or tag keeps just this one; a writer or reader needs all above it too
     """
 
     snapshot_id: int
     by: str
-    alone: bool
 
 
 def call(name: str, on_session: Callable[[str], None] = lambda handle: None, **arguments: Any) -> list[dict[str, Any]]:
@@ -62,14 +60,7 @@ def protected_snapshots(
     :raises FlinkSqlError: the position of a reader is unknown, so that nothing may expire
     """
     rows = call("protected_snapshots", on_session, table=table, ignore_unknown_positions=ignore_unknown_positions)
-    return [
-        Protected(int(row["snapshot_id"]), by := row["protected_by"], all(map(_is_reference, by.split("; "))))
-        for row in rows
-    ]
-
-
-def _is_reference(who: str) -> bool:
-    return who.startswith(("branch ", "tag "))
+    return [Protected(int(row["snapshot_id"]), row["protected_by"]) for row in rows]
 
 
 def rewrite_job(table: str) -> str:

@@ -22,7 +22,7 @@ from lakehouse.maintenance.observe import TableSize, TableState, measure, observ
 from lakehouse.maintenance.policy import Decision, decide
 from lakehouse.maintenance.quarantine import Quarantine, QuarantineResult
 from lakehouse.maintenance.rows import lost_rows
-from lakehouse.maintenance.settings import Engine, Operation, Thresholds, engine_of, thresholds
+from lakehouse.maintenance.settings import Engine, Operation, Thresholds, thresholds
 from lakehouse.pipelines.load import declarations
 from lakehouse.tables import ops
 from lakehouse.text_table import text_table
@@ -115,7 +115,7 @@ def maintain(name: str, operation: Operation, options: Options, holder: str | No
         logger.info("%s (score %.2f)", decision.reason, decision.score)
         if not decision.due:
             return Outcome(decision, None)
-        engine = engine_of(operation)
+        engine, do = DO[operation]
         request = EngineRequest(
             table,
             held,
@@ -141,7 +141,7 @@ def maintain(name: str, operation: Operation, options: Options, holder: str | No
         def act() -> EngineResult:
             failed: Exception | None = None
             try:
-                done = DO[operation, engine](request)
+                done = do(request)
             except (FlinkSqlError, TimeoutError) as error:
                 failed = error  # what it had committed until then counts all the same
             if operation in REWRITES and (wrong := lost_rows(table.refresh().metadata, since)):

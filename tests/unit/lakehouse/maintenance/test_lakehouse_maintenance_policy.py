@@ -12,7 +12,7 @@ from airflow.sdk.exceptions import AirflowException
 
 from lakehouse.maintenance.observe import PartitionState, TableState
 from lakehouse.maintenance.policy import MANIFEST_BYTES, Decision, decide
-from lakehouse.maintenance.settings import Engine, Operation, engine_of, thresholds
+from lakehouse.maintenance.settings import Operation, thresholds
 
 MB = 1024 * 1024
 DAY_MS = 86_400_000
@@ -178,21 +178,6 @@ def test_young_orphans_are_a_matter_for_a_person(monkeypatch):
         AirflowException, match=r"thresholds: orphan_age_s: 86399 .*write 86400 or more.*override it by"
     ):
         thresholds()
-
-
-def test_engines(monkeypatch):
-    assert {operation: engine_of(operation) for operation in Operation} == {
-        Operation.REWRITE_DATA_FILES: Engine.FLINK,
-        Operation.REWRITE_MANIFESTS: Engine.FLINK,
-        Operation.EXPIRE_SNAPSHOTS: Engine.PYICEBERG,
-        Operation.REMOVE_ORPHAN_FILES: Engine.PYICEBERG,
-    }
-    monkeypatch.setenv("AIRFLOW_VAR_MAINTENANCE_ENGINES", '{"expire_snapshots": "spark"}')
-    with pytest.raises(
-        AirflowException, match=r"maintenance_engines: expire_snapshots: 'spark'.*'flink' or 'pyiceberg'"
-    ):
-        engine_of(Operation.EXPIRE_SNAPSHOTS)
-    assert engine_of(Operation.REWRITE_MANIFESTS) is Engine.FLINK
 
 
 class TestAWeek:
