@@ -17,9 +17,14 @@ from airflow.sdk.exceptions import AirflowException
 if TYPE_CHECKING:
     from pyarrow.fs import FileSystem
     from pyiceberg.io import FileIO
+    from pyiceberg.table import Table
 
 _SAME = {"s3a": "s3", "s3n": "s3"}
 _WITHOUT_AUTHORITY = ("file",)
+#: Another address is another store. Elsewhere it may be the same one: abfs and abfss, a NameNode and its nameservice.
+_ONE_NAME = frozenset({"file", "s3", "gs"})
+_BUCKETS = ("s3", "gs")
+_PLACES = ("write.data.path", "write.object-storage.path", "write.folder-storage.path", "write.metadata.path")
 
 
 @dataclass(frozen=True, order=True)
@@ -45,6 +50,8 @@ class Location:
         scheme = _SAME.get(scheme.lower(), scheme.lower())
         if scheme in _WITHOUT_AUTHORITY:
             return cls(scheme, "", posixpath.normpath("/" + rest.lstrip("/")).lstrip("/"))
+        if not rest.startswith("//"):  # hdfs:/x, without a host
+            return cls(scheme, "", rest.strip("/"))
         authority, _, path = rest[2:].partition("/")
         return cls(scheme, authority, path.rstrip("/"))
 
@@ -65,8 +72,18 @@ class Location:
 
     def holds(self, other: Location) -> bool:
         """Whether the other is the same place, or below this folder."""
-        same_store = (self.scheme, self.authority) == (other.scheme, other.authority)
-        return same_store and f"{other.path}/".startswith(f"{self.path}/" if self.path else "")
+        return (self.scheme, self.authority) == (other.scheme, other.authority) and self._begins(other)
+
+    def may_hold(self, other: Location) -> bool:
+        """Whether it holds the other, or would if their two stores were one under two names."""
+        return self.holds(other) or (_ONE_NAME.isdisjoint({self.scheme, other.scheme}) and self._begins(other))
+
+    def _begins(self, other: Location) -> bool:
+        return f"{other.path}/".startswith(f"{self.path}/" if self.path else "")
+
+    def moves_to(self, other: Location) -> bool:
+        """Whether a store can move files from here to there: between its buckets, but not between hosts."""
+        return self.scheme == other.scheme and (self.scheme in _BUCKETS or self.authority == other.authority)
 
     def below(self, folder: Location) -> str:
         """The path from a folder that holds it."""
@@ -98,6 +115,13 @@ class Listed:
     written_ms: int
 
 
+def roots(table: Table) -> list[Location]:
+    """The outermost folders of a table's files: its location, and where its properties send data and metadata."""
+    addresses = (table.location(), *(table.properties.get(name) for name in _PLACES))
+    places = {Location.parse(address) for address in addresses if address}
+    return sorted(place for place in places if not any(other.holds(place) for other in places - {place}))
+
+
 def list_files(io: FileIO, folder: Location) -> Iterator[Listed]:
     """Every file below a folder; none when it is not there.
 
@@ -126,7 +150,7 @@ def move(io: FileIO, source: Location, target: Location) -> None:
     :raises FileExistsError: there is a file at the target
     :raises FileNotFoundError: there is none at the source
     """
-    if source.scheme != target.scheme:
+    if not source.moves_to(target):
         raise AirflowException(
             f"{source.uri} cannot be moved to {target.uri}, which is in another store: nothing was moved."
         )

@@ -1,4 +1,4 @@
-"""Orphan removal by pyiceberg: files in a table's folder that nothing leads to go to quarantine.
+"""Orphan removal by pyiceberg: files in a table's folders that nothing leads to go to quarantine.
 
 Listed first, and only then is it read what the table leads to: a file that is committed in between is known. What is younger
 than the minimum age may be in flight, because an uncommitted file is known to Flink's state alone.
@@ -10,12 +10,13 @@ import logging
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import product
 from typing import TYPE_CHECKING
 
 from airflow.sdk.exceptions import AirflowException
 
 from lakehouse.airflow.hooks.iceberg import IcebergCatalogHook
-from lakehouse.maintenance.locations import Listed, Location, checked, list_files, move
+from lakehouse.maintenance.locations import Listed, Location, checked, list_files, move, roots
 from lakehouse.maintenance.observe import table_name
 from lakehouse.maintenance.quarantine import Quarantine
 from lakehouse.maintenance.reachable import Reachable
@@ -33,7 +34,7 @@ SHARE_FROM_FILES = 20
 class Orphans:
     """What was found.
 
-    :param listed: files that are in the table's folder
+    :param listed: files that are in the table's folders
     :param files: those of them that nothing leads to, each with its checksum
     """
 
@@ -46,22 +47,32 @@ class Orphans:
 
 
 def refuse_unsafe(table: Table) -> None:
-    """Refuse a table whose files may be another's.
+    """Refuse a table whose files may be another's, or cannot go to quarantine.
 
-    :raises AirflowException: it says so itself (`gc.enabled`), or another table's folder is in its own, or its own in that one
+    :raises AirflowException: it says so itself (`gc.enabled`); a folder of another table is in one of its own, or the other way
+        round; or one of its own is in another store than the quarantine
     """
-    name, location = table_name(table), Location.parse(table.location())
+    name, own, quarantine = table_name(table), roots(table), Quarantine().folder
     if table.properties.get("gc.enabled", "true").lower() == "false":
         raise AirflowException(
             f"{name} has gc.enabled = false: its files may be another table's too. Nothing was removed."
         )
-    for other in IcebergCatalogHook().every_table():
-        there = Location.parse(other.location())
-        if table_name(other) != name and (location.holds(there) or there.holds(location)):
+    for mine in own:
+        if not mine.moves_to(quarantine):
             raise AirflowException(
-                f"{name} ({location.uri}) and {table_name(other)} ({there.uri}) are one in the other: what is one's orphan may "
-                "be the other's file. Nothing was removed. Next: move one of them."
+                f"{mine.uri}, where {name} keeps files, is in another store than the quarantine ({quarantine.uri}). Nothing was "
+                "removed. Next: keep the table in the store of the warehouse (location, write.data.path, write.metadata.path)."
             )
+    for other in IcebergCatalogHook().every_glance():
+        if table_name(other) == name:
+            continue
+        for mine, theirs in product(own, roots(other)):
+            if mine.may_hold(theirs) or theirs.may_hold(mine):
+                raise AirflowException(
+                    f"{name} ({mine.uri}) and {table_name(other)} ({theirs.uri}) are one in the other: what is one's orphan may "
+                    "be the other's file. Nothing was removed. Next: move one of them; where these are two stores after all, "
+                    "give them different paths."
+                )
 
 
 def find(table: Table, older_than_ms: int, most_percent: float) -> Orphans:
@@ -72,12 +83,13 @@ def find(table: Table, older_than_ms: int, most_percent: float) -> Orphans:
     :raises AirflowException: the table is not safe, something cannot be read, or too much would go; nothing was removed
     """
     refuse_unsafe(table)
-    folder = Location.parse(table.location())
+    own = roots(table)
     try:
-        listed = list(list_files(table.io, folder))
+        listed = [file for root in own for file in list_files(table.io, root)]
     except OSError as error:
         raise AirflowException(
-            f"{folder.uri} cannot be listed as a whole ({error}): nothing was removed. Next: see that the warehouse answers."
+            f"{', '.join(root.uri for root in own)} cannot be listed as a whole ({error}): nothing was removed. Next: see that "
+            "the warehouse answers."
         ) from error
     reachable = Reachable()
     reachable.add_table(table.refresh())
@@ -89,7 +101,7 @@ def find(table: Table, older_than_ms: int, most_percent: float) -> Orphans:
         for file, copies in files.items()
         if file not in reachable.files
         and max(copy.written_ms for copy in copies) < older_than_ms
-        and not _is_hidden(file, folder)
+        and not any(_is_hidden(file, root) for root in own if root.holds(file))
     ]
     _refuse_lookalikes(table, [copy.location for copies in found for copy in copies], reachable)
     if len(files) >= SHARE_FROM_FILES and len(found) > len(files) * most_percent / 100:

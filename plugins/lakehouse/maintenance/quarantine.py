@@ -6,7 +6,7 @@ back, from the paths alone, whoever put it there.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from airflow.sdk.exceptions import AirflowException
 
 from lakehouse.airflow.hooks.iceberg import IcebergCatalogHook
-from lakehouse.maintenance.locations import Listed, Location, delete, list_files, move
+from lakehouse.maintenance.locations import Listed, Location, delete, list_files, move, roots
 from lakehouse.maintenance.reachable import Reachable
 
 if TYPE_CHECKING:
@@ -71,8 +71,8 @@ class Quarantine:
         """Take one file."""
         move(self.io, file, batch / f"{file.scheme}/{file.authority or NO_AUTHORITY}/{file.path}")
 
-    def kept(self, below: Location | None = None, batch: str | None = None) -> list[Kept]:
-        """Every file of the quarantine, the oldest batch first; if wanted, what was below a folder, or one batch.
+    def kept(self, below: Collection[Location] | None = None, batch: str | None = None) -> list[Kept]:
+        """Every file of the quarantine, the oldest batch first; if wanted, what was below these folders, or one batch.
 
         :raises AirflowException: there is a file that no batch could have left
         """
@@ -81,11 +81,11 @@ class Quarantine:
             stamp, scheme, authority, path = self._parts(file.location)
             original = Location(scheme, "" if authority == NO_AUTHORITY else authority, path)
             original = Location.parse(original.uri)  # whoever took it may have called s3 s3a
-            if below is None or below.holds(original):
+            if below is None or any(folder.holds(original) for folder in below):
                 found.append(Kept(file, stamp, original))
         return sorted(found, key=lambda kept: (kept.batch, kept.original))
 
-    def restore(self, below: Location | None = None, batch: str | None = None) -> QuarantineResult:
+    def restore(self, below: Collection[Location] | None = None, batch: str | None = None) -> QuarantineResult:
         """Bring files back to where they were, never over one that is there."""
         done, left = [], []
         for kept in self.kept(below, batch):
@@ -106,8 +106,7 @@ class Quarantine:
         due = [kept for kept in self.kept() if kept.taken_at < taken_before]
         needed = Reachable()
         for table in tables:
-            location = Location.parse(table.location())
-            if any(location.holds(kept.original) for kept in due):
+            if any(root.may_hold(kept.original) for root in roots(table) for kept in due):
                 needed.add_table(table)
         gone, left = [], []
         for kept in due:

@@ -33,7 +33,8 @@ class Reachable:
         addresses = {table.metadata_location, *(entry.metadata_file for entry in metadata.metadata_log)}
         addresses |= {found.statistics_path for found in (*metadata.statistics, *metadata.partition_statistics)}
         self.files |= {Location.parse(address) for address in addresses}
-        self.files.add(Location.parse(table.location()) / "metadata/version-hint.text")
+        folder = table.properties.get("write.metadata.path") or f"{table.location()}/metadata"
+        self.files.add(Location.parse(folder) / "version-hint.text")
         self._add_snapshots(table, metadata.snapshots)
 
     def _add_snapshots(self, table: Table, snapshots: Iterable[Snapshot]) -> None:

@@ -16,7 +16,7 @@ from lakehouse.airflow.hooks.iceberg import IcebergCatalogHook
 from lakehouse.maintenance import log
 from lakehouse.maintenance.engines import DO, EngineRequest, EngineResult
 from lakehouse.maintenance.lease import lease
-from lakehouse.maintenance.locations import Location
+from lakehouse.maintenance.locations import roots
 from lakehouse.maintenance.log import DONE, LogEntry
 from lakehouse.maintenance.observe import TableSize, TableState, measure, observe
 from lakehouse.maintenance.policy import Decision, decide
@@ -207,7 +207,7 @@ def purge(options: Options) -> LogEntry | None:
         options,
         {"taken_before": before},
         f"files have been in quarantine for {age} or longer",
-        lambda quarantine: quarantine.purge(IcebergCatalogHook().every_table(), before, options.dry_run),
+        lambda quarantine: quarantine.purge(IcebergCatalogHook().every_glance(), before, options.dry_run),
     )
 
 
@@ -216,7 +216,7 @@ def restore(options: Options, table: str | None = None, batch: str | None = None
 
     :raises AirflowException: one is there again; that one was left in quarantine, and the others are back
     """
-    below = Location.parse(IcebergCatalogHook().table(table).location()) if table else None
+    below = roots(IcebergCatalogHook().table(table)) if table else None
     asked_for = {"table": table, "batch": batch}
     return _quarantine("restore", options, asked_for, "asked for", lambda quarantine: quarantine.restore(below, batch))
 

@@ -21,6 +21,11 @@ def test_spellings_of_an_object(text):
     assert Location.parse(text).uri == "s3://bucket/a/b"
 
 
+@pytest.mark.parametrize("text", ["hdfs:/a/b", "hdfs:///a/b"])
+def test_spellings_without_a_host(text):
+    assert Location.parse(text) == Location("hdfs", "", "a/b")
+
+
 @pytest.mark.parametrize("name", ["a%20b", "a?b", "a#b", "a//b", "a:b"])
 def test_letters_of_a_name_stay(name):
     assert Location.parse(f"s3://bucket/{name}") == Location("s3", "bucket", name)
@@ -42,6 +47,25 @@ def test_a_folder_holds_what_is_below_it_alone():
         assert not folder.holds(Location.parse(other))
     assert Location.parse("s3://b/").holds(folder)
     assert folder.below(Location.parse("s3://b/")) == "warehouse/silver"
+
+
+def test_two_names_may_mean_one_store_but_for_buckets_and_the_local_disk():
+    def may(one: str, other: str) -> bool:
+        return Location.parse(f"{one}/a").may_hold(Location.parse(f"{other}/a/b"))
+
+    assert may("abfs://c@account", "abfss://c@account")
+    assert may("hdfs://namenode:8020", "hdfs:")
+    assert may("S3://b", "s3a://b")
+    assert not may("s3://b", "s3://c")
+    assert not may("s3://b", "hdfs://b")
+    assert not Location.parse("hdfs://x/a").may_hold(Location.parse("hdfs://y/ab"))
+
+
+def test_a_store_moves_files_between_its_buckets_and_not_between_hosts():
+    places = [Location.parse(text) for text in ("s3://b/a", "s3a://c/a", "hdfs://x/a", "hdfs://y/a")]
+    assert [(places.index(one), places.index(other)) for one in places for other in places if one.moves_to(other)] == [
+        (0, 0), (0, 1), (1, 0), (1, 1), (2, 2), (3, 3),
+    ]  # fmt: skip
 
 
 def test_a_checksum_and_its_file():

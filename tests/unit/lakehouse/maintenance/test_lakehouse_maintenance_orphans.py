@@ -15,7 +15,7 @@ from streamed import DAYS, NAME, SCHEMA, age, append, files_of, reload, rewrite
 
 from lakehouse.airflow.hooks.iceberg import IcebergCatalogHook
 from lakehouse.maintenance import orphans
-from lakehouse.maintenance.locations import Location
+from lakehouse.maintenance.locations import Location, roots
 from lakehouse.maintenance.orphans import find, remove
 from lakehouse.maintenance.quarantine import Quarantine
 
@@ -207,6 +207,61 @@ def test_tables_in_each_other_are_refused(iceberg, trips, below):
             found(iceberg.load_table(name))
 
 
+PLACES = ["write.data.path", "write.metadata.path"]
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize(("mine", "theirs"), [("trips", "trips/inner"), ("trips/inner", "trips"), ("trips", "trips")])
+def test_where_properties_send_files_counts_too(iceberg, trips, tmp_path, place, mine, theirs):
+    """Not only the location of a table holds its files."""
+    with trips.transaction() as change:
+        change.set_properties({place: f"file://{tmp_path}/{mine}"})
+    iceberg.create_namespace("deep.er")
+    iceberg.create_table("deep.er.inner", SCHEMA, properties={"write.data.path": f"file:{tmp_path}/{theirs}"})
+    for name in (NAME, "deep.er.inner"):
+        with pytest.raises(AirflowException, match=r"are one in the other.*Nothing was removed.*move one"):
+            found(iceberg.load_table(name))
+
+
+def test_a_table_is_cleaned_wherever_its_files_lie(trips, tmp_path, plant):
+    append(trips)
+    places = {place: f"file:{tmp_path}/elsewhere/{place}" for place in PLACES}
+    with trips.transaction() as change:
+        change.set_properties(places)
+    append(trips)
+    old(trips)
+    for file in [path for path in (tmp_path / "elsewhere").rglob("*") if path.is_file()]:
+        age(file, 30 * DAY_S)
+    for name in ("data/version-hint.text", "metadata/version-hint.text"):
+        hint = tmp_path / f"elsewhere/write.{name.replace('/', '.path/')}"
+        hint.write_text("1")
+        age(hint, 30 * DAY_S)
+    assert len(list((tmp_path / "elsewhere").rglob("*.parquet"))) == 1
+    orphan = tmp_path / "elsewhere/write.data.path/version-hint.text"  # that of the metadata is the table's
+    planted = plant(trips, "data/x")
+    assert found(trips) == {orphan, planted}
+    remove(trips, find(trips, days_ago(3), ALL), lambda: None)
+    assert not orphan.exists()
+    assert reload().scan().to_arrow().num_rows == 2
+    assert Quarantine().restore(roots(trips)).files == 2
+    assert orphan.exists()
+
+
+def test_a_table_in_another_store_than_the_quarantine_is_refused(trips):
+    with trips.transaction() as change:
+        change.set_properties({"write.data.path": "s3://b/trips"})
+    with pytest.raises(AirflowException, match=r"s3://b/trips, where silver\.cleaned_trips keeps files, is in another"):
+        found(trips)
+
+
+def test_the_other_tables_are_only_glanced_at(iceberg, trips, fill, monkeypatch):
+    fill("silver.rejected_trips", 1)
+    loaded, load = [], iceberg.load_table
+    monkeypatch.setattr(type(iceberg), "load_table", lambda self, name: loaded.append(name) or load(name))
+    assert found(trips) == set()
+    assert loaded == [("silver", "cleaned_trips")]  # itself, after the listing
+
+
 def test_every_table_is_seen_however_deep(iceberg, trips):
     for namespace in ("a", "a.b", "a.b.c"):
         iceberg.create_namespace(namespace)
@@ -266,14 +321,14 @@ def test_round_trip(trips, taken):
     folder = Path("/", Location.parse(trips.location()).path)
     original = str(folder / "data/x").lstrip("/")
     assert Path("/", taken.path, "file/-", original).read_text() == "one"
-    assert Quarantine().restore(Location.parse(trips.location())).files == 3
+    assert Quarantine().restore(roots(trips)).files == 3
     assert [(folder / "data" / name).read_text() for name in ("x", "y", ".y.crc")] == ["one", "two", "sum"]
     assert Quarantine().kept() == []
     assert reload().scan().to_arrow().num_rows == 1
 
 
 def test_restore_is_of_a_table_or_a_batch(taken):
-    nowhere = Location.parse("file:///nowhere")
+    nowhere = [Location.parse("file:///nowhere")]
     assert Quarantine().restore(nowhere).files == 0
     assert Quarantine().restore(batch="20000101T000000Z").files == 0
     assert Quarantine().restore(batch=taken.name).files == 3

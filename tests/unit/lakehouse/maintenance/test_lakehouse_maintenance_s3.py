@@ -64,5 +64,5 @@ def test_orphans_there_and_back(table, buckets):
     assert batch.uri.startswith("s3://lake/warehouse/_quarantine/2")
     kept = buckets / batch.authority / batch.path / "s3/lake/warehouse/silver/trips/data/x#1.parquet"
     assert (kept.read_text(), orphan.exists()) == ("x", False)
-    assert Quarantine().restore(Location.parse("s3a://lake/warehouse/silver/trips")).files == 1
+    assert Quarantine().restore([Location.parse("s3a://lake/warehouse/silver/trips")]).files == 1
     assert orphan.read_text() == "x"
