@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,7 @@ _WITHOUT_AUTHORITY = ("file",)
 #: Another address is another store. Elsewhere it may be the same one: abfs and abfss, a NameNode and its nameservice.
 _ONE_NAME = frozenset({"file", "s3", "gs"})
 _BUCKETS = ("s3", "gs")
+_RENAMING = ("file", "hdfs", "viewfs")
 _PLACES = ("write.data.path", "write.object-storage.path", "write.folder-storage.path", "write.metadata.path")
 
 
@@ -144,11 +146,12 @@ def exists(io: FileIO, file: Location) -> bool:
 
 
 def move(io: FileIO, source: Location, target: Location) -> None:
-    """Move a file within a store, never over another.
+    """Move a file within a store, never over another; an object store copies, and the source goes when the copy is whole.
 
-    :raises AirflowException: the target is in another kind of store
+    :raises AirflowException: the target is in another store
     :raises FileExistsError: there is a file at the target
     :raises FileNotFoundError: there is none at the source
+    :raises OSError: it could not be moved as a whole; it is where it was, and no part of it at the target
     """
     if not source.moves_to(target):
         raise AirflowException(
@@ -158,9 +161,33 @@ def move(io: FileIO, source: Location, target: Location) -> None:
         raise FileExistsError(f"{target.uri} is there already")
     fs, path = source.store(io)
     _, to = target.store(io)
-    if source.scheme == "file":  # object stores have no folders
+    if source.scheme in _RENAMING:  # the others have no folders
         fs.create_dir(posixpath.dirname(to), recursive=True)
-    fs.move(path, to)
+        fs.move(path, to)
+    else:
+        _copy(fs, path, to, source, target)
+        fs.delete_file(path)
+
+
+def _copy(fs: FileSystem, path: str, to: str, source: Location, target: Location) -> None:
+    """Copy a file as a whole, or leave nothing of it."""
+    from pyarrow.fs import FileType
+
+    found = fs.get_file_info(path)
+    if found.type is FileType.NotFound:
+        raise FileNotFoundError(source.uri)
+    try:
+        fs.copy_file(path, to)
+        copied = fs.get_file_info(to).size
+        if copied != found.size:
+            raise OSError(
+                f"{source.uri} has {found.size:,} bytes, and its copy {target.uri} {copied or 0:,}: the copy was taken away, the "
+                "file is where it was. Next: see that the store answers, and do it again."
+            )
+    except BaseException:
+        with suppress(FileNotFoundError):
+            fs.delete_file(to)
+        raise
 
 
 def delete(io: FileIO, file: Location) -> bool:

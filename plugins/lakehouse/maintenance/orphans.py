@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import product
 from typing import TYPE_CHECKING
@@ -123,20 +124,28 @@ def remove(table: Table, orphans: Orphans, still_ours: Callable[[], None]) -> Lo
         return None
     quarantine = Quarantine()
     batch = quarantine.new_batch()
-    for number, file in enumerate(orphans.files):
-        if number % 100 == 0:
-            still_ours()
-        try:
-            quarantine.put(batch, file.location)
-        except FileNotFoundError:
-            log.info("%s is gone already", file.location.uri)
+    try:
+        for number, file in enumerate(orphans.files):
+            if number % 100 == 0:
+                still_ours()
+            try:
+                quarantine.put(batch, file.location)
+            except FileNotFoundError:
+                log.info("%s is gone already", file.location.uri)
+    finally:
+        _bring_back(table, quarantine, batch)
+    return batch
+
+
+def _bring_back(table: Table, quarantine: Quarantine, batch: Location) -> None:
+    """Of a batch, what the table has come to lead to."""
     needed = Reachable()
     needed.add_table(table.refresh())
     for kept in quarantine.kept(batch=batch.name):
         if kept.original in needed.files or checked(kept.original) in needed.files:
             log.warning("%s was committed meanwhile: it is back", kept.original.uri)
-            move(quarantine.io, kept.file.location, kept.original)
-    return batch
+            with suppress(FileExistsError):  # a move that failed may have left both
+                move(quarantine.io, kept.file.location, kept.original)
 
 
 def _is_hidden(file: Location, folder: Location) -> bool:

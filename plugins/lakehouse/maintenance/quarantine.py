@@ -6,7 +6,8 @@ back, from the paths alone, whoever put it there.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -86,9 +87,15 @@ class Quarantine:
         return sorted(found, key=lambda kept: (kept.batch, kept.original))
 
     def restore(self, below: Collection[Location] | None = None, batch: str | None = None) -> QuarantineResult:
-        """Bring files back to where they were, never over one that is there."""
+        """Bring files back to where they were, never over one that is there: of several copies the newest whole one."""
         done, left = [], []
-        for kept in self.kept(below, batch):
+        for whole, kept in self._newest(below, batch):
+            if kept.file.bytes < whole.file.bytes:
+                left.append(
+                    f"{kept.file.location.uri} has {kept.file.bytes:,} bytes where another copy has {whole.file.bytes:,}: bring "
+                    f"batch {whole.batch} back instead"
+                )
+                continue
             try:
                 move(self.io, kept.file.location, kept.original)
             except FileExistsError:
@@ -96,6 +103,16 @@ class Quarantine:
             else:
                 done.append(kept.file.bytes)
         return QuarantineResult(len(done), sum(done), tuple(left))
+
+    def _newest(self, below: Collection[Location] | None, batch: str | None) -> Iterator[tuple[Kept, Kept]]:
+        """For each original the newest whole copy of all batches, and that of the batch; a file never changes, so length tells."""
+        copies: dict[Location, list[Kept]] = defaultdict(list)
+        for kept in self.kept(below):
+            copies[kept.original].append(kept)
+        for found in copies.values():
+            found.sort(key=lambda kept: (kept.file.bytes, kept.batch))
+            if asked_for := [kept for kept in found if batch in (None, kept.batch)]:
+                yield found[-1], asked_for[-1]
 
     def purge(self, tables: Iterable[Table], taken_before: datetime, dry_run: bool = False) -> QuarantineResult:
         """Delete for good what was taken before a moment, but for what a table needs after all.

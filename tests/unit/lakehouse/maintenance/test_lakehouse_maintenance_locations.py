@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
+import pyarrow.fs as pafs
 import pytest
 from airflow.sdk.exceptions import AirflowException
+from fsspec.implementations.dirfs import DirFileSystem
+from fsspec.implementations.local import LocalFileSystem
 from pyiceberg.io.pyarrow import PyArrowFileIO
 
 from lakehouse.maintenance.locations import Location, checked, delete, list_files, move
@@ -89,6 +94,29 @@ def test_files_are_listed_moved_and_deleted_by_their_very_names(tmp_path):
     assert (delete(io, folder / "data/x?2"), delete(io, folder / "data/x?2")) == (True, False)
     assert (tmp_path / "data/x").exists()
     assert list(list_files(io, folder / "nowhere")) == []
+
+
+class HalfCopies(DirFileSystem):
+    """A store that loses the second half of what it copies or moves."""
+
+    def copy(self, path: str, to: str, **_: object) -> None:
+        whole = self.cat_file(path)
+        self.pipe_file(to, whole[: len(whole) // 2])
+
+    def mv(self, path: str, to: str, **_: object) -> None:
+        self.copy(path, to)
+        self.rm_file(path)
+
+
+def test_a_copy_that_lost_bytes_is_taken_away_and_the_file_stays(tmp_path):
+    store = pafs.PyFileSystem(pafs.FSSpecHandler(HalfCopies(str(tmp_path), LocalFileSystem(auto_mkdir=True))))
+    io = SimpleNamespace(fs_by_scheme=lambda scheme, authority: store)
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b/x").write_text("whole")
+    with pytest.raises(OSError, match=r"s3://b/x has 5 bytes, and its copy s3://b/q/x 2.*Next: see that the store"):
+        move(io, Location.parse("s3://b/x"), Location.parse("s3://b/q/x"))
+    assert (tmp_path / "b/x").read_text() == "whole"
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["x"]
 
 
 def test_an_io_that_is_no_file_system_is_named():

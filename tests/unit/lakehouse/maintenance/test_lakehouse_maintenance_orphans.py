@@ -15,7 +15,7 @@ from streamed import DAYS, NAME, SCHEMA, age, append, files_of, reload, rewrite
 
 from lakehouse.airflow.hooks.iceberg import IcebergCatalogHook
 from lakehouse.maintenance import orphans
-from lakehouse.maintenance.locations import Location, roots
+from lakehouse.maintenance.locations import Listed, Location, roots
 from lakehouse.maintenance.orphans import find, remove
 from lakehouse.maintenance.quarantine import Quarantine
 
@@ -341,6 +341,50 @@ def test_nothing_is_written_over(trips, taken, plant):
     assert "is there again" in done.left[0]
     assert there.read_text() == "another"
     assert [kept.original.name for kept in Quarantine().kept()] == ["x"]
+
+
+@pytest.fixture
+def copies(iceberg, tmp_path) -> Path:
+    """A file that was copied to quarantine three times: as a whole twice, and in part before and after. Its original place."""
+    original = tmp_path / "trips/data/x"
+    for number, text in enumerate(("wh", "whole", "whole", "who")):
+        copy = Path("/", Quarantine().folder.path, f"2026010{number + 1}T000000Z/file/-/{str(original)[1:]}")
+        copy.parent.mkdir(parents=True)
+        copy.write_text(text)
+    return original
+
+
+def test_of_several_copies_the_newest_whole_one_is_restored(copies):
+    assert (Quarantine().restore().files, copies.read_text()) == (1, "whole")
+    assert [kept.batch for kept in Quarantine().kept()] == [f"2026010{day}T000000Z" for day in (1, 2, 4)]
+    done = Quarantine().restore()
+    assert (done.files, len(done.left)) == (0, 1)
+    assert "is there again" in done.left[0]
+
+
+def test_a_copy_in_part_is_not_restored_though_it_is_asked_for(copies):
+    done = Quarantine().restore(batch="20260104T000000Z")
+    assert (done.files, copies.exists()) == (0, False)
+    assert "has 3 bytes where another copy has 5: bring batch 20260103T000000Z back" in done.left[0]
+    assert Quarantine().restore(batch="20260102T000000Z").files == 1
+
+
+def test_what_is_committed_comes_back_though_a_move_fails(trips, plant, monkeypatch):
+    append(trips, 3)
+    data = Location.parse(next(iter(trips.scan().plan_files())).file.file_path)
+    lost = Location.parse(str(plant(trips, "data/x")))
+    files = tuple(Listed(file, 1, 0) for file in (data, lost))
+    put = Quarantine.put
+
+    def fail(self, batch, file):
+        if file == lost:
+            raise OSError("AWS Error SLOW_DOWN")
+        put(self, batch, file)
+
+    monkeypatch.setattr(Quarantine, "put", fail)
+    with pytest.raises(OSError, match="SLOW_DOWN"):
+        remove(trips, orphans.Orphans(2, files), lambda: None)
+    assert reload().scan().to_arrow().num_rows == 3
 
 
 def test_purge_waits_for_its_age(trips, taken):
