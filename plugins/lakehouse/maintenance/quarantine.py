@@ -105,7 +105,7 @@ class Quarantine:
         return QuarantineResult(len(done), sum(done), tuple(left))
 
     def _newest(self, below: Collection[Location] | None, batch: str | None) -> Iterator[tuple[Kept, Kept]]:
-        """For each original the newest whole copy of all batches, and that of the batch; a file never changes, so length tells."""
+        """Of each file the newest whole copy, and the best of the batch. A file never changes: a shorter copy is broken."""
         copies: dict[Location, list[Kept]] = defaultdict(list)
         for kept in self.kept(below):
             copies[kept.original].append(kept)

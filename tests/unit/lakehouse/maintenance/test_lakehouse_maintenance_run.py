@@ -97,7 +97,7 @@ def test_closed_partitions_are_selected_and_sorted(trips, flink, monkeypatch):
         append(trips, 1, day)
     maintain(NAME, REWRITE, replace(NOW, overridden={"closed_after_s": 0}))
     [call] = flink.called("rewrite_data_files")
-    assert "`where` => '(pickup_date = DATE ''2024-01-01'')'" in call
+    assert "`where` => '(`pickup_date` = DATE ''2024-01-01'')'" in call
     assert "strategy => 'sort'" in call
     assert "sort_order => 'pickup_date,pickup_hour'" in call
 
