@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any
 from lakehouse.maintenance import orphans
 from lakehouse.maintenance.lease import Lease
 from lakehouse.maintenance.observe import table_name
-from lakehouse.maintenance.procedures import Protected, call, deleted_files, failed_groups, protected_snapshots
+from lakehouse.maintenance.procedures import (
+    Protected,
+    call,
+    deleted_files,
+    failed_groups,
+    protected_snapshots,
+    undeleted_files,
+)
 from lakehouse.maintenance.settings import Engine, Operation, Thresholds
 
 if TYPE_CHECKING:
@@ -65,7 +72,8 @@ def _expire_snapshots(request: EngineRequest) -> EngineResult:
         table_name(request.table), request.lease.note_session, request.ignore_unknown_positions
     )
     rows = request.call(Operation.EXPIRE_SNAPSHOTS, ignore_unknown_positions=request.ignore_unknown_positions)
-    return EngineResult(rows, protected, deleted_files(rows), sum(int(row["deleted_bytes_count"]) for row in rows))
+    size = sum(int(row["deleted_bytes_count"]) for row in rows)
+    return EngineResult(rows, protected, deleted_files(rows), size, undeleted_files(rows))
 
 
 def _remove_orphan_files(request: EngineRequest) -> EngineResult:

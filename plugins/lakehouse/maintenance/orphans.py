@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from itertools import product
 from typing import TYPE_CHECKING
+from urllib.parse import quote_plus
 
 from airflow.sdk.exceptions import AirflowException
 
@@ -29,6 +30,7 @@ log = logging.getLogger(__name__)
 
 #: Below so many files a share says nothing: of three files, one orphan is a third.
 SHARE_FROM_FILES = 20
+HIDDEN = (".", "_")
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,7 @@ def find(table: Table, older_than_ms: int, most_percent: float) -> Orphans:
     :raises AirflowException: the table is not safe, something cannot be read, or too much would go; nothing was removed
     """
     refuse_unsafe(table)
-    own = roots(table)
+    own, partitions = roots(table), _partition_folders(table)
     try:
         listed = [file for root in own for file in list_files(table.io, root)]
     except OSError as error:
@@ -102,7 +104,7 @@ def find(table: Table, older_than_ms: int, most_percent: float) -> Orphans:
         for file, copies in files.items()
         if file not in reachable.files
         and max(copy.written_ms for copy in copies) < older_than_ms
-        and not any(_is_hidden(file, root) for root in own if root.holds(file))
+        and not any(_is_hidden(file, root, partitions) for root in own if root.holds(file))
     ]
     _refuse_lookalikes(table, [copy.location for copies in found for copy in copies], reachable)
     if len(files) >= SHARE_FROM_FILES and len(found) > len(files) * most_percent / 100:
@@ -142,22 +144,29 @@ def _bring_back(table: Table, quarantine: Quarantine, batch: Location) -> None:
     needed = Reachable()
     needed.add_table(table.refresh())
     for kept in quarantine.kept(batch=batch.name):
-        if kept.original in needed.files or checked(kept.original) in needed.files:
+        if needed.twin(kept.original) or needed.twin(checked(kept.original)):
             log.warning("%s was committed meanwhile: it is back", kept.original.uri)
             with suppress(FileExistsError):  # a move that failed may have left both
                 move(quarantine.io, kept.file.location, kept.original)
 
 
-def _is_hidden(file: Location, folder: Location) -> bool:
-    """Whether another program's: Hadoop and Iceberg pass such names over too."""
-    return any(part.startswith((".", "_")) for part in file.below(folder).split("/"))
+def _is_hidden(file: Location, folder: Location, partitions: tuple[str, ...]) -> bool:
+    """Whether another program's: Hadoop and Iceberg pass such names over too, but for folders of the table's own partitions."""
+    *folders, name = file.below(folder).split("/")
+    return name.startswith(HIDDEN) or any(
+        part.startswith(HIDDEN) and not part.startswith(partitions) for part in folders
+    )
+
+
+def _partition_folders(table: Table) -> tuple[str, ...]:
+    """What the folders of its partitions begin with, of all its specs."""
+    return tuple(f"{quote_plus(field.name)}=" for spec in table.specs().values() for field in spec.fields)
 
 
 def _refuse_lookalikes(table: Table, found: list[Location], reachable: Reachable) -> None:
     """Refuse when an orphan has the path of a file of the table, but another scheme or bucket: two names of one store."""
-    paths = {file.path: file for file in reachable.files}
     for file in found:
-        if twin := paths.get(file.path):
+        if twin := reachable.twin(file):
             raise AirflowException(
                 f"{file.uri} looks like {twin.uri}, which is part of {table_name(table)}: two names of one store? Nothing was "
                 "removed. Next: write the warehouse in the connection iceberg_catalog as the table's metadata does."

@@ -106,6 +106,12 @@ def deleted_files(rows: list[dict[str, Any]]) -> int:
     return sum(int(row[f"deleted_{kind}_count"]) for row in rows for kind in kinds)
 
 
+def undeleted_files(rows: list[dict[str, Any]]) -> str:
+    """What `expire_snapshots` could not delete."""
+    failed = sum(int(row.get("failed_deletes_count", 0)) for row in rows)
+    return f"{failed:,} files could not be deleted: they are left for orphan removal" if failed else ""
+
+
 def failed_groups(rows: list[dict[str, Any]]) -> str:
     """What `rewrite_data_files` could not do; a group that met another commit is no failure, the next run has it."""
     failed = sum(int(row["failed_groups"]) - int(row["conflicts"]) for row in rows)

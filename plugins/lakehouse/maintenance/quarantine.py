@@ -57,11 +57,19 @@ class Quarantine:
     """The quarantine of the catalog's warehouse."""
 
     def __init__(self) -> None:
+        """:raises AirflowException: the catalog knows its warehouse by a name, not by an address"""
         from pyiceberg.io import load_file_io
 
         catalog = IcebergCatalogHook().catalog
-        warehouse = catalog.properties["warehouse"]
-        self.folder = Location.parse(warehouse) / FOLDER
+        warehouse = catalog.properties.get("warehouse")
+        try:
+            self.folder = Location.parse(warehouse or "") / FOLDER
+        except AirflowException as error:
+            raise AirflowException(
+                f"The warehouse of the catalog behind the connection iceberg_catalog: {warehouse!r} is no folder, so there is no "
+                "quarantine. Nothing was moved. Next: write `warehouse` as an address (s3://bucket/folder) in the connection's "
+                "extra, or leave orphan files to the catalog's own service."
+            ) from error
         self.io: FileIO = load_file_io(catalog.properties, warehouse)
 
     def new_batch(self) -> Location:
@@ -127,9 +135,10 @@ class Quarantine:
                 needed.add_table(table)
         gone, left = [], []
         for kept in due:
-            if kept.original in needed.files:
+            if twin := needed.twin(kept.original):
+                what = "is" if twin == kept.original else f"looks like {twin.uri}, which is"
                 left.append(
-                    f"{kept.original.uri} is part of a table: bring batch {kept.batch} back with OPERATION=restore"
+                    f"{kept.original.uri} {what} part of a table: bring batch {kept.batch} back with OPERATION=restore"
                 )
             elif dry_run or delete(self.io, kept.file.location):
                 gone.append(kept.file.bytes)

@@ -22,6 +22,7 @@ class Reachable:
 
     def __init__(self) -> None:
         self.files: set[Location] = set()
+        self._by_path: dict[str, Location] = {}
 
     def add_table(self, table: Table) -> None:
         """Everything: each snapshot of whichever branch or tag, metadata log, statistics, version hint.
@@ -32,9 +33,9 @@ class Reachable:
         metadata = table.metadata
         addresses = {table.metadata_location, *(entry.metadata_file for entry in metadata.metadata_log)}
         addresses |= {found.statistics_path for found in (*metadata.statistics, *metadata.partition_statistics)}
-        self.files |= {Location.parse(address) for address in addresses}
+        self._add(Location.parse(address) for address in addresses)
         folder = table.properties.get("write.metadata.path") or f"{table.location()}/metadata"
-        self.files.add(Location.parse(folder) / "version-hint.text")
+        self._add([Location.parse(folder) / "version-hint.text"])
         self._add_snapshots(table, metadata.snapshots)
 
     def _add_snapshots(self, table: Table, snapshots: Iterable[Snapshot]) -> None:
@@ -48,12 +49,21 @@ class Reachable:
                     location = Location.parse(manifest.manifest_path)
                     if location not in self.files:
                         entries = manifest.fetch_manifest_entry(table.io, discard_deleted=True)
-                        self.files |= {Location.parse(entry.data_file.file_path) for entry in entries}
-                        self.files.add(location)
+                        self._add(Location.parse(entry.data_file.file_path) for entry in entries)
+                        self._add([location])
             except Exception as error:  # whatever a damaged file makes of its reader
                 raise AirflowException(
                     f"Snapshot {snapshot.snapshot_id} of {'.'.join(table.name())} cannot be read ({error}): what it needs is not "
                     "known, so nothing is removed. Next: see that the warehouse answers; bring a file that is gone back "
                     "with OPERATION=restore."
                 ) from error
-            self.files.add(manifest_list)
+            self._add([manifest_list])
+
+    def twin(self, file: Location) -> Location | None:
+        """The file itself, if a table leads to it; else one of the same path, which may be it by another name of its store."""
+        return file if file in self.files else self._by_path.get(file.path)
+
+    def _add(self, files: Iterable[Location]) -> None:
+        for file in files:
+            self.files.add(file)
+            self._by_path[file.path] = file

@@ -6,6 +6,7 @@ import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from airflow.sdk.exceptions import AirflowException
 from pyiceberg.table.statistics import PartitionStatisticsFile, StatisticsFile
@@ -14,7 +15,7 @@ from pyiceberg.types import StringType
 from streamed import DAYS, NAME, SCHEMA, age, append, files_of, reload, rewrite
 
 from lakehouse.airflow.hooks.iceberg import IcebergCatalogHook
-from lakehouse.maintenance import orphans
+from lakehouse.maintenance import locations, orphans
 from lakehouse.maintenance.locations import Listed, Location, roots
 from lakehouse.maintenance.orphans import find, remove
 from lakehouse.maintenance.quarantine import Quarantine
@@ -93,6 +94,20 @@ def test_exactly_the_planted_ones(lived, plant):
     assert reload().scan().to_arrow() == rows
     for ref in ("kept", "aside"):
         assert reload().scan(snapshot_id=reload().snapshot_by_name(ref).snapshot_id).to_arrow().num_rows == 5
+
+
+def test_folders_of_a_partition_are_nobody_elses_however_the_column_is_called(iceberg, tmp_path, plant):
+    iceberg.create_namespace("silver")
+    schema = pa.schema([("_col", pa.string()), (".n", pa.int64())])
+    with iceberg.create_table_transaction(NAME, schema) as draft:
+        draft.update_spec().add_identity("_col").add_identity(".n").commit()
+    table = iceberg.load_table(NAME)
+    table.append(pa.table([["x"], [1]], schema=schema))
+    old(table)
+    planted = {plant(table, f"data/{below}") for below in ("_col=x/a.parquet", "_col=x/.n=1/b.parquet")}
+    for others in ("_delta_log/0.json", ".hive-staging_1/_col=x/c", "_col=x/_tmp/d", "_col=x/_e", "_col/f", "_col=g"):
+        plant(table, f"data/{others}")
+    assert found(table) == planted
 
 
 def test_two_spellings_in_one_table(iceberg, tmp_path, plant):
@@ -405,6 +420,29 @@ def test_purge_leaves_what_a_table_needs(trips, taken):
     assert "is part of a table: bring batch" in done.left[0]
     Quarantine().restore()
     assert reload().scan().to_arrow().num_rows == 1
+
+
+def test_purge_leaves_what_a_table_needs_by_another_name_of_its_store(trips, plant, monkeypatch):
+    append(trips)
+    needed = Location.parse(next(iter(trips.scan().plan_files())).file.file_path)
+    Path("/", needed.path).rename(plant(trips, "../../_quarantine/20260101T000000Z/abfs/-/" + needed.path))
+    monkeypatch.setattr(locations, "_ONE_NAME", frozenset())
+    done = Quarantine().purge(IcebergCatalogHook().every_glance(), datetime.now(UTC) + timedelta(days=1))
+    assert (done.files, len(done.left)) == (0, 1)
+    assert f"looks like {needed.uri}, which is part of a table" in done.left[0]
+
+
+@pytest.mark.parametrize("warehouse", ["lake", "123456789012:s3tablescatalog/lake", None])
+def test_a_warehouse_that_is_a_name_has_no_quarantine(iceberg, trips, monkeypatch, warehouse):
+    if warehouse:
+        monkeypatch.setitem(iceberg.properties, "warehouse", warehouse)
+    else:
+        monkeypatch.delitem(iceberg.properties, "warehouse")
+    with pytest.raises(
+        AirflowException,
+        match=rf"iceberg_catalog: {warehouse!r} is no folder.*Nothing was moved\. Next: write `warehouse`",
+    ):
+        found(trips)
 
 
 def test_a_stranger_in_quarantine_is_named(taken):

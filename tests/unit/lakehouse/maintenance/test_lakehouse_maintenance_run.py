@@ -189,6 +189,19 @@ def test_expiry_is_flinks_and_whom_it_kept_snapshots_for_is_written_down(trips, 
         assert part in call
 
 
+def test_files_that_expiry_could_not_delete_are_an_error_and_a_row(trips, flink):
+    append(trips)
+    append(trips)
+    flink.procedures |= {"protected_snapshots": protect(), "expire_snapshots": expired(failed_deletes_count=0)}
+    assert maintain(NAME, EXPIRE, SOON).entry.verdict == "done"
+    flink.procedures["expire_snapshots"] = expired(manifest_lists=3, failed_deletes_count=2)
+    flink.answered.clear()
+    said = "2 files could not be deleted: they are left for orphan removal"
+    with pytest.raises(AirflowException, match=said):
+        maintain(NAME, EXPIRE, SOON)
+    assert (rows()[-1]["verdict"], rows()[-1]["deleted_files"]) == (said, 3)
+
+
 def test_a_position_that_is_unknown_stops_it(trips, flink):
     append(trips)
     append(trips)
