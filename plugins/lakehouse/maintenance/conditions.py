@@ -6,7 +6,7 @@ Flink's planner follows the ORs of a condition, and the values of an IN, by recu
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, timedelta
 from itertools import pairwise
 
@@ -32,18 +32,18 @@ def conditions(partitions: Iterable[Partition]) -> list[str]:
 def _ranges(partitions: Iterable[Partition]) -> Iterator[str]:
     """Partitions that differ in the last column alone, and follow each other there, as one condition."""
     values: dict[tuple[Partition, str], set[Value]] = defaultdict(set)
-    for *before, (column, value) in partitions:
-        values[tuple(before), column].add(value)
-    for before, column in sorted(values, key=str):
+    for partition in partitions:
+        column, value = partition[-1]
+        values[partition[:-1], column].add(value)
+    for (before, column), found in sorted(values.items(), key=str):
         fixed = [_equal(name, value) for name, value in before]
-        found = values[before, column]
         if None in found:
             yield " AND ".join([*fixed, _equal(column, None)])
-        for first, last in _runs(sorted(value for value in found if value is not None)):  # type: ignore[type-var]
+        for first, last in _runs(sorted(value for value in found if value is not None)):
             yield " AND ".join([*fixed, _between(column, first, last)])
 
 
-def _runs(values: list[Value]) -> Iterator[tuple[Value, Value]]:
+def _runs(values: Sequence[Value]) -> Iterator[tuple[Value, Value]]:
     """The first and last of each run of values without a gap."""
     begins = [after for before, after in pairwise([None, *values]) if before is None or after != _next(before)]
     ends = [before for before, after in pairwise([*values, None]) if after is None or after != _next(before)]
