@@ -145,6 +145,12 @@ def exists(io: FileIO, file: Location) -> bool:
     return fs.get_file_info(path).type is not FileType.NotFound
 
 
+def length(io: FileIO, file: Location) -> int | None:
+    """Bytes of a file; None when there is none."""
+    fs, path = file.store(io)
+    return fs.get_file_info(path).size
+
+
 def move(io: FileIO, source: Location, target: Location) -> None:
     """Move a file within a store, never over another; an object store copies, and the source goes when the copy is whole.
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from airflow.sdk.exceptions import AirflowException
 
 from lakehouse.airflow.hooks.iceberg import IcebergCatalogHook
-from lakehouse.maintenance.locations import Listed, Location, delete, list_files, move, roots
+from lakehouse.maintenance.locations import Listed, Location, delete, length, list_files, move, roots
 from lakehouse.maintenance.reachable import Reachable
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ class Quarantine:
                 yield found[-1], asked_for[-1]
 
     def purge(self, tables: Iterable[Table], taken_before: datetime, dry_run: bool = False) -> QuarantineResult:
-        """Delete for good what was taken before a moment, but for what a table needs after all.
+        """Delete for good what was taken before a moment, but for what a table needs after all and does not have.
 
         :param tables: every table of the catalog, as its newest metadata describes it
         :raises AirflowException: a table that files were taken from cannot be read; nothing was deleted
@@ -135,7 +135,8 @@ class Quarantine:
                 needed.add_table(table)
         gone, left = [], []
         for kept in due:
-            if twin := needed.twin(kept.original):
+            twin = needed.twin(kept.original)
+            if twin and (length(self.io, twin) or 0) < kept.file.bytes:
                 what = "is" if twin == kept.original else f"looks like {twin.uri}, which is"
                 left.append(
                     f"{kept.original.uri} {what} part of a table: bring batch {kept.batch} back with OPERATION=restore"

@@ -422,6 +422,23 @@ def test_purge_leaves_what_a_table_needs(trips, taken):
     assert reload().scan().to_arrow().num_rows == 1
 
 
+def test_purge_takes_what_is_whole_in_its_place_again(trips, plant):
+    append(trips)
+    needed = Path("/", Location.parse(next(iter(trips.scan().plan_files())).file.file_path).path)
+    copies = [
+        plant(
+            trips,
+            f"../../_quarantine/2026010{day}T000000Z/file/-/{str(needed)[1:]}",
+            text=needed.read_text("latin-1")[:length],
+        )
+        for day, length in ((1, 2), (2, 5))
+    ]
+    soon = datetime.now(UTC) + timedelta(days=1)
+    assert Quarantine().purge(IcebergCatalogHook().every_glance(), soon).files == 2
+    assert not any(copy.exists() for copy in copies)
+    assert reload().scan().to_arrow().num_rows == 1
+
+
 def test_purge_leaves_what_a_table_needs_by_another_name_of_its_store(trips, plant, monkeypatch):
     append(trips)
     needed = Location.parse(next(iter(trips.scan().plan_files())).file.file_path)
