@@ -97,9 +97,9 @@ def _allow(user: str, kind: ResourceType, name: str, pattern: ResourcePatternTyp
 
 
 def policy(bucket: str) -> dict[str, Any]:
-    """Who may do what: the jobs write and delete no data, maintenance deletes, readers read the tables.
+    """Who may do what: Flink and maintenance write and delete, readers read the tables.
 
-    A job deletes its own old checkpoints and metadata files of tables, which Iceberg keeps a fixed number of.
+    Flink deletes old checkpoints, old metadata files, and what only expired snapshots held.
     """
     everything, tables, state = (f"arn:aws:s3:::{bucket}{path}" for path in ("", "/warehouse/*", "/flink/*"))
     write = ["s3:PutObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"]
@@ -111,7 +111,7 @@ def policy(bucket: str) -> dict[str, Any]:
         (["writer", "maintenance"], ["s3:GetObject"], [state, f"{everything}/flink"]),
         (["writer", "maintenance"], write, [tables]),
         (["writer", "maintenance"], [*write, "s3:DeleteObject"], [state]),
-        (["writer"], ["s3:DeleteObject"], [f"{everything}/warehouse/*/metadata/*"]),
+        (["writer"], ["s3:DeleteObject"], [f"{everything}/warehouse/*/{part}/*" for part in ("data", "metadata")]),
         (["maintenance"], ["s3:DeleteObject"], [tables]),
     ]
     return {

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import time
 from pathlib import Path
 
-import pytest
 from chaos.upkeep import ALL_BUT_THE_LAST, job_runs
 
 from demo.main_job import Trips
@@ -41,17 +39,14 @@ def plant_orphan(table: str) -> Path:
     return file
 
 
-@pytest.mark.parametrize(("engine", "seed"), [("pyiceberg", 971), ("flink", 975)])
-def test_beside_the_running_jobs(platform, main_job, trips_arrive, monkeypatch, engine, seed):
-    engines = {"expire_snapshots": engine, "remove_orphan_files": engine}
-    monkeypatch.setenv("AIRFLOW_VAR_MAINTENANCE_ENGINES", json.dumps(engines))
-    for more in range(2):
-        main_job.send(Trips(events=500, seed=seed + more))
+def test_beside_the_running_jobs(platform, main_job, trips_arrive):
+    for seed in (971, 972):
+        main_job.send(Trips(events=500, seed=seed))
     main_job.at_rest("flink_jobs", LIMIT_S)
     before = job_runs(main_job.pipeline)
     forget_earlier_runs(platform.home, before)
     load = main_job.api.trigger(
-        "taxi_trip_generator", {"events": 20_000, "mode": "realtime", "rate": 1_000, "seed": seed + 2}
+        "taxi_trip_generator", {"events": 20_000, "mode": "realtime", "rate": 1_000, "seed": 973}
     )
 
     for table in TABLES:
@@ -71,7 +66,7 @@ def test_beside_the_running_jobs(platform, main_job, trips_arrive, monkeypatch, 
         assert not orphan.exists()
 
     main_job.wait(lambda: main_job.api.state("taxi_trip_generator", load) == "success", "the load to end", LIMIT_S)
-    trips_arrive(seed=seed + 3)
+    trips_arrive(seed=974)
     assert job_runs(main_job.pipeline) == before
     main_job.build()
     main_job.wait(main_job.ledger_at_rest, "all rows to arrive", LIMIT_S)

@@ -1,17 +1,23 @@
-"""Each operation by the engine that does it: what it was given, and what came of it, in the same terms for both engines."""
+"""Each operation, done by its one engine: what it was given, and what came of it, in the same terms for both engines."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from lakehouse.maintenance import expire, orphans
+from lakehouse.maintenance import orphans
 from lakehouse.maintenance.lease import Lease
 from lakehouse.maintenance.observe import table_name
-from lakehouse.maintenance.procedures import Protected, call, deleted_files, failed_groups, protected_snapshots
-from lakehouse.maintenance.settings import LEAST_ORPHAN_AGE_S, Engine, Operation, Thresholds
+from lakehouse.maintenance.procedures import (
+    Protected,
+    call,
+    deleted_files,
+    failed_groups,
+    protected_snapshots,
+    undeleted_files,
+)
+from lakehouse.maintenance.settings import Engine, Operation, Thresholds
 
 if TYPE_CHECKING:
     from pyiceberg.table import Table
@@ -30,9 +36,6 @@ class EngineRequest:
     limits: Thresholds
     dry_run: bool = False
     ignore_unknown_positions: bool = False
-
-    def protected(self) -> list[Protected]:
-        return protected_snapshots(table_name(self.table), self.lease.note_session, self.ignore_unknown_positions)
 
     def call(self, operation: Operation, **more: Any) -> list[dict[str, Any]]:
         """The rows of each call of the Flink procedure."""
@@ -64,32 +67,16 @@ def _rewrite_manifests(request: EngineRequest) -> EngineResult:
     return EngineResult(None if request.dry_run else request.call(Operation.REWRITE_MANIFESTS))
 
 
-def _flink_expire(request: EngineRequest) -> EngineResult:
-    protected = request.protected()
-    rows = request.call(Operation.EXPIRE_SNAPSHOTS, ignore_unknown_positions=request.ignore_unknown_positions)
-    return EngineResult(rows, protected, deleted_files(rows), sum(int(row["deleted_bytes_count"]) for row in rows))
-
-
-def _flink_orphans(request: EngineRequest) -> EngineResult:
-    rows = request.call(
-        Operation.REMOVE_ORPHAN_FILES,
-        max_orphan_share=request.limits.orphan_percent / 100,
-        allow_recent=request.limits.orphan_age_s < LEAST_ORPHAN_AGE_S,
+def _expire_snapshots(request: EngineRequest) -> EngineResult:
+    protected = protected_snapshots(
+        table_name(request.table), request.lease.note_session, request.ignore_unknown_positions
     )
-    files, size = (sum(row[f"orphan_{what}_count"] for row in rows) for what in ("files", "bytes"))
-    return EngineResult(rows, deleted_files=files, deleted_bytes=size)
+    rows = request.call(Operation.EXPIRE_SNAPSHOTS, ignore_unknown_positions=request.ignore_unknown_positions)
+    size = sum(int(row["deleted_bytes_count"]) for row in rows)
+    return EngineResult(rows, protected, deleted_files(rows), size, undeleted_files(rows))
 
 
-def _pyiceberg_expire(request: EngineRequest) -> EngineResult:
-    [given] = request.arguments
-    act = expire.look if request.dry_run else partial(expire.expire, still_ours=request.lease.check)
-    protected = request.protected()
-    done = act(request.table, given["older_than"], given["retain_last"], protected)
-    result = {"expired_snapshots": done.snapshots, "undeleted_files": done.undeleted}
-    return EngineResult(result, protected, len(done.files) - done.undeleted, sum(done.files.values()))
-
-
-def _pyiceberg_orphans(request: EngineRequest) -> EngineResult:
+def _remove_orphan_files(request: EngineRequest) -> EngineResult:
     [given] = request.arguments
     found = orphans.find(request.table, given["older_than"], request.limits.orphan_percent)
     batch = None if request.dry_run else orphans.remove(request.table, found, request.lease.check)
@@ -101,11 +88,9 @@ def _pyiceberg_orphans(request: EngineRequest) -> EngineResult:
     return EngineResult(result, deleted_files=len(found.files), deleted_bytes=found.bytes)
 
 
-DO: Mapping[tuple[Operation, Engine], Callable[[EngineRequest], EngineResult]] = {
-    (Operation.REWRITE_DATA_FILES, Engine.FLINK): _rewrite_data_files,
-    (Operation.REWRITE_MANIFESTS, Engine.FLINK): _rewrite_manifests,
-    (Operation.EXPIRE_SNAPSHOTS, Engine.FLINK): _flink_expire,
-    (Operation.EXPIRE_SNAPSHOTS, Engine.PYICEBERG): _pyiceberg_expire,
-    (Operation.REMOVE_ORPHAN_FILES, Engine.FLINK): _flink_orphans,
-    (Operation.REMOVE_ORPHAN_FILES, Engine.PYICEBERG): _pyiceberg_orphans,
+DO: Mapping[Operation, tuple[Engine, Callable[[EngineRequest], EngineResult]]] = {
+    Operation.REWRITE_DATA_FILES: (Engine.FLINK, _rewrite_data_files),
+    Operation.REWRITE_MANIFESTS: (Engine.FLINK, _rewrite_manifests),
+    Operation.EXPIRE_SNAPSHOTS: (Engine.FLINK, _expire_snapshots),
+    Operation.REMOVE_ORPHAN_FILES: (Engine.PYICEBERG, _remove_orphan_files),
 }

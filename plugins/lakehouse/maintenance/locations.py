@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,9 +18,15 @@ from airflow.sdk.exceptions import AirflowException
 if TYPE_CHECKING:
     from pyarrow.fs import FileSystem
     from pyiceberg.io import FileIO
+    from pyiceberg.table import Table
 
 _SAME = {"s3a": "s3", "s3n": "s3"}
 _WITHOUT_AUTHORITY = ("file",)
+#: Another address is another store. Elsewhere it may be the same one: abfs and abfss, a NameNode and its nameservice.
+_ONE_NAME = frozenset({"file", "s3", "gs"})
+_BUCKETS = ("s3", "gs")
+_RENAMING = ("file", "hdfs", "viewfs")
+_PLACES = ("write.data.path", "write.object-storage.path", "write.folder-storage.path", "write.metadata.path")
 
 
 @dataclass(frozen=True, order=True)
@@ -45,6 +52,8 @@ class Location:
         scheme = _SAME.get(scheme.lower(), scheme.lower())
         if scheme in _WITHOUT_AUTHORITY:
             return cls(scheme, "", posixpath.normpath("/" + rest.lstrip("/")).lstrip("/"))
+        if not rest.startswith("//"):  # hdfs:/x, without a host
+            return cls(scheme, "", rest.strip("/"))
         authority, _, path = rest[2:].partition("/")
         return cls(scheme, authority, path.rstrip("/"))
 
@@ -65,8 +74,18 @@ class Location:
 
     def holds(self, other: Location) -> bool:
         """Whether the other is the same place, or below this folder."""
-        same_store = (self.scheme, self.authority) == (other.scheme, other.authority)
-        return same_store and f"{other.path}/".startswith(f"{self.path}/" if self.path else "")
+        return (self.scheme, self.authority) == (other.scheme, other.authority) and self._begins(other)
+
+    def may_hold(self, other: Location) -> bool:
+        """Whether it holds the other, or would if their two stores were one under two names."""
+        return self.holds(other) or (_ONE_NAME.isdisjoint({self.scheme, other.scheme}) and self._begins(other))
+
+    def _begins(self, other: Location) -> bool:
+        return f"{other.path}/".startswith(f"{self.path}/" if self.path else "")
+
+    def moves_to(self, other: Location) -> bool:
+        """Whether a store can move files from here to there: between its buckets, but not between hosts."""
+        return self.scheme == other.scheme and (self.scheme in _BUCKETS or self.authority == other.authority)
 
     def below(self, folder: Location) -> str:
         """The path from a folder that holds it."""
@@ -80,7 +99,7 @@ class Location:
         if not hasattr(io, "fs_by_scheme"):
             raise AirflowException(
                 f"{type(io).__name__} gives no access to {self.uri} as a file system. Next: leave `py-io-impl` out of the "
-                "connection iceberg_catalog, or let Flink do it (variable maintenance_engines)."
+                "connection iceberg_catalog."
             )
         path = f"{self.authority}/{self.path}" if self.authority and self.scheme != "hdfs" else f"/{self.path}"
         return io.fs_by_scheme(self.scheme, self.authority or None), path
@@ -96,6 +115,13 @@ class Listed:
     location: Location
     bytes: int
     written_ms: int
+
+
+def roots(table: Table) -> list[Location]:
+    """The outermost folders of a table's files: its location, and where its properties send data and metadata."""
+    addresses = (table.location(), *(table.properties.get(name) for name in _PLACES))
+    places = {Location.parse(address) for address in addresses if address}
+    return sorted(place for place in places if not any(other.holds(place) for other in places - {place}))
 
 
 def list_files(io: FileIO, folder: Location) -> Iterator[Listed]:
@@ -119,14 +145,21 @@ def exists(io: FileIO, file: Location) -> bool:
     return fs.get_file_info(path).type is not FileType.NotFound
 
 
-def move(io: FileIO, source: Location, target: Location) -> None:
-    """Move a file within a store, never over another.
+def length(io: FileIO, file: Location) -> int | None:
+    """Bytes of a file; None when there is none."""
+    fs, path = file.store(io)
+    return fs.get_file_info(path).size
 
-    :raises AirflowException: the target is in another kind of store
+
+def move(io: FileIO, source: Location, target: Location) -> None:
+    """Move a file within a store, never over another; an object store copies, and the source goes when the copy is whole.
+
+    :raises AirflowException: the target is in another store
     :raises FileExistsError: there is a file at the target
     :raises FileNotFoundError: there is none at the source
+    :raises OSError: it could not be moved as a whole; it is where it was, and no part of it at the target
     """
-    if source.scheme != target.scheme:
+    if not source.moves_to(target):
         raise AirflowException(
             f"{source.uri} cannot be moved to {target.uri}, which is in another store: nothing was moved."
         )
@@ -134,9 +167,33 @@ def move(io: FileIO, source: Location, target: Location) -> None:
         raise FileExistsError(f"{target.uri} is there already")
     fs, path = source.store(io)
     _, to = target.store(io)
-    if source.scheme == "file":  # object stores have no folders
+    if source.scheme in _RENAMING:  # the others have no folders
         fs.create_dir(posixpath.dirname(to), recursive=True)
-    fs.move(path, to)
+        fs.move(path, to)
+    else:
+        _copy(fs, path, to, source, target)
+        fs.delete_file(path)
+
+
+def _copy(fs: FileSystem, path: str, to: str, source: Location, target: Location) -> None:
+    """Copy a file as a whole, or leave nothing of it."""
+    from pyarrow.fs import FileType
+
+    found = fs.get_file_info(path)
+    if found.type is FileType.NotFound:
+        raise FileNotFoundError(source.uri)
+    try:
+        fs.copy_file(path, to)
+        copied = fs.get_file_info(to).size
+        if copied != found.size:
+            raise OSError(
+                f"{source.uri} has {found.size:,} bytes, and its copy {target.uri} {copied or 0:,}: the copy was taken away, the "
+                "file is where it was. Next: see that the store answers, and do it again."
+            )
+    except BaseException:
+        with suppress(FileNotFoundError):
+            fs.delete_file(to)
+        raise
 
 
 def delete(io: FileIO, file: Location) -> bool:
@@ -149,12 +206,7 @@ def delete(io: FileIO, file: Location) -> bool:
     return True
 
 
-def checksum(file: Location) -> Location:
-    """The file in which Hadoop keeps a local file's checksum."""
-    return file.named(f".{file.name}.crc")
-
-
 def checked(file: Location) -> Location:
-    """The file that a checksum is of; another file is itself."""
+    """The file that Hadoop's checksum of a local file is of; another file is itself."""
     is_checksum = file.name.startswith(".") and file.name.endswith(".crc")
     return file.named(file.name[1:-4]) if is_checksum else file

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from lakehouse.airflow.hooks.iceberg import row_count, summary_of
+from lakehouse.maintenance.conditions import Partition, Value
 from lakehouse.tables.history import is_rewrite
 
 if TYPE_CHECKING:
@@ -23,13 +24,13 @@ HOUR_MS = 3_600_000
 class PartitionState:
     """One partition; of a table without partitions, the whole of it.
 
-    :param where: SQL that selects exactly this partition; None when a transform hides its values
+    :param key: its columns with their values, of a table without partitions none; None when a transform hides its values
     :param small_files: data files below the size that was asked for
     :param small_bytes: of the small files together
     :param written_ms: when rows were last written to it (epoch milliseconds), at the latest; a rewrite writes none
     """
 
-    where: str | None
+    key: Partition | None
     files: int = 0
     small_files: int = 0
     small_bytes: int = 0
@@ -124,7 +125,7 @@ def _inflow(line: list[Snapshot]) -> int:
 class _Counted:
     """A partition while its files are counted."""
 
-    where: str | None
+    key: Partition | None
     counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(
         ("files", "small_files", "small_bytes", "delete_files", "written_ms"), 0
     ))  # fmt: skip
@@ -153,42 +154,33 @@ def _partitions(
         for entry in manifest.fetch_manifest_entry(table.io, discard_deleted=True):
             file = entry.data_file
             key = (manifest.partition_spec_id, tuple(file.partition[n] for n in range(len(file.partition))))
-            partition = found.setdefault(key, _Counted(_where(table, *key)))
+            partition = found.setdefault(key, _Counted(_key(table, *key)))
             is_data = file.content is DataFileContent.DATA
             partition.add(file, is_data, small_below, written.get(entry.snapshot_id, oldest))
     for counted in found.values():
-        yield PartitionState(counted.where, **counted.counts)
+        yield PartitionState(counted.key, **counted.counts)
 
 
-def _where(table: Table, spec_id: int, values: tuple[Any, ...]) -> str | None:
-    """SQL for the partition of these values."""
+def _key(table: Table, spec_id: int, values: tuple[Any, ...]) -> Partition | None:
+    """The columns of the partition of these values, where SQL can select it by them."""
     from pyiceberg.transforms import IdentityTransform, VoidTransform
+    from pyiceberg.utils.datetime import days_to_date
 
-    conditions = []
-    schema = table.schema()
+    key: list[tuple[str, Value]] = []
+    columns = {column.field_id: column for column in table.schema().fields}
     for partition_field, value in zip(table.specs()[spec_id].fields, values, strict=True):
         if isinstance(partition_field.transform, VoidTransform):
             continue
-        column = schema.find_column_name(partition_field.source_id)
+        column = columns.get(partition_field.source_id)
         if column is None or not isinstance(partition_field.transform, IdentityTransform):
             return None
-        type_ = schema.find_type(partition_field.source_id)
-        text = partition_field.transform.to_human_string(type_, value)
-        condition = _literal(str(type_), text)
-        if value is not None and condition is None:
-            return None
-        conditions.append(f"{column} IS NULL" if value is None else f"{column} = {condition}")
-    return " AND ".join(conditions)
-
-
-def _literal(type_: str, text: str) -> str | None:
-    """A value as SQL writes it; None for a type that no partition of ours has."""
-    match type_:
-        case "int" | "long":
-            return text
-        case "date":
-            return f"DATE '{text}'"
-        case "string":
-            quoted = text.replace("'", "''")
-            return f"'{quoted}'"
-    return None
+        match str(column.field_type):
+            case "int" | "long" | "string":
+                key.append((column.name, value))
+            case "date":
+                key.append((column.name, None if value is None else days_to_date(value)))
+            case _ if value is None:
+                key.append((column.name, None))
+            case _:
+                return None
+    return tuple(key)

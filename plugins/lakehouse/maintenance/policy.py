@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from lakehouse.maintenance.conditions import conditions
 from lakehouse.maintenance.observe import PartitionState, TableState
 from lakehouse.maintenance.settings import Operation, Thresholds
 
@@ -133,14 +134,14 @@ def _lightly(table: TableState, limits: Thresholds, must_save: int) -> dict[str,
 
 
 def _calls(table: TableState, partitions: list[PartitionState], how: dict[str, Any]) -> list[dict[str, Any]]:
-    """One call for these partitions, none for no partition."""
+    """The calls for these partitions, none for no partition."""
     if not partitions:
         return []
-    conditions = [partition.where for partition in partitions if partition.where is not None]
-    # Where all are meant, or a partition cannot be selected by SQL, the procedure finds by itself what is small.
-    if len(conditions) < len(partitions) or len(partitions) == len(table.partitions):
+    keys = [partition.key for partition in partitions if partition.key]
+    # Where all are meant, or one is a whole table or cannot be selected by SQL, the procedure finds by itself what is small.
+    if len(keys) < len(partitions) or len(partitions) == len(table.partitions):
         return [how]
-    return [{**how, "where": " OR ".join(f"({condition})" for condition in sorted(conditions))}]
+    return [{**how, "where": condition} for condition in conditions(keys)]
 
 
 def _manifests(table: TableState, limits: Thresholds, at_once: bool) -> Decision:

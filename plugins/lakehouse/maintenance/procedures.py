@@ -25,12 +25,10 @@ class Protected:
     """A snapshot that must stay.
 
     :param by: who protects it
-    :param alone: a branch or tag keeps just this one; a writer or reader needs all above it too
     """
 
     snapshot_id: int
     by: str
-    alone: bool
 
 
 def call(name: str, on_session: Callable[[str], None] = lambda handle: None, **arguments: Any) -> list[dict[str, Any]]:
@@ -62,14 +60,7 @@ def protected_snapshots(
     :raises FlinkSqlError: the position of a reader is unknown, so that nothing may expire
     """
     rows = call("protected_snapshots", on_session, table=table, ignore_unknown_positions=ignore_unknown_positions)
-    return [
-        Protected(int(row["snapshot_id"]), by := row["protected_by"], all(map(_is_reference, by.split("; "))))
-        for row in rows
-    ]
-
-
-def _is_reference(who: str) -> bool:
-    return who.startswith(("branch ", "tag "))
+    return [Protected(int(row["snapshot_id"]), row["protected_by"]) for row in rows]
 
 
 def rewrite_job(table: str) -> str:
@@ -113,6 +104,12 @@ def deleted_files(rows: list[dict[str, Any]]) -> int:
     """Files that `expire_snapshots` deleted, of every kind."""
     kinds = ("data_files", "manifest_files", "manifest_lists", "statistics_files")
     return sum(int(row[f"deleted_{kind}_count"]) for row in rows for kind in kinds)
+
+
+def undeleted_files(rows: list[dict[str, Any]]) -> str:
+    """What `expire_snapshots` could not delete."""
+    failed = sum(int(row.get("failed_deletes_count", 0)) for row in rows)
+    return f"{failed:,} files could not be deleted: they are left for orphan removal" if failed else ""
 
 
 def failed_groups(rows: list[dict[str, Any]]) -> str:

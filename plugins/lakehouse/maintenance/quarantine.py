@@ -6,7 +6,8 @@ back, from the paths alone, whoever put it there.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING
 from airflow.sdk.exceptions import AirflowException
 
 from lakehouse.airflow.hooks.iceberg import IcebergCatalogHook
-from lakehouse.maintenance.locations import Listed, Location, delete, list_files, move
+from lakehouse.maintenance.locations import Listed, Location, delete, length, list_files, move, roots
 from lakehouse.maintenance.reachable import Reachable
 
 if TYPE_CHECKING:
@@ -56,11 +57,19 @@ class Quarantine:
     """The quarantine of the catalog's warehouse."""
 
     def __init__(self) -> None:
+        """:raises AirflowException: the catalog knows its warehouse by a name, not by an address"""
         from pyiceberg.io import load_file_io
 
         catalog = IcebergCatalogHook().catalog
-        warehouse = catalog.properties["warehouse"]
-        self.folder = Location.parse(warehouse) / FOLDER
+        warehouse = catalog.properties.get("warehouse")
+        try:
+            self.folder = Location.parse(warehouse or "") / FOLDER
+        except AirflowException as error:
+            raise AirflowException(
+                f"The warehouse of the catalog behind the connection iceberg_catalog: {warehouse!r} is no folder, so there is no "
+                "quarantine. Nothing was moved. Next: write `warehouse` as an address (s3://bucket/folder) in the connection's "
+                "extra, or leave orphan files to the catalog's own service."
+            ) from error
         self.io: FileIO = load_file_io(catalog.properties, warehouse)
 
     def new_batch(self) -> Location:
@@ -71,8 +80,8 @@ class Quarantine:
         """Take one file."""
         move(self.io, file, batch / f"{file.scheme}/{file.authority or NO_AUTHORITY}/{file.path}")
 
-    def kept(self, below: Location | None = None, batch: str | None = None) -> list[Kept]:
-        """Every file of the quarantine, the oldest batch first; if wanted, what was below a folder, or one batch.
+    def kept(self, below: Collection[Location] | None = None, batch: str | None = None) -> list[Kept]:
+        """Every file of the quarantine, the oldest batch first; if wanted, what was below these folders, or one batch.
 
         :raises AirflowException: there is a file that no batch could have left
         """
@@ -81,14 +90,20 @@ class Quarantine:
             stamp, scheme, authority, path = self._parts(file.location)
             original = Location(scheme, "" if authority == NO_AUTHORITY else authority, path)
             original = Location.parse(original.uri)  # whoever took it may have called s3 s3a
-            if below is None or below.holds(original):
+            if below is None or any(folder.holds(original) for folder in below):
                 found.append(Kept(file, stamp, original))
         return sorted(found, key=lambda kept: (kept.batch, kept.original))
 
-    def restore(self, below: Location | None = None, batch: str | None = None) -> QuarantineResult:
-        """Bring files back to where they were, never over one that is there."""
+    def restore(self, below: Collection[Location] | None = None, batch: str | None = None) -> QuarantineResult:
+        """Bring files back to where they were, never over one that is there: of several copies the newest whole one."""
         done, left = [], []
-        for kept in self.kept(below, batch):
+        for whole, kept in self._newest(below, batch):
+            if kept.file.bytes < whole.file.bytes:
+                left.append(
+                    f"{kept.file.location.uri} has {kept.file.bytes:,} bytes where another copy has {whole.file.bytes:,}: bring "
+                    f"batch {whole.batch} back instead"
+                )
+                continue
             try:
                 move(self.io, kept.file.location, kept.original)
             except FileExistsError:
@@ -97,8 +112,18 @@ class Quarantine:
                 done.append(kept.file.bytes)
         return QuarantineResult(len(done), sum(done), tuple(left))
 
+    def _newest(self, below: Collection[Location] | None, batch: str | None) -> Iterator[tuple[Kept, Kept]]:
+        """Of each file the newest whole copy, and the best of the batch. A file never changes: a shorter copy is broken."""
+        copies: dict[Location, list[Kept]] = defaultdict(list)
+        for kept in self.kept(below):
+            copies[kept.original].append(kept)
+        for found in copies.values():
+            found.sort(key=lambda kept: (kept.file.bytes, kept.batch))
+            if asked_for := [kept for kept in found if batch in (None, kept.batch)]:
+                yield found[-1], asked_for[-1]
+
     def purge(self, tables: Iterable[Table], taken_before: datetime, dry_run: bool = False) -> QuarantineResult:
-        """Delete for good what was taken before a moment, but for what a table needs after all.
+        """Delete for good what was taken before a moment, but for what a table needs after all and does not have.
 
         :param tables: every table of the catalog, as its newest metadata describes it
         :raises AirflowException: a table that files were taken from cannot be read; nothing was deleted
@@ -106,14 +131,15 @@ class Quarantine:
         due = [kept for kept in self.kept() if kept.taken_at < taken_before]
         needed = Reachable()
         for table in tables:
-            location = Location.parse(table.location())
-            if any(location.holds(kept.original) for kept in due):
+            if any(root.may_hold(kept.original) for root in roots(table) for kept in due):
                 needed.add_table(table)
         gone, left = [], []
         for kept in due:
-            if kept.original in needed.files:
+            twin = needed.twin(kept.original)
+            if twin and (length(self.io, twin) or 0) < kept.file.bytes:
+                what = "is" if twin == kept.original else f"looks like {twin.uri}, which is"
                 left.append(
-                    f"{kept.original.uri} is part of a table: bring batch {kept.batch} back with OPERATION=restore"
+                    f"{kept.original.uri} {what} part of a table: bring batch {kept.batch} back with OPERATION=restore"
                 )
             elif dry_run or delete(self.io, kept.file.location):
                 gone.append(kept.file.bytes)

@@ -16,13 +16,13 @@ from lakehouse.airflow.hooks.iceberg import IcebergCatalogHook
 from lakehouse.maintenance import log
 from lakehouse.maintenance.engines import DO, EngineRequest, EngineResult
 from lakehouse.maintenance.lease import lease
-from lakehouse.maintenance.locations import Location
+from lakehouse.maintenance.locations import roots
 from lakehouse.maintenance.log import DONE, LogEntry
 from lakehouse.maintenance.observe import TableSize, TableState, measure, observe
 from lakehouse.maintenance.policy import Decision, decide
 from lakehouse.maintenance.quarantine import Quarantine, QuarantineResult
 from lakehouse.maintenance.rows import lost_rows
-from lakehouse.maintenance.settings import Engine, Operation, Thresholds, engine_of, thresholds
+from lakehouse.maintenance.settings import Engine, Operation, Thresholds, thresholds
 from lakehouse.pipelines.load import declarations
 from lakehouse.tables import ops
 from lakehouse.text_table import text_table
@@ -115,7 +115,7 @@ def maintain(name: str, operation: Operation, options: Options, holder: str | No
         logger.info("%s (score %.2f)", decision.reason, decision.score)
         if not decision.due:
             return Outcome(decision, None)
-        engine = engine_of(operation)
+        engine, do = DO[operation]
         request = EngineRequest(
             table,
             held,
@@ -141,7 +141,7 @@ def maintain(name: str, operation: Operation, options: Options, holder: str | No
         def act() -> EngineResult:
             failed: Exception | None = None
             try:
-                done = DO[operation, engine](request)
+                done = do(request)
             except (FlinkSqlError, TimeoutError) as error:
                 failed = error  # what it had committed until then counts all the same
             if operation in REWRITES and (wrong := lost_rows(table.refresh().metadata, since)):
@@ -207,7 +207,7 @@ def purge(options: Options) -> LogEntry | None:
         options,
         {"taken_before": before},
         f"files have been in quarantine for {age} or longer",
-        lambda quarantine: quarantine.purge(IcebergCatalogHook().every_table(), before, options.dry_run),
+        lambda quarantine: quarantine.purge(IcebergCatalogHook().every_glance(), before, options.dry_run),
     )
 
 
@@ -216,7 +216,7 @@ def restore(options: Options, table: str | None = None, batch: str | None = None
 
     :raises AirflowException: one is there again; that one was left in quarantine, and the others are back
     """
-    below = Location.parse(IcebergCatalogHook().table(table).location()) if table else None
+    below = roots(IcebergCatalogHook().table(table)) if table else None
     asked_for = {"table": table, "batch": batch}
     return _quarantine("restore", options, asked_for, "asked for", lambda quarantine: quarantine.restore(below, batch))
 

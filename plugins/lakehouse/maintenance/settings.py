@@ -1,4 +1,4 @@
-"""What maintenance goes by: its operations, its thresholds, and which engine does what."""
+"""What maintenance goes by: its operations, its engines and its thresholds."""
 
 from __future__ import annotations
 
@@ -34,15 +34,6 @@ Seconds = Annotated[float, Field(ge=0, le=100 * 365 * 86_400)]
 
 #: A younger file may be one that a running job has not committed yet: only a person may go below, for one run.
 LEAST_ORPHAN_AGE_S = 86_400
-
-
-class Engines(BaseModel):
-    """Who does what is not always Flink's (variable `maintenance_engines`)."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    expire_snapshots: Engine
-    remove_orphan_files: Engine
 
 
 class Thresholds(BaseModel):
@@ -122,13 +113,3 @@ def thresholds(overridden: Mapping[str, Any] | None = None) -> Thresholds:
         return Thresholds(**{**declared.model_dump(), **overridden})
     except ValidationError as error:
         raise AirflowFailException(f"The threshold {reasons(error)}") from error
-
-
-def engine_of(operation: Operation) -> Engine:
-    """Who does this operation: Flink rewrites; for the others the variable `maintenance_engines` says it.
-
-    :raises AirflowException: the variable names no engine for it
-    """
-    if operation in (Operation.REWRITE_DATA_FILES, Operation.REWRITE_MANIFESTS):
-        return Engine.FLINK
-    return getattr(variables.structure("maintenance_engines", Engines), operation)

@@ -64,7 +64,7 @@ def test_each_holder_of_a_certificate_has_a_volume_of_its_own():
     assert {f"/volumes/tls/{holder.name}" for holder in prepare.HOLDERS} <= mounted
 
 
-def test_the_jobs_may_not_delete_data_and_readers_only_read():
+def test_flink_deletes_what_expires_and_readers_only_read():
     statements = grant.policy("lake")["Statement"]
 
     def allowed(who: str) -> set[tuple[str, str]]:
@@ -77,7 +77,9 @@ def test_the_jobs_may_not_delete_data_and_readers_only_read():
         }
 
     deleting = {resource for action, resource in allowed("writer") if action == "s3:DeleteObject"}
-    assert deleting == {"arn:aws:s3:::lake/flink/*", "arn:aws:s3:::lake/warehouse/*/metadata/*"}
+    assert deleting == {
+        "arn:aws:s3:::lake/flink/*", "arn:aws:s3:::lake/warehouse/*/data/*", "arn:aws:s3:::lake/warehouse/*/metadata/*"
+    }  # fmt: skip
     assert {action.split(":")[1][:3] for action, _ in allowed("reader")} == {"Get", "Lis"}
     assert not any("flink" in resource for _, resource in allowed("reader"))
 

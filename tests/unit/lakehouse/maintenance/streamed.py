@@ -30,12 +30,6 @@ def append(table: Table, rows: int = 1, day: date = DAYS[0], **summary: str) -> 
     return table.current_snapshot().snapshot_id
 
 
-def commit_as_flink(table: Table, checkpoint: int, job: str = "a", operator: str = "sink") -> int:
-    """One commit as Flink's sink makes it."""
-    words = {"flink.job-id": job, "flink.operator-id": operator, "flink.max-committed-checkpoint-id": str(checkpoint)}
-    return append(table, **words)
-
-
 def rewrite(table: Table, lose: int = 0) -> int:
     """One commit as a rewrite makes it: all rows in one file, some of them lost."""
     rows = table.refresh().scan().to_arrow()
@@ -116,6 +110,12 @@ class Flink:
 def protect(*found: tuple[int, str]) -> list[dict[str, Any]]:
     """Rows of the procedure: snapshot and who protects it."""
     return [{"snapshot_id": snapshot, "committed_at": "2024-01-01", "protected_by": by} for snapshot, by in found]
+
+
+def expired(**counts: int) -> list[dict[str, Any]]:
+    """A row of the expiry: nothing was deleted but this."""
+    kinds = ("data_files", "manifest_files", "manifest_lists", "statistics_files", "bytes")
+    return [{f"deleted_{kind}_count": counts.pop(kind, 0) for kind in kinds} | counts]
 
 
 def reload() -> Table:

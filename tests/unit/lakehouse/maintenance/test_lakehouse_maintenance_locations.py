@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
+import pyarrow.fs as pafs
 import pytest
 from airflow.sdk.exceptions import AirflowException
+from fsspec.implementations.dirfs import DirFileSystem
+from fsspec.implementations.local import LocalFileSystem
 from pyiceberg.io.pyarrow import PyArrowFileIO
 
-from lakehouse.maintenance.locations import Location, checked, checksum, delete, list_files, move
+from lakehouse.maintenance.locations import Location, checked, delete, list_files, move
 
 
 @pytest.mark.parametrize("text", ["file:/a/b", "file:///a/b", "/a/b", "FILE:///a//b/", "file:/a/./b"])
@@ -19,6 +24,11 @@ def test_spellings_of_a_local_file(text):
 def test_spellings_of_an_object(text):
     assert Location.parse(text) == Location("s3", "bucket", "a/b")
     assert Location.parse(text).uri == "s3://bucket/a/b"
+
+
+@pytest.mark.parametrize("text", ["hdfs:/a/b", "hdfs:///a/b"])
+def test_spellings_without_a_host(text):
+    assert Location.parse(text) == Location("hdfs", "", "a/b")
 
 
 @pytest.mark.parametrize("name", ["a%20b", "a?b", "a#b", "a//b", "a:b"])
@@ -44,10 +54,28 @@ def test_a_folder_holds_what_is_below_it_alone():
     assert folder.below(Location.parse("s3://b/")) == "warehouse/silver"
 
 
+def test_two_names_may_mean_one_store_but_for_buckets_and_the_local_disk():
+    def may(one: str, other: str) -> bool:
+        return Location.parse(f"{one}/a").may_hold(Location.parse(f"{other}/a/b"))
+
+    assert may("abfs://c@account", "abfss://c@account")
+    assert may("hdfs://namenode:8020", "hdfs:")
+    assert may("S3://b", "s3a://b")
+    assert not may("s3://b", "s3://c")
+    assert not may("s3://b", "hdfs://b")
+    assert not Location.parse("hdfs://x/a").may_hold(Location.parse("hdfs://y/ab"))
+
+
+def test_a_store_moves_files_between_its_buckets_and_not_between_hosts():
+    places = [Location.parse(text) for text in ("s3://b/a", "s3a://c/a", "hdfs://x/a", "hdfs://y/a")]
+    assert [(places.index(one), places.index(other)) for one in places for other in places if one.moves_to(other)] == [
+        (0, 0), (0, 1), (1, 0), (1, 1), (2, 2), (3, 3),
+    ]  # fmt: skip
+
+
 def test_a_checksum_and_its_file():
     file = Location("file", "", "a/x.parquet")
-    assert checksum(file) == Location("file", "", "a/.x.parquet.crc")
-    assert checked(checksum(file)) == checked(file) == file
+    assert checked(Location("file", "", "a/.x.parquet.crc")) == checked(file) == file
 
 
 def test_files_are_listed_moved_and_deleted_by_their_very_names(tmp_path):
@@ -66,6 +94,29 @@ def test_files_are_listed_moved_and_deleted_by_their_very_names(tmp_path):
     assert (delete(io, folder / "data/x?2"), delete(io, folder / "data/x?2")) == (True, False)
     assert (tmp_path / "data/x").exists()
     assert list(list_files(io, folder / "nowhere")) == []
+
+
+class HalfCopies(DirFileSystem):
+    """A store that loses the second half of what it copies or moves."""
+
+    def copy(self, path: str, to: str, **_: object) -> None:
+        whole = self.cat_file(path)
+        self.pipe_file(to, whole[: len(whole) // 2])
+
+    def mv(self, path: str, to: str, **_: object) -> None:
+        self.copy(path, to)
+        self.rm_file(path)
+
+
+def test_a_copy_that_lost_bytes_is_taken_away_and_the_file_stays(tmp_path):
+    store = pafs.PyFileSystem(pafs.FSSpecHandler(HalfCopies(str(tmp_path), LocalFileSystem(auto_mkdir=True))))
+    io = SimpleNamespace(fs_by_scheme=lambda scheme, authority: store)
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b/x").write_text("whole")
+    with pytest.raises(OSError, match=r"s3://b/x has 5 bytes, and its copy s3://b/q/x 2.*Next: see that the store"):
+        move(io, Location.parse("s3://b/x"), Location.parse("s3://b/q/x"))
+    assert (tmp_path / "b/x").read_text() == "whole"
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["x"]
 
 
 def test_an_io_that_is_no_file_system_is_named():

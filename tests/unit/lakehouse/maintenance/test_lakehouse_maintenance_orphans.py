@@ -6,6 +6,7 @@ import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from airflow.sdk.exceptions import AirflowException
 from pyiceberg.table.statistics import PartitionStatisticsFile, StatisticsFile
@@ -14,8 +15,8 @@ from pyiceberg.types import StringType
 from streamed import DAYS, NAME, SCHEMA, age, append, files_of, reload, rewrite
 
 from lakehouse.airflow.hooks.iceberg import IcebergCatalogHook
-from lakehouse.maintenance import orphans
-from lakehouse.maintenance.locations import Location
+from lakehouse.maintenance import locations, orphans
+from lakehouse.maintenance.locations import Listed, Location, roots
 from lakehouse.maintenance.orphans import find, remove
 from lakehouse.maintenance.quarantine import Quarantine
 
@@ -93,6 +94,20 @@ def test_exactly_the_planted_ones(lived, plant):
     assert reload().scan().to_arrow() == rows
     for ref in ("kept", "aside"):
         assert reload().scan(snapshot_id=reload().snapshot_by_name(ref).snapshot_id).to_arrow().num_rows == 5
+
+
+def test_folders_of_a_partition_are_nobody_elses_however_the_column_is_called(iceberg, tmp_path, plant):
+    iceberg.create_namespace("silver")
+    schema = pa.schema([("_col", pa.string()), (".n", pa.int64())])
+    with iceberg.create_table_transaction(NAME, schema) as draft:
+        draft.update_spec().add_identity("_col").add_identity(".n").commit()
+    table = iceberg.load_table(NAME)
+    table.append(pa.table([["x"], [1]], schema=schema))
+    old(table)
+    planted = {plant(table, f"data/{below}") for below in ("_col=x/a.parquet", "_col=x/.n=1/b.parquet")}
+    for others in ("_delta_log/0.json", ".hive-staging_1/_col=x/c", "_col=x/_tmp/d", "_col=x/_e", "_col/f", "_col=g"):
+        plant(table, f"data/{others}")
+    assert found(table) == planted
 
 
 def test_two_spellings_in_one_table(iceberg, tmp_path, plant):
@@ -207,6 +222,61 @@ def test_tables_in_each_other_are_refused(iceberg, trips, below):
             found(iceberg.load_table(name))
 
 
+PLACES = ["write.data.path", "write.metadata.path"]
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize(("mine", "theirs"), [("trips", "trips/inner"), ("trips/inner", "trips"), ("trips", "trips")])
+def test_where_properties_send_files_counts_too(iceberg, trips, tmp_path, place, mine, theirs):
+    """Not only the location of a table holds its files."""
+    with trips.transaction() as change:
+        change.set_properties({place: f"file://{tmp_path}/{mine}"})
+    iceberg.create_namespace("deep.er")
+    iceberg.create_table("deep.er.inner", SCHEMA, properties={"write.data.path": f"file:{tmp_path}/{theirs}"})
+    for name in (NAME, "deep.er.inner"):
+        with pytest.raises(AirflowException, match=r"are one in the other.*Nothing was removed.*move one"):
+            found(iceberg.load_table(name))
+
+
+def test_a_table_is_cleaned_wherever_its_files_lie(trips, tmp_path, plant):
+    append(trips)
+    places = {place: f"file:{tmp_path}/elsewhere/{place}" for place in PLACES}
+    with trips.transaction() as change:
+        change.set_properties(places)
+    append(trips)
+    old(trips)
+    for file in [path for path in (tmp_path / "elsewhere").rglob("*") if path.is_file()]:
+        age(file, 30 * DAY_S)
+    for name in ("data/version-hint.text", "metadata/version-hint.text"):
+        hint = tmp_path / f"elsewhere/write.{name.replace('/', '.path/')}"
+        hint.write_text("1")
+        age(hint, 30 * DAY_S)
+    assert len(list((tmp_path / "elsewhere").rglob("*.parquet"))) == 1
+    orphan = tmp_path / "elsewhere/write.data.path/version-hint.text"  # that of the metadata is the table's
+    planted = plant(trips, "data/x")
+    assert found(trips) == {orphan, planted}
+    remove(trips, find(trips, days_ago(3), ALL), lambda: None)
+    assert not orphan.exists()
+    assert reload().scan().to_arrow().num_rows == 2
+    assert Quarantine().restore(roots(trips)).files == 2
+    assert orphan.exists()
+
+
+def test_a_table_in_another_store_than_the_quarantine_is_refused(trips):
+    with trips.transaction() as change:
+        change.set_properties({"write.data.path": "s3://b/trips"})
+    with pytest.raises(AirflowException, match=r"s3://b/trips, where silver\.cleaned_trips keeps files, is in another"):
+        found(trips)
+
+
+def test_the_other_tables_are_only_glanced_at(iceberg, trips, fill, monkeypatch):
+    fill("silver.rejected_trips", 1)
+    loaded, load = [], iceberg.load_table
+    monkeypatch.setattr(type(iceberg), "load_table", lambda self, name: loaded.append(name) or load(name))
+    assert found(trips) == set()
+    assert loaded == [("silver", "cleaned_trips")]  # itself, after the listing
+
+
 def test_every_table_is_seen_however_deep(iceberg, trips):
     for namespace in ("a", "a.b", "a.b.c"):
         iceberg.create_namespace(namespace)
@@ -266,14 +336,14 @@ def test_round_trip(trips, taken):
     folder = Path("/", Location.parse(trips.location()).path)
     original = str(folder / "data/x").lstrip("/")
     assert Path("/", taken.path, "file/-", original).read_text() == "one"
-    assert Quarantine().restore(Location.parse(trips.location())).files == 3
+    assert Quarantine().restore(roots(trips)).files == 3
     assert [(folder / "data" / name).read_text() for name in ("x", "y", ".y.crc")] == ["one", "two", "sum"]
     assert Quarantine().kept() == []
     assert reload().scan().to_arrow().num_rows == 1
 
 
 def test_restore_is_of_a_table_or_a_batch(taken):
-    nowhere = Location.parse("file:///nowhere")
+    nowhere = [Location.parse("file:///nowhere")]
     assert Quarantine().restore(nowhere).files == 0
     assert Quarantine().restore(batch="20000101T000000Z").files == 0
     assert Quarantine().restore(batch=taken.name).files == 3
@@ -286,6 +356,50 @@ def test_nothing_is_written_over(trips, taken, plant):
     assert "is there again" in done.left[0]
     assert there.read_text() == "another"
     assert [kept.original.name for kept in Quarantine().kept()] == ["x"]
+
+
+@pytest.fixture
+def copies(iceberg, tmp_path) -> Path:
+    """A file that was copied to quarantine three times: as a whole twice, and in part before and after. Its original place."""
+    original = tmp_path / "trips/data/x"
+    for number, text in enumerate(("wh", "whole", "whole", "who")):
+        copy = Path("/", Quarantine().folder.path, f"2026010{number + 1}T000000Z/file/-/{str(original)[1:]}")
+        copy.parent.mkdir(parents=True)
+        copy.write_text(text)
+    return original
+
+
+def test_of_several_copies_the_newest_whole_one_is_restored(copies):
+    assert (Quarantine().restore().files, copies.read_text()) == (1, "whole")
+    assert [kept.batch for kept in Quarantine().kept()] == [f"2026010{day}T000000Z" for day in (1, 2, 4)]
+    done = Quarantine().restore()
+    assert (done.files, len(done.left)) == (0, 1)
+    assert "is there again" in done.left[0]
+
+
+def test_a_copy_in_part_is_not_restored_though_it_is_asked_for(copies):
+    done = Quarantine().restore(batch="20260104T000000Z")
+    assert (done.files, copies.exists()) == (0, False)
+    assert "has 3 bytes where another copy has 5: bring batch 20260103T000000Z back" in done.left[0]
+    assert Quarantine().restore(batch="20260102T000000Z").files == 1
+
+
+def test_what_is_committed_comes_back_though_a_move_fails(trips, plant, monkeypatch):
+    append(trips, 3)
+    data = Location.parse(next(iter(trips.scan().plan_files())).file.file_path)
+    lost = Location.parse(str(plant(trips, "data/x")))
+    files = tuple(Listed(file, 1, 0) for file in (data, lost))
+    put = Quarantine.put
+
+    def fail(self, batch, file):
+        if file == lost:
+            raise OSError("AWS Error SLOW_DOWN")
+        put(self, batch, file)
+
+    monkeypatch.setattr(Quarantine, "put", fail)
+    with pytest.raises(OSError, match="SLOW_DOWN"):
+        remove(trips, orphans.Orphans(2, files), lambda: None)
+    assert reload().scan().to_arrow().num_rows == 3
 
 
 def test_purge_waits_for_its_age(trips, taken):
@@ -306,6 +420,46 @@ def test_purge_leaves_what_a_table_needs(trips, taken):
     assert "is part of a table: bring batch" in done.left[0]
     Quarantine().restore()
     assert reload().scan().to_arrow().num_rows == 1
+
+
+def test_purge_takes_what_is_whole_in_its_place_again(trips, plant):
+    append(trips)
+    needed = Path("/", Location.parse(next(iter(trips.scan().plan_files())).file.file_path).path)
+    copies = [
+        plant(
+            trips,
+            f"../../_quarantine/2026010{day}T000000Z/file/-/{str(needed)[1:]}",
+            text=needed.read_text("latin-1")[:length],
+        )
+        for day, length in ((1, 2), (2, 5))
+    ]
+    soon = datetime.now(UTC) + timedelta(days=1)
+    assert Quarantine().purge(IcebergCatalogHook().every_glance(), soon).files == 2
+    assert not any(copy.exists() for copy in copies)
+    assert reload().scan().to_arrow().num_rows == 1
+
+
+def test_purge_leaves_what_a_table_needs_by_another_name_of_its_store(trips, plant, monkeypatch):
+    append(trips)
+    needed = Location.parse(next(iter(trips.scan().plan_files())).file.file_path)
+    Path("/", needed.path).rename(plant(trips, "../../_quarantine/20260101T000000Z/abfs/-/" + needed.path))
+    monkeypatch.setattr(locations, "_ONE_NAME", frozenset())
+    done = Quarantine().purge(IcebergCatalogHook().every_glance(), datetime.now(UTC) + timedelta(days=1))
+    assert (done.files, len(done.left)) == (0, 1)
+    assert f"looks like {needed.uri}, which is part of a table" in done.left[0]
+
+
+@pytest.mark.parametrize("warehouse", ["lake", "123456789012:s3tablescatalog/lake", None])
+def test_a_warehouse_that_is_a_name_has_no_quarantine(iceberg, trips, monkeypatch, warehouse):
+    if warehouse:
+        monkeypatch.setitem(iceberg.properties, "warehouse", warehouse)
+    else:
+        monkeypatch.delitem(iceberg.properties, "warehouse")
+    with pytest.raises(
+        AirflowException,
+        match=rf"iceberg_catalog: {warehouse!r} is no folder.*Nothing was moved\. Next: write `warehouse`",
+    ):
+        found(trips)
 
 
 def test_a_stranger_in_quarantine_is_named(taken):

@@ -6,13 +6,14 @@ import json
 import os
 from collections import Counter
 from dataclasses import replace
+from datetime import date
 
 import pytest
 from airflow.sdk.exceptions import AirflowException
 
 from lakehouse.maintenance.observe import PartitionState, TableState
 from lakehouse.maintenance.policy import MANIFEST_BYTES, Decision, decide
-from lakehouse.maintenance.settings import Engine, Operation, engine_of, thresholds
+from lakehouse.maintenance.settings import Operation, thresholds
 
 MB = 1024 * 1024
 DAY_MS = 86_400_000
@@ -22,8 +23,9 @@ SILVER = "silver.cleaned_trips"
 
 
 def partition(day: int, small: int, small_mb: float = 1, written_ms: int = CLOSED_MS, **more) -> PartitionState:
-    where = f"pickup_date = DATE '2024-01-{day:02}'"
-    return PartitionState(where, small, small, int(small * small_mb * MB), written_ms=written_ms, **more)
+    return PartitionState(
+        (("pickup_date", date(2024, 1, day)),), small, small, int(small * small_mb * MB), written_ms=written_ms, **more
+    )
 
 
 def rewrite(*partitions: PartitionState, name: str = SILVER, **options) -> Decision:
@@ -41,7 +43,7 @@ def test_a_closed_partition_is_rewritten_for_the_first_file_that_this_saves():
     assert found.due
     assert found.reason == f"{SILVER}: 2 small files in 1 partition, 1 closed partition fully"
     files = {"target_file_size_bytes": 128 * MB, "min_input_files": 2, "delete_file_threshold": 1}
-    assert found.calls == ({"strategy": "binpack", **files, "where": "(pickup_date = DATE '2024-01-01')"},)
+    assert found.calls == ({"strategy": "binpack", **files, "where": "(`pickup_date` = DATE '2024-01-01')"},)
 
 
 def test_a_table_with_a_sort_order_is_sorted_when_a_partition_is_closed_and_not_before():
@@ -74,20 +76,26 @@ def test_both_kinds_are_two_calls():
     found = rewrite(*(partition(day, 10) for day in (1, 2, 3)), partition(4, 500, 0.1, OPEN_MS), partition(5, 1))
     assert found.reason == f"{SILVER}: 530 small files in 4 partitions, 3 closed partitions fully, 1 open one lightly"
     fully, lightly = found.calls
-    assert fully["where"] == " OR ".join(f"(pickup_date = DATE '2024-01-{day:02}')" for day in (1, 2, 3))
-    assert lightly["where"] == "(pickup_date = DATE '2024-01-04')"
+    assert fully["where"] == "(`pickup_date` BETWEEN DATE '2024-01-01' AND DATE '2024-01-03')"
+    assert lightly["where"] == "(`pickup_date` = DATE '2024-01-04')"
 
 
 def test_a_table_of_which_all_is_meant_needs_no_where():
-    whole = PartitionState("", 5, 5, 5 * MB, written_ms=CLOSED_MS)
+    whole = PartitionState((), 5, 5, 5 * MB, written_ms=CLOSED_MS)
     [call] = rewrite(whole, name="silver.rejected_trips").calls
     assert (call["strategy"], "where" in call) == ("binpack", False)
-    hidden = [replace(partition(1, 5), where=None), partition(2, 1)]
+    hidden = [replace(partition(1, 5), key=None), partition(2, 1)]
     assert "where" not in rewrite(*hidden).calls[0]
 
 
+def test_files_from_before_the_table_had_partitions_may_hold_any_row():
+    before = PartitionState((), 5, 5, 5 * MB, written_ms=CLOSED_MS)
+    [call] = rewrite(before, partition(1, 5), partition(2, 1)).calls
+    assert "where" not in call
+
+
 def test_partitions_that_never_close_are_only_ever_touched_lightly():
-    kafka = [replace(partition(1, 200, 0.1, OPEN_MS), where=f"kafka_partition = {number}") for number in range(3)]
+    kafka = [replace(partition(1, 200, 0.1, OPEN_MS), key=(("kafka_partition", number),)) for number in range(3)]
     found = rewrite(*kafka, name="bronze.raw_trips")
     assert found.reason == "bronze.raw_trips: 600 small files in 3 partitions, 3 open ones lightly"
 
@@ -180,21 +188,6 @@ def test_young_orphans_are_a_matter_for_a_person(monkeypatch):
         thresholds()
 
 
-def test_engines(monkeypatch):
-    assert {operation: engine_of(operation) for operation in Operation} == {
-        Operation.REWRITE_DATA_FILES: Engine.FLINK,
-        Operation.REWRITE_MANIFESTS: Engine.FLINK,
-        Operation.EXPIRE_SNAPSHOTS: Engine.PYICEBERG,
-        Operation.REMOVE_ORPHAN_FILES: Engine.PYICEBERG,
-    }
-    monkeypatch.setenv("AIRFLOW_VAR_MAINTENANCE_ENGINES", '{"expire_snapshots": "spark"}')
-    with pytest.raises(
-        AirflowException, match=r"maintenance_engines: expire_snapshots: 'spark'.*'flink' or 'pyiceberg'"
-    ):
-        engine_of(Operation.EXPIRE_SNAPSHOTS)
-    assert engine_of(Operation.REWRITE_MANIFESTS) is Engine.FLINK
-
-
 class TestAWeek:
     """Of a table that three Kafka partitions are written to without pause, looked at every hour."""
 
@@ -226,7 +219,7 @@ class TestAWeek:
     def seen(number: int, files: Counter[int], now: int) -> PartitionState:
         small = {size: count for size, count in files.items() if size < thresholds().small_file_bytes}
         return PartitionState(
-            f"kafka_partition = {number}", files.total(), sum(small.values()),
+            (("kafka_partition", number),), files.total(), sum(small.values()),
             sum(size * count for size, count in small.items()), written_ms=now,
         )  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""One operation from its decision to its row in the log, by either engine, with a Flink that answers as told."""
+"""One operation from its decision to its row in the log, by its engine, with a Flink that answers as told."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 from more_pipelines import RIDES, declare
-from streamed import DAYS, NAME, SCHEMA, append, commit_as_flink, protect, reload, rewrite
+from streamed import DAYS, NAME, SCHEMA, append, expired, protect, reload, rewrite
 
 from lakehouse.airflow.hooks.flink import FlinkSqlError
 from lakehouse.airflow.hooks.iceberg import IcebergCatalogHook
@@ -41,16 +41,13 @@ def groups(**more) -> list[dict]:
     return [{"failed_groups": 0, "conflicts": 0, "reasons": None, **more}]
 
 
-@pytest.fixture
-def by_flink(monkeypatch):
-    monkeypatch.setenv(
-        "AIRFLOW_VAR_MAINTENANCE_ENGINES", '{"expire_snapshots": "flink", "remove_orphan_files": "flink"}'
-    )
-
-
-def test_every_operation_has_its_engines():
-    both = {EXPIRE, ORPHANS}
-    assert set(DO) == {(o, Engine.FLINK) for o in Operation} | {(o, Engine.PYICEBERG) for o in both}
+def test_every_operation_has_one_engine():
+    assert {operation: engine for operation, (engine, _) in DO.items()} == {
+        REWRITE: Engine.FLINK,
+        MANIFESTS: Engine.FLINK,
+        EXPIRE: Engine.FLINK,
+        ORPHANS: Engine.PYICEBERG,
+    }
 
 
 def test_a_table_that_needs_nothing_gets_nothing(trips, flink):
@@ -100,7 +97,7 @@ def test_closed_partitions_are_selected_and_sorted(trips, flink, monkeypatch):
         append(trips, 1, day)
     maintain(NAME, REWRITE, replace(NOW, overridden={"closed_after_s": 0}))
     [call] = flink.called("rewrite_data_files")
-    assert "`where` => '(pickup_date = DATE ''2024-01-01'')'" in call
+    assert "`where` => '(`pickup_date` = DATE ''2024-01-01'')'" in call
     assert "strategy => 'sort'" in call
     assert "sort_order => 'pickup_date,pickup_hour'" in call
 
@@ -173,61 +170,15 @@ def test_what_flink_refuses_is_written_down(trips, flink):
         assert not [path for method, path, _ in flink.http.asked if method == "DELETE"][1:]  # nothing was left there
 
 
-def test_expiry_by_pyiceberg_asks_flink_what_to_keep(trips, flink):
-    for checkpoint in range(4):
-        commit_as_flink(trips, checkpoint)
-    ids = [snapshot.snapshot_id for snapshot in trips.snapshots()]
-    writer = "branch main; writer sink of Flink job a: its last commit, checkpoint 3"
-    flink.procedures["protected_snapshots"] = protect(
-        (ids[2], "reader 's' of job silver: its position"), (ids[3], writer)
-    )
-    dry = maintain(NAME, EXPIRE, replace(SOON, dry_run=True)).entry
-    assert (dry.result["expired_snapshots"], dry.deleted_files, len(reload().snapshots())) == ((ids[1], ids[0]), 2, 4)
-    done = maintain(NAME, EXPIRE, SOON).entry
-    assert [snapshot.snapshot_id for snapshot in reload().snapshots()] == ids[2:]
-    assert (done.deleted_files, done.before.snapshots, done.after.snapshots) == (2, 4, 2)
-    assert [row["dry_run"] for row in rows()] == [True, False]
-    protected = json.loads(rows()[1]["protected"])
-    assert [(found["snapshot_id"], found["by"]) for found in protected] == [
-        (ids[2], "reader 's' of job silver: its position"), (ids[3], writer)
-    ]  # fmt: skip
-    assert len(flink.called("protected_snapshots")) == 2
-    assert flink.called("expire_snapshots") == []
-
-
-def test_only_what_nobody_but_a_branch_or_tag_needs_stays_alone(trips, flink):
-    ids = [append(trips) for _ in range(4)]
-    for by, left in (("tag x; branch y", 2), ("tag x; reader 's' of job silver: its position", 3)):
-        flink.procedures["protected_snapshots"] = protect((ids[1], by), (ids[3], "branch main"))
-        dry = maintain(NAME, EXPIRE, replace(SOON, dry_run=True)).entry
-        assert 4 - len(dry.result["expired_snapshots"]) == left
-
-
-def test_a_position_that_is_unknown_stops_it(trips, flink):
-    append(trips)
-    append(trips)
-    flink.procedures["protected_snapshots"] = "java.lang.IllegalStateException: position of silver is unknown"
-    with pytest.raises(FlinkSqlError, match="position of silver is unknown"):
-        maintain(NAME, EXPIRE, SOON)
-    assert "position of silver is unknown" in rows()[0]["verdict"]
-    assert len(reload().snapshots()) == 2
-    flink.procedures["protected_snapshots"] = protect()
-    maintain(NAME, EXPIRE, replace(SOON, ignore_unknown_positions=True))
-    asked = flink.called("protected_snapshots")
-    assert ["ignore_unknown_positions => TRUE" in call for call in asked] == [False, True]
-
-
-@pytest.mark.usefixtures("by_flink")
-def test_expiry_by_flink(trips, flink):
-    append(trips)
-    append(trips)
-    flink.procedures["protected_snapshots"] = protect((1, "branch main"))
-    kinds = ("data_files", "manifest_files", "manifest_lists", "statistics_files")
-    flink.procedures["expire_snapshots"] = [
-        {f"deleted_{kind}_count": number for number, kind in enumerate(kinds)} | {"deleted_bytes_count": 70}
-    ]
+def test_expiry_is_flinks_and_whom_it_kept_snapshots_for_is_written_down(trips, flink):
+    ids = [append(trips) for _ in range(2)]
+    kept = [(ids[0], "reader 's' of job silver: its position"), (ids[1], "branch main; writer sink of Flink job a")]
+    flink.procedures["protected_snapshots"] = protect(*kept)
+    flink.procedures["expire_snapshots"] = expired(data_files=1, manifest_files=2, manifest_lists=3, bytes=70)
     entry = maintain(NAME, EXPIRE, replace(SOON, dry_run=True)).entry
     assert (entry.engine, entry.deleted_files, entry.deleted_bytes) == ("flink", 6, 70)
+    protected = json.loads(rows()[0]["protected"])
+    assert [(found["snapshot_id"], found["by"]) for found in protected] == kept
     [call] = flink.called("expire_snapshots")
     for part in (
         "older_than => TIMESTAMP '20",
@@ -238,28 +189,41 @@ def test_expiry_by_flink(trips, flink):
         assert part in call
 
 
-@pytest.mark.usefixtures("by_flink")
-def test_orphans_by_flink(trips, flink, plant):
-    orphan = plant(trips, "data/x")
-    flink.procedures["remove_orphan_files"] = [
-        {"orphan_files_count": 1, "orphan_bytes_count": 7, "quarantine": "file:/q"}
-    ]
-    entry = maintain(NAME, ORPHANS, SOON).entry
-    assert (entry.deleted_files, entry.deleted_bytes) == (1, 7)
-    maintain(NAME, ORPHANS, NOW)
-    soon, usual = flink.called("remove_orphan_files")
-    assert ("max_orphan_share => 1.0," in soon, "allow_recent => TRUE" in soon) == (True, True)
-    assert ("max_orphan_share => 0.25," in usual, "allow_recent => FALSE" in usual) == (True, True)
-    assert orphan.exists()
+def test_files_that_expiry_could_not_delete_are_an_error_and_a_row(trips, flink):
+    append(trips)
+    append(trips)
+    flink.procedures |= {"protected_snapshots": protect(), "expire_snapshots": expired(failed_deletes_count=0)}
+    assert maintain(NAME, EXPIRE, SOON).entry.verdict == "done"
+    flink.procedures["expire_snapshots"] = expired(manifest_lists=3, failed_deletes_count=2)
+    flink.answered.clear()
+    said = "2 files could not be deleted: they are left for orphan removal"
+    with pytest.raises(AirflowException, match=said):
+        maintain(NAME, EXPIRE, SOON)
+    assert (rows()[-1]["verdict"], rows()[-1]["deleted_files"]) == (said, 3)
 
 
-def test_orphans_by_pyiceberg_their_way_back_and_their_end(trips, flink, plant):
+def test_a_position_that_is_unknown_stops_it(trips, flink):
+    append(trips)
+    append(trips)
+    flink.procedures["protected_snapshots"] = "java.lang.IllegalStateException: position of silver is unknown"
+    with pytest.raises(FlinkSqlError, match="position of silver is unknown"):
+        maintain(NAME, EXPIRE, SOON)
+    assert "position of silver is unknown" in rows()[0]["verdict"]
+    assert flink.called("expire_snapshots") == []
+    flink.procedures |= {"protected_snapshots": protect(), "expire_snapshots": expired()}
+    maintain(NAME, EXPIRE, replace(SOON, ignore_unknown_positions=True))
+    asked = flink.called("protected_snapshots")
+    assert ["ignore_unknown_positions => TRUE" in call for call in asked] == [False, True]
+    assert "ignore_unknown_positions => TRUE" in flink.called("expire_snapshots")[0]
+
+
+def test_orphans_their_way_back_and_their_end(trips, flink, plant):
     append(trips)
     orphan = plant(trips, "data/x")
     dry = maintain(NAME, ORPHANS, replace(SOON, dry_run=True)).entry
     assert (dry.deleted_files, dry.deleted_bytes, dry.result["quarantine"], orphan.exists()) == (1, 1, None, True)
     done = maintain(NAME, ORPHANS, SOON).entry
-    assert (done.deleted_files, orphan.exists()) == (1, False)
+    assert (done.engine, done.deleted_files, orphan.exists()) == ("pyiceberg", 1, False)
     assert flink.statements == []
     assert purge(SOON) is None  # too young
     assert restore(Options("by hand"), NAME).deleted_files == 1
@@ -356,7 +320,7 @@ def test_overview(trips, flink):
     append(trips)
     append(trips)
     assert overview(log.of_run("run 1")) == "Nothing was due."
-    flink.procedures["protected_snapshots"] = protect()
+    flink.procedures |= {"protected_snapshots": protect(), "expire_snapshots": expired(manifest_lists=1)}
     maintain(NAME, EXPIRE, replace(SOON, dry_run=True))
     header, line = overview(log.of_run("run 1")).splitlines()
     assert header.split() == ["table", "operation", "files", "snapshots", "deleted", "seconds", "verdict"]

@@ -12,9 +12,8 @@ from fsspec.implementations.local import LocalFileSystem
 from pyiceberg.io.pyarrow import PyArrowFileIO
 from pyiceberg.table import Table
 from pyiceberg.table.update import SetLocationUpdate
-from streamed import NAME, SCHEMA, age, append, reload, rewrite
+from streamed import NAME, SCHEMA, age, append
 
-from lakehouse.maintenance.expire import expire
 from lakehouse.maintenance.locations import Location
 from lakehouse.maintenance.orphans import find, remove
 from lakehouse.maintenance.quarantine import Quarantine
@@ -65,14 +64,5 @@ def test_orphans_there_and_back(table, buckets):
     assert batch.uri.startswith("s3://lake/warehouse/_quarantine/2")
     kept = buckets / batch.authority / batch.path / "s3/lake/warehouse/silver/trips/data/x#1.parquet"
     assert (kept.read_text(), orphan.exists()) == ("x", False)
-    assert Quarantine().restore(Location.parse("s3a://lake/warehouse/silver/trips")).files == 1
+    assert Quarantine().restore([Location.parse("s3a://lake/warehouse/silver/trips")]).files == 1
     assert orphan.read_text() == "x"
-
-
-def test_expiry(table, buckets):
-    rewrite(table)
-    rows = reload().scan().to_arrow()
-    done = expire(table, NOW + 3_600_000, 1, [], lambda: None)
-    assert (len(done.snapshots), done.undeleted) == (2, 0)
-    assert reload().scan().to_arrow() == rows
-    assert len(list((buckets / "lake/warehouse/silver/trips/data").iterdir())) == 1
