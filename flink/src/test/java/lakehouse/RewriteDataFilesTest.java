@@ -25,6 +25,7 @@ import org.apache.iceberg.data.IcebergGenerics;
 import org.apache.iceberg.data.Record;
 import org.apache.iceberg.deletes.PositionDelete;
 import org.apache.iceberg.exceptions.CommitStateUnknownException;
+import org.apache.iceberg.expressions.Expressions;
 import org.apache.iceberg.io.CloseableIterable;
 import org.apache.iceberg.types.Conversions;
 import org.apache.iceberg.types.Types;
@@ -502,6 +503,57 @@ class RewriteDataFilesTest {
         assertThat(files(flat)).hasSize(2).allMatch(file -> file.specId() == flat.spec().specId());
     }
 
+    private void oneFileAtATime(String arguments) throws Exception {
+        lake.options.put("io-impl", CountingFileIO.class.getName());
+        Table flat = lake.table("silver.flat", PartitionSpec.unpartitioned(), Map.of());
+        int days = 40;
+        List<RowData> all = new ArrayList<>();
+        for (int i = 0; i < 5 * days; i++) {
+            all.add(trip(86_400L * (i % days) + i, JAN_5, i % 7, "z" + i));
+        }
+        Collections.shuffle(all, new Random(5));
+        append(flat, null, all.subList(0, days).toArray(RowData[]::new));
+        append(flat, null, all.subList(days, 5 * days).toArray(RowData[]::new));
+        flat.updateSpec().addField(Expressions.day("at")).commit();
+        List<String> before = rows(flat);
+        CountingFileIO.MOST.set(0);
+        assertThat(
+                        lake.call(
+                                "rewrite_data_files(`table` => 'silver.flat', rewrite_all => true"
+                                        + arguments
+                                        + ")"))
+                .containsEntry("added_files_count", (long) days);
+        assertThat(CountingFileIO.MOST).hasValue(1);
+        assertThat(rows(flat)).isEqualTo(before);
+        assertThat(files(flat)).allMatch(file -> file.recordCount() == 5);
+    }
+
+    @Test
+    void howeverManyPartitionsThereAreOneFileIsWrittenAtATime() throws Exception {
+        oneFileAtATime("");
+    }
+
+    @Test
+    void howeverManyPartitionsAreSortedOneFileIsWrittenAtATime() throws Exception {
+        oneFileAtATime(", strategy => 'sort', sort_order => '`hour` DESC, zone'");
+        Table flat = lake.load("silver.flat");
+        for (DataFile file : files(flat)) {
+            assertThat(
+                            keys(
+                                    IcebergGenerics.read(flat)
+                                            .where(
+                                                    Expressions.equal(
+                                                            Expressions.day("at"),
+                                                            file.partition()
+                                                                    .get(0, Integer.class))),
+                                    "hour",
+                                    "zone"))
+                    .hasSize(5)
+                    .isSortedAccordingTo(
+                            (a, b) -> compareOne(a.get(0), b.get(0), true, false));
+        }
+    }
+
     @Test
     void rowIdsAreNotLost() throws Exception {
         Table lineage =
@@ -631,8 +683,13 @@ class RewriteDataFilesTest {
 
     /** Values of columns, row by row as the only file has them. */
     private static List<List<Object>> keys(Table table, String... columns) throws Exception {
+        return keys(IcebergGenerics.read(table), columns);
+    }
+
+    private static List<List<Object>> keys(IcebergGenerics.ScanBuilder scan, String... columns)
+            throws Exception {
         List<List<Object>> keys = new ArrayList<>();
-        try (CloseableIterable<Record> records = IcebergGenerics.read(table).build()) {
+        try (CloseableIterable<Record> records = scan.build()) {
             for (Record record : records) {
                 List<Object> key = new ArrayList<>();
                 for (String column : columns) {
