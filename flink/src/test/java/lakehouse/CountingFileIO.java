@@ -8,17 +8,24 @@ import org.apache.iceberg.io.PositionOutputStream;
 import java.io.IOException;
 import java.util.concurrent.atomic.AtomicInteger;
 
-/** A store that counts the data files that are written at the same time. */
+/**
+ * A store that counts the data files that are written at the same time: from when they are named,
+ * because a writer of Parquet keeps its first rows in memory and opens the file later.
+ */
 public class CountingFileIO extends HadoopFileIO {
     private static final AtomicInteger OPEN = new AtomicInteger();
 
-    /** The most that were open at once. */
+    /** The most that were written at once. */
     static final AtomicInteger MOST = new AtomicInteger();
 
     @Override
     public OutputFile newOutputFile(String path) {
         OutputFile file = super.newOutputFile(path);
-        return path.endsWith(".parquet") ? new Counted(file) : file;
+        if (!path.endsWith(".parquet")) {
+            return file;
+        }
+        MOST.accumulateAndGet(OPEN.incrementAndGet(), Math::max);
+        return new Counted(file);
     }
 
     private record Counted(OutputFile file) implements OutputFile {
@@ -43,7 +50,6 @@ public class CountingFileIO extends HadoopFileIO {
         }
 
         private static PositionOutputStream counted(PositionOutputStream stream) {
-            MOST.accumulateAndGet(OPEN.incrementAndGet(), Math::max);
             return new PositionOutputStream() {
                 private boolean closed;
 

@@ -13,6 +13,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import org.apache.flink.configuration.CoreOptions;
+import org.apache.flink.configuration.DeploymentOptions;
 import org.apache.flink.table.data.GenericRowData;
 import org.apache.flink.table.data.RowData;
 import org.apache.flink.table.data.StringData;
@@ -560,7 +561,28 @@ class RewriteDataFilesTest {
                 lake.table("silver.lineage", Lakehouse.BY_DAY, Map.of("format-version", "3"));
         append(lineage, JAN_5, trip(1, JAN_5, 1, "a"));
         assertThatThrownBy(() -> lake.call("rewrite_data_files('silver.lineage')"))
-                .hasMessageContaining("format version 3");
+                .hasMessageContaining("format version 3")
+                .hasMessageContaining("Next: ");
+    }
+
+    @Test
+    void theCallersProcessDoesNoWork() throws Exception {
+        twelveFiles();
+        lake.sql().getConfig().set(DeploymentOptions.TARGET, "local");
+        assertThatThrownBy(() -> rewrite(""))
+                .hasMessageContaining("execution.target is 'local'")
+                .hasMessageContaining("Next: SET 'execution.target' = 'remote'");
+        assertThat(files(trips)).hasSize(12);
+    }
+
+    @Test
+    void jobsRunWhereTheSessionSays() throws Exception {
+        twelveFiles();
+        lake.session.set(DeploymentOptions.TARGET, "yarn-session");
+        assertThatThrownBy(() -> rewrite("")).hasMessageContaining("No ExecutorFactory found");
+        assertThat(files(trips)).hasSize(12);
+        lake.sql().getConfig().set(DeploymentOptions.TARGET, "remote");
+        assertThat(rewrite("")).containsEntry("groups", 2);
     }
 
     @Test
@@ -633,6 +655,26 @@ class RewriteDataFilesTest {
                                             : compareOne(a.get(2), b.get(2), true, false);
                         });
         assertThat(files(trips).get(0).sortOrderId()).isIn(0, (Integer) null);
+    }
+
+    @Test
+    void sortColumnsMayHaveAnyName() throws Exception {
+        append(trips, JAN_5, trip(1, JAN_5, 3, "b"), trip(2, JAN_5, 1, "c"));
+        append(trips, JAN_5, trip(3, JAN_5, 2, "b"), trip(4, JAN_5, 4, null));
+        trips.updateSchema()
+                .renameColumn("hour", "größe")
+                .renameColumn("zone", "a zone, or none")
+                .commit();
+        assertThat(
+                        rewrite(
+                                ", rewrite_all => true, strategy => 'sort', sort_order => '`a zone,"
+                                        + " or none` DESC, größe'"))
+                .containsEntry("rewritten_rows", 4L);
+        assertThat(keys(lake.load("silver.trips"), "größe"))
+                .containsExactly(List.of(1), List.of(2), List.of(3), List.of(4));
+        assertThatThrownBy(() -> rewrite(", strategy => 'sort', sort_order => 'ZORDER(id, größe)'"))
+                .hasMessageContaining("sort_order => 'ZORDER(id, größe)'")
+                .hasMessageContaining("Next: name the columns");
     }
 
     /** More rows than the memory to sort holds, cut into files whose ranges do not overlap. */

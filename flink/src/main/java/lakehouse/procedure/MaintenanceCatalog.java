@@ -29,6 +29,11 @@ public interface MaintenanceCatalog {
     /** The folder of all tables. */
     String warehouse();
 
+    /**
+     * Where the session runs its jobs; null where it does not say. Flink hides this from procedures.
+     */
+    String executionTarget();
+
     /** What of the table must be kept, and for whom. */
     Protection protection(String table, Configuration session);
 }

@@ -78,7 +78,8 @@ public class Rewrite {
                             + " is of format version "
                             + TableUtil.formatVersion(table)
                             + ": the ids of its rows would be lost; rewrite_data_files works on"
-                            + " versions 1 and 2");
+                            + " versions 1 and 2. Next: rewrite it with an engine that keeps row"
+                            + " lineage, such as Spark with Iceberg 1.11");
         }
         this.table = table;
         this.request = request;
