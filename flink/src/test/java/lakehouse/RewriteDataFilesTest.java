@@ -672,7 +672,8 @@ class RewriteDataFilesTest {
                 .containsEntry("rewritten_rows", 4L);
         assertThat(keys(lake.load("silver.trips"), "größe"))
                 .containsExactly(List.of(1), List.of(2), List.of(3), List.of(4));
-        assertThatThrownBy(() -> rewrite(", strategy => 'sort', sort_order => 'ZORDER(id, größe)'"))
+        assertThatThrownBy(
+                        () -> rewrite(", strategy => 'sort', sort_order => 'ZORDER(id, größe)'"))
                 .hasMessageContaining("sort_order => 'ZORDER(id, größe)'")
                 .hasMessageContaining("Next: name the columns");
     }

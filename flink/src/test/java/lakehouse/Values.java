@@ -155,8 +155,9 @@ final class Values {
                 return LocalDate.ofEpochDay(
                         oneOf(0, -1, -719_162, 2_932_896, -5_000_000, random.nextInt() / 1_000));
             case TIME:
+                long day = 86_400_000_000L;
                 return LocalTime.ofNanoOfDay(
-                        1_000 * oneOf(0L, 1L, 999L, 86_399_999_999L, random.nextLong(86_400_000_000L)));
+                        1_000 * oneOf(0L, 1L, 999L, day - 1, random.nextLong(day)));
             case TIMESTAMP:
                 LocalDateTime time =
                         LocalDateTime.of(

@@ -29,9 +29,7 @@ public interface MaintenanceCatalog {
     /** The folder of all tables. */
     String warehouse();
 
-    /**
-     * Where the session runs its jobs; null where it does not say. Flink hides this from procedures.
-     */
+    /** Where the session runs its jobs, which Flink hides from procedures; null where unset. */
     String executionTarget();
 
     /** What of the table must be kept, and for whom. */

@@ -11,7 +11,7 @@ import java.util.ArrayList;
 import java.util.List;
 
 /**
- * The files that one task writes anew and one commit replaces.
+ * The files that one task writes again and one commit replaces.
  *
  * @param partition of all rows; null when the files come from an earlier partition spec, so that
  *     each row says its own

@@ -33,7 +33,7 @@ import java.util.UUID;
 import java.util.function.Supplier;
 
 /**
- * One rewrite of a table's data files: plans groups of files, has Flink write each anew, and
+ * One rewrite of a table's data files: plans groups of files, has Flink write each again, and
  * replaces them by a few commits, so that a conflict costs a group and not the run.
  */
 public class Rewrite {
