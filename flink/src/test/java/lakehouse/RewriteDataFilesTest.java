@@ -13,6 +13,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import org.apache.flink.configuration.CoreOptions;
+import org.apache.flink.configuration.DeploymentOptions;
 import org.apache.flink.table.data.GenericRowData;
 import org.apache.flink.table.data.RowData;
 import org.apache.flink.table.data.StringData;
@@ -25,6 +26,7 @@ import org.apache.iceberg.data.IcebergGenerics;
 import org.apache.iceberg.data.Record;
 import org.apache.iceberg.deletes.PositionDelete;
 import org.apache.iceberg.exceptions.CommitStateUnknownException;
+import org.apache.iceberg.expressions.Expressions;
 import org.apache.iceberg.io.CloseableIterable;
 import org.apache.iceberg.types.Conversions;
 import org.apache.iceberg.types.Types;
@@ -502,13 +504,85 @@ class RewriteDataFilesTest {
         assertThat(files(flat)).hasSize(2).allMatch(file -> file.specId() == flat.spec().specId());
     }
 
+    private void oneFileAtATime(String arguments) throws Exception {
+        lake.options.put("io-impl", CountingFileIO.class.getName());
+        Table flat = lake.table("silver.flat", PartitionSpec.unpartitioned(), Map.of());
+        int days = 40;
+        List<RowData> all = new ArrayList<>();
+        for (int i = 0; i < 5 * days; i++) {
+            all.add(trip(86_400L * (i % days) + i, JAN_5, i % 7, "z" + i));
+        }
+        Collections.shuffle(all, new Random(5));
+        append(flat, null, all.subList(0, days).toArray(RowData[]::new));
+        append(flat, null, all.subList(days, 5 * days).toArray(RowData[]::new));
+        flat.updateSpec().addField(Expressions.day("at")).commit();
+        List<String> before = rows(flat);
+        CountingFileIO.MOST.set(0);
+        assertThat(
+                        lake.call(
+                                "rewrite_data_files(`table` => 'silver.flat', rewrite_all => true"
+                                        + arguments
+                                        + ")"))
+                .containsEntry("added_files_count", (long) days);
+        assertThat(CountingFileIO.MOST).hasValue(1);
+        assertThat(rows(flat)).isEqualTo(before);
+        assertThat(files(flat)).allMatch(file -> file.recordCount() == 5);
+    }
+
+    @Test
+    void howeverManyPartitionsThereAreOneFileIsWrittenAtATime() throws Exception {
+        oneFileAtATime("");
+    }
+
+    @Test
+    void howeverManyPartitionsAreSortedOneFileIsWrittenAtATime() throws Exception {
+        oneFileAtATime(", strategy => 'sort', sort_order => '`hour` DESC, zone'");
+        Table flat = lake.load("silver.flat");
+        for (DataFile file : files(flat)) {
+            assertThat(
+                            keys(
+                                    IcebergGenerics.read(flat)
+                                            .where(
+                                                    Expressions.equal(
+                                                            Expressions.day("at"),
+                                                            file.partition()
+                                                                    .get(0, Integer.class))),
+                                    "hour",
+                                    "zone"))
+                    .hasSize(5)
+                    .isSortedAccordingTo(
+                            (a, b) -> compareOne(a.get(0), b.get(0), true, false));
+        }
+    }
+
     @Test
     void rowIdsAreNotLost() throws Exception {
         Table lineage =
                 lake.table("silver.lineage", Lakehouse.BY_DAY, Map.of("format-version", "3"));
         append(lineage, JAN_5, trip(1, JAN_5, 1, "a"));
         assertThatThrownBy(() -> lake.call("rewrite_data_files('silver.lineage')"))
-                .hasMessageContaining("format version 3");
+                .hasMessageContaining("format version 3")
+                .hasMessageContaining("Next: ");
+    }
+
+    @Test
+    void theCallersProcessDoesNoWork() throws Exception {
+        twelveFiles();
+        lake.sql().getConfig().set(DeploymentOptions.TARGET, "local");
+        assertThatThrownBy(() -> rewrite(""))
+                .hasMessageContaining("execution.target is 'local'")
+                .hasMessageContaining("Next: SET 'execution.target' = 'remote'");
+        assertThat(files(trips)).hasSize(12);
+    }
+
+    @Test
+    void jobsRunWhereTheSessionSays() throws Exception {
+        twelveFiles();
+        lake.session.set(DeploymentOptions.TARGET, "yarn-session");
+        assertThatThrownBy(() -> rewrite("")).hasMessageContaining("No ExecutorFactory found");
+        assertThat(files(trips)).hasSize(12);
+        lake.sql().getConfig().set(DeploymentOptions.TARGET, "remote");
+        assertThat(rewrite("")).containsEntry("groups", 2);
     }
 
     @Test
@@ -583,6 +657,27 @@ class RewriteDataFilesTest {
         assertThat(files(trips).get(0).sortOrderId()).isIn(0, (Integer) null);
     }
 
+    @Test
+    void sortColumnsMayHaveAnyName() throws Exception {
+        append(trips, JAN_5, trip(1, JAN_5, 3, "b"), trip(2, JAN_5, 1, "c"));
+        append(trips, JAN_5, trip(3, JAN_5, 2, "b"), trip(4, JAN_5, 4, null));
+        trips.updateSchema()
+                .renameColumn("hour", "größe")
+                .renameColumn("zone", "a zone, or none")
+                .commit();
+        assertThat(
+                        rewrite(
+                                ", rewrite_all => true, strategy => 'sort', sort_order => '`a zone,"
+                                        + " or none` DESC, größe'"))
+                .containsEntry("rewritten_rows", 4L);
+        assertThat(keys(lake.load("silver.trips"), "größe"))
+                .containsExactly(List.of(1), List.of(2), List.of(3), List.of(4));
+        assertThatThrownBy(
+                        () -> rewrite(", strategy => 'sort', sort_order => 'ZORDER(id, größe)'"))
+                .hasMessageContaining("sort_order => 'ZORDER(id, größe)'")
+                .hasMessageContaining("Next: name the columns");
+    }
+
     /** More rows than the memory to sort holds, cut into files whose ranges do not overlap. */
     @Test
     void whatDoesNotFitMemoryIsSortedToo() throws Exception {
@@ -631,8 +726,13 @@ class RewriteDataFilesTest {
 
     /** Values of columns, row by row as the only file has them. */
     private static List<List<Object>> keys(Table table, String... columns) throws Exception {
+        return keys(IcebergGenerics.read(table), columns);
+    }
+
+    private static List<List<Object>> keys(IcebergGenerics.ScanBuilder scan, String... columns)
+            throws Exception {
         List<List<Object>> keys = new ArrayList<>();
-        try (CloseableIterable<Record> records = IcebergGenerics.read(table).build()) {
+        try (CloseableIterable<Record> records = scan.build()) {
             for (Record record : records) {
                 List<Object> key = new ArrayList<>();
                 for (String column : columns) {

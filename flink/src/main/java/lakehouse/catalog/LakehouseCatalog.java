@@ -9,6 +9,8 @@ import lakehouse.procedure.RewriteManifests;
 import lakehouse.protection.Protection;
 
 import org.apache.flink.configuration.Configuration;
+import org.apache.flink.configuration.DeploymentOptions;
+import org.apache.flink.configuration.ReadableConfig;
 import org.apache.flink.table.api.Schema;
 import org.apache.flink.table.api.ValidationException;
 import org.apache.flink.table.catalog.CatalogTable;
@@ -67,6 +69,7 @@ public class LakehouseCatalog extends FlinkCatalog implements MaintenanceCatalog
 
     private final Namespace baseNamespace;
     private final Map<String, String> options;
+    private final ReadableConfig session;
 
     LakehouseCatalog(
             String name,
@@ -75,10 +78,12 @@ public class LakehouseCatalog extends FlinkCatalog implements MaintenanceCatalog
             CatalogLoader loader,
             Map<String, String> options,
             boolean cacheEnabled,
-            long cacheExpiresMs) {
+            long cacheExpiresMs,
+            ReadableConfig session) {
         super(name, defaultDatabase, baseNamespace, loader, options, cacheEnabled, cacheExpiresMs);
         this.baseNamespace = baseNamespace;
         this.options = options;
+        this.session = session;
     }
 
     @Override
@@ -203,6 +208,11 @@ public class LakehouseCatalog extends FlinkCatalog implements MaintenanceCatalog
                 .filter(other -> !other.equals(identifier))
                 .map(catalog()::loadTable)
                 .toList();
+    }
+
+    @Override
+    public String executionTarget() {
+        return session.get(DeploymentOptions.TARGET);
     }
 
     @Override

@@ -1,7 +1,6 @@
 package lakehouse.catalog;
 
 import org.apache.flink.table.catalog.Catalog;
-import org.apache.hadoop.conf.Configuration;
 import org.apache.iceberg.CatalogProperties;
 import org.apache.iceberg.catalog.Namespace;
 import org.apache.iceberg.flink.CatalogLoaders;
@@ -23,8 +22,9 @@ public class LakehouseCatalogFactory extends FlinkCatalogFactory {
     }
 
     @Override
-    protected Catalog createCatalog(
-            String name, Map<String, String> options, Configuration hadoop) {
+    public Catalog createCatalog(Context context) {
+        String name = context.getName();
+        Map<String, String> options = context.getOptions();
         String namespace = options.get(BASE_NAMESPACE);
         long cacheExpires =
                 PropertyUtil.propertyAsLong(
@@ -39,12 +39,13 @@ public class LakehouseCatalogFactory extends FlinkCatalogFactory {
                 name,
                 options.getOrDefault(DEFAULT_DATABASE, DEFAULT_DATABASE_NAME),
                 namespace == null ? Namespace.empty() : Namespace.of(namespace.split("\\.")),
-                CatalogLoaders.of(name, options, hadoop),
+                CatalogLoaders.of(name, options, clusterHadoopConf()),
                 options,
                 PropertyUtil.propertyAsBoolean(
                         options,
                         CatalogProperties.CACHE_ENABLED,
                         CatalogProperties.CACHE_ENABLED_DEFAULT),
-                cacheExpires);
+                cacheExpires,
+                context.getConfiguration());
     }
 }

@@ -29,6 +29,9 @@ public interface MaintenanceCatalog {
     /** The folder of all tables. */
     String warehouse();
 
+    /** Where the session runs its jobs, which Flink hides from procedures; null where unset. */
+    String executionTarget();
+
     /** What of the table must be kept, and for whom. */
     Protection protection(String table, Configuration session);
 }

@@ -113,7 +113,7 @@ public class RewriteDataFiles implements Procedure {
                                 loaded,
                                 request,
                                 Session.configuration(context),
-                                () -> Session.batch(context))
+                                Session.batch(context, catalog.executionTarget()))
                         .run();
         double seconds = Seconds.since(started);
         return new Row[] {

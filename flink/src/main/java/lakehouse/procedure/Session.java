@@ -12,12 +12,14 @@ import org.apache.flink.configuration.RestartStrategyOptions;
 import org.apache.flink.configuration.StateRecoveryOptions;
 import org.apache.flink.streaming.api.environment.LocalStreamEnvironment;
 import org.apache.flink.streaming.api.environment.StreamExecutionEnvironment;
+import org.apache.flink.table.api.ValidationException;
 import org.apache.flink.table.api.config.TableConfigOptions;
 import org.apache.flink.table.procedure.ProcedureContext;
 
 import java.time.Instant;
 import java.time.LocalDateTime;
 import java.time.ZoneId;
+import java.util.function.Supplier;
 
 /** The session that calls a procedure: its configuration, and its cluster. */
 public final class Session {
@@ -51,18 +53,26 @@ public final class Session {
     /**
      * Where bounded jobs run: on the session's cluster, without what is meant for its streaming
      * jobs.
+     *
+     * @param target of the session, which is not the one that the context has
      */
-    public static StreamExecutionEnvironment batch(ProcedureContext context) {
+    public static Supplier<StreamExecutionEnvironment> batch(
+            ProcedureContext context, String target) {
+        if (target == null || target.equals("local")) {
+            throw new ValidationException(
+                    "execution.target is "
+                            + (target == null ? "not set" : "'" + target + "'")
+                            + ", so that the job would run within the process that was called, such"
+                            + " as the SQL Gateway. Next: SET 'execution.target' = 'remote'");
+        }
         Configuration configuration = configuration(context);
+        configuration.set(DeploymentOptions.TARGET, target);
         configuration.set(ExecutionOptions.RUNTIME_MODE, RuntimeExecutionMode.BATCH);
         configuration.set(RestartStrategyOptions.RESTART_STRATEGY, "disable");
         configuration.removeConfig(CheckpointingOptions.CHECKPOINTING_INTERVAL);
         configuration.removeConfig(StateRecoveryOptions.SAVEPOINT_PATH);
         configuration.removeConfig(PipelineOptions.NAME);
         configuration.removeConfig(PipelineOptionsInternal.PIPELINE_FIXED_JOB_ID);
-        if ("remote".equals(configuration.get(DeploymentOptions.TARGET))) {
-            return new StreamExecutionEnvironment(configuration);
-        }
-        return StreamExecutionEnvironment.getExecutionEnvironment(configuration);
+        return () -> new StreamExecutionEnvironment(configuration);
     }
 }

@@ -2,32 +2,23 @@ package lakehouse.rewrite;
 
 import org.apache.flink.table.data.RowData;
 import org.apache.flink.table.types.logical.RowType;
-import org.apache.iceberg.BaseCombinedScanTask;
 import org.apache.iceberg.BaseFileScanTask;
 import org.apache.iceberg.DataFile;
 import org.apache.iceberg.FileFormat;
 import org.apache.iceberg.FileScanTask;
-import org.apache.iceberg.PartitionKey;
 import org.apache.iceberg.PartitionSpecParser;
-import org.apache.iceberg.Schema;
 import org.apache.iceberg.SchemaParser;
 import org.apache.iceberg.SortOrder;
-import org.apache.iceberg.StructLike;
 import org.apache.iceberg.Table;
 import org.apache.iceberg.TableProperties;
 import org.apache.iceberg.expressions.Expressions;
 import org.apache.iceberg.expressions.ResidualEvaluator;
-import org.apache.iceberg.flink.FlinkSchemaUtil;
-import org.apache.iceberg.flink.RowDataWrapper;
-import org.apache.iceberg.flink.sink.FlinkFileWriterFactory;
-import org.apache.iceberg.flink.source.DataIterator;
-import org.apache.iceberg.flink.source.RowDataFileScanTaskReader;
-import org.apache.iceberg.io.FanoutDataWriter;
+import org.apache.iceberg.io.CloseableIterable;
+import org.apache.iceberg.io.ClusteredDataWriter;
 import org.apache.iceberg.io.OutputFileFactory;
 
 import java.io.IOException;
 import java.io.Serializable;
-import java.util.Collections;
 import java.util.List;
 import java.util.function.Consumer;
 
@@ -49,29 +40,29 @@ class GroupFiles implements Serializable {
         this.runId = runId;
     }
 
+    /** In which format new files of the table are. */
+    static FileFormat format(Table table) {
+        return FileFormat.fromString(
+                table.properties()
+                        .getOrDefault(
+                                TableProperties.DEFAULT_FILE_FORMAT,
+                                TableProperties.DEFAULT_FILE_FORMAT_DEFAULT));
+    }
+
     RowType rowType() {
-        return FlinkSchemaUtil.convert(table.schema());
+        return StoredRows.type(table.schema());
+    }
+
+    RowPartition partition() {
+        return new RowPartition(table);
     }
 
     /** Each row that is not deleted. The row given is only valid until the next one. */
     void read(List<FileScanTask> tasks, RowConsumer consumer) throws IOException {
-        Schema schema = table.schema();
-        RowDataFileScanTaskReader reader =
-                new RowDataFileScanTaskReader(
-                        schema,
-                        schema,
-                        table.properties().get(TableProperties.DEFAULT_NAME_MAPPING),
-                        true,
-                        Collections.emptyList());
         for (FileScanTask task : tasks) {
-            try (DataIterator<RowData> rows =
-                    new DataIterator<>(
-                            reader,
-                            new BaseCombinedScanTask(task),
-                            table.io(),
-                            table.encryption())) {
-                while (rows.hasNext()) {
-                    consumer.accept(rows.next());
+            try (CloseableIterable<RowData> rows = TaskRows.of(table, task)) {
+                for (RowData row : rows) {
+                    consumer.accept(row);
                 }
             }
         }
@@ -89,47 +80,30 @@ class GroupFiles implements Serializable {
         return digest.value();
     }
 
-    /** Writes what the source gives. */
+    /** Writes what the source gives, partition by partition: one file is open at a time. */
     List<DataFile> write(FileGroup group, int attempt, RowSource source) throws IOException {
-        FileFormat format =
-                FileFormat.fromString(
-                        table.properties()
-                                .getOrDefault(
-                                        TableProperties.DEFAULT_FILE_FORMAT,
-                                        TableProperties.DEFAULT_FILE_FORMAT_DEFAULT));
-        FlinkFileWriterFactory writers =
-                new FlinkFileWriterFactory.Builder(table)
-                        .dataFileFormat(format)
-                        .dataSchema(table.schema())
-                        .dataFlinkType(rowType())
-                        .dataSortOrder(sortOrder)
-                        .writerProperties(table.properties())
-                        .build();
         OutputFileFactory files =
                 OutputFileFactory.builderFor(table, group.index(), attempt)
-                        .format(format)
+                        .format(format(table))
                         .defaultSpec(table.spec())
                         .operationId(runId)
                         .build();
-        FanoutDataWriter<RowData> writer =
-                new FanoutDataWriter<>(writers, files, table.io(), group.maxFileSize());
+        ClusteredDataWriter<RowData> writer =
+                new ClusteredDataWriter<>(
+                        new RowWriters(table, format(table), sortOrder),
+                        files,
+                        table.io(),
+                        group.maxFileSize());
         try (writer) {
-            Partitioner partitioner = partitioner(group);
-            source.forEach(row -> writer.write(row, table.spec(), partitioner.of(row)));
+            RowPartition partition = partition();
+            source.forEach(
+                    row ->
+                            writer.write(
+                                    row,
+                                    table.spec(),
+                                    group.scattered() ? partition.of(row) : group.partition()));
         }
         return writer.result().dataFiles();
-    }
-
-    private Partitioner partitioner(FileGroup group) {
-        if (group.partition() != null) {
-            return row -> group.partition();
-        }
-        PartitionKey key = new PartitionKey(table.spec(), table.schema());
-        RowDataWrapper wrapper = new RowDataWrapper(rowType(), table.schema().asStruct());
-        return row -> {
-            key.partition(wrapper.wrap(row));
-            return key;
-        };
     }
 
     interface RowConsumer {
@@ -138,9 +112,5 @@ class GroupFiles implements Serializable {
 
     interface RowSource {
         void forEach(Consumer<RowData> consumer) throws IOException;
-    }
-
-    private interface Partitioner {
-        StructLike of(RowData row);
     }
 }

@@ -8,6 +8,7 @@ import org.apache.flink.streaming.api.environment.StreamExecutionEnvironment;
 import org.apache.flink.table.api.ValidationException;
 import org.apache.flink.util.CloseableIterator;
 import org.apache.iceberg.DataFile;
+import org.apache.iceberg.FileFormat;
 import org.apache.iceberg.SerializableTable;
 import org.apache.iceberg.Snapshot;
 import org.apache.iceberg.SortOrder;
@@ -22,6 +23,7 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 import java.util.ArrayList;
+import java.util.EnumSet;
 import java.util.HashMap;
 import java.util.HashSet;
 import java.util.List;
@@ -31,7 +33,7 @@ import java.util.UUID;
 import java.util.function.Supplier;
 
 /**
- * One rewrite of a table's data files: plans groups of files, has Flink write each anew, and
+ * One rewrite of a table's data files: plans groups of files, has Flink write each again, and
  * replaces them by a few commits, so that a conflict costs a group and not the run.
  */
 public class Rewrite {
@@ -76,7 +78,8 @@ public class Rewrite {
                             + " is of format version "
                             + TableUtil.formatVersion(table)
                             + ": the ids of its rows would be lost; rewrite_data_files works on"
-                            + " versions 1 and 2");
+                            + " versions 1 and 2. Next: rewrite it with an engine that keeps row"
+                            + " lineage, such as Spark with Iceberg 1.11");
         }
         this.table = table;
         this.request = request;
@@ -95,6 +98,10 @@ public class Rewrite {
             return result;
         }
         List<RewriteFileGroup> groups = plan(start);
+        Set<FileFormat> formats = EnumSet.of(GroupFiles.format(table));
+        groups.forEach(
+                group -> group.rewrittenFiles().forEach(file -> formats.add(file.format())));
+        StoredRows.check(table, formats);
         if (request.dryRun()) {
             groups.forEach(result::planned);
             return result;
@@ -203,10 +210,7 @@ public class Rewrite {
             int parallelism = Math.min(environment.getParallelism(), tasks.size());
             Table copy = SerializableTable.copyOf(table);
             GroupFiles files = new GroupFiles(copy, SortOrders.known(table, order), runId);
-            RowOrder rowOrder =
-                    order.isUnsorted()
-                            ? null
-                            : new RowOrder(order, table.schema(), files.rowType());
+            RowOrder rowOrder = new RowOrder(order, table.schema(), files.rowType());
             SingleOutputStreamOperator<byte[]> rewritten =
                     environment
                             .fromSequence(0, tasks.size() - 1)
@@ -216,7 +220,7 @@ public class Rewrite {
                                     PrimitiveArrayTypeInfo.BYTE_PRIMITIVE_ARRAY_TYPE_INFO,
                                     new RewriteOperator(tasks, files, rowOrder, request.verify()))
                             .setParallelism(parallelism);
-            if (rowOrder != null) {
+            if (!rowOrder.isNone() || tasks.stream().anyMatch(FileGroup::scattered)) {
                 rewritten
                         .getTransformation()
                         .declareManagedMemoryUseCaseAtOperatorScope(

@@ -10,6 +10,7 @@ import org.apache.flink.table.data.binary.BinaryRowData;
 import org.apache.flink.table.runtime.operators.sort.BinaryExternalSorter;
 import org.apache.flink.table.runtime.typeutils.BinaryRowDataSerializer;
 import org.apache.flink.table.runtime.typeutils.RowDataSerializer;
+import org.apache.flink.table.types.logical.RowType;
 import org.apache.flink.util.ExceptionUtils;
 import org.apache.flink.util.MutableObjectIterator;
 import org.apache.iceberg.DataFile;
@@ -35,9 +36,6 @@ class RewriteOperator extends AbstractStreamOperator<byte[]>
     private final RowOrder order;
     private final boolean verify;
 
-    /**
-     * @param order null to keep the rows as they come
-     */
     RewriteOperator(List<FileGroup> groups, GroupFiles files, RowOrder order, boolean verify) {
         this.groups = groups;
         this.files = files;
@@ -70,7 +68,7 @@ class RewriteOperator extends AbstractStreamOperator<byte[]>
                         group,
                         attempt,
                         rows -> {
-                            if (order == null) {
+                            if (order.isNone() && !group.scattered()) {
                                 files.read(
                                         group.tasks(),
                                         row -> {
@@ -90,7 +88,12 @@ class RewriteOperator extends AbstractStreamOperator<byte[]>
 
     private void sorted(FileGroup group, RowDigest before, Consumer<RowData> rows)
             throws IOException {
-        RowDataSerializer serializer = new RowDataSerializer(files.rowType());
+        PartitionNumbers numbers =
+                group.scattered() ? new PartitionNumbers(files.partition()) : null;
+        RowType type =
+                numbers == null ? files.rowType() : PartitionNumbers.type(files.rowType());
+        RowOrder by = numbers == null ? order : order.afterLast(type);
+        RowDataSerializer serializer = new RowDataSerializer(type);
         Environment environment = getContainingTask().getEnvironment();
         BinaryExternalSorter sorter =
                 new BinaryExternalSorter(
@@ -100,8 +103,8 @@ class RewriteOperator extends AbstractStreamOperator<byte[]>
                         environment.getIOManager(),
                         serializer,
                         new BinaryRowDataSerializer(serializer.getArity()),
-                        new SortKey(order),
-                        order,
+                        new SortKey(by),
+                        by,
                         SORT_MERGE_WAYS,
                         true,
                         SPILL_BLOCK_BYTES,
@@ -112,7 +115,7 @@ class RewriteOperator extends AbstractStreamOperator<byte[]>
                     group.tasks(),
                     row -> {
                         before.add(row);
-                        sorter.write(row);
+                        sorter.write(numbers == null ? row : numbers.add(row));
                     });
             MutableObjectIterator<BinaryRowData> iterator = sorter.getIterator();
             BinaryRowData row = new BinaryRowData(serializer.getArity());

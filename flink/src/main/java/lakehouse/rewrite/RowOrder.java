@@ -12,6 +12,7 @@ import org.apache.iceberg.SortOrder;
 import java.io.Serializable;
 import java.util.Arrays;
 import java.util.List;
+import java.util.stream.Stream;
 
 /**
  * Compares rows as a sort order of Iceberg says: strings and bytes by their bytes, NaN above all
@@ -48,25 +49,52 @@ class RowOrder implements RecordComparator {
 
     private final List<Column> columns;
 
+    /**
+     * @param order may be of no column, which leaves rows as they come
+     */
     RowOrder(SortOrder order, Schema schema, RowType type) {
-        columns =
+        this(
                 order.fields().stream()
                         .map(
-                                field -> {
-                                    int position =
-                                            type.getFieldNames()
-                                                    .indexOf(
-                                                            schema.findColumnName(
-                                                                    field.sourceId()));
-                                    LogicalType column = type.getTypeAt(position);
-                                    return new Column(
-                                            position,
-                                            column,
-                                            field.direction() == SortDirection.DESC,
-                                            field.nullOrder() == NullOrder.NULLS_FIRST,
-                                            RowData.createFieldGetter(column.copy(true), position));
-                                })
-                        .toList();
+                                field ->
+                                        column(
+                                                type,
+                                                type.getFieldNames()
+                                                        .indexOf(
+                                                                schema.findColumnName(
+                                                                        field.sourceId())),
+                                                field.direction() == SortDirection.DESC,
+                                                field.nullOrder() == NullOrder.NULLS_FIRST))
+                        .toList());
+    }
+
+    private RowOrder(List<Column> columns) {
+        this.columns = columns;
+    }
+
+    private static Column column(
+            RowType type, int position, boolean descending, boolean nullsFirst) {
+        LogicalType column = type.getTypeAt(position);
+        return new Column(
+                position,
+                column,
+                descending,
+                nullsFirst,
+                RowData.createFieldGetter(column.copy(true), position));
+    }
+
+    /**
+     * First by the last field, then as before.
+     *
+     * @param type of the rows with the field
+     */
+    RowOrder afterLast(RowType type) {
+        Column last = column(type, type.getFieldCount() - 1, false, true);
+        return new RowOrder(Stream.concat(Stream.of(last), columns.stream()).toList());
+    }
+
+    boolean isNone() {
+        return columns.isEmpty();
     }
 
     List<Column> columns() {

@@ -61,7 +61,6 @@ class SortKey implements NormalizedKeyComputer {
                 return put(key, row.getBoolean(position) ? 1 : 0, 1);
             case INTEGER:
             case DATE:
-            case TIME_WITHOUT_TIME_ZONE:
                 return put(key, row.getInt(position) ^ Integer.MIN_VALUE, 4);
             case BIGINT:
                 return put(key, row.getLong(position) ^ Long.MIN_VALUE, 8);

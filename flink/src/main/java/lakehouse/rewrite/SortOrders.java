@@ -16,8 +16,16 @@ import java.util.regex.Pattern;
 final class SortOrders {
     private static final Pattern COLUMN =
             Pattern.compile(
-                    "`?(\\w+)`?(?:\\s+(ASC|DESC))?(?:\\s+NULLS\\s+(FIRST|LAST))?",
+                    "(?:`(?<quoted>[^`]+)`|(?<plain>[^\\s`,()]+))"
+                            + "(?:\\s+(?<direction>ASC|DESC))?"
+                            + "(?:\\s+NULLS\\s+(?<nulls>FIRST|LAST))?",
                     Pattern.CASE_INSENSITIVE);
+
+    /** A comma with an even number of backticks after it. */
+    private static final Pattern COMMA = Pattern.compile(",(?=(?:[^`]*`[^`]*`)*[^`]*$)");
+
+    private static final Pattern ZORDER =
+            Pattern.compile("\\s*zorder\\s*\\(.*", Pattern.CASE_INSENSITIVE | Pattern.DOTALL);
 
     private SortOrders() {}
 
@@ -56,8 +64,15 @@ final class SortOrders {
     }
 
     private static SortOrder parse(Schema schema, String text) {
+        if (ZORDER.matcher(text).matches()) {
+            throw new ValidationException(
+                    "sort_order => '"
+                            + text
+                            + "': rows are sorted by columns, not along a Z-order. Next: name the"
+                            + " columns that queries filter by, such as 'a, b DESC'");
+        }
         SortOrder.Builder builder = SortOrder.builderFor(schema);
-        for (String part : text.split(",", -1)) {
+        for (String part : COMMA.split(text, -1)) {
             Matcher column = COLUMN.matcher(part.strip());
             if (!column.matches()) {
                 throw new ValidationException(
@@ -67,9 +82,10 @@ final class SortOrders {
                                 + part.strip()
                                 + "' is not of the form column [ASC|DESC] [NULLS FIRST|LAST]");
             }
-            String name = sortable(schema, column.group(1));
-            boolean descending = "DESC".equalsIgnoreCase(column.group(2));
-            String nulls = column.group(3);
+            String quoted = column.group("quoted");
+            String name = sortable(schema, quoted == null ? column.group("plain") : quoted);
+            boolean descending = "DESC".equalsIgnoreCase(column.group("direction"));
+            String nulls = column.group("nulls");
             boolean nullsFirst =
                     nulls == null ? !descending : nulls.toUpperCase(Locale.ROOT).equals("FIRST");
             NullOrder nullOrder = nullsFirst ? NullOrder.NULLS_FIRST : NullOrder.NULLS_LAST;

@@ -16,29 +16,64 @@ import org.apache.flink.table.connector.source.InputFormatProvider;
 import org.apache.flink.table.connector.source.ScanTableSource;
 import org.apache.flink.table.connector.source.abilities.SupportsFilterPushDown;
 import org.apache.flink.table.data.RowData;
+import org.apache.flink.table.expressions.CallExpression;
+import org.apache.flink.table.expressions.FieldReferenceExpression;
+import org.apache.flink.table.expressions.NestedFieldReferenceExpression;
 import org.apache.flink.table.expressions.ResolvedExpression;
 import org.apache.flink.table.factories.DynamicTableFactory;
 import org.apache.flink.table.factories.DynamicTableSourceFactory;
 import org.apache.flink.table.factories.Factory;
+import org.apache.flink.table.functions.BuiltInFunctionDefinitions;
+import org.apache.flink.table.functions.FunctionDefinition;
 import org.apache.iceberg.Table;
 import org.apache.iceberg.expressions.Expression;
 import org.apache.iceberg.expressions.Expressions;
 import org.apache.iceberg.flink.FlinkFilters;
 import org.apache.iceberg.flink.FlinkSchemaUtil;
 
+import java.util.ArrayDeque;
 import java.util.ArrayList;
+import java.util.Deque;
 import java.util.List;
 import java.util.Optional;
 import java.util.Set;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.FutureTask;
+import java.util.function.BinaryOperator;
 
 /**
  * Turns a condition in Flink SQL into Iceberg's expression, by asking Flink's own planner: it is
  * given a table with the same columns and says what it would push down into its source.
  */
 final class WhereClause {
+    /** Flink's planner goes down one step for each OR: this is for some hundred thousand. */
+    private static final long STACK_BYTES = 64L << 20;
+
     private WhereClause() {}
 
     static Expression parse(Table table, String where, Configuration session) {
+        FutureTask<Expression> condition = new FutureTask<>(() -> planned(table, where, session));
+        new Thread(null, condition, "where", STACK_BYTES).start();
+        try {
+            return condition.get();
+        } catch (InterruptedException error) {
+            Thread.currentThread().interrupt();
+            throw new IllegalStateException("Interrupted while reading where", error);
+        } catch (ExecutionException error) {
+            if (error.getCause() instanceof RuntimeException cause) {
+                throw cause;
+            }
+            throw new ValidationException(
+                    "where => a condition of "
+                            + where.length()
+                            + " characters, at which Flink's planner fails ("
+                            + error.getCause()
+                            + "). Next: rewrite fewer partitions at a time",
+                    error);
+        }
+    }
+
+    private static Expression planned(Table table, String where, Configuration session) {
         Source source = new Source();
         String plan;
         try {
@@ -77,19 +112,78 @@ final class WhereClause {
                             + "' is no condition on the columns of table "
                             + table.name()
                             + ": "
-                            + Errors.root(error),
+                            + Errors.root(error).lines().findFirst().orElse("")
+                            + ". Next: check it, and put names that are reserved words, such as"
+                            + " date, in backticks",
                     error);
         }
-        List<Expression> parts = new ArrayList<>();
-        for (ResolvedExpression filter : source.filters) {
-            parts.add(
-                    FlinkFilters.convert(filter)
-                            .orElseThrow(() -> unsupported(where, filter.asSummaryString())));
-        }
-        if (parts.isEmpty() || plan.contains("where=[")) {
+        if (source.filters.isEmpty() || plan.contains("where=[")) {
             throw unsupported(where, where);
         }
-        return parts.stream().reduce(Expressions.alwaysTrue(), Expressions::and);
+        return balanced(
+                source.filters.stream().map(filter -> convert(filter, where)).toList(),
+                Expressions::and);
+    }
+
+    private static Expression convert(ResolvedExpression filter, String where) {
+        if (filter instanceof CallExpression call) {
+            FunctionDefinition function = call.getFunctionDefinition();
+            if (function == BuiltInFunctionDefinitions.AND) {
+                return balanced(operands(call, where), Expressions::and);
+            }
+            if (function == BuiltInFunctionDefinitions.OR) {
+                return balanced(operands(call, where), Expressions::or);
+            }
+            if (function == BuiltInFunctionDefinitions.NOT) {
+                return Expressions.not(convert(call.getResolvedChildren().get(0), where));
+            }
+            Optional<Expression> comparison = FlinkFilters.convert(withPaths(call));
+            if (comparison.isPresent()) {
+                return comparison.get();
+            }
+        }
+        throw unsupported(where, filter.asSummaryString());
+    }
+
+    /** What a chain of one function connects: {@code (a OR b) OR c} is of three. */
+    private static List<Expression> operands(CallExpression chain, String where) {
+        List<Expression> operands = new ArrayList<>();
+        Deque<ResolvedExpression> left = new ArrayDeque<>(List.of(chain));
+        while (!left.isEmpty()) {
+            ResolvedExpression next = left.pop();
+            if (next instanceof CallExpression call
+                    && call.getFunctionDefinition() == chain.getFunctionDefinition()) {
+                call.getResolvedChildren().forEach(left::push);
+            } else {
+                operands.add(convert(next, where));
+            }
+        }
+        return operands;
+    }
+
+    /** As flat as can be: Iceberg goes down the tree for each file, on threads of small stacks. */
+    private static Expression balanced(
+            List<Expression> parts, BinaryOperator<Expression> connection) {
+        int half = parts.size() / 2;
+        return half == 0
+                ? parts.get(0)
+                : connection.apply(
+                        balanced(parts.subList(0, half), connection),
+                        balanced(parts.subList(half, parts.size()), connection));
+    }
+
+    /** Fields within columns named as Iceberg names them, {@code column.field}. */
+    private static CallExpression withPaths(CallExpression call) {
+        return call.replaceArgs(
+                call.getResolvedChildren().stream().map(WhereClause::withPath).toList(),
+                call.getOutputDataType());
+    }
+
+    private static ResolvedExpression withPath(ResolvedExpression argument) {
+        return argument instanceof NestedFieldReferenceExpression field
+                ? new FieldReferenceExpression(
+                        String.join(".", field.getFieldNames()), field.getOutputDataType(), 0, 0)
+                : argument;
     }
 
     private static ValidationException unsupported(String where, String part) {
