@@ -15,6 +15,8 @@ import org.apache.iceberg.DeleteFile;
 import org.apache.iceberg.GenericStatisticsFile;
 import org.apache.iceberg.ImmutableGenericPartitionStatisticsFile;
 import org.apache.iceberg.Table;
+import org.apache.iceberg.catalog.Namespace;
+import org.apache.iceberg.catalog.SupportsNamespaces;
 import org.apache.iceberg.catalog.TableIdentifier;
 import org.apache.iceberg.types.Types;
 import org.junit.jupiter.api.AfterEach;
@@ -55,7 +57,20 @@ class RemoveOrphanFilesTest {
     }
 
     private Map<String, Object> remove(String arguments) {
-        return lake.call("remove_orphan_files(`table` => 'silver.trips'" + arguments + ")");
+        return removeOf("silver.trips", arguments);
+    }
+
+    private Map<String, Object> removeOf(String table, String arguments) {
+        return lake.call("remove_orphan_files(`table` => '" + table + "'" + arguments + ")");
+    }
+
+    private Table tableAt(String name, String location) {
+        return lake.catalog.createTable(
+                TableIdentifier.parse(name),
+                Lakehouse.TRIPS,
+                Lakehouse.BY_DAY,
+                location,
+                Map.of("format-version", "2"));
     }
 
     private static Path path(String location) {
@@ -145,6 +160,19 @@ class RemoveOrphanFilesTest {
     }
 
     @Test
+    void filesThatOthersMayHoldStay() throws Exception {
+        append(trips, JAN_5, trip(1, JAN_5, 1, "a"));
+        Path left = plant("data/left.parquet");
+        age();
+        trips.updateProperties().set("gc.enabled", "false").commit();
+        for (String dryRun : List.of("TRUE", "FALSE")) {
+            assertThatThrownBy(() -> remove(", dry_run => " + dryRun))
+                    .hasMessageContaining("silver.trips has gc.enabled=false");
+        }
+        assertThat(left).exists();
+    }
+
+    @Test
     void aTableWithoutASnapshotKeepsItsMetadata() throws Exception {
         Path left = plant("data/left.parquet");
         age();
@@ -204,13 +232,7 @@ class RemoveOrphanFilesTest {
     @Test
     void aTableInsideOfAnotherIsSafe() throws Exception {
         append(trips, JAN_5, trip(1, JAN_5, 1, "a"));
-        Table inner =
-                lake.catalog.createTable(
-                        TableIdentifier.parse("silver.inner"),
-                        Lakehouse.TRIPS,
-                        Lakehouse.BY_DAY,
-                        "file:" + path(trips.location()) + "/inner",
-                        Map.of("format-version", "2"));
+        Table inner = tableAt("silver.inner", "file:" + path(trips.location()) + "/inner");
         append(inner, JAN_5, trip(1, JAN_5, 1, "a"));
         age();
         assertThatThrownBy(() -> remove(", max_orphan_share => 1.0"))
@@ -219,6 +241,45 @@ class RemoveOrphanFilesTest {
         assertThat(remove(", location => '" + trips.location() + "/data'"))
                 .containsEntry("orphan_files_count", 0L);
         assertThat(rows(inner)).hasSize(1);
+    }
+
+    @Test
+    void aTableAroundAnotherIsSafe() throws Exception {
+        Table inner = tableAt("silver.inner", trips.location() + "/data");
+        append(trips, JAN_5, trip(1, JAN_5, 1, "a"));
+        append(inner, JAN_5, trip(1, JAN_5, 1, "a"));
+        age();
+        assertThatThrownBy(() -> removeOf("silver.inner", ", max_orphan_share => 1.0"))
+                .hasMessageContaining("Table lake.silver.trips keeps files at " + trips.location());
+        assertThat(rows(trips)).hasSize(1);
+    }
+
+    @Test
+    void aTableInsideOfAnotherIsSafeInWhicheverNamespace() throws Exception {
+        for (String namespace : List.of("gold", "gold.daily", "gold.daily.draft")) {
+            ((SupportsNamespaces) lake.catalog)
+                    .createNamespace(Namespace.of(namespace.split("\\.")));
+        }
+        append(trips, JAN_5, trip(1, JAN_5, 1, "a"));
+        Table inner = tableAt("gold.daily.draft.inner", trips.location() + "/inner");
+        append(inner, JAN_5, trip(1, JAN_5, 1, "a"));
+        age();
+        assertThatThrownBy(() -> remove(", max_orphan_share => 1.0"))
+                .hasMessageContaining("gold.daily.draft.inner");
+        assertThat(rows(inner)).hasSize(1);
+    }
+
+    @Test
+    void aFolderThatIsNotTheTablesIsRefused() throws Exception {
+        append(trips, JAN_5, trip(1, JAN_5, 1, "a"));
+        Path elsewhere = Files.createDirectories(folder.resolve("warehouse/elsewhere"));
+        Path somebodys = Files.writeString(elsewhere.resolve("somebodys"), "somebody's");
+        Files.setLastModifiedTime(somebodys, FileTime.from(Instant.now().minus(Duration.ofDays(4))));
+        assertThatThrownBy(() -> remove(", location => 'file:" + elsewhere + "'"))
+                .hasMessageContaining(elsewhere + "' is not a folder of table lake.silver.trips");
+        trips.updateProperties().set("write.data.path", "file:" + elsewhere).commit();
+        assertThat(remove(", location => 'file:" + elsewhere + "', max_orphan_share => 1.0"))
+                .containsEntry("orphan_files_count", 1L);
     }
 
     @Test

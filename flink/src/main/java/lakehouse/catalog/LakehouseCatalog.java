@@ -66,6 +66,7 @@ public class LakehouseCatalog extends FlinkCatalog implements MaintenanceCatalog
                             "remove_orphan_files", RemoveOrphanFiles::new));
 
     private final Namespace baseNamespace;
+    private final CatalogLoader loader;
     private final Map<String, String> options;
 
     LakehouseCatalog(
@@ -78,6 +79,7 @@ public class LakehouseCatalog extends FlinkCatalog implements MaintenanceCatalog
             long cacheExpiresMs) {
         super(name, defaultDatabase, baseNamespace, loader, options, cacheEnabled, cacheExpiresMs);
         this.baseNamespace = baseNamespace;
+        this.loader = loader;
         this.options = options;
     }
 
@@ -194,15 +196,11 @@ public class LakehouseCatalog extends FlinkCatalog implements MaintenanceCatalog
 
     @Override
     public List<Table> others(String table) {
-        TableIdentifier identifier = identifier(table);
-        return listDatabases().stream()
-                .map(
-                        database ->
-                                identifier(new ObjectPath(database, identifier.name())).namespace())
-                .flatMap(namespace -> catalog().listTables(namespace).stream())
-                .filter(other -> !other.equals(identifier))
-                .map(catalog()::loadTable)
-                .toList();
+        return others(identifier(table)).map(catalog()::loadTable).toList();
+    }
+
+    private Stream<TableIdentifier> others(TableIdentifier identifier) {
+        return AllTables.of(loader).stream().filter(other -> !other.equals(identifier));
     }
 
     @Override
@@ -220,9 +218,8 @@ public class LakehouseCatalog extends FlinkCatalog implements MaintenanceCatalog
 
     /** The tables of the same name in other databases. */
     private Stream<Table> namesakes(TableIdentifier identifier) {
-        return listDatabases().stream()
-                .map(database -> identifier(new ObjectPath(database, identifier.name())))
-                .filter(other -> !other.equals(identifier) && catalog().tableExists(other))
+        return others(identifier)
+                .filter(other -> other.name().equals(identifier.name()))
                 .map(catalog()::loadTable);
     }
 

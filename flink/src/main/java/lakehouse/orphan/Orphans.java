@@ -36,6 +36,7 @@ import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.function.Supplier;
+import java.util.stream.Stream;
 
 /**
  * Takes away files in a table's folder that nothing of the table reaches. They are moved, not
@@ -87,9 +88,27 @@ public class Orphans {
                             + request.warehouse()
                             + ", which is another store");
         }
+        if (roots(table).noneMatch(root -> folder.isIn(FilePath.of(root)))) {
+            throw new ValidationException(
+                    "location => '"
+                            + location()
+                            + "' is not a folder of table "
+                            + table.name()
+                            + ". Next: name one at or below "
+                            + String.join(", ", roots(table).toList()));
+        }
         for (Table other : others.get()) {
             refuseNested(other);
         }
+    }
+
+    /** The folders that a table writes to. */
+    private static Stream<String> roots(Table table) {
+        return Stream.of(
+                        table.location(),
+                        table.properties().get(TableProperties.WRITE_DATA_LOCATION),
+                        table.properties().get(TableProperties.WRITE_METADATA_LOCATION))
+                .filter(root -> root != null);
     }
 
     private String location() {
@@ -98,22 +117,19 @@ public class Orphans {
     }
 
     private void refuseNested(Table other) {
-        for (String place :
-                new String[] {
-                    other.location(),
-                    other.properties().get(TableProperties.WRITE_DATA_LOCATION),
-                    other.properties().get(TableProperties.WRITE_METADATA_LOCATION)
-                }) {
-            if (place != null && FilePath.of(place).isIn(folder)) {
+        for (String place : roots(other).toList()) {
+            FilePath theirs = FilePath.of(place);
+            boolean inside = theirs.isIn(folder);
+            if (inside || folder.isIn(theirs)) {
                 throw new ValidationException(
                         "Table "
                                 + other.name()
                                 + " keeps files at "
                                 + place
-                                + ", inside of "
+                                + (inside ? ", inside of " : ", which holds ")
                                 + location()
-                                + ": they would seem to be nobody's. Name a folder that is the"
-                                + " table's alone with location");
+                                + ": they would seem to be nobody's. Next: name a folder that is"
+                                + " the table's alone with location");
             }
         }
     }

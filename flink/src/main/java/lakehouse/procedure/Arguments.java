@@ -3,6 +3,9 @@ package lakehouse.procedure;
 import lakehouse.protection.Protection;
 
 import org.apache.flink.table.api.ValidationException;
+import org.apache.iceberg.Table;
+import org.apache.iceberg.TableProperties;
+import org.apache.iceberg.util.PropertyUtil;
 
 /** Checks of what procedures are given; each refusal names the argument and the value. */
 final class Arguments {
@@ -25,6 +28,22 @@ final class Arguments {
                     "What must be kept is not known: "
                             + String.join("; ", protection.unknown())
                             + ". To go on without it: ignore_unknown_positions => true");
+        }
+    }
+
+    /** Iceberg's own word for a table whose files others may hold: a snapshot of it, or a clone. */
+    static void mayLoseFiles(Table table) {
+        if (!PropertyUtil.propertyAsBoolean(
+                table.properties(),
+                TableProperties.GC_ENABLED,
+                TableProperties.GC_ENABLED_DEFAULT)) {
+            throw new ValidationException(
+                    "Table "
+                            + table.name()
+                            + " has "
+                            + TableProperties.GC_ENABLED
+                            + "=false: others may hold its files, and none may go. Next: set it to"
+                            + " true if the files are this table's alone");
         }
     }
 

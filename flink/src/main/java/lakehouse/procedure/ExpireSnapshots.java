@@ -55,6 +55,7 @@ public class ExpireSnapshots implements Procedure {
         long started = System.nanoTime();
         Arguments.positive("retain_last", retainLast);
         Table loaded = catalog.load(Arguments.given("table", table));
+        Arguments.mayLoseFiles(loaded);
         Protection protection = catalog.protection(table, Session.configuration(context));
         Arguments.knownOrIgnored(protection, ignoreUnknownPositions);
         boolean dry = Arguments.or(dryRun, false);

@@ -70,6 +70,7 @@ public class RemoveOrphanFiles implements Procedure {
             Double maxOrphanShare) {
         long started = System.nanoTime();
         Table loaded = catalog.load(Arguments.given("table", table));
+        Arguments.mayLoseFiles(loaded);
         Instant now = Instant.now();
         Instant age = Arguments.or(Session.instant(context, olderThan), now.minus(DEFAULT_AGE));
         if (age.isAfter(now.minus(LEAST_AGE)) && !Arguments.or(allowRecent, false)) {
