@@ -1,8 +1,10 @@
 package lakehouse.protection;
 
 import lakehouse.rewrite.Rewrite;
+import lakehouse.table.References;
 
 import org.apache.flink.configuration.Configuration;
+import org.apache.flink.core.fs.Path;
 import org.apache.iceberg.DataFile;
 import org.apache.iceberg.DataOperations;
 import org.apache.iceberg.Snapshot;
@@ -32,7 +34,7 @@ import java.util.regex.Pattern;
  *       and all above it.
  *   <li>A streaming reader goes on from its position: that one and all above it, and whatever holds
  *       files that it knows already and has not read yet.
- *   <li>Branches and tags.
+ *   <li>Branches and tags that are not past their age.
  * </ul>
  */
 public class Protection {
@@ -41,6 +43,7 @@ public class Protection {
     private static final String CHECKPOINT = "flink.max-committed-checkpoint-id";
 
     private final Table table;
+    private final References references;
     private final TableIdentifier identifier;
     private final Pattern name;
     private final LongPredicate elsewhere;
@@ -50,6 +53,7 @@ public class Protection {
 
     private Protection(Table table, TableIdentifier identifier, LongPredicate elsewhere) {
         this.table = table;
+        references = References.of(table);
         this.identifier = identifier;
         this.elsewhere = elsewhere;
         String database =
@@ -116,11 +120,14 @@ public class Protection {
     }
 
     private void references() {
-        for (Map.Entry<String, SnapshotRef> ref : table.refs().entrySet()) {
-            String who = (ref.getValue().isTag() ? "tag " : "branch ") + ref.getKey();
-            reasons.add(who);
-            protect(ref.getValue().snapshotId(), who);
-        }
+        references
+                .kept()
+                .forEach(
+                        (name, ref) -> {
+                            String who = References.described(name, ref);
+                            reasons.add(who);
+                            protect(ref.snapshotId(), who);
+                        });
     }
 
     private List<SavedState> states(Optional<String> stateDir) {
@@ -141,6 +148,15 @@ public class Protection {
                             + error.getMessage()
                             + "); put the catalog's option 'maintenance.state-dir' right");
             return List.of();
+        }
+        for (Path path : states.unknown()) {
+            unknown.add(
+                    "whose is the state "
+                            + path
+                            + " cannot be told, it is neither <job id>/chk-<n> nor"
+                            + " savepoint-<digits of the job id>-<random>; name it as Flink did, or"
+                            + " move it out of "
+                            + stateDir.get());
         }
         for (SavedState state : states.newest()) {
             try {
@@ -233,7 +249,7 @@ public class Protection {
     }
 
     private void writers(List<SavedState> states) {
-        for (SnapshotRef ref : table.refs().values()) {
+        for (SnapshotRef ref : references.kept().values()) {
             if (ref.isBranch()) {
                 writersOf(ref.snapshotId(), states);
             }
