@@ -14,6 +14,8 @@ import org.apache.iceberg.DataFiles;
 import org.apache.iceberg.DeleteFile;
 import org.apache.iceberg.GenericStatisticsFile;
 import org.apache.iceberg.ImmutableGenericPartitionStatisticsFile;
+import org.apache.iceberg.PartitionSpec;
+import org.apache.iceberg.Schema;
 import org.apache.iceberg.Table;
 import org.apache.iceberg.catalog.Namespace;
 import org.apache.iceberg.catalog.SupportsNamespaces;
@@ -32,6 +34,7 @@ import java.nio.file.attribute.FileTime;
 import java.time.Duration;
 import java.time.Instant;
 import java.util.ArrayDeque;
+import java.util.ArrayList;
 import java.util.Deque;
 import java.util.List;
 import java.util.Map;
@@ -317,6 +320,83 @@ class RemoveOrphanFilesTest {
         assertThat(left).doesNotExist();
         assertThat(checksum).doesNotExist();
         assertThat(hidden).exists();
+    }
+
+    @Test
+    void whatLiesInAHiddenFolderStaysUnlessThatIsAPartition() throws Exception {
+        Schema schema =
+                new Schema(Types.NestedField.optional(1, "_col", Types.StringType.get()));
+        Table logs =
+                lake.catalog.createTable(
+                        TableIdentifier.parse("silver.logs"),
+                        schema,
+                        PartitionSpec.builderFor(schema).identity("_col").build(),
+                        path(trips.location()).getParent() + "/logs",
+                        Map.of());
+        trips = logs;
+        List<Path> hidden = new ArrayList<>();
+        for (String name :
+                List.of(
+                        "_delta_log/1.json",
+                        "data/.hive-staging_1/part",
+                        "data/_other=x/part",
+                        "data/_col=x/_in_work",
+                        "data/_col=x/.staging/part")) {
+            hidden.add(plant(name));
+        }
+        Path left = plant("data/_col=x/left.parquet");
+        age();
+        assertThat(removeOf("silver.logs", "")).containsEntry("orphan_files_count", 1L);
+        assertThat(left).doesNotExist();
+        assertThat(hidden).allMatch(Files::exists);
+    }
+
+    @Test
+    void aFileThatIsKnownByAnotherPrefixIsNotTakenForAnOrphan() throws Exception {
+        DataFile file = Lakehouse.write(trips, JAN_5, trip(1, JAN_5, 1, "a"));
+        Path written = path(file.location());
+        spell(file, "abfss://box@account" + written);
+        age();
+        assertThatThrownBy(() -> remove(", dry_run => TRUE"))
+                .hasMessageContaining("abfss://box@account" + written)
+                .hasMessageContaining("file:" + written)
+                .hasMessageContaining("equal_schemes")
+                .hasMessageContaining("prefix_mismatch_mode");
+        assertThat((String[]) remove(orphans("ignore")).get("first_orphan_files"))
+                .doesNotContain("file:" + written);
+        assertThat((String[]) remove(orphans("DELETE")).get("first_orphan_files"))
+                .contains("file:" + written);
+        assertThatThrownBy(() -> remove(", equal_schemes => 'abfss'"))
+                .hasMessageContaining("equal_schemes => 'abfss' is not of the form 'a=b,c=d'");
+        assertThatThrownBy(() -> remove(orphans("none")))
+                .hasMessageContaining("prefix_mismatch_mode => 'none' is none of");
+        assertThatThrownBy(
+                        () -> remove(", dry_run => TRUE, equal_schemes => 'abfss=file'"))
+                .hasMessageContaining("equal_authorities");
+        String equal =
+                ", equal_schemes => 'abfs=file, abfss=file', equal_authorities =>"
+                        + " 'box@account='";
+        assertThat((String[]) remove(", dry_run => TRUE" + equal).get("first_orphan_files"))
+                .doesNotContain("file:" + written);
+        assertThat(written).exists();
+    }
+
+    @Test
+    void theCaseOfASchemeIsNoDifference() throws Exception {
+        DataFile file = Lakehouse.write(trips, JAN_5, trip(1, JAN_5, 1, "a"));
+        spell(file, "FILE:" + path(file.location()));
+        age();
+        assertThat(remove("")).containsEntry("orphan_files_count", 0L);
+    }
+
+    /** Commits a file by another path. */
+    private void spell(DataFile file, String path) {
+        DataFile spelled = DataFiles.builder(trips.spec()).copy(file).withPath(path).build();
+        trips.newFastAppend().appendFile(spelled).commit();
+    }
+
+    private static String orphans(String mode) {
+        return ", dry_run => TRUE, prefix_mismatch_mode => '" + mode + "'";
     }
 
     @Test
