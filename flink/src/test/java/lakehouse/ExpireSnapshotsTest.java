@@ -365,6 +365,34 @@ class ExpireSnapshotsTest {
     }
 
     @Test
+    void aReaderOfTheOldSourceHasAPositionToo() throws Exception {
+        append(trips, JAN_5, trip(1, JAN_5, 1, "a"));
+        append(trips, JAN_5, trip(2, JAN_5, 1, "a"));
+        lake.sql().getConfig().set("table.exec.iceberg.use-flip27-source", "false");
+        JobClient job = read("reader", true);
+        long position = trips.currentSnapshot().snapshotId();
+        awaitState("reader", position);
+        job.cancel().get();
+        jobs.clear();
+        append(trips, JAN_5, trip(3, JAN_5, 1, "a"));
+        assertThat(expire(ALL)).containsEntry("expired_snapshots_count", 1L);
+        assertThat(snapshots()).hasSize(2).contains(position);
+    }
+
+    @Test
+    void whatAReaderOfTheOldSourceHasYetToReadIsUnknown() throws Exception {
+        append(trips, JAN_5, trip(1, JAN_5, 1, "a"));
+        append(trips, JAN_5, trip(2, JAN_5, 1, "a"));
+        Path state = folder.resolve("state/checkpoints/reader/" + JOB_A + "/chk-9");
+        States.write(state, States.tasks("Iceberg table (lake.silver.trips) reader", "splits", 1));
+        assertThatThrownBy(() -> expire(ALL))
+                .hasMessageContaining("reader 'Iceberg table (lake.silver.trips) reader'")
+                .hasMessageContaining("has a state that is not understood");
+        States.write(state, States.tasks("Iceberg table (lake.silver.trips) reader", "splits", 0));
+        assertThat(expire(ALL)).containsEntry("expired_snapshots_count", 1L);
+    }
+
+    @Test
     void aFileThatAReaderKnowsAndHasNotReadStaysThoughARewriteReplacedIt() throws Exception {
         append(trips, JAN_5, trip(0, JAN_5, 1, "a"));
         var known = append(trips, JAN_5, trip(1, JAN_5, 1, "a"));
