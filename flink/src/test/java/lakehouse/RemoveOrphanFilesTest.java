@@ -9,6 +9,7 @@ import static lakehouse.Lakehouse.trip;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import org.apache.flink.table.data.RowData;
 import org.apache.iceberg.DataFile;
 import org.apache.iceberg.DataFiles;
 import org.apache.iceberg.DeleteFile;
@@ -20,6 +21,8 @@ import org.apache.iceberg.Table;
 import org.apache.iceberg.catalog.Namespace;
 import org.apache.iceberg.catalog.SupportsNamespaces;
 import org.apache.iceberg.catalog.TableIdentifier;
+import org.apache.iceberg.flink.sink.FlinkManifestUtil;
+import org.apache.iceberg.io.WriteResult;
 import org.apache.iceberg.types.Types;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
@@ -217,6 +220,46 @@ class RemoveOrphanFilesTest {
         assertThat(remove(", older_than => TIMESTAMP '2100-01-01 00:00:00', allow_recent => true"))
                 .containsEntry("orphan_files_count", 1L);
         assertThat(rows(trips)).hasSize(2);
+    }
+
+    @Test
+    void whatARestoredJobWillCommitStays() throws Exception {
+        append(trips, JAN_5, trip(1, JAN_5, 1, "a"));
+        String job = "aaaaaa00000000000000000000000000";
+        Path state = folder.resolve("state/checkpoints/writer/" + job + "/chk-7");
+        States.write(state);
+        DataFile staged = stage(job, trip(2, JAN_5, 1, "a"));
+        DataFile forgotten = stage(job.replace('a', 'b'), trip(3, JAN_5, 1, "a"));
+        age();
+        assertThat(remove("")).containsEntry("orphan_files_count", 2L);
+        assertThat(path(forgotten.location())).doesNotExist();
+        assertThat(path(staged.location())).exists();
+        Files.delete(state.resolve("_metadata"));
+        assertThat(remove("")).containsEntry("orphan_files_count", 2L);
+        assertThat(path(staged.location())).doesNotExist();
+    }
+
+    @Test
+    void whereStatesAreNotKnownWhatIsStagedStays() throws Exception {
+        lake.options.remove("maintenance.state-dir");
+        append(trips, JAN_5, trip(1, JAN_5, 1, "a"));
+        stage("aaaaaa00000000000000000000000000", trip(2, JAN_5, 1, "a"));
+        age();
+        assertThat(remove("")).containsEntry("orphan_files_count", 0L);
+    }
+
+    /** A file as Flink's sink keeps it in the state of a job until it is committed. */
+    private DataFile stage(String job, RowData row) throws IOException {
+        DataFile file = Lakehouse.write(trips, JAN_5, row);
+        var manifests =
+                FlinkManifestUtil.createOutputFileFactory(
+                        () -> trips, trips.properties(), job, "op", 0, 1);
+        FlinkManifestUtil.writeCompletedFiles(
+                WriteResult.builder().addDataFiles(file).build(),
+                () -> manifests.create(7),
+                trips.spec(),
+                2);
+        return file;
     }
 
     @Test

@@ -40,6 +40,7 @@ import java.util.Optional;
 import java.util.Set;
 import java.util.TreeMap;
 import java.util.function.Function;
+import java.util.function.Predicate;
 import java.util.stream.Stream;
 
 /**
@@ -201,6 +202,11 @@ public class LakehouseCatalog extends FlinkCatalog implements MaintenanceCatalog
 
     private Stream<TableIdentifier> others(TableIdentifier identifier) {
         return AllTables.of(loader).stream().filter(other -> !other.equals(identifier));
+    }
+
+    @Override
+    public Predicate<String> restorable() {
+        return Protection.restorable(Optional.ofNullable(options.get(STATE_DIR)));
     }
 
     @Override

@@ -37,6 +37,7 @@ import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.function.Consumer;
+import java.util.function.Predicate;
 import java.util.function.Supplier;
 import java.util.stream.Stream;
 
@@ -61,6 +62,7 @@ public class Orphans {
 
     private final Table table;
     private final OrphanRequest request;
+    private final Predicate<String> restorable;
     private final Prefixes prefixes;
     private final FilePath folder;
     private final FilePath warehouse;
@@ -68,10 +70,16 @@ public class Orphans {
 
     /**
      * @param others all other tables of the catalog
+     * @param restorable whether a job of that ID can be restored
      */
-    public Orphans(Table table, OrphanRequest request, Supplier<Collection<Table>> others) {
+    public Orphans(
+            Table table,
+            OrphanRequest request,
+            Supplier<Collection<Table>> others,
+            Predicate<String> restorable) {
         this.table = table;
         this.request = request;
+        this.restorable = restorable;
         if (!(table.io() instanceof SupportsPrefixOperations listing)) {
             throw new ValidationException(
                     "The files of table "
@@ -156,7 +164,10 @@ public class Orphans {
                 candidates.put(path.path(), file);
             }
         }
+        // What is staged is committed only then, and reached, or it is still there.
+        List<String> staged = StagedFiles.of(table, io, restorable);
         table.refresh();
+        staged.forEach(location -> candidates.remove(FilePath.of(location).path()));
         settle(candidates, reach(candidates));
         HiddenFiles hidden = new HiddenFiles(table, folder.path());
         Set<String> going = Set.copyOf(candidates.keySet());

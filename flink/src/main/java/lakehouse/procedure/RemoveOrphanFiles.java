@@ -114,7 +114,9 @@ public class RemoveOrphanFiles implements Procedure {
                                 Prefixes.Mismatch.ERROR));
         OrphanRequest request =
                 new OrphanRequest(age, location, catalog.warehouse(), share, prefixes, dry);
-        Orphans.Result done = new Orphans(loaded, request, () -> catalog.others(table)).run();
+        Orphans.Result done =
+                new Orphans(loaded, request, () -> catalog.others(table), catalog.restorable())
+                        .run();
         return new Row[] {
             Row.of(
                     (long) done.orphans().size(),

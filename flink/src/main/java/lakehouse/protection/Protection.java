@@ -12,6 +12,8 @@ import org.apache.iceberg.SnapshotRef;
 import org.apache.iceberg.Table;
 import org.apache.iceberg.catalog.TableIdentifier;
 import org.apache.iceberg.util.SnapshotUtil;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 import java.io.IOException;
 import java.util.ArrayList;
@@ -24,6 +26,7 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
 import java.util.function.LongPredicate;
+import java.util.function.Predicate;
 import java.util.regex.Pattern;
 
 /**
@@ -38,6 +41,7 @@ import java.util.regex.Pattern;
  * </ul>
  */
 public class Protection {
+    private static final Logger LOG = LoggerFactory.getLogger(Protection.class);
     private static final String JOB = "flink.job-id";
     private static final String OPERATOR = "flink.operator-id";
     private static final String CHECKPOINT = "flink.max-committed-checkpoint-id";
@@ -89,6 +93,24 @@ public class Protection {
         protection.writers(states);
         protection.jobs(states, session);
         return protection;
+    }
+
+    /**
+     * Whether a saved state of the job with that ID is there; where that cannot be told, each has
+     * one.
+     */
+    public static Predicate<String> restorable(Optional<String> stateDir) {
+        if (stateDir.isEmpty()) {
+            return job -> true;
+        }
+        try {
+            SavedStates states = new SavedStates(stateDir.get());
+            boolean unknown = !states.unknown().isEmpty();
+            return job -> unknown || states.all().stream().anyMatch(state -> state.isOf(job));
+        } catch (IOException error) {
+            LOG.warn("The states below {} cannot be listed", stateDir.get(), error);
+            return job -> true;
+        }
     }
 
     /** Everybody who needs each snapshot, newest snapshot first. */
