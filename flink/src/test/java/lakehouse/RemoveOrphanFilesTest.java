@@ -323,6 +323,8 @@ class RemoveOrphanFilesTest {
         Files.setLastModifiedTime(somebodys, FileTime.from(Instant.now().minus(Duration.ofDays(4))));
         assertThatThrownBy(() -> remove(", location => 'file:" + elsewhere + "'"))
                 .hasMessageContaining(elsewhere + "' is not a folder of table lake.silver.trips");
+        assertThatThrownBy(() -> remove(", location => '" + trips.location() + "/../../elsewhere'"))
+                .hasMessageContaining("/../../elsewhere' is not a folder of table");
         trips.updateProperties().set("write.data.path", "file:" + elsewhere).commit();
         assertThat(remove(", location => 'file:" + elsewhere + "', max_orphan_share => 1.0"))
                 .containsEntry("orphan_files_count", 1L);

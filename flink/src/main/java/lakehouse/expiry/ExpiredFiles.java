@@ -112,7 +112,7 @@ class ExpiredFiles implements Consumer<String>, AutoCloseable {
         } else {
             Tasks.foreach(batch)
                     .suppressFailureWhenFinished()
-                    .onFailure((path, error) -> undeleted.add(path))
+                    .onFailure((path, error) -> addIfThere(undeleted, path))
                     .executeWith(ThreadPools.getWorkerPool())
                     .run(table.io()::deleteFile);
         }

@@ -100,7 +100,8 @@ public class Orphans {
                             + request.warehouse()
                             + ", which is another store");
         }
-        if (roots(table).noneMatch(root -> folder.isIn(prefixes.of(root)))) {
+        if (folder.path().matches("(?s).*/\\.\\.?(/.*)?")
+                || roots(table).noneMatch(root -> folder.isIn(prefixes.of(root)))) {
             throw new ValidationException(
                     "location => '"
                             + location()
@@ -251,10 +252,9 @@ public class Orphans {
                             + first.getValue()
                             + ", and listed is "
                             + candidates.get(first.getKey()).location()
-                            + ". Next: say what is the same with equal_schemes =>"
-                            + " 'abfss=abfs' or equal_authorities; if nothing is, leave such files alone"
-                            + " with prefix_mismatch_mode => 'ignore', or remove them with"
-                            + " 'delete'");
+                            + ". Next: say what is the same with equal_schemes => 'abfss=abfs' or"
+                            + " equal_authorities; if nothing is, leave such files alone with"
+                            + " prefix_mismatch_mode => 'ignore', or remove them with 'delete'");
         }
         candidates.keySet().removeAll(mismatches.keySet());
     }
