@@ -60,6 +60,7 @@ class ExpireSnapshotsTest {
 
     @AfterEach
     void close() throws Exception {
+        LockedFileIO.locked = path -> false;
         for (JobClient job : jobs) {
             job.cancel().get();
         }
@@ -120,6 +121,18 @@ class ExpireSnapshotsTest {
             bytes += left.contains(was) ? 0 : sizes.get(was);
         }
         assertThat(done).containsEntry("deleted_bytes_count", bytes);
+    }
+
+    @Test
+    void filesThatOthersMayHoldStay() throws Exception {
+        append(trips, JAN_5, trip(1, JAN_5, 1, "a"));
+        append(trips, JAN_5, trip(2, JAN_5, 1, "a"));
+        trips.updateProperties().set("gc.enabled", "false").commit();
+        for (String dryRun : List.of("TRUE", "FALSE")) {
+            assertThatThrownBy(() -> expire(ALL + ", dry_run => " + dryRun))
+                    .hasMessageContaining("silver.trips has gc.enabled=false");
+        }
+        assertThat(snapshots()).hasSize(2);
     }
 
     @Test
@@ -204,12 +217,99 @@ class ExpireSnapshotsTest {
         append(trips, JAN_5, trip(0, JAN_5, 1, "a"));
         commit(trips, JOB_A, "op", 8, JAN_5, trip(1, JAN_5, 1, "a"));
         append(trips, JAN_5, trip(2, JAN_5, 1, "a"));
-        trips.manageSnapshots().setMaxSnapshotAgeMs("main", 1).commit();
-        append(trips, JAN_5, trip(3, JAN_5, 1, "a"));
-        assertThatThrownBy(() -> expire(ALL)).hasMessageContaining("max-snapshot-age-ms");
-        assertThat(snapshots()).hasSize(4);
         trips.manageSnapshots().setMaxSnapshotAgeMs("main", Duration.ofDays(9).toMillis()).commit();
+        append(trips, JAN_5, trip(3, JAN_5, 1, "a"));
         assertThat(expire(ALL)).containsEntry("expired_snapshots_count", 0L);
+        trips.manageSnapshots().setMaxSnapshotAgeMs("main", 1).commit();
+        assertThat(expire(ALL)).containsEntry("expired_snapshots_count", 1L);
+        assertThat(snapshots()).hasSize(3);
+    }
+
+    @Test
+    void aBranchsOwnAgeAndCountTakeNothingThatIsProtected() throws Exception {
+        append(trips, JAN_5, trip(0, JAN_5, 1, "a"));
+        commit(trips, JOB_A, "op", 8, JAN_5, trip(1, JAN_5, 1, "a"));
+        append(trips, JAN_5, trip(2, JAN_5, 1, "a"));
+        trips.manageSnapshots()
+                .setMaxSnapshotAgeMs("main", 1)
+                .setMinSnapshotsToKeep("main", 1)
+                .commit();
+        assertThatThrownBy(() -> expire(ALL)).hasMessageContaining("min-snapshots-to-keep");
+        assertThat(snapshots()).hasSize(3);
+    }
+
+    @Test
+    void eachBranchIsKeptByItsOwnRules() throws Exception {
+        for (int i = 0; i < 5; i++) {
+            append(trips, JAN_5, trip(i, JAN_5, 1, "a"));
+        }
+        trips.manageSnapshots()
+                .createBranch("trial")
+                .setMinSnapshotsToKeep("trial", 3)
+                .commit();
+        long trial = trips.currentSnapshot().snapshotId();
+        append(trips, JAN_5, trip(5, JAN_5, 1, "a"));
+        assertThat(expire(ALL)).containsEntry("expired_snapshots_count", 2L);
+        trips.manageSnapshots()
+                .setMinSnapshotsToKeep("trial", 1)
+                .setMaxSnapshotAgeMs("trial", Duration.ofDays(9).toMillis())
+                .commit();
+        assertThat(expire(ALL)).containsEntry("expired_snapshots_count", 0L);
+        trips.manageSnapshots().setMaxSnapshotAgeMs("trial", 1).commit();
+        assertThat(expire(ALL)).containsEntry("expired_snapshots_count", 2L);
+        assertThat(snapshots()).containsExactly(trial, trips.currentSnapshot().snapshotId());
+    }
+
+    @Test
+    void retainLastHoldsOnABranchWithAnAgeOfItsOwn() throws Exception {
+        for (int i = 0; i < 4; i++) {
+            append(trips, JAN_5, trip(i, JAN_5, 1, "a"));
+        }
+        trips.manageSnapshots().setMaxSnapshotAgeMs("main", 1).commit();
+        assertThat(expire(ALL + ", retain_last => 3"))
+                .containsEntry("expired_snapshots_count", 1L);
+        assertThat(snapshots()).hasSize(3);
+    }
+
+    @Test
+    void whatNoBranchLeadsToGoesWhenItIsOld() throws Exception {
+        append(trips, JAN_5, trip(0, JAN_5, 1, "a"));
+        long first = trips.currentSnapshot().snapshotId();
+        append(trips, JAN_5, trip(1, JAN_5, 1, "a"));
+        long unreferenced = trips.currentSnapshot().snapshotId();
+        trips.manageSnapshots().rollbackTo(first).commit();
+        assertThat(expire("older_than => TIMESTAMP '2000-01-01 00:00:00'"))
+                .containsEntry("expired_snapshots_count", 0L);
+        assertThat(snapshots()).contains(unreferenced);
+        assertThat(expire(ALL)).containsEntry("expired_snapshots_count", 1L);
+        assertThat(snapshots()).containsExactly(first);
+    }
+
+    @Test
+    void aReferencePastItsAgeGoesAndIsNamed() throws Exception {
+        append(trips, JAN_5, trip(0, JAN_5, 1, "a"));
+        long tagged = trips.currentSnapshot().snapshotId();
+        trips.manageSnapshots().createTag("old", tagged).setMaxRefAgeMs("old", 1).commit();
+        commit(trips, JOB_A, "op", 8, JAN_5, trip(1, JAN_5, 1, "a"));
+        append(trips, JAN_5, trip(2, JAN_5, 1, "a"));
+        assertThat(protectedBy()).hasSize(2).doesNotContainKey(tagged);
+        for (boolean dry : new boolean[] {true, false}) {
+            Map<String, Object> done = expire(ALL + ", dry_run => " + dry);
+            assertThat(done)
+                    .containsEntry("expired_snapshots_count", 1L)
+                    .containsEntry("expired_references", "tag old");
+            assertThat(done.get("protected_by")).asString().doesNotContain("tag old");
+        }
+        trips.refresh();
+        assertThat(trips.refs()).containsOnlyKeys("main");
+        assertThat(expire(ALL)).containsEntry("expired_references", "");
+
+        trips.manageSnapshots().createBranch("trial").setMaxRefAgeMs("trial", 1).commit();
+        assertThat(expire(ALL))
+                .containsEntry("expired_snapshots_count", 0L)
+                .containsEntry("expired_references", "branch trial");
+        trips.refresh();
+        assertThat(trips.refs()).containsOnlyKeys("main");
     }
 
     @Test
@@ -262,6 +362,34 @@ class ExpireSnapshotsTest {
         assertThat(snapshots()).hasSize(2);
         assertThat(expire(ALL + ", ignore_unknown_positions => true"))
                 .containsEntry("expired_snapshots_count", 1L);
+    }
+
+    @Test
+    void aReaderOfTheOldSourceHasAPositionToo() throws Exception {
+        append(trips, JAN_5, trip(1, JAN_5, 1, "a"));
+        append(trips, JAN_5, trip(2, JAN_5, 1, "a"));
+        lake.sql().getConfig().set("table.exec.iceberg.use-flip27-source", "false");
+        JobClient job = read("reader", true);
+        long position = trips.currentSnapshot().snapshotId();
+        awaitState("reader", position);
+        job.cancel().get();
+        jobs.clear();
+        append(trips, JAN_5, trip(3, JAN_5, 1, "a"));
+        assertThat(expire(ALL)).containsEntry("expired_snapshots_count", 1L);
+        assertThat(snapshots()).hasSize(2).contains(position);
+    }
+
+    @Test
+    void whatAReaderOfTheOldSourceHasYetToReadIsUnknown() throws Exception {
+        append(trips, JAN_5, trip(1, JAN_5, 1, "a"));
+        append(trips, JAN_5, trip(2, JAN_5, 1, "a"));
+        Path state = folder.resolve("state/checkpoints/reader/" + JOB_A + "/chk-9");
+        States.write(state, States.tasks("Iceberg table (lake.silver.trips) reader", "splits", 1));
+        assertThatThrownBy(() -> expire(ALL))
+                .hasMessageContaining("reader 'Iceberg table (lake.silver.trips) reader'")
+                .hasMessageContaining("has a state that is not understood");
+        States.write(state, States.tasks("Iceberg table (lake.silver.trips) reader", "splits", 0));
+        assertThat(expire(ALL)).containsEntry("expired_snapshots_count", 1L);
     }
 
     @Test
@@ -344,6 +472,41 @@ class ExpireSnapshotsTest {
         }
         assertThat(expire(ALL)).containsEntry("expired_snapshots_count", 1L);
         assertThat(snapshots()).hasSize(2).contains(newer);
+    }
+
+    @Test
+    void aStateIsFoundWhereFlinkPutsItByDefault() throws Exception {
+        append(trips, JAN_5, trip(0, JAN_5, 1, "a"));
+        append(trips, JAN_5, trip(1, JAN_5, 1, "a"));
+        long position = trips.currentSnapshot().snapshotId();
+        append(trips, JAN_5, trip(2, JAN_5, 1, "a"));
+        for (String place :
+                List.of(
+                        "checkpoints/" + JOB_A + "/chk-7",
+                        "savepoints/savepoint-aaaaaa-0123456789ab",
+                        JOB_A + "/chk-7",
+                        "checkpoints/team/reader/" + JOB_A + "/chk-7")) {
+            Path state = folder.resolve("state").resolve(place);
+            States.write(state, States.reader("Source: trips[1]", position, List.of(), List.of()));
+            assertThat(protectedBy()).as(place).hasSize(2);
+            assertThat(protectedBy().get(position)).asString().contains(place + ": its position");
+            Files.delete(state.resolve("_metadata"));
+        }
+        assertThat(protectedBy()).hasSize(1);
+    }
+
+    @Test
+    void aStateInAnUnknownPlaceIsUnknown() throws Exception {
+        append(trips, JAN_5, trip(0, JAN_5, 1, "a"));
+        append(trips, JAN_5, trip(1, JAN_5, 1, "a"));
+        Path state = folder.resolve("state/copies/of reader");
+        States.write(state);
+        assertThatThrownBy(() -> expire(ALL))
+                .hasMessageContaining("the state file:" + state)
+                .hasMessageContaining("chk-<n>");
+        assertThat(snapshots()).hasSize(2);
+        assertThat(expire(ALL + ", ignore_unknown_positions => true"))
+                .containsEntry("expired_snapshots_count", 1L);
     }
 
     @Test
@@ -434,6 +597,38 @@ class ExpireSnapshotsTest {
         assertThat(done)
                 .containsEntry("deleted_data_files_count", planned.get("deleted_data_files_count"));
         assertThat(rows(trips)).hasSize(1);
+    }
+
+    @Test
+    void aFileThatCannotBeDeletedIsCountedApart() throws Exception {
+        lake.options.put("io-impl", LockedFileIO.class.getName());
+        for (int i = 0; i < 3; i++) {
+            trips.newDelete().deleteFromRowFilter(Expressions.alwaysTrue()).commit();
+            append(trips, JAN_5, trip(i, JAN_5, 1, "a"));
+        }
+        List<Path> disk = onDisk(trips.location());
+        LockedFileIO.locked = path -> path.endsWith(".parquet");
+        Map<String, Object> done = expire(ALL);
+        assertThat(done)
+                .containsEntry("deleted_data_files_count", 0L)
+                .containsEntry("failed_deletes_count", 2L);
+        List<Path> left = onDisk(trips.location());
+        assertThat(left.stream().filter(path -> path.toString().endsWith(".parquet"))).hasSize(3);
+        assertThat((long) done.get("deleted_manifest_files_count"))
+                .isEqualTo(disk.size() + 1 - left.size() - (long) done.get("deleted_manifest_lists_count"));
+        assertThat((long) done.get("deleted_bytes_count")).isPositive();
+    }
+
+    @Test
+    void anExpiryThatCanDeleteNothingFails() throws Exception {
+        lake.options.put("io-impl", LockedFileIO.class.getName());
+        append(trips, JAN_5, trip(0, JAN_5, 1, "a"));
+        append(trips, JAN_5, trip(1, JAN_5, 1, "a"));
+        LockedFileIO.locked = path -> true;
+        assertThatThrownBy(() -> expire(ALL))
+                .hasMessageContaining("None of the 1 files")
+                .hasMessageContaining("silver.trips")
+                .hasMessageContaining("remove_orphan_files");
     }
 
     @Test

@@ -9,13 +9,20 @@ import static lakehouse.Lakehouse.trip;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import org.apache.flink.table.data.RowData;
 import org.apache.iceberg.DataFile;
 import org.apache.iceberg.DataFiles;
 import org.apache.iceberg.DeleteFile;
 import org.apache.iceberg.GenericStatisticsFile;
 import org.apache.iceberg.ImmutableGenericPartitionStatisticsFile;
+import org.apache.iceberg.PartitionSpec;
+import org.apache.iceberg.Schema;
 import org.apache.iceberg.Table;
+import org.apache.iceberg.catalog.Namespace;
+import org.apache.iceberg.catalog.SupportsNamespaces;
 import org.apache.iceberg.catalog.TableIdentifier;
+import org.apache.iceberg.flink.sink.FlinkManifestUtil;
+import org.apache.iceberg.io.WriteResult;
 import org.apache.iceberg.types.Types;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
@@ -30,6 +37,7 @@ import java.nio.file.attribute.FileTime;
 import java.time.Duration;
 import java.time.Instant;
 import java.util.ArrayDeque;
+import java.util.ArrayList;
 import java.util.Deque;
 import java.util.List;
 import java.util.Map;
@@ -55,7 +63,20 @@ class RemoveOrphanFilesTest {
     }
 
     private Map<String, Object> remove(String arguments) {
-        return lake.call("remove_orphan_files(`table` => 'silver.trips'" + arguments + ")");
+        return removeOf("silver.trips", arguments);
+    }
+
+    private Map<String, Object> removeOf(String table, String arguments) {
+        return lake.call("remove_orphan_files(`table` => '" + table + "'" + arguments + ")");
+    }
+
+    private Table tableAt(String name, String location) {
+        return lake.catalog.createTable(
+                TableIdentifier.parse(name),
+                Lakehouse.TRIPS,
+                Lakehouse.BY_DAY,
+                location,
+                Map.of("format-version", "2"));
     }
 
     private static Path path(String location) {
@@ -145,6 +166,19 @@ class RemoveOrphanFilesTest {
     }
 
     @Test
+    void filesThatOthersMayHoldStay() throws Exception {
+        append(trips, JAN_5, trip(1, JAN_5, 1, "a"));
+        Path left = plant("data/left.parquet");
+        age();
+        trips.updateProperties().set("gc.enabled", "false").commit();
+        for (String dryRun : List.of("TRUE", "FALSE")) {
+            assertThatThrownBy(() -> remove(", dry_run => " + dryRun))
+                    .hasMessageContaining("silver.trips has gc.enabled=false");
+        }
+        assertThat(left).exists();
+    }
+
+    @Test
     void aTableWithoutASnapshotKeepsItsMetadata() throws Exception {
         Path left = plant("data/left.parquet");
         age();
@@ -189,6 +223,46 @@ class RemoveOrphanFilesTest {
     }
 
     @Test
+    void whatARestoredJobWillCommitStays() throws Exception {
+        append(trips, JAN_5, trip(1, JAN_5, 1, "a"));
+        String job = "aaaaaa00000000000000000000000000";
+        Path state = folder.resolve("state/checkpoints/writer/" + job + "/chk-7");
+        States.write(state);
+        DataFile staged = stage(job, trip(2, JAN_5, 1, "a"));
+        DataFile forgotten = stage(job.replace('a', 'b'), trip(3, JAN_5, 1, "a"));
+        age();
+        assertThat(remove("")).containsEntry("orphan_files_count", 2L);
+        assertThat(path(forgotten.location())).doesNotExist();
+        assertThat(path(staged.location())).exists();
+        Files.delete(state.resolve("_metadata"));
+        assertThat(remove("")).containsEntry("orphan_files_count", 2L);
+        assertThat(path(staged.location())).doesNotExist();
+    }
+
+    @Test
+    void whereStatesAreNotKnownWhatIsStagedStays() throws Exception {
+        lake.options.remove("maintenance.state-dir");
+        append(trips, JAN_5, trip(1, JAN_5, 1, "a"));
+        stage("aaaaaa00000000000000000000000000", trip(2, JAN_5, 1, "a"));
+        age();
+        assertThat(remove("")).containsEntry("orphan_files_count", 0L);
+    }
+
+    /** A file as Flink's sink keeps it in the state of a job until it is committed. */
+    private DataFile stage(String job, RowData row) throws IOException {
+        DataFile file = Lakehouse.write(trips, JAN_5, row);
+        var manifests =
+                FlinkManifestUtil.createOutputFileFactory(
+                        () -> trips, trips.properties(), job, "op", 0, 1);
+        FlinkManifestUtil.writeCompletedFiles(
+                WriteResult.builder().addDataFiles(file).build(),
+                () -> manifests.create(7),
+                trips.spec(),
+                2);
+        return file;
+    }
+
+    @Test
     void moreThanHalfIsRefused() throws Exception {
         for (int i = 0; i < 5; i++) {
             plant("data/left-" + i);
@@ -204,13 +278,7 @@ class RemoveOrphanFilesTest {
     @Test
     void aTableInsideOfAnotherIsSafe() throws Exception {
         append(trips, JAN_5, trip(1, JAN_5, 1, "a"));
-        Table inner =
-                lake.catalog.createTable(
-                        TableIdentifier.parse("silver.inner"),
-                        Lakehouse.TRIPS,
-                        Lakehouse.BY_DAY,
-                        "file:" + path(trips.location()) + "/inner",
-                        Map.of("format-version", "2"));
+        Table inner = tableAt("silver.inner", "file:" + path(trips.location()) + "/inner");
         append(inner, JAN_5, trip(1, JAN_5, 1, "a"));
         age();
         assertThatThrownBy(() -> remove(", max_orphan_share => 1.0"))
@@ -219,6 +287,47 @@ class RemoveOrphanFilesTest {
         assertThat(remove(", location => '" + trips.location() + "/data'"))
                 .containsEntry("orphan_files_count", 0L);
         assertThat(rows(inner)).hasSize(1);
+    }
+
+    @Test
+    void aTableAroundAnotherIsSafe() throws Exception {
+        Table inner = tableAt("silver.inner", trips.location() + "/data");
+        append(trips, JAN_5, trip(1, JAN_5, 1, "a"));
+        append(inner, JAN_5, trip(1, JAN_5, 1, "a"));
+        age();
+        assertThatThrownBy(() -> removeOf("silver.inner", ", max_orphan_share => 1.0"))
+                .hasMessageContaining("Table lake.silver.trips keeps files at " + trips.location());
+        assertThat(rows(trips)).hasSize(1);
+    }
+
+    @Test
+    void aTableInsideOfAnotherIsSafeInWhicheverNamespace() throws Exception {
+        for (String namespace : List.of("gold", "gold.daily", "gold.daily.draft")) {
+            ((SupportsNamespaces) lake.catalog)
+                    .createNamespace(Namespace.of(namespace.split("\\.")));
+        }
+        append(trips, JAN_5, trip(1, JAN_5, 1, "a"));
+        Table inner = tableAt("gold.daily.draft.inner", trips.location() + "/inner");
+        append(inner, JAN_5, trip(1, JAN_5, 1, "a"));
+        age();
+        assertThatThrownBy(() -> remove(", max_orphan_share => 1.0"))
+                .hasMessageContaining("gold.daily.draft.inner");
+        assertThat(rows(inner)).hasSize(1);
+    }
+
+    @Test
+    void aFolderThatIsNotTheTablesIsRefused() throws Exception {
+        append(trips, JAN_5, trip(1, JAN_5, 1, "a"));
+        Path elsewhere = Files.createDirectories(folder.resolve("warehouse/elsewhere"));
+        Path somebodys = Files.writeString(elsewhere.resolve("somebodys"), "somebody's");
+        Files.setLastModifiedTime(somebodys, FileTime.from(Instant.now().minus(Duration.ofDays(4))));
+        assertThatThrownBy(() -> remove(", location => 'file:" + elsewhere + "'"))
+                .hasMessageContaining(elsewhere + "' is not a folder of table lake.silver.trips");
+        assertThatThrownBy(() -> remove(", location => '" + trips.location() + "/../../elsewhere'"))
+                .hasMessageContaining("/../../elsewhere' is not a folder of table");
+        trips.updateProperties().set("write.data.path", "file:" + elsewhere).commit();
+        assertThat(remove(", location => 'file:" + elsewhere + "', max_orphan_share => 1.0"))
+                .containsEntry("orphan_files_count", 1L);
     }
 
     @Test
@@ -256,6 +365,83 @@ class RemoveOrphanFilesTest {
         assertThat(left).doesNotExist();
         assertThat(checksum).doesNotExist();
         assertThat(hidden).exists();
+    }
+
+    @Test
+    void whatLiesInAHiddenFolderStaysUnlessThatIsAPartition() throws Exception {
+        Schema schema =
+                new Schema(Types.NestedField.optional(1, "_col", Types.StringType.get()));
+        Table logs =
+                lake.catalog.createTable(
+                        TableIdentifier.parse("silver.logs"),
+                        schema,
+                        PartitionSpec.builderFor(schema).identity("_col").build(),
+                        path(trips.location()).getParent() + "/logs",
+                        Map.of());
+        trips = logs;
+        List<Path> hidden = new ArrayList<>();
+        for (String name :
+                List.of(
+                        "_delta_log/1.json",
+                        "data/.hive-staging_1/part",
+                        "data/_other=x/part",
+                        "data/_col=x/_in_work",
+                        "data/_col=x/.staging/part")) {
+            hidden.add(plant(name));
+        }
+        Path left = plant("data/_col=x/left.parquet");
+        age();
+        assertThat(removeOf("silver.logs", "")).containsEntry("orphan_files_count", 1L);
+        assertThat(left).doesNotExist();
+        assertThat(hidden).allMatch(Files::exists);
+    }
+
+    @Test
+    void aFileThatIsKnownByAnotherPrefixIsNotTakenForAnOrphan() throws Exception {
+        DataFile file = Lakehouse.write(trips, JAN_5, trip(1, JAN_5, 1, "a"));
+        Path written = path(file.location());
+        spell(file, "abfss://box@account" + written);
+        age();
+        assertThatThrownBy(() -> remove(", dry_run => TRUE"))
+                .hasMessageContaining("abfss://box@account" + written)
+                .hasMessageContaining("file:" + written)
+                .hasMessageContaining("equal_schemes")
+                .hasMessageContaining("prefix_mismatch_mode");
+        assertThat((String[]) remove(orphans("ignore")).get("first_orphan_files"))
+                .doesNotContain("file:" + written);
+        assertThat((String[]) remove(orphans("DELETE")).get("first_orphan_files"))
+                .contains("file:" + written);
+        assertThatThrownBy(() -> remove(", equal_schemes => 'abfss'"))
+                .hasMessageContaining("equal_schemes => 'abfss' is not of the form 'a=b,c=d'");
+        assertThatThrownBy(() -> remove(orphans("none")))
+                .hasMessageContaining("prefix_mismatch_mode => 'none' is none of");
+        assertThatThrownBy(
+                        () -> remove(", dry_run => TRUE, equal_schemes => 'abfss=file'"))
+                .hasMessageContaining("equal_authorities");
+        String equal =
+                ", equal_schemes => 'abfs=file, abfss=file', equal_authorities =>"
+                        + " 'box@account='";
+        assertThat((String[]) remove(", dry_run => TRUE" + equal).get("first_orphan_files"))
+                .doesNotContain("file:" + written);
+        assertThat(written).exists();
+    }
+
+    @Test
+    void theCaseOfASchemeIsNoDifference() throws Exception {
+        DataFile file = Lakehouse.write(trips, JAN_5, trip(1, JAN_5, 1, "a"));
+        spell(file, "FILE:" + path(file.location()));
+        age();
+        assertThat(remove("")).containsEntry("orphan_files_count", 0L);
+    }
+
+    /** Commits a file by another path. */
+    private void spell(DataFile file, String path) {
+        DataFile spelled = DataFiles.builder(trips.spec()).copy(file).withPath(path).build();
+        trips.newFastAppend().appendFile(spelled).commit();
+    }
+
+    private static String orphans(String mode) {
+        return ", dry_run => TRUE, prefix_mismatch_mode => '" + mode + "'";
     }
 
     @Test

@@ -20,6 +20,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
+import java.util.stream.LongStream;
 
 /** Writes checkpoints and savepoints such as Flink's. */
 final class States {
@@ -65,6 +66,22 @@ final class States {
             operator.putState(
                     0, OperatorSubtaskState.builder().setManagedOperatorState(handle).build());
         }
+        return operator;
+    }
+
+    /** An operator whose tasks keep a list of so many bytes. */
+    static OperatorState tasks(String name, String list, int length) {
+        OperatorState operator = new OperatorState(name, null, new OperatorID(), 1, 128);
+        long[] offsets = LongStream.range(0, length).toArray();
+        OperatorStateHandle handle =
+                new OperatorStreamStateHandle(
+                        Map.of(
+                                list,
+                                new OperatorStateHandle.StateMetaInfo(
+                                        offsets, OperatorStateHandle.Mode.SPLIT_DISTRIBUTE)),
+                        new ByteStreamStateHandle(list, new byte[length]));
+        operator.putState(
+                0, OperatorSubtaskState.builder().setManagedOperatorState(handle).build());
         return operator;
     }
 

@@ -42,6 +42,7 @@ import java.util.Optional;
 import java.util.Set;
 import java.util.TreeMap;
 import java.util.function.Function;
+import java.util.function.Predicate;
 import java.util.stream.Stream;
 
 /**
@@ -68,6 +69,7 @@ public class LakehouseCatalog extends FlinkCatalog implements MaintenanceCatalog
                             "remove_orphan_files", RemoveOrphanFiles::new));
 
     private final Namespace baseNamespace;
+    private final CatalogLoader loader;
     private final Map<String, String> options;
     private final ReadableConfig session;
 
@@ -82,6 +84,7 @@ public class LakehouseCatalog extends FlinkCatalog implements MaintenanceCatalog
             ReadableConfig session) {
         super(name, defaultDatabase, baseNamespace, loader, options, cacheEnabled, cacheExpiresMs);
         this.baseNamespace = baseNamespace;
+        this.loader = loader;
         this.options = options;
         this.session = session;
     }
@@ -199,15 +202,16 @@ public class LakehouseCatalog extends FlinkCatalog implements MaintenanceCatalog
 
     @Override
     public List<Table> others(String table) {
-        TableIdentifier identifier = identifier(table);
-        return listDatabases().stream()
-                .map(
-                        database ->
-                                identifier(new ObjectPath(database, identifier.name())).namespace())
-                .flatMap(namespace -> catalog().listTables(namespace).stream())
-                .filter(other -> !other.equals(identifier))
-                .map(catalog()::loadTable)
-                .toList();
+        return others(identifier(table)).map(catalog()::loadTable).toList();
+    }
+
+    private Stream<TableIdentifier> others(TableIdentifier identifier) {
+        return AllTables.of(loader).stream().filter(other -> !other.equals(identifier));
+    }
+
+    @Override
+    public Predicate<String> restorable() {
+        return Protection.restorable(Optional.ofNullable(options.get(STATE_DIR)));
     }
 
     @Override
@@ -230,9 +234,8 @@ public class LakehouseCatalog extends FlinkCatalog implements MaintenanceCatalog
 
     /** The tables of the same name in other databases. */
     private Stream<Table> namesakes(TableIdentifier identifier) {
-        return listDatabases().stream()
-                .map(database -> identifier(new ObjectPath(database, identifier.name())))
-                .filter(other -> !other.equals(identifier) && catalog().tableExists(other))
+        return others(identifier)
+                .filter(other -> other.name().equals(identifier.name()))
                 .map(catalog()::loadTable);
     }
 

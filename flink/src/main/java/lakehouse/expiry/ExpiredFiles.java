@@ -1,12 +1,14 @@
 package lakehouse.expiry;
 
-import org.apache.iceberg.CatalogUtil;
 import org.apache.iceberg.PartitionStatisticsFile;
 import org.apache.iceberg.Snapshot;
 import org.apache.iceberg.StatisticsFile;
 import org.apache.iceberg.Table;
+import org.apache.iceberg.io.SupportsBulkOperations;
 import org.apache.iceberg.util.Tasks;
 import org.apache.iceberg.util.ThreadPools;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 import java.util.ArrayList;
 import java.util.Collection;
@@ -14,12 +16,14 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.atomic.LongAdder;
 import java.util.function.Consumer;
 import java.util.stream.Collectors;
 
 /** Deletes what Iceberg hands it file by file, many at once, and counts what kind it was. */
 class ExpiredFiles implements Consumer<String>, AutoCloseable {
+    private static final Logger LOG = LoggerFactory.getLogger(ExpiredFiles.class);
     private static final int BATCH = 1_000;
 
     private final Table table;
@@ -31,6 +35,7 @@ class ExpiredFiles implements Consumer<String>, AutoCloseable {
     private long manifestLists;
     private long statistics;
     private long bytes;
+    private long failed;
 
     ExpiredFiles(Table table, List<Snapshot> expired) {
         this.table = table;
@@ -63,6 +68,13 @@ class ExpiredFiles implements Consumer<String>, AutoCloseable {
 
     @Override
     public void accept(String path) {
+        batch.add(path);
+        if (batch.size() >= BATCH) {
+            flush();
+        }
+    }
+
+    private void count(String path) {
         if (manifestListsOfExpired.contains(path)) {
             manifestLists++;
         } else if (statisticsOfTable.contains(path)) {
@@ -72,17 +84,58 @@ class ExpiredFiles implements Consumer<String>, AutoCloseable {
         } else {
             dataFiles++;
         }
-        batch.add(path);
-        if (batch.size() >= BATCH) {
-            flush();
-        }
     }
 
     /** A file that cannot be deleted is logged, and left to remove_orphan_files. */
     private void flush() {
-        bytes += bytes(table, batch);
-        CatalogUtil.deleteFiles(table.io(), batch, "expired");
+        long before = bytes(table, batch);
+        Set<String> undeleted = delete();
+        failed += undeleted.size();
+        bytes += before - bytes(table, undeleted);
+        batch.stream().filter(path -> !undeleted.contains(path)).forEach(this::count);
         batch.clear();
+    }
+
+    /** Those that could not be. */
+    private Set<String> delete() {
+        Set<String> undeleted = ConcurrentHashMap.newKeySet();
+        if (table.io() instanceof SupportsBulkOperations store) {
+            try {
+                store.deleteFiles(batch);
+            } catch (RuntimeException error) {
+                // It says how many, and not which.
+                LOG.warn("Not all expired files of table {} were deleted", table.name(), error);
+                Tasks.foreach(batch)
+                        .executeWith(ThreadPools.getWorkerPool())
+                        .run(path -> addIfThere(undeleted, path));
+            }
+        } else {
+            Tasks.foreach(batch)
+                    .suppressFailureWhenFinished()
+                    .onFailure((path, error) -> addIfThere(undeleted, path))
+                    .executeWith(ThreadPools.getWorkerPool())
+                    .run(table.io()::deleteFile);
+        }
+        return undeleted;
+    }
+
+    private void addIfThere(Set<String> undeleted, String path) {
+        try {
+            if (!table.io().newInputFile(path).exists()) {
+                return;
+            }
+        } catch (RuntimeException unknown) {
+            LOG.warn("Whether {} was deleted is unknown", path, unknown);
+        }
+        undeleted.add(path);
+    }
+
+    long deleted() {
+        return dataFiles + manifests + manifestLists + statistics;
+    }
+
+    long failed() {
+        return failed;
     }
 
     long dataFiles() {

@@ -2,6 +2,7 @@ package lakehouse.expiry;
 
 import lakehouse.protection.Protection;
 import lakehouse.table.Manifests;
+import lakehouse.table.References;
 
 import org.apache.flink.table.api.ValidationException;
 import org.apache.iceberg.ExpireSnapshots;
@@ -28,17 +29,24 @@ import java.util.stream.Collectors;
  * only they hold.
  */
 public class Expiry {
-    /** How many went, or would go. */
+    /**
+     * How many went, or would go.
+     *
+     * @param failed files that could not be deleted
+     */
     public record Result(
             long dataFiles,
             long manifests,
             long manifestLists,
             long statistics,
             long bytes,
+            long failed,
             long expired,
-            long kept) {}
+            long kept,
+            List<String> references) {}
 
     private final Table table;
+    private final References references;
     private final Protection protection;
     private final Long olderThan;
     private final Integer retainLast;
@@ -51,6 +59,7 @@ public class Expiry {
      */
     public Expiry(Table table, Protection protection, Instant olderThan, Integer retainLast) {
         this.table = table;
+        references = References.of(table);
         this.protection = protection;
         this.olderThan = olderThan == null ? null : olderThan.toEpochMilli();
         this.retainLast = retainLast;
@@ -59,7 +68,7 @@ public class Expiry {
 
     private void plan() {
         Set<Long> inBranches = new HashSet<>();
-        for (SnapshotRef ref : table.refs().values()) {
+        for (SnapshotRef ref : references.kept().values()) {
             kept.add(ref.snapshotId());
             if (ref.isBranch()) {
                 List<Snapshot> branch = new ArrayList<>();
@@ -114,14 +123,19 @@ public class Expiry {
     }
 
     public Result run() {
-        if (expired.isEmpty()) {
-            return new Result(0, 0, 0, 0, 0, 0, kept.size());
+        if (expired.isEmpty() && references.expired().isEmpty()) {
+            return new Result(0, 0, 0, 0, 0, 0, 0, kept.size(), List.of());
         }
         ExpiredFiles files = new ExpiredFiles(table, expired);
         try (files) {
-            // By id, with an age that nothing has: left alone, Iceberg takes everything of five
-            // days with them.
-            ExpireSnapshots expiry = table.expireSnapshots().expireOlderThan(0).deleteWith(files);
+            // By id, with an age that nothing has, and with a count that no branch has, for those
+            // with an age of their own: left alone, Iceberg takes everything of five days with
+            // them.
+            ExpireSnapshots expiry =
+                    table.expireSnapshots()
+                            .expireOlderThan(0)
+                            .retainLast(Integer.MAX_VALUE)
+                            .deleteWith(files);
             expired.forEach(snapshot -> expiry.expireSnapshotId(snapshot.snapshotId()));
             refuseMore(expiry.apply());
             expiry.commit();
@@ -135,17 +149,30 @@ public class Expiry {
                             + " takes what is left",
                     error);
         }
+        if (files.failed() > 0 && files.deleted() == 0) {
+            throw new IllegalStateException(
+                    "None of the "
+                            + files.failed()
+                            + " files that only expired snapshots of table "
+                            + table.name()
+                            + " held could be deleted; the snapshots are gone. Next: let the"
+                            + " catalog's key delete below "
+                            + table.location()
+                            + ", then remove_orphan_files takes the files");
+        }
         return new Result(
                 files.dataFiles(),
                 files.manifests(),
                 files.manifestLists(),
                 files.statistics(),
                 files.bytes(),
+                files.failed(),
                 expired.size(),
-                kept.size());
+                kept.size(),
+                references.expired());
     }
 
-    /** A branch with a maximum age of its own makes Iceberg take snapshots that nobody named. */
+    /** A branch with an age and a count of its own makes Iceberg take what nobody named. */
     private void refuseMore(List<Snapshot> all) {
         List<Long> more = all.stream().map(Snapshot::snapshotId).filter(kept::contains).toList();
         if (!more.isEmpty()) {
@@ -154,8 +181,8 @@ public class Expiry {
                             + table.name()
                             + " would take snapshots "
                             + more
-                            + ", which must be kept, because a branch has a max-snapshot-age-ms of"
-                            + " its own; raise it");
+                            + ", which must be kept, because a branch has a max-snapshot-age-ms and"
+                            + " a min-snapshots-to-keep of its own; raise one of them");
         }
     }
 
@@ -188,7 +215,9 @@ public class Expiry {
                 expired.size(),
                 statistics.size(),
                 ExpiredFiles.bytes(table, all),
+                0,
                 expired.size(),
-                kept.size());
+                kept.size(),
+                references.expired());
     }
 }

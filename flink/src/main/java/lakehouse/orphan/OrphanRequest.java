@@ -10,4 +10,9 @@ import java.time.Instant;
  * @param maxShare how big a part of all files may go
  */
 public record OrphanRequest(
-        Instant olderThan, String location, String warehouse, double maxShare, boolean dryRun) {}
+        Instant olderThan,
+        String location,
+        String warehouse,
+        double maxShare,
+        Prefixes prefixes,
+        boolean dryRun) {}

@@ -33,9 +33,13 @@ import java.util.Collection;
 import java.util.Comparator;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.atomic.AtomicInteger;
+import java.util.function.Consumer;
+import java.util.function.Predicate;
 import java.util.function.Supplier;
+import java.util.stream.Stream;
 
 /**
  * Takes away files in a table's folder that nothing of the table reaches. They are moved, not
@@ -58,16 +62,24 @@ public class Orphans {
 
     private final Table table;
     private final OrphanRequest request;
+    private final Predicate<String> restorable;
+    private final Prefixes prefixes;
     private final FilePath folder;
     private final FilePath warehouse;
     private final SupportsPrefixOperations io;
 
     /**
      * @param others all other tables of the catalog
+     * @param restorable whether a job of that ID can be restored
      */
-    public Orphans(Table table, OrphanRequest request, Supplier<Collection<Table>> others) {
+    public Orphans(
+            Table table,
+            OrphanRequest request,
+            Supplier<Collection<Table>> others,
+            Predicate<String> restorable) {
         this.table = table;
         this.request = request;
+        this.restorable = restorable;
         if (!(table.io() instanceof SupportsPrefixOperations listing)) {
             throw new ValidationException(
                     "The files of table "
@@ -77,8 +89,9 @@ public class Orphans {
                             + "; set the catalog's option 'io-impl' to one that can");
         }
         io = listing;
-        folder = FilePath.of(location());
-        warehouse = FilePath.of(request.warehouse());
+        prefixes = request.prefixes();
+        folder = prefixes.of(location());
+        warehouse = prefixes.of(request.warehouse());
         if (!folder.sameStore(warehouse)) {
             throw new ValidationException(
                     "Files of "
@@ -87,9 +100,28 @@ public class Orphans {
                             + request.warehouse()
                             + ", which is another store");
         }
+        if (folder.path().matches("(?s).*/\\.\\.?(/.*)?")
+                || roots(table).noneMatch(root -> folder.isIn(prefixes.of(root)))) {
+            throw new ValidationException(
+                    "location => '"
+                            + location()
+                            + "' is not a folder of table "
+                            + table.name()
+                            + ". Next: name one at or below "
+                            + String.join(", ", roots(table).toList()));
+        }
         for (Table other : others.get()) {
             refuseNested(other);
         }
+    }
+
+    /** The folders that a table writes to. */
+    private static Stream<String> roots(Table table) {
+        return Stream.of(
+                        table.location(),
+                        table.properties().get(TableProperties.WRITE_DATA_LOCATION),
+                        table.properties().get(TableProperties.WRITE_METADATA_LOCATION))
+                .filter(root -> root != null);
     }
 
     private String location() {
@@ -98,32 +130,29 @@ public class Orphans {
     }
 
     private void refuseNested(Table other) {
-        for (String place :
-                new String[] {
-                    other.location(),
-                    other.properties().get(TableProperties.WRITE_DATA_LOCATION),
-                    other.properties().get(TableProperties.WRITE_METADATA_LOCATION)
-                }) {
-            if (place != null && FilePath.of(place).isIn(folder)) {
+        for (String place : roots(other).toList()) {
+            FilePath theirs = prefixes.of(place);
+            boolean inside = theirs.isIn(folder);
+            if (inside || folder.isIn(theirs)) {
                 throw new ValidationException(
                         "Table "
                                 + other.name()
                                 + " keeps files at "
                                 + place
-                                + ", inside of "
+                                + (inside ? ", inside of " : ", which holds ")
                                 + location()
-                                + ": they would seem to be nobody's. Name a folder that is the"
-                                + " table's alone with location");
+                                + ": they would seem to be nobody's. Next: name a folder that is"
+                                + " the table's alone with location");
             }
         }
     }
 
     public Result run() {
         // The listing comes first: what is written after it cannot be in it.
-        Map<FilePath, FileInfo> candidates = new ConcurrentHashMap<>();
+        Map<String, FileInfo> candidates = new ConcurrentHashMap<>();
         long listed = 0;
         for (FileInfo file : Listing.of(io, location())) {
-            FilePath path = FilePath.of(file.location());
+            FilePath path = prefixes.of(file.location());
             if (path.isIn(
                     new FilePath(
                             warehouse.scheme(),
@@ -133,12 +162,17 @@ public class Orphans {
             }
             listed++;
             if (file.createdAtMillis() < request.olderThan().toEpochMilli()) {
-                candidates.put(path, file);
+                candidates.put(path.path(), file);
             }
         }
+        // What is staged is committed only then, and reached, or it is still there.
+        List<String> staged = StagedFiles.of(table, io, restorable);
         table.refresh();
-        reach(candidates);
-        keepHidden(candidates);
+        staged.forEach(location -> candidates.remove(FilePath.of(location).path()));
+        settle(candidates, reach(candidates));
+        HiddenFiles hidden = new HiddenFiles(table, folder.path());
+        Set<String> going = Set.copyOf(candidates.keySet());
+        candidates.keySet().removeIf(path -> hidden.contains(path, going));
         List<FileInfo> orphans =
                 candidates.values().stream()
                         .sorted(Comparator.comparing(FileInfo::location))
@@ -166,25 +200,67 @@ public class Orphans {
 
     /** Brings back what a commit has made part of the table meanwhile. */
     private List<FileInfo> withoutCommitted(List<FileInfo> moved, String quarantine) {
-        Map<FilePath, FileInfo> nobodys = new ConcurrentHashMap<>();
-        moved.forEach(file -> nobodys.put(FilePath.of(file.location()), file));
+        Map<String, FileInfo> nobodys = new ConcurrentHashMap<>();
+        moved.forEach(file -> nobodys.put(prefixes.of(file.location()).path(), file));
         table.refresh();
-        reach(nobodys);
+        nobodys.keySet().removeAll(reach(nobodys).keySet());
         List<FileInfo> gone = new ArrayList<>();
         for (FileInfo file : moved) {
-            FilePath path = FilePath.of(file.location());
-            if (nobodys.containsKey(path)) {
+            if (nobodys.containsKey(prefixes.of(file.location()).path())) {
                 gone.add(file);
             } else {
                 LOG.warn("{} was committed meanwhile: it is back", file.location());
-                move(path.below(quarantine), file.size(), file.location());
+                move(
+                        FilePath.of(file.location()).below(quarantine),
+                        file.size(),
+                        file.location());
             }
         }
         return gone;
     }
 
-    /** Strikes out all that the table reaches. */
-    private void reach(Map<FilePath, FileInfo> candidates) {
+    /**
+     * Strikes out all that the table reaches.
+     *
+     * @param candidates by path: all have the folder's scheme and authority
+     * @return by path, what the table knows with another scheme or authority, where that matters
+     */
+    private Map<String, String> reach(Map<String, FileInfo> candidates) {
+        Map<String, String> mismatches = new ConcurrentHashMap<>();
+        forEachKnown(
+                location -> {
+                    String path = FilePath.of(location).path();
+                    if (prefixes.match(location, folder)) {
+                        candidates.remove(path);
+                    } else if (candidates.containsKey(path)) {
+                        mismatches.put(path, location);
+                    }
+                });
+        mismatches.keySet().retainAll(candidates.keySet());
+        return prefixes.mismatch() == Prefixes.Mismatch.DELETE ? Map.of() : mismatches;
+    }
+
+    private void settle(Map<String, FileInfo> candidates, Map<String, String> mismatches) {
+        if (prefixes.mismatch() == Prefixes.Mismatch.ERROR && !mismatches.isEmpty()) {
+            Map.Entry<String, String> first = mismatches.entrySet().iterator().next();
+            throw new ValidationException(
+                    "Whether "
+                            + mismatches.size()
+                            + " files of table "
+                            + table.name()
+                            + " are orphans cannot be told: the table knows "
+                            + first.getValue()
+                            + ", and listed is "
+                            + candidates.get(first.getKey()).location()
+                            + ". Next: say what is the same with equal_schemes => 'abfss=abfs' or"
+                            + " equal_authorities; if nothing is, leave such files alone with"
+                            + " prefix_mismatch_mode => 'ignore', or remove them with 'delete'");
+        }
+        candidates.keySet().removeAll(mismatches.keySet());
+    }
+
+    /** Hands on the location of each file that the table reaches, from several threads. */
+    private void forEachKnown(Consumer<String> known) {
         List<String> reached = new ArrayList<>();
         TableMetadata metadata = ((HasTableOperations) table).operations().current();
         reached.add(metadata.metadataFileLocation());
@@ -201,24 +277,8 @@ public class Orphans {
                 .forEach(reached::add);
         var manifests = Manifests.of(table, snapshots);
         manifests.forEach(manifest -> reached.add(manifest.path()));
-        reached.forEach(location -> candidates.remove(FilePath.of(location)));
-        Manifests.livePaths(table, manifests, location -> candidates.remove(FilePath.of(location)));
-    }
-
-    /** Hidden files are somebody's own affair, but for Hadoop's checksum of a file that goes. */
-    private static void keepHidden(Map<FilePath, FileInfo> candidates) {
-        for (FilePath path : List.copyOf(candidates.keySet())) {
-            String name = path.name();
-            if (name.startsWith(".") || name.startsWith("_")) {
-                String parent = path.path().substring(0, path.path().length() - name.length());
-                String checked = name.replaceFirst("^\\.(.*)\\.crc$", "$1");
-                if (checked.equals(name)
-                        || !candidates.containsKey(
-                                new FilePath(path.scheme(), path.authority(), parent + checked))) {
-                    candidates.remove(path);
-                }
-            }
-        }
+        reached.forEach(known);
+        Manifests.livePaths(table, manifests, known);
     }
 
     private String move(List<FileInfo> orphans) {

@@ -3,6 +3,14 @@ package lakehouse.procedure;
 import lakehouse.protection.Protection;
 
 import org.apache.flink.table.api.ValidationException;
+import org.apache.iceberg.Table;
+import org.apache.iceberg.TableProperties;
+import org.apache.iceberg.util.PropertyUtil;
+
+import java.util.Arrays;
+import java.util.HashMap;
+import java.util.Locale;
+import java.util.Map;
 
 /** Checks of what procedures are given; each refusal names the argument and the value. */
 final class Arguments {
@@ -12,11 +20,44 @@ final class Arguments {
         return value == null ? otherwise : value;
     }
 
+    /** A choice that is written in either case. */
+    static <T extends Enum<T>> T oneOf(String name, String value, T otherwise) {
+        if (value == null) {
+            return otherwise;
+        }
+        T[] choices = otherwise.getDeclaringClass().getEnumConstants();
+        return Arrays.stream(choices)
+                .filter(choice -> choice.name().equalsIgnoreCase(value))
+                .findFirst()
+                .orElseThrow(
+                        () ->
+                                new ValidationException(
+                                        name
+                                                + " => '"
+                                                + value
+                                                + "' is none of "
+                                                + Arrays.toString(choices).toLowerCase(Locale.ROOT)));
+    }
+
     static String given(String name, String value) {
         if (value == null || value.isBlank()) {
             throw new ValidationException(name + " => '...' is needed");
         }
         return value;
+    }
+
+    /** A text, because Flink takes no map as the argument of a procedure. */
+    static Map<String, String> pairs(String name, String value) {
+        Map<String, String> pairs = new HashMap<>();
+        for (String pair : value == null ? new String[0] : value.split(",")) {
+            String[] sides = pair.split("=", -1);
+            if (sides.length != 2) {
+                throw new ValidationException(
+                        name + " => '" + value + "' is not of the form 'a=b,c=d'");
+            }
+            pairs.put(sides[0].strip(), sides[1].strip());
+        }
+        return pairs;
     }
 
     static void knownOrIgnored(Protection protection, Boolean ignore) {
@@ -25,6 +66,22 @@ final class Arguments {
                     "What must be kept is not known: "
                             + String.join("; ", protection.unknown())
                             + ". To go on without it: ignore_unknown_positions => true");
+        }
+    }
+
+    /** Iceberg's own word for a table whose files others may hold: a snapshot of it, or a clone. */
+    static void mayLoseFiles(Table table) {
+        if (!PropertyUtil.propertyAsBoolean(
+                table.properties(),
+                TableProperties.GC_ENABLED,
+                TableProperties.GC_ENABLED_DEFAULT)) {
+            throw new ValidationException(
+                    "Table "
+                            + table.name()
+                            + " has "
+                            + TableProperties.GC_ENABLED
+                            + "=false: others may hold its files, and none may go. Next: set it to"
+                            + " true if the files are this table's alone");
         }
     }
 

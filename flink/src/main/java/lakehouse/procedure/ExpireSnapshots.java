@@ -44,7 +44,8 @@ public class ExpireSnapshots implements Procedure {
                                 + " BIGINT, deleted_manifest_lists_count BIGINT,"
                                 + " deleted_statistics_files_count BIGINT, deleted_bytes_count BIGINT,"
                                 + " expired_snapshots_count BIGINT, kept_snapshots_count BIGINT, protected_snapshots_count"
-                                + " BIGINT, protected_by STRING, dry_run BOOLEAN, seconds DOUBLE>"))
+                                + " BIGINT, protected_by STRING, dry_run BOOLEAN, seconds DOUBLE,"
+                                + " failed_deletes_count BIGINT, expired_references STRING>"))
     public Row[] call(
             ProcedureContext context,
             String table,
@@ -55,6 +56,7 @@ public class ExpireSnapshots implements Procedure {
         long started = System.nanoTime();
         Arguments.positive("retain_last", retainLast);
         Table loaded = catalog.load(Arguments.given("table", table));
+        Arguments.mayLoseFiles(loaded);
         Protection protection = catalog.protection(table, Session.configuration(context));
         Arguments.knownOrIgnored(protection, ignoreUnknownPositions);
         boolean dry = Arguments.or(dryRun, false);
@@ -73,7 +75,9 @@ public class ExpireSnapshots implements Procedure {
                     (long) protection.protectors().size(),
                     String.join("; ", protection.reasons()),
                     dry,
-                    Seconds.since(started))
+                    Seconds.since(started),
+                    done.failed(),
+                    String.join("; ", done.references()))
         };
     }
 }

@@ -7,6 +7,7 @@ import org.apache.iceberg.Table;
 import org.apache.iceberg.catalog.TableIdentifier;
 
 import java.util.List;
+import java.util.function.Predicate;
 
 /**
  * What the procedures need of the catalog that they belong to. A table is named as a caller writes
@@ -31,6 +32,9 @@ public interface MaintenanceCatalog {
 
     /** Where the session runs its jobs, which Flink hides from procedures; null where unset. */
     String executionTarget();
+
+    /** Whether a job of that ID can be restored. */
+    Predicate<String> restorable();
 
     /** What of the table must be kept, and for whom. */
     Protection protection(String table, Configuration session);

@@ -2,6 +2,7 @@ package lakehouse.procedure;
 
 import lakehouse.orphan.OrphanRequest;
 import lakehouse.orphan.Orphans;
+import lakehouse.orphan.Prefixes;
 
 import org.apache.flink.table.annotation.ArgumentHint;
 import org.apache.flink.table.annotation.DataTypeHint;
@@ -52,6 +53,18 @@ public class RemoveOrphanFiles implements Procedure {
                 @ArgumentHint(
                         name = "max_orphan_share",
                         type = @DataTypeHint("DOUBLE"),
+                        isOptional = true),
+                @ArgumentHint(
+                        name = "prefix_mismatch_mode",
+                        type = @DataTypeHint("STRING"),
+                        isOptional = true),
+                @ArgumentHint(
+                        name = "equal_schemes",
+                        type = @DataTypeHint("STRING"),
+                        isOptional = true),
+                @ArgumentHint(
+                        name = "equal_authorities",
+                        type = @DataTypeHint("STRING"),
                         isOptional = true)
             },
             output =
@@ -67,9 +80,13 @@ public class RemoveOrphanFiles implements Procedure {
             String location,
             Boolean dryRun,
             Boolean allowRecent,
-            Double maxOrphanShare) {
+            Double maxOrphanShare,
+            String prefixMismatchMode,
+            String equalSchemes,
+            String equalAuthorities) {
         long started = System.nanoTime();
         Table loaded = catalog.load(Arguments.given("table", table));
+        Arguments.mayLoseFiles(loaded);
         Instant now = Instant.now();
         Instant age = Arguments.or(Session.instant(context, olderThan), now.minus(DEFAULT_AGE));
         if (age.isAfter(now.minus(LEAST_AGE)) && !Arguments.or(allowRecent, false)) {
@@ -87,8 +104,19 @@ public class RemoveOrphanFiles implements Procedure {
                     "max_orphan_share => " + share + " is not above 0 and up to 1");
         }
         boolean dry = Arguments.or(dryRun, false);
-        OrphanRequest request = new OrphanRequest(age, location, catalog.warehouse(), share, dry);
-        Orphans.Result done = new Orphans(loaded, request, () -> catalog.others(table)).run();
+        Prefixes prefixes =
+                new Prefixes(
+                        Arguments.pairs("equal_schemes", equalSchemes),
+                        Arguments.pairs("equal_authorities", equalAuthorities),
+                        Arguments.oneOf(
+                                "prefix_mismatch_mode",
+                                prefixMismatchMode,
+                                Prefixes.Mismatch.ERROR));
+        OrphanRequest request =
+                new OrphanRequest(age, location, catalog.warehouse(), share, prefixes, dry);
+        Orphans.Result done =
+                new Orphans(loaded, request, () -> catalog.others(table), catalog.restorable())
+                        .run();
         return new Row[] {
             Row.of(
                     (long) done.orphans().size(),

@@ -1,8 +1,10 @@
 package lakehouse.protection;
 
 import lakehouse.rewrite.Rewrite;
+import lakehouse.table.References;
 
 import org.apache.flink.configuration.Configuration;
+import org.apache.flink.core.fs.Path;
 import org.apache.iceberg.DataFile;
 import org.apache.iceberg.DataOperations;
 import org.apache.iceberg.Snapshot;
@@ -10,6 +12,8 @@ import org.apache.iceberg.SnapshotRef;
 import org.apache.iceberg.Table;
 import org.apache.iceberg.catalog.TableIdentifier;
 import org.apache.iceberg.util.SnapshotUtil;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 import java.io.IOException;
 import java.util.ArrayList;
@@ -22,6 +26,7 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
 import java.util.function.LongPredicate;
+import java.util.function.Predicate;
 import java.util.regex.Pattern;
 
 /**
@@ -32,15 +37,17 @@ import java.util.regex.Pattern;
  *       and all above it.
  *   <li>A streaming reader goes on from its position: that one and all above it, and whatever holds
  *       files that it knows already and has not read yet.
- *   <li>Branches and tags.
+ *   <li>Branches and tags that are not past their age.
  * </ul>
  */
 public class Protection {
+    private static final Logger LOG = LoggerFactory.getLogger(Protection.class);
     private static final String JOB = "flink.job-id";
     private static final String OPERATOR = "flink.operator-id";
     private static final String CHECKPOINT = "flink.max-committed-checkpoint-id";
 
     private final Table table;
+    private final References references;
     private final TableIdentifier identifier;
     private final Pattern name;
     private final LongPredicate elsewhere;
@@ -50,6 +57,7 @@ public class Protection {
 
     private Protection(Table table, TableIdentifier identifier, LongPredicate elsewhere) {
         this.table = table;
+        references = References.of(table);
         this.identifier = identifier;
         this.elsewhere = elsewhere;
         String database =
@@ -87,6 +95,24 @@ public class Protection {
         return protection;
     }
 
+    /**
+     * Whether a saved state of the job with that ID is there; where that cannot be told, each has
+     * one.
+     */
+    public static Predicate<String> restorable(Optional<String> stateDir) {
+        if (stateDir.isEmpty()) {
+            return job -> true;
+        }
+        try {
+            SavedStates states = new SavedStates(stateDir.get());
+            boolean unknown = !states.unknown().isEmpty();
+            return job -> unknown || states.all().stream().anyMatch(state -> state.isOf(job));
+        } catch (IOException error) {
+            LOG.warn("The states below {} cannot be listed", stateDir.get(), error);
+            return job -> true;
+        }
+    }
+
     /** Everybody who needs each snapshot, newest snapshot first. */
     public Map<Snapshot, Set<String>> protectors() {
         Map<Snapshot, Set<String>> sorted = new LinkedHashMap<>();
@@ -116,11 +142,14 @@ public class Protection {
     }
 
     private void references() {
-        for (Map.Entry<String, SnapshotRef> ref : table.refs().entrySet()) {
-            String who = (ref.getValue().isTag() ? "tag " : "branch ") + ref.getKey();
-            reasons.add(who);
-            protect(ref.getValue().snapshotId(), who);
-        }
+        references
+                .kept()
+                .forEach(
+                        (name, ref) -> {
+                            String who = References.described(name, ref);
+                            reasons.add(who);
+                            protect(ref.snapshotId(), who);
+                        });
     }
 
     private List<SavedState> states(Optional<String> stateDir) {
@@ -141,6 +170,15 @@ public class Protection {
                             + error.getMessage()
                             + "); put the catalog's option 'maintenance.state-dir' right");
             return List.of();
+        }
+        for (Path path : states.unknown()) {
+            unknown.add(
+                    "whose is the state "
+                            + path
+                            + " cannot be told, it is neither <job id>/chk-<n> nor"
+                            + " savepoint-<digits of the job id>-<random>; name it as Flink did, or"
+                            + " move it out of "
+                            + stateDir.get());
         }
         for (SavedState state : states.newest()) {
             try {
@@ -233,7 +271,7 @@ public class Protection {
     }
 
     private void writers(List<SavedState> states) {
-        for (SnapshotRef ref : table.refs().values()) {
+        for (SnapshotRef ref : references.kept().values()) {
             if (ref.isBranch()) {
                 writersOf(ref.snapshotId(), states);
             }

@@ -32,13 +32,18 @@ record ReaderState(String operator, boolean readable, Long snapshotId, Set<Strin
     /** Name of the state in which a source's tasks keep what was assigned to them. */
     private static final String ASSIGNED = "SourceReaderState";
 
+    /** Names of what the source before it keeps, which {@code use-flip27-source=false} chooses. */
+    private static final String OLD_POSITION = "snapshot-id-state";
+
+    private static final String OLD_SPLITS = "splits";
+
     private static final IcebergSourceSplitSerializer SPLITS =
             new IcebergSourceSplitSerializer(true);
 
     /** The state of an operator, or nothing when it is no source. */
     static Optional<ReaderState> of(OperatorState operator) throws IOException {
         if (operator.getCoordinatorState() == null) {
-            return Optional.empty();
+            return ofOldSource(operator);
         }
         String name = operator.getOperatorName().orElse("");
         Input in = new Input(operator.getCoordinatorState().getData());
@@ -75,6 +80,39 @@ record ReaderState(String operator, boolean readable, Long snapshotId, Set<Strin
         return Optional.of(new ReaderState(name, true, snapshotId, files));
     }
 
+    /** Two operators: one finds the files, the other's tasks read them. */
+    private static Optional<ReaderState> ofOldSource(OperatorState operator) throws IOException {
+        String name = operator.getOperatorName().orElse("");
+        for (OperatorSubtaskState task : operator.getStates()) {
+            for (OperatorStateHandle handle : task.getManagedOperatorState()) {
+                long[] position = offsets(handle, OLD_POSITION);
+                if (position.length > 0) {
+                    return Optional.of(
+                            new ReaderState(name, true, oldPosition(handle, position), Set.of()));
+                }
+                // Of what is yet to be read, the position is in another operator's state.
+                if (offsets(handle, OLD_SPLITS).length > 0) {
+                    return Optional.of(new ReaderState(name, false, null, Set.of()));
+                }
+            }
+        }
+        return Optional.empty();
+    }
+
+    private static Long oldPosition(OperatorStateHandle handle, long[] offsets)
+            throws IOException {
+        try (FSDataInputStream in = handle.openInputStream()) {
+            in.seek(offsets[0]);
+            long snapshotId = new DataInputStream(in).readLong();
+            return snapshotId == -1 ? null : snapshotId;
+        }
+    }
+
+    private static long[] offsets(OperatorStateHandle handle, String name) {
+        OperatorStateHandle.StateMetaInfo state = handle.getStateNameToPartitionOffsets().get(name);
+        return state == null ? new long[0] : state.getOffsets();
+    }
+
     private static Long position(Input state) throws IOException {
         state.readInt(); // version
         Input position = new Input(state.bytes());
@@ -83,13 +121,12 @@ record ReaderState(String operator, boolean readable, Long snapshotId, Set<Strin
 
     private static void addAssigned(Set<String> files, OperatorStateHandle handle)
             throws IOException {
-        OperatorStateHandle.StateMetaInfo assigned =
-                handle.getStateNameToPartitionOffsets().get(ASSIGNED);
-        if (assigned == null) {
+        long[] assigned = offsets(handle, ASSIGNED);
+        if (assigned.length == 0) {
             return;
         }
         try (FSDataInputStream in = handle.openInputStream()) {
-            for (long offset : assigned.getOffsets()) {
+            for (long offset : assigned) {
                 in.seek(offset);
                 byte[] split =
                         BytePrimitiveArraySerializer.INSTANCE.deserialize(

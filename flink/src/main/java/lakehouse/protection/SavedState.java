@@ -12,7 +12,7 @@ import java.util.List;
 /**
  * A complete checkpoint or savepoint.
  *
- * @param jobName the job's, in whichever run
+ * @param jobName the job's, in whichever run; its ID where jobs have no folder of their own
  * @param jobId of the run that wrote it; of a savepoint only its first six digits are known
  * @param number counts on from checkpoint to checkpoint; 0 where the path does not say it
  */

@@ -10,52 +10,52 @@ import java.util.ArrayList;
 import java.util.Collection;
 import java.util.Comparator;
 import java.util.List;
+import java.util.Set;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 import java.util.stream.Collectors;
 
 /**
- * The states that lie below a folder: {@code checkpoints/<job>/<job id>/chk-<n>} and {@code
- * savepoints/<job>/savepoint-<six digits of the job id>-<random>}.
+ * The states that lie below a folder at whatever depth: {@code <job id>/chk-<n>} and {@code
+ * savepoint-<six digits of the job id>-<random>}, in {@code checkpoints/<job>} and {@code
+ * savepoints/<job>} where each job has a folder of its own, as Flink has none by default.
  */
 class SavedStates {
     private static final Comparator<SavedState> AGE =
             Comparator.comparingLong(SavedState::writtenAt).thenComparingLong(SavedState::number);
 
+    private static final Pattern JOB_ID = Pattern.compile("[0-9a-f]{32}");
+
+    private static final Pattern STATE =
+            Pattern.compile(
+                    "(?:(?:checkpoints|savepoints)/)?(?:(?<job>.+)/)?"
+                            + "(?:(?<run>[0-9a-f]{32})/chk-(?<number>\\d+)"
+                            + "|savepoint-(?<digits>[0-9a-f]{6})-[0-9a-f]+)");
+
+    /** What checkpoints of a run have in common: many files, and no state. */
+    private static final Set<String> PARTS = Set.of("shared", "taskowned");
+
+    private final FileSystem files;
     private final List<SavedState> states = new ArrayList<>();
+    private final List<Path> unknown = new ArrayList<>();
 
     SavedStates(String folder) throws IOException {
         Path root = new Path(folder);
-        FileSystem files = root.getFileSystem();
+        files = root.getFileSystem();
         if (!files.exists(root)) {
             throw new FileNotFoundException("there is no folder " + folder);
         }
-        for (FileStatus job : folders(files, new Path(root, "checkpoints"))) {
-            for (FileStatus run : folders(files, job.getPath())) {
-                for (FileStatus checkpoint : folders(files, run.getPath())) {
-                    String name = checkpoint.getPath().getName();
-                    if (name.matches("chk-\\d+")) {
-                        add(
-                                files,
-                                checkpoint.getPath(),
-                                job,
-                                run.getPath().getName(),
-                                Long.parseLong(name.substring(4)));
-                    }
-                }
-            }
-        }
-        for (FileStatus job : folders(files, new Path(root, "savepoints"))) {
-            for (FileStatus savepoint : folders(files, job.getPath())) {
-                String[] name = savepoint.getPath().getName().split("-");
-                if (name.length == 3 && name[0].equals("savepoint")) {
-                    add(files, savepoint.getPath(), job, name[1], 0);
-                }
-            }
-        }
+        find(root, "");
     }
 
     /** All that a job can be restored from. */
     List<SavedState> all() {
         return states;
+    }
+
+    /** States of which nobody knows whose they are. */
+    List<Path> unknown() {
+        return unknown;
     }
 
     /** The newest of each job. */
@@ -69,26 +69,43 @@ class SavedStates {
                 .values();
     }
 
-    /** Flink writes the metadata last: without it a state is incomplete. */
-    private void add(FileSystem files, Path path, FileStatus job, String jobId, long number)
-            throws IOException {
-        try {
-            long writtenAt =
-                    files.getFileStatus(new Path(path, SavedState.METADATA)).getModificationTime();
-            states.add(new SavedState(path, job.getPath().getName(), jobId, number, writtenAt));
-        } catch (FileNotFoundException incomplete) {
-            return;
+    /**
+     * @param way the names from the root down to the folder
+     */
+    private void find(Path folder, String way) throws IOException {
+        boolean run = JOB_ID.matcher(folder.getName()).matches();
+        for (FileStatus entry : list(folder)) {
+            String name = entry.getPath().getName();
+            if (!entry.isDir()) {
+                // Flink writes it last: without it a state is incomplete.
+                if (name.equals(SavedState.METADATA)) {
+                    add(folder, way, entry.getModificationTime());
+                }
+            } else if (!(run && PARTS.contains(name))) {
+                find(entry.getPath(), way.isEmpty() ? name : way + "/" + name);
+            }
         }
     }
 
-    private static List<FileStatus> folders(FileSystem files, Path path) throws IOException {
+    private void add(Path path, String way, long writtenAt) {
+        Matcher state = STATE.matcher(way);
+        if (!state.matches()) {
+            unknown.add(path);
+            return;
+        }
+        boolean checkpoint = state.group("run") != null;
+        String jobId = state.group(checkpoint ? "run" : "digits");
+        String jobName = state.group("job") == null ? jobId : state.group("job");
+        long number = checkpoint ? Long.parseLong(state.group("number")) : 0;
+        states.add(new SavedState(path, jobName, jobId, number, writtenAt));
+    }
+
+    private FileStatus[] list(Path folder) throws IOException {
         try {
-            FileStatus[] found = files.listStatus(path);
-            return found == null
-                    ? List.of()
-                    : List.of(found).stream().filter(FileStatus::isDir).toList();
+            FileStatus[] found = files.listStatus(folder);
+            return found == null ? new FileStatus[0] : found;
         } catch (FileNotFoundException gone) {
-            return List.of();
+            return new FileStatus[0];
         }
     }
 }

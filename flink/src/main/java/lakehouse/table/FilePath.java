@@ -1,5 +1,6 @@
 package lakehouse.table;
 
+import java.util.Locale;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 
@@ -17,12 +18,12 @@ public record FilePath(String scheme, String authority, String path) {
 
     public static FilePath of(String location) {
         Matcher uri = URI.matcher(location);
-        if (!uri.matches() || uri.group(1).equals("file")) {
+        if (!uri.matches() || uri.group(1).equalsIgnoreCase("file")) {
             String path = uri.matches() ? uri.group(4) : location;
             return new FilePath(
                     "file", "", "/" + path.replaceAll("/+", "/").replaceFirst("^/", ""));
         }
-        String scheme = uri.group(1).matches("s3[an]") ? "s3" : uri.group(1);
+        String scheme = uri.group(1).toLowerCase(Locale.ROOT).replaceFirst("^s3[an]$", "s3");
         String authority = uri.group(3) == null ? "" : uri.group(3);
         return new FilePath(scheme, authority, "/" + uri.group(4).replaceFirst("^/", ""));
     }
