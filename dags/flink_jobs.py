@@ -30,7 +30,7 @@ nothing; two at once deploy once; a run that dies in the middle is continued by 
 | not running, no such state, tables not empty | refused: each row would be written again |
 
 When a task before it fails (the registry is away, the contract would break readers), a job that is gone still comes back as it
-last ran; nothing else is changed.
+last ran; nothing else is changed, and the run is red.
 
 A job is upgraded when the old SQL of its readers has stopped: no row with a new field passes by a job that does not know it.
 Comments and layout are no change.
@@ -135,6 +135,7 @@ with DAG(
                 create_tables = FlinkTablesOperator(task_id="create_tables", pipeline=pipeline.name)
                 checked = check_health(pipeline.name)
                 topic_ready = [create_topic(pipeline.name), register_contract(pipeline.name)]
+                [create_tables, *topic_ready] >> checked  # else the run would be green, whatever of these failed
                 for stage in pipeline.stages.values():
                     deploy = FlinkJobOperator(
                         task_id=f"deploy_{stage.name}", job=stage.job, trigger_rule=TriggerRule.ALL_DONE, **ASKED

@@ -66,3 +66,11 @@ def test_a_job_that_is_gone_starts_it(dags):
     (watcher,) = asset.watchers
     assert isinstance(watcher.trigger, FlinkJobGoneTrigger)
     assert watcher.trigger.jobs == JOBS
+
+
+def test_whatever_fails_makes_the_run_red(dags):
+    """Airflow judges a run by its last tasks; a deployment goes on though what comes before it failed."""
+    dag = dags["flink_jobs"]
+    [leaf] = [task for task in dag.leaves if task.task_id == "nyc_taxi.check_health"]
+    assert leaf.trigger_rule == "all_success"
+    assert leaf.upstream_task_ids == {task.task_id for task in dag.tasks} - {"wait_for_cluster", leaf.task_id}
