@@ -2,6 +2,7 @@ package lakehouse.rewrite;
 
 import org.apache.flink.api.common.typeinfo.PrimitiveArrayTypeInfo;
 import org.apache.flink.configuration.Configuration;
+import org.apache.flink.core.execution.JobClient;
 import org.apache.flink.core.memory.ManagedMemoryUseCase;
 import org.apache.flink.streaming.api.datastream.SingleOutputStreamOperator;
 import org.apache.flink.streaming.api.environment.StreamExecutionEnvironment;
@@ -30,6 +31,10 @@ import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.UUID;
+import java.util.concurrent.CancellationException;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
 import java.util.function.Supplier;
 
 /**
@@ -51,6 +56,8 @@ public class Rewrite {
     private static final int FILES_PER_JOB = 5_000;
 
     private static final int SORT_MEMORY_MIB = 64;
+
+    private static final long END_LIMIT_S = 60;
 
     /** Jobs are named by this and the table, so that others can tell who works on it. */
     public static final String JOB = "rewrite_data_files ";
@@ -174,6 +181,7 @@ public class Rewrite {
         private final Map<Integer, RewriteFileGroup> open = new HashMap<>();
         private final Map<Integer, Set<DataFile>> written = new HashMap<>();
         private final List<FileGroup> tasks = new ArrayList<>();
+        private JobClient client;
 
         Job(List<RewriteFileGroup> groups, int first, Commits commits) {
             this.commits = commits;
@@ -226,7 +234,9 @@ public class Rewrite {
                         .declareManagedMemoryUseCaseAtOperatorScope(
                                 ManagedMemoryUseCase.OPERATOR, SORT_MEMORY_MIB);
             }
-            return rewritten.executeAndCollect(JOB + request.table());
+            CloseableIterator<byte[]> progress = rewritten.collectAsync();
+            client = environment.executeAsync(JOB + request.table());
+            return progress;
         }
 
         private void took(Progress progress) {
@@ -256,7 +266,23 @@ public class Rewrite {
             }
         }
 
+        private void awaitEnd() {
+            try {
+                if (client != null) {
+                    client.getJobExecutionResult().get(END_LIMIT_S, TimeUnit.SECONDS);
+                }
+            } catch (ExecutionException | CancellationException ended) {
+                LOG.debug("The job that rewrites {} has ended", table.name(), ended);
+            } catch (TimeoutException late) {
+                LOG.warn("The job that rewrites {} does not end; it may leave files", table.name());
+            } catch (InterruptedException error) {
+                Thread.currentThread().interrupt();
+            }
+        }
+
+        /** When the job has ended: until then a task that is cancelled may finish a file. */
         private void cleanUp() {
+            awaitEnd();
             Set<Integer> indexes = new HashSet<>(written.keySet());
             indexes.removeAll(commits.kept());
             Leftovers.delete(table, runId, indexes);
