@@ -92,7 +92,7 @@ class TestWhatFailedBefore:
         )
         monkeypatch.setattr(operators, "_deployer", lambda job: deployer)
 
-        def deploy(first: str, second: str, **options: str) -> list[str]:
+        def deploy(first: str | None, second: str | None, **options: str) -> list[str]:
             with DAG("d", schedule=None):
                 task = FlinkJobOperator(task_id="deploy", job="nyc_taxi.bronze", **options)
                 [EmptyOperator(task_id="create_topic"), EmptyOperator(task_id="register_contract")] >> task
@@ -104,6 +104,10 @@ class TestWhatFailedBefore:
 
     def test_nothing(self, deploy):
         assert deploy("success", "success") == [Action.RECONCILE]
+
+    def test_nothing_that_this_run_knows_of(self, deploy):
+        """As with `airflow tasks test`, which runs this task alone."""
+        assert deploy(None, None) == [Action.RECONCILE]
 
     def test_a_job_is_repaired_and_not_changed(self, deploy):
         assert deploy("success", "failed") == ["repair"]
