@@ -53,7 +53,7 @@ def default_args(**overrides: Any) -> dict[str, Any]:
 def every(interval: timedelta) -> CronTriggerTimetable | DeltaTriggerTimetable:
     """A schedule with one run per interval.
 
-    It is a cron expression wherever one fits, because Airflow describes those in words ("Every 10 minutes").
+    It is a cron expression wherever one fits, because Airflow says what those mean ("Every 10 minutes").
     """
     minutes, hours = interval // timedelta(minutes=1), interval // timedelta(hours=1)
     if minutes in range(1, 60) and timedelta(minutes=minutes) == interval and 60 % minutes == 0:

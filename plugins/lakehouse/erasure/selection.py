@@ -16,14 +16,13 @@ from lakehouse.erasure import log
 from lakehouse.erasure.log import Erasure
 from lakehouse.pipelines.load import declarations
 from lakehouse.pipelines.model import Pipeline
+from lakehouse.quality.rejects.read import MENDS
 from lakehouse.reconciliation.changes import POSITION
 from lakehouse.reconciliation.positions import Positions, Rows
 from lakehouse.tables.aside import aside
 from lakehouse.tables.duckdb_iceberg import IcebergDatabase
 from lakehouse.texts import sql_problem
 
-#: Column of the tables over a topic: which event an event was sent to correct.
-MENDS = "mends"
 MEMORY = "1GB"
 
 
@@ -35,6 +34,7 @@ class Selection:
     :param topic_id: Kafka's id of the topic that the positions are of
     :param positions: of the events that are selected, of those that they correct, and of those that correct them
     :param interrupted: erasures of the pipeline that were begun and not finished
+    :param everything: its own events, and those of the erasures that are not finished
     :param rows: table -> its rows of all of these events
     """
 
@@ -43,12 +43,8 @@ class Selection:
     topic_id: str
     positions: Positions
     interrupted: list[Erasure]
+    everything: Positions
     rows: Mapping[str, int]
-
-    @property
-    def everything(self) -> Positions:
-        """Its own events, and those of the erasures that are not finished."""
-        return _union((self.positions, *(found.positions for found in self.interrupted)))
 
 
 def select(table: str, where: str) -> Selection:
@@ -72,11 +68,9 @@ def select(table: str, where: str) -> Selection:
             lake.view(_view(name), iceberg.table(name))
         positions = _with_corrections(_selected(lake, table, where), list(_corrections(lake, tables)))
         interrupted = log.interrupted(pipeline.name, topic_id)
-        found = Selection(pipeline, table, topic_id, positions, interrupted, {})
-        rows = {name: _count(lake, name, found.everything) for name in tables}
-    return Selection(
-        pipeline, table, topic_id, positions, interrupted, {n: count for n, count in rows.items() if count}
-    )
+        everything = _union((positions, *(found.positions for found in interrupted)))
+        rows = {name: count for name in tables if (count := _count(lake, name, everything))}
+    return Selection(pipeline, table, topic_id, positions, interrupted, everything, rows)
 
 
 def held_tables(pipeline: Pipeline) -> list[str]:
@@ -136,13 +130,8 @@ def _count(lake: IcebergDatabase, table: str, positions: Positions) -> int:
     """Rows of a table that are of these events."""
     if not positions:
         return 0
-    lake.connection.execute("CREATE OR REPLACE TEMP TABLE spans (partition INTEGER, first BIGINT, after BIGINT)")
-    lake.connection.executemany("INSERT INTO spans VALUES (?, ?, ?)", [list(span) for span in positions.spans()])
-    query = (
-        f"SELECT count(*) FROM {_view(table)} JOIN spans"
-        " ON kafka_partition = partition AND kafka_offset >= first AND kafka_offset < after"
-    )
-    [[rows]] = lake.connection.execute(query).fetchall()
+    within = lake.keep_spans("spans", positions.spans())
+    [[rows]] = lake.connection.execute(f"SELECT count(*) FROM {_view(table)} JOIN spans ON {within}").fetchall()
     return int(rows)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping
-from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from airflow.sdk.exceptions import AirflowException
@@ -16,7 +15,7 @@ from lakehouse.streaming.cluster import FINGERPRINT
 from lakehouse.streaming.job import JobState
 from lakehouse.streaming.record import JobRecord
 from lakehouse.streaming.state import writer_of
-from lakehouse.tables.history import ForeignChange, foreign_changes
+from lakehouse.tables.history import ForeignChange, foreign_changes, snapshots_since
 
 if TYPE_CHECKING:
     from pyiceberg.table import Table
@@ -26,12 +25,8 @@ COMMITTED_WITHIN_S = 3_600
 
 
 def writers(table: Table, since_ms: int = 0) -> list[str]:
-    """Flink's ids of the jobs that committed to a table since then, as far as its snapshots are kept.
-
-    Older snapshots are not looked at: a day has thousands of them, and they come in the order of their commits.
-    """
-    newer = [*takewhile(lambda found: found.timestamp_ms >= since_ms, reversed(table.metadata.snapshots))]
-    said = map(summary_of, reversed(newer))
+    """Flink's ids of the jobs that committed to a table since then, as far as its snapshots are kept."""
+    said = map(summary_of, snapshots_since(table, since_ms))
     return list(dict.fromkeys(summary["flink.job-id"] for summary in said if "flink.job-id" in summary))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -44,6 +45,15 @@ class IcebergDatabase:
 
     def __exit__(self, *_: object) -> None:
         self.connection.close()
+
+    def keep_spans(self, name: str, spans: Iterable[tuple[int, int, int]]) -> str:
+        """Make a table of ranges: Kafka partition, first offset and offset after the last one; at least one.
+
+        :return: SQL: whether a row's position is in one of them
+        """
+        self.connection.execute(f"CREATE OR REPLACE TABLE {name} (partition INTEGER, first BIGINT, after BIGINT)")
+        self.connection.executemany(f"INSERT INTO {name} VALUES (?, ?, ?)", [list(span) for span in spans])
+        return "kafka_partition = partition AND kafka_offset >= first AND kafka_offset < after"
 
     def view(self, name: str, table: Table, snapshot_id: int | None = None) -> None:
         """Make a view of one table, at its newest snapshot or another."""

@@ -64,6 +64,15 @@ def removes_rows(snapshot: Snapshot) -> bool:
     )
 
 
+def snapshots_since(table: Table, since_ms: int) -> list[Snapshot]:
+    """The snapshots that were committed since then, the oldest first.
+
+    Older ones are not looked at: a day has thousands of them, and they come in the order of their commits.
+    """
+    newest = takewhile(lambda found: found.timestamp_ms >= since_ms, reversed(table.metadata.snapshots))
+    return [*newest][::-1]
+
+
 @dataclass(frozen=True)
 class ForeignChange:
     """What a program other than the platform's did to a table.
@@ -82,8 +91,7 @@ def foreign_changes(table: Table, since_ms: int) -> Iterator[ForeignChange]:
     Flink's jobs are another matter: their commits name them. A rewrite of the same rows is no change.
     """
     name = ".".join(table.name())
-    newest = takewhile(lambda found: found.timestamp_ms >= since_ms, reversed(table.metadata.snapshots))
-    for snapshot in reversed([*newest]):
+    for snapshot in snapshots_since(table, since_ms):
         said = summary_of(snapshot)
         if snapshot.summary is None or is_rewrite(snapshot) or "flink.job-id" in said or MADE_FOR in said:
             continue
