@@ -105,7 +105,7 @@ class AirflowApi:
         return session
 
     def call(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Send one request below `/api/v2/` and return the decoded answer.
+        """Send one request below `/api/v2/` and return the decoded answer; `{}` for one without content.
 
         :raises PlatformError: Airflow cannot be reached or refuses
         """
@@ -115,7 +115,7 @@ class AirflowApi:
             raise PlatformError(f"Airflow at {self._url} cannot be reached: {error}. See: make status") from error
         if not answer.ok:
             raise PlatformError(f"Airflow: {method} {path} gave {answer.status_code}: {answer.text[:500]}")
-        return answer.json()
+        return answer.json() if answer.content else {}
 
 
 def _times(item: dict[str, Any]) -> dict[str, datetime | None]:

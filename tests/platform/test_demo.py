@@ -73,6 +73,7 @@ def report_of(platform: Platform) -> dict:
     return json.loads((platform.home / "demo.json").read_text())
 
 
+@pytest.mark.timeout(1200)
 def test_a_file_of_another_month(platform, main_job, copy, february, declared_window):
     """All of its trips are rejected, and the demo says so; with the way out that it names they are in Gold, and stay so."""
     with pytest.raises(AssertionError, match=r"most trips were rejected, 202 of 202: 202 because .*PICKUP_FROM=auto"):

@@ -75,9 +75,8 @@ def send(topic: str, events: tuple[bytes, ...]) -> list[int]:
 
 def registered(main_job: MainJob) -> dict:
     """The newest contract of the topic."""
-    registry = SchemaRegistryHook()
-    url = registry.url_from_endpoint(f"subjects/{main_job.topic}-value/versions/latest")
-    return json.loads(registry.get_conn().get(url, timeout=30).json()["schema"])
+    with SchemaRegistryHook().registry._client("gives no contract") as registry:
+        return json.loads(registry.get_latest_version(f"{main_job.topic}-value").schema.schema_str)
 
 
 def test_a_new_field_goes_through_all_layers(main_job: MainJob, include: Path, shell):

@@ -484,6 +484,7 @@ class ExpireSnapshotsTest {
                 List.of(
                         "checkpoints/" + JOB_A + "/chk-7",
                         "savepoints/savepoint-aaaaaa-0123456789ab",
+                        "tm_127.0.0.1:28008-fd9b43/" + JOB_A + "/chk-7",
                         JOB_A + "/chk-7",
                         "checkpoints/team/reader/" + JOB_A + "/chk-7")) {
             Path state = folder.resolve("state").resolve(place);

@@ -3,10 +3,14 @@ package lakehouse.protection;
 import org.apache.flink.core.fs.FileStatus;
 import org.apache.flink.core.fs.FileSystem;
 import org.apache.flink.core.fs.Path;
+import org.apache.flink.core.fs.local.LocalFileStatus;
+import org.apache.flink.core.fs.local.LocalFileSystem;
 
+import java.io.File;
 import java.io.FileNotFoundException;
 import java.io.IOException;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.Collection;
 import java.util.Comparator;
 import java.util.List;
@@ -101,11 +105,27 @@ class SavedStates {
     }
 
     private FileStatus[] list(Path folder) throws IOException {
+        if (files instanceof LocalFileSystem) {
+            return listLocal((LocalFileSystem) files, folder);
+        }
         try {
             FileStatus[] found = files.listStatus(folder);
             return found == null ? new FileStatus[0] : found;
         } catch (FileNotFoundException gone) {
             return new FileStatus[0];
         }
+    }
+
+    /**
+     * Flink's own listing fails on a name with a colon, as that of a TaskManager's working folder
+     * ({@code tm_<host>:<port>-<id>}).
+     */
+    private static FileStatus[] listLocal(LocalFileSystem local, Path folder) {
+        File[] found = local.pathToFile(folder).listFiles();
+        return found == null
+                ? new FileStatus[0]
+                : Arrays.stream(found)
+                        .map(file -> new LocalFileStatus(file, local))
+                        .toArray(FileStatus[]::new);
     }
 }
