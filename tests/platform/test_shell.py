@@ -82,7 +82,7 @@ def test_with_nothing_but_the_data_plane(main_job, dags_test, airflow_stopped):
 def test_with_nothing_running_says_what_is_missing(dags_test, dag_id, said):
     status, printed = dags_test(dag_id, **NOTHING)
 
-    assert said in printed, printed[-6000:]
+    assert said in printed, "\n".join(line for line in printed.splitlines() if "rdkafka" not in line)[-6000:]
     assert status == 1
 
 
