@@ -3,12 +3,11 @@
 Needs Python alone: a machine that runs containers has nothing else of ours.
 """
 
-import base64
 import os
 import re
 from pathlib import Path
 
-from local.config import fernet_key, password, write_private
+from local.config import fernet_key, kafka_cluster_id, password, write_private
 
 FILE = Path(__file__).parents[1] / ".env"
 DECLARED = Path(__file__).parents[1] / "docker-compose.yaml"
@@ -20,7 +19,7 @@ def _make(name: str) -> str:
     if name == _FERNET_KEY:
         return fernet_key()
     if name == _CLUSTER_ID:
-        return base64.urlsafe_b64encode(os.urandom(16)).decode().rstrip("=")
+        return kafka_cluster_id()
     if name == _SOCKET:
         return docker_socket()
     return password()

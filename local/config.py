@@ -32,13 +32,20 @@ PORTS = {
 
 
 def password() -> str:
-    """A new password for one place."""
-    return secrets.token_urlsafe(24)
+    """A new password for one place: 128 random bits, of characters that no command line takes for anything else."""
+    return secrets.token_hex(16)
 
 
 def fernet_key() -> str:
     """A new key of the kind that Airflow encrypts connections with."""
     return base64.urlsafe_b64encode(os.urandom(32)).decode()
+
+
+def kafka_cluster_id() -> str:
+    """A new ID in the form of Kafka's own: one that begins with `-` is an option to its tools."""
+    while (cluster := base64.urlsafe_b64encode(os.urandom(16)).decode().rstrip("=")).startswith("-"):
+        pass
+    return cluster
 
 
 # Made once, at first start.

@@ -1,10 +1,8 @@
 """The Kafka broker: one node that is its own controller."""
 
-import base64
 import subprocess
-import uuid
 
-from local.config import CONF, JARS, Platform, PlatformError
+from local.config import CONF, JARS, Platform, PlatformError, kafka_cluster_id
 from local.java import java, render
 
 
@@ -27,8 +25,7 @@ def prepare(platform: Platform) -> None:
     render("kafka.properties.j2", folder / "server.properties", platform.values)
     if (folder / "data" / "meta.properties").is_file():
         return
-    cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-    tool = ["kafka.tools.StorageTool", "format", "-c", str(folder / "server.properties"), "-t", cluster]
+    tool = ["kafka.tools.StorageTool", "format", "-c", str(folder / "server.properties"), "-t", kafka_cluster_id()]
     fast = ["-XX:TieredStopAtLevel=1", f"-Dlog4j2.configurationFile={CONF}/kafka-log4j2.yaml"]
     run = subprocess.run([*java(), *fast, "-cp", _class_path(), *tool], capture_output=True, text=True, timeout=60)
     if run.returncode:

@@ -21,6 +21,15 @@ def _mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
 
+def test_what_is_made_is_no_option_to_a_command():
+    """One of 64 random texts in Base64 begins with `-`: a platform with such an ID for Kafka never started."""
+    made = [make() for make in (config.kafka_cluster_id, config.password) for _ in range(2_000)]
+
+    assert [text for text in made if text.startswith("-")] == []
+    assert len(set(made)) == len(made)
+    assert {len(text) for text in made} == {22, 32}
+
+
 def test_secrets_are_made_once_and_differ(home):
     first = config.create()
     text = first.env_file.read_text()
