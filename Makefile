@@ -79,11 +79,11 @@ $(ENVIRONMENT): requirements.lock
 	@$(UV) pip sync --python $(VENV)/python --require-hashes requirements.lock
 	@touch $@
 
-$(JARS): flink/pom.xml $(call below,flink/src/main) | $(ENVIRONMENT)
+$(JARS): $(wildcard flink/pom.xml flink/*/pom.xml) $(foreach sources,$(wildcard flink/*/src/main flink/*/src/flink-2/java),$(call below,$(sources))) | $(ENVIRONMENT)
 	@$(PYTHON) local/preflight.py
 	@echo "Jars: Flink's, Kafka's and the registry's by Maven (a minute or two)"
-	@rm -rf flink/target
-	@mvn --batch-mode --quiet --file flink/pom.xml package -DskipTests
+	@rm -rf flink/target flink/*/target
+	@mvn --batch-mode --quiet --file flink/pom.xml package -Dmaven.test.skip
 	@touch $@
 
 ##@ The platform

@@ -1,8 +1,8 @@
 -- What every Flink session needs: the Iceberg catalog, the functions that Flink SQL lacks, and the namespaces of a stage's tables.
 -- Safe to run at any moment: a statement is IF NOT EXISTS, or lives in the session alone. The catalog is Iceberg's own with
--- procedures for maintenance (flink/src), which ask the jobs' saved states what a table must keep.
+-- procedures for maintenance (flink/iceberg-procedures), which ask the jobs' saved states what a table must keep.
 CREATE CATALOG iceberg_catalog WITH (
-    'type' = 'lakehouse',
+    'type' = 'iceberg-procedures',
     {%- for option, value in catalog_options.items() %}
     {{ option | literal }} = {{ value | literal }},
     {%- endfor %}

@@ -55,8 +55,8 @@ def test_beside_the_running_jobs(platform, main_job, trips_arrive):
         done = {operation: maintain(table, operation, options).entry for operation in Operation}
         assert {entry.verdict for entry in done.values() if entry} == {DONE}
         rewritten = done[Operation.REWRITE_DATA_FILES]
-        assert sum(row["rewritten_files_count"] for row in rewritten.result) > sum(
-            row["added_files_count"] for row in rewritten.result
+        assert sum(row["rewritten_data_files_count"] for row in rewritten.result) > sum(
+            row["added_data_files_count"] for row in rewritten.result
         )
         expired = done[Operation.EXPIRE_SNAPSHOTS]
         assert expired.after.snapshots < expired.before.snapshots

@@ -11,14 +11,21 @@ import pytest
 from local.config import ROOT
 
 MAKE = shutil.which("make")
-JAVA = "flink/src/main/java/lakehouse/JsonObjectFields.java"
+JAVA = "flink/platform/src/main/java/lakehouse/JsonObjectFields.java"
 
 
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
     """The files that a setup reads, as a fresh clone has them."""
     clone = tmp_path / "clone"
-    for name in ("Makefile", "requirements.lock", "flink/pom.xml", JAVA, "local/preflight.py"):
+    for name in (
+        "Makefile",
+        "requirements.lock",
+        "flink/pom.xml",
+        "flink/platform/pom.xml",
+        JAVA,
+        "local/preflight.py",
+    ):
         (clone / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(ROOT / name, clone / name)
     return clone

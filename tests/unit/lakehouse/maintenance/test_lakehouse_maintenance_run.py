@@ -64,7 +64,7 @@ def test_a_rewrite_is_flinks(trips, flink):
 
     def answer(_: str) -> list[dict]:
         rewrite(reload())
-        return groups(rewritten_files_count=4, added_files_count=2)
+        return groups(rewritten_data_files_count=4, added_data_files_count=2)
 
     flink.procedures["rewrite_data_files"] = answer
     entry = maintain(NAME, REWRITE, NOW).entry
@@ -87,7 +87,7 @@ def test_a_rewrite_is_flinks(trips, flink):
     assert row["bytes_before"] > row["bytes_after"] > 0
     assert row["rows_before"] == row["rows_after"] == 20
     assert json.loads(row["parameters"])["calls"][0]["min_input_files"] == 2
-    assert json.loads(row["result"]) == groups(rewritten_files_count=4, added_files_count=2)
+    assert json.loads(row["result"]) == groups(rewritten_data_files_count=4, added_data_files_count=2)
     assert row["reason"] == f"{NAME}: 4 small files in 2 partitions, 2 open ones lightly"
     assert (row["dry_run"], row["seconds"] > 0) == (False, True)
 

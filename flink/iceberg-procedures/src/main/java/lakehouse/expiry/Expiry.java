@@ -1,0 +1,261 @@
+package lakehouse.expiry;
+
+import lakehouse.protection.Protection;
+import lakehouse.table.Manifests;
+import lakehouse.table.References;
+
+import org.apache.flink.table.api.ValidationException;
+import org.apache.iceberg.ExpireSnapshots;
+import org.apache.iceberg.ManifestFile;
+import org.apache.iceberg.Snapshot;
+import org.apache.iceberg.SnapshotRef;
+import org.apache.iceberg.Table;
+import org.apache.iceberg.TableProperties;
+import org.apache.iceberg.exceptions.CommitStateUnknownException;
+import org.apache.iceberg.util.PropertyUtil;
+import org.apache.iceberg.util.SnapshotUtil;
+
+import java.time.Instant;
+import java.util.ArrayList;
+import java.util.HashSet;
+import java.util.LinkedHashSet;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.stream.Collectors;
+
+/**
+ * Removes the oldest snapshots of a table that are neither young nor needed, and the files that
+ * only they hold.
+ */
+public class Expiry {
+    /**
+     * How many went, or would go.
+     *
+     * @param failed files that could not be deleted
+     */
+    public record Result(
+            long dataFiles,
+            long manifests,
+            long manifestLists,
+            long statistics,
+            long bytes,
+            long failed,
+            long expired,
+            long kept,
+            List<String> references) {}
+
+    private final Table table;
+    private final References references;
+    private final Protection protection;
+    private final Long olderThan;
+    private final Integer retainLast;
+    private final long now = System.currentTimeMillis();
+    private final Set<Long> kept = new HashSet<>();
+    private final List<Snapshot> expired = new ArrayList<>();
+
+    /**
+     * @param olderThan null for the age that the table says, like {@code retainLast} for its count
+     * @param named to expire whatever their age, as far as nobody needs them
+     */
+    public Expiry(
+            Table table,
+            Protection protection,
+            Instant olderThan,
+            Integer retainLast,
+            Set<Long> named) {
+        this.table = table;
+        references = References.of(table);
+        this.protection = protection;
+        this.olderThan = olderThan == null ? null : olderThan.toEpochMilli();
+        this.retainLast = retainLast;
+        plan(named);
+    }
+
+    private void plan(Set<Long> named) {
+        Set<Long> inBranches = new HashSet<>();
+        for (SnapshotRef ref : references.kept().values()) {
+            kept.add(ref.snapshotId());
+            if (ref.isBranch()) {
+                List<Snapshot> branch = new ArrayList<>();
+                SnapshotUtil.ancestorsOf(ref.snapshotId(), table::snapshot).forEach(branch::add);
+                branch.forEach(snapshot -> inBranches.add(snapshot.snapshotId()));
+                int keep = count(ref);
+                // What is kept for its age has no holes, whatever the clocks of those who
+                // committed.
+                for (int i = 0; i < branch.size(); i++) {
+                    if (branch.get(i).timestampMillis() >= age(ref.maxSnapshotAgeMs())) {
+                        keep = Math.max(keep, i + 1);
+                    }
+                }
+                branch.stream().limit(keep).forEach(snapshot -> kept.add(snapshot.snapshotId()));
+            }
+        }
+        for (Snapshot snapshot : table.snapshots()) {
+            long id = snapshot.snapshotId();
+            if (named.contains(id)) {
+                refuseNeeded(id);
+                kept.remove(id);
+                expired.add(snapshot);
+                continue;
+            }
+            boolean young = !inBranches.contains(id) && snapshot.timestampMillis() >= age(null);
+            if (young || protection.isProtected(id)) {
+                kept.add(id);
+            }
+            if (!kept.contains(id)) {
+                expired.add(snapshot);
+            }
+        }
+    }
+
+    private void refuseNeeded(long id) {
+        Set<String> by = new LinkedHashSet<>(protection.needing(id));
+        references
+                .kept()
+                .forEach(
+                        (name, ref) -> {
+                            if (ref.snapshotId() == id) {
+                                by.add((ref.isBranch() ? "branch " : "tag ") + name);
+                            }
+                        });
+        if (!by.isEmpty()) {
+            throw new ValidationException(
+                    "Snapshot "
+                            + id
+                            + " of table "
+                            + table.name()
+                            + " cannot expire: it is needed by "
+                            + String.join("; ", by));
+        }
+    }
+
+    private long age(Long ofBranch) {
+        if (ofBranch != null) {
+            return now - ofBranch;
+        }
+        return olderThan != null
+                ? olderThan
+                : now
+                        - PropertyUtil.propertyAsLong(
+                                table.properties(),
+                                TableProperties.MAX_SNAPSHOT_AGE_MS,
+                                TableProperties.MAX_SNAPSHOT_AGE_MS_DEFAULT);
+    }
+
+    private int count(SnapshotRef branch) {
+        if (branch.minSnapshotsToKeep() != null) {
+            return branch.minSnapshotsToKeep();
+        }
+        return retainLast != null
+                ? retainLast
+                : PropertyUtil.propertyAsInt(
+                        table.properties(),
+                        TableProperties.MIN_SNAPSHOTS_TO_KEEP,
+                        TableProperties.MIN_SNAPSHOTS_TO_KEEP_DEFAULT);
+    }
+
+    /**
+     * @param metadata whether schemas and partition specs that no snapshot uses go, too
+     */
+    public Result run(boolean metadata) {
+        if (expired.isEmpty() && references.expired().isEmpty()) {
+            return new Result(0, 0, 0, 0, 0, 0, 0, kept.size(), List.of());
+        }
+        ExpiredFiles files = new ExpiredFiles(table, expired);
+        try (files) {
+            // By id, with an age that nothing has, and with a count that no branch has, for those
+            // with an age of their own: left alone, Iceberg takes everything of five days with
+            // them.
+            ExpireSnapshots expiry =
+                    table.expireSnapshots()
+                            .expireOlderThan(0)
+                            .retainLast(Integer.MAX_VALUE)
+                            .cleanExpiredMetadata(metadata)
+                            .deleteWith(files);
+            expired.forEach(snapshot -> expiry.expireSnapshotId(snapshot.snapshotId()));
+            refuseMore(expiry.apply());
+            expiry.commit();
+        } catch (CommitStateUnknownException error) {
+            throw new IllegalStateException(
+                    "Whether the expiry of table "
+                            + table.name()
+                            + " was committed is unknown ("
+                            + error.getMessage()
+                            + "). No file was deleted. Call again; if it was, remove_orphan_files"
+                            + " takes what is left",
+                    error);
+        }
+        if (files.failed() > 0 && files.deleted() == 0) {
+            throw new IllegalStateException(
+                    "None of the "
+                            + files.failed()
+                            + " files that only expired snapshots of table "
+                            + table.name()
+                            + " held could be deleted; the snapshots are gone. Next: let the"
+                            + " catalog's key delete below "
+                            + table.location()
+                            + ", then remove_orphan_files takes the files");
+        }
+        return new Result(
+                files.dataFiles(),
+                files.manifests(),
+                files.manifestLists(),
+                files.statistics(),
+                files.bytes(),
+                files.failed(),
+                expired.size(),
+                kept.size(),
+                references.expired());
+    }
+
+    /** A branch with an age and a count of its own makes Iceberg take what nobody named. */
+    private void refuseMore(List<Snapshot> all) {
+        List<Long> more = all.stream().map(Snapshot::snapshotId).filter(kept::contains).toList();
+        if (!more.isEmpty()) {
+            throw new ValidationException(
+                    "Expiry of table "
+                            + table.name()
+                            + " would take snapshots "
+                            + more
+                            + ", which must be kept, because a branch has a max-snapshot-age-ms and"
+                            + " a min-snapshots-to-keep of its own; raise one of them");
+        }
+    }
+
+    /** Counts what {@link #run} would delete. */
+    public Result dryRun() {
+        Set<Long> ids = expired.stream().map(Snapshot::snapshotId).collect(Collectors.toSet());
+        List<Snapshot> rest = new ArrayList<>();
+        table.snapshots().forEach(rest::add);
+        rest.removeAll(expired);
+        Set<ManifestFile> manifests = Manifests.of(table, expired);
+        Set<ManifestFile> live = Manifests.of(table, rest);
+        manifests.removeAll(live);
+        Set<String> files = ConcurrentHashMap.newKeySet();
+        Manifests.livePaths(table, manifests, files::add);
+        if (!files.isEmpty()) {
+            Manifests.livePaths(table, live, files::remove);
+        }
+        List<String> statistics =
+                ExpiredFiles.statistics(table).entrySet().stream()
+                        .filter(file -> ids.contains(file.getValue()))
+                        .map(Map.Entry::getKey)
+                        .toList();
+        List<String> all = new ArrayList<>(files);
+        manifests.forEach(manifest -> all.add(manifest.path()));
+        expired.forEach(snapshot -> all.add(snapshot.manifestListLocation()));
+        all.addAll(statistics);
+        return new Result(
+                files.size(),
+                manifests.size(),
+                expired.size(),
+                statistics.size(),
+                ExpiredFiles.bytes(table, all),
+                0,
+                expired.size(),
+                kept.size(),
+                references.expired());
+    }
+}

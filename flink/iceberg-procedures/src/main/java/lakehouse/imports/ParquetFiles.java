@@ -1,0 +1,230 @@
+package lakehouse.imports;
+
+import org.apache.flink.table.api.ValidationException;
+import org.apache.iceberg.DataFile;
+import org.apache.iceberg.DataFiles;
+import org.apache.iceberg.FileFormat;
+import org.apache.iceberg.Metrics;
+import org.apache.iceberg.MetricsConfig;
+import org.apache.iceberg.PartitionData;
+import org.apache.iceberg.PartitionField;
+import org.apache.iceberg.Schema;
+import org.apache.iceberg.Table;
+import org.apache.iceberg.io.FileInfo;
+import org.apache.iceberg.mapping.MappedField;
+import org.apache.iceberg.mapping.NameMapping;
+import org.apache.iceberg.parquet.Footers;
+import org.apache.iceberg.parquet.ParquetSchemaUtil;
+import org.apache.iceberg.parquet.ParquetUtil;
+import org.apache.iceberg.shaded.org.apache.parquet.hadoop.metadata.ParquetMetadata;
+import org.apache.iceberg.shaded.org.apache.parquet.schema.MessageType;
+import org.apache.iceberg.types.CheckCompatibility;
+import org.apache.iceberg.types.TypeUtil;
+import org.apache.iceberg.types.Types;
+
+import java.io.IOException;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.stream.Collectors;
+import java.util.stream.Stream;
+
+/** Checks by its footer that a Parquet file holds what the table says of its files. */
+final class ParquetFiles {
+    /** Whole values, which those that a table keeps of its files need not be. */
+    private static final MetricsConfig WHOLE =
+            MetricsConfig.fromProperties(Map.of("write.metadata.metrics.default", "full"));
+
+    private final Table table;
+    private final NameMapping names;
+    private final MetricsConfig metrics;
+
+    /**
+     * @param names what columns the names in files without IDs stand for
+     */
+    ParquetFiles(Table table, NameMapping names) {
+        this.table = table;
+        this.names = names;
+        this.metrics = MetricsConfig.forTable(table);
+    }
+
+    /**
+     * @param ignoredColumns those of the file that the table does not have
+     */
+    record Checked(DataFile file, Set<String> ignoredColumns) {}
+
+    Checked check(FileInfo info, PartitionData partition) {
+        String location = info.location();
+        ParquetMetadata footer;
+        try {
+            footer = Footers.read(table.io().newInputFile(location, info.size()));
+        } catch (IOException | RuntimeException error) {
+            throw refused(location, "is no Parquet file that can be read: " + error, error);
+        }
+        MessageType stored = footer.getFileMetaData().getSchema();
+        MessageType columns =
+                ParquetSchemaUtil.hasIds(stored)
+                        ? stored
+                        : ParquetSchemaUtil.applyNameMapping(stored, names);
+        Schema schema;
+        try {
+            schema = ParquetSchemaUtil.convertAndPrune(columns);
+        } catch (RuntimeException error) {
+            throw refused(
+                    location,
+                    "has a column that Iceberg has no type for: " + error.getMessage(),
+                    error);
+        }
+        Metrics whole = metrics(footer, WHOLE);
+        refuseOtherIds(location, schema);
+        Set<String> ignored = ignored(location, columns);
+        refuseOtherTypes(location, withoutNulls(schema, whole));
+        refuseOtherPartition(location, schema, whole, partition);
+        DataFile file =
+                DataFiles.builder(table.spec())
+                        .withPath(location)
+                        .withFormat(FileFormat.PARQUET)
+                        .withFileSizeInBytes(info.size())
+                        .withPartition(partition)
+                        .withMetrics(metrics(footer, metrics))
+                        .withSplitOffsets(ParquetUtil.getSplitOffsets(footer))
+                        .build();
+        return new Checked(file, ignored);
+    }
+
+    private Metrics metrics(ParquetMetadata footer, MetricsConfig config) {
+        return ParquetUtil.footerMetrics(footer, Stream.empty(), config, names);
+    }
+
+    /** A reader goes by the IDs where a file has some, whatever the columns are called. */
+    private void refuseOtherIds(String location, Schema schema) {
+        TypeUtil.indexNameById(schema.asStruct())
+                .forEach(
+                        (id, name) -> {
+                            String known = table.schema().findColumnName(id);
+                            MappedField named = names.find(name);
+                            if (known != null
+                                    && !known.equals(name)
+                                    && (named == null || !id.equals(named.id()))) {
+                                throw refused(
+                                        location,
+                                        "was written for another table: its column "
+                                                + name
+                                                + " has field ID "
+                                                + id
+                                                + ", which is column "
+                                                + known
+                                                + " of this table. Next: write it without field"
+                                                + " IDs",
+                                        null);
+                            }
+                        });
+    }
+
+    /** The columns that no reader of the table will see. */
+    private Set<String> ignored(String location, MessageType columns) {
+        Set<String> ignored =
+                columns.getColumns().stream()
+                        .filter(
+                                column ->
+                                        column.getPrimitiveType().getId() == null
+                                                || table.schema()
+                                                                .findField(
+                                                                        column.getPrimitiveType()
+                                                                                .getId()
+                                                                                .intValue())
+                                                        == null)
+                        .map(column -> String.join(".", column.getPath()))
+                        .collect(Collectors.toSet());
+        for (String known : TypeUtil.indexNameById(table.schema().asStruct()).values()) {
+            ignored.stream()
+                    .filter(known::equalsIgnoreCase)
+                    .findFirst()
+                    .ifPresent(
+                            name -> {
+                                throw refused(
+                                        location,
+                                        "has a column "
+                                                + name
+                                                + " that would not be read as column "
+                                                + known
+                                                + ": their names differ in case, or the name"
+                                                + " mapping of the table"
+                                                + " (schema.name-mapping.default) or the field IDs"
+                                                + " of the file do not have it",
+                                        null);
+                            });
+        }
+        return ignored;
+    }
+
+    /** Most writers call all columns optional; the footer tells where no value is missing. */
+    private static Schema withoutNulls(Schema schema, Metrics whole) {
+        return new Schema(
+                schema.columns().stream()
+                        .map(
+                                column ->
+                                        Long.valueOf(0)
+                                                        .equals(
+                                                                whole.nullValueCounts()
+                                                                        .get(column.fieldId()))
+                                                ? column.asRequired()
+                                                : column)
+                        .toList());
+    }
+
+    private void refuseOtherTypes(String location, Schema schema) {
+        // The folder says it, and the file need not.
+        Set<Integer> left =
+                table.spec().fields().stream()
+                        .filter(field -> field.transform().isIdentity())
+                        .map(PartitionField::sourceId)
+                        .filter(column -> schema.findField(column) == null)
+                        .collect(Collectors.toSet());
+        List<String> errors =
+                CheckCompatibility.readCompatibilityErrors(
+                        TypeUtil.selectNot(table.schema(), left), schema);
+        if (!errors.isEmpty()) {
+            throw refused(
+                    location,
+                    "does not fit the table's columns: " + String.join("; ", errors),
+                    null);
+        }
+    }
+
+    /** Readers take the partition's value for that of each row, and do not look into the file. */
+    private void refuseOtherPartition(
+            String location, Schema schema, Metrics whole, PartitionData partition) {
+        List<PartitionField> fields = table.spec().fields();
+        for (int i = 0; i < fields.size(); i++) {
+            int column = fields.get(i).sourceId();
+            if (fields.get(i).transform().isIdentity() && schema.findField(column) != null) {
+                ColumnRange range =
+                        ColumnRange.of(table.schema().findType(column), column, whole);
+                if (range.contradicts(partition.get(i))) {
+                    throw refused(
+                            location,
+                            "holds other values of column "
+                                    + table.schema().findColumnName(column)
+                                    + " ("
+                                    + range
+                                    + ") than its folder says",
+                            null);
+                }
+            }
+        }
+    }
+
+    private ValidationException refused(String location, String reason, Throwable cause) {
+        return new ValidationException(
+                "File "
+                        + location
+                        + " cannot be added to table "
+                        + table.name()
+                        + ": it "
+                        + reason
+                        + ". Nothing was added",
+                cause);
+    }
+}

@@ -1,0 +1,114 @@
+package lakehouse.rewrite;
+
+import org.apache.iceberg.DataFile;
+import org.apache.iceberg.MetadataColumns;
+import org.apache.iceberg.RewriteFiles;
+import org.apache.iceberg.Schema;
+import org.apache.iceberg.SerializableTable;
+import org.apache.iceberg.Snapshot;
+import org.apache.iceberg.SnapshotAncestryValidator;
+import org.apache.iceberg.SortOrder;
+import org.apache.iceberg.Table;
+import org.apache.iceberg.actions.RewriteFileGroup;
+import org.apache.iceberg.util.DataFileSet;
+
+import java.util.Collection;
+import java.util.List;
+import java.util.Map;
+import java.util.stream.IntStream;
+
+/**
+ * Data files, which are written again row by row.
+ *
+ * @param startSnapshot whose files they are
+ */
+record DataFileGroups(
+        Table table, long startSnapshot, RewriteRequest request, SortOrder order, String runId)
+        implements GroupKind<RewriteFileGroup, DataFile> {
+    @Override
+    public GroupOperator<?> operator(int first, List<RewriteFileGroup> groups) {
+        List<FileGroup> tasks =
+                IntStream.range(0, groups.size())
+                        .mapToObj(i -> FileGroup.of(first + i, table, groups.get(i)))
+                        .toList();
+        GroupFiles files =
+                new GroupFiles(
+                        SerializableTable.copyOf(table),
+                        schema(),
+                        SortOrders.known(table, order),
+                        runId);
+        RowOrder rowOrder = new RowOrder(order, table.schema(), files.rowType());
+        return new RewriteOperator(tasks, files, rowOrder, request.verify());
+    }
+
+    /** Rows have a lineage from the first commit in format version 3 on. */
+    private static boolean hasLineage(Snapshot snapshot) {
+        return snapshot.firstRowId() != null;
+    }
+
+    private Schema schema() {
+        return hasLineage(table.snapshot(startSnapshot))
+                ? MetadataColumns.schemaWithRowLineage(table.schema())
+                : table.schema();
+    }
+
+    @Override
+    public int named(int index, RewriteFileGroup group) {
+        return group.inputFileNum();
+    }
+
+    @Override
+    public void written(RewriteFileGroup group, List<DataFile> files) {
+        group.setOutputFiles(DataFileSet.of(files));
+    }
+
+    @Override
+    public Collection<DataFile> added(RewriteFileGroup group) {
+        return group.addedFiles();
+    }
+
+    @Override
+    public void commit(Collection<RewriteFileGroup> groups, Map<String, String> summary) {
+        Snapshot start = table.snapshot(startSnapshot);
+        RewriteFiles rewrite = table.newRewrite().validateFromSnapshot(startSnapshot);
+        if (request.options().startingSequenceNumber()) {
+            rewrite.dataSequenceNumber(start.sequenceNumber());
+        }
+        if (!hasLineage(start)) {
+            rewrite.validateWith(new NoLineageSince(startSnapshot));
+        }
+        for (RewriteFileGroup group : groups) {
+            group.rewrittenFiles().forEach(rewrite::deleteFile);
+            group.danglingDVs().forEach(rewrite::deleteFile);
+            group.addedFiles().forEach(rewrite::addFile);
+        }
+        summary.forEach(rewrite::set);
+        if (request.branch() != null) {
+            rewrite.toBranch(request.branch());
+        }
+        rewrite.commit();
+    }
+
+    /** Refuses to give new ids to rows that were given theirs since they were read. */
+    private record NoLineageSince(long snapshot) implements SnapshotAncestryValidator {
+        @Override
+        public boolean validate(Iterable<Snapshot> ancestors) {
+            for (Snapshot ancestor : ancestors) {
+                if (hasLineage(ancestor)) {
+                    return false;
+                }
+            }
+            return true;
+        }
+
+        @Override
+        public String errorMessage() {
+            return "rows that had no ids in snapshot " + snapshot + " have got them since";
+        }
+    }
+
+    @Override
+    public String content(RewriteFileGroup group) {
+        return "the rows of partition " + group.info().partition();
+    }
+}

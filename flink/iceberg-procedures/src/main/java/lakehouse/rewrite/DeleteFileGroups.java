@@ -1,0 +1,100 @@
+package lakehouse.rewrite;
+
+import org.apache.iceberg.DeleteFile;
+import org.apache.iceberg.RewriteFiles;
+import org.apache.iceberg.SerializableTable;
+import org.apache.iceberg.Snapshot;
+import org.apache.iceberg.SnapshotAncestryValidator;
+import org.apache.iceberg.Table;
+import org.apache.iceberg.actions.RewritePositionDeletesGroup;
+import org.apache.iceberg.util.DeleteFileSet;
+
+import java.util.ArrayList;
+import java.util.Collection;
+import java.util.List;
+import java.util.Map;
+import java.util.stream.IntStream;
+
+/**
+ * Position delete files.
+ *
+ * @param startSnapshot whose files they are
+ * @param dataFiles by group, the data files that its deletes apply to
+ */
+record DeleteFileGroups(
+        Table table, long startSnapshot, List<Map<String, Long>> dataFiles, String runId)
+        implements GroupKind<RewritePositionDeletesGroup, DeleteFile> {
+    @Override
+    public GroupOperator<?> operator(int first, List<RewritePositionDeletesGroup> groups) {
+        List<DeleteGroup> tasks =
+                IntStream.range(0, groups.size())
+                        .mapToObj(i -> task(first + i, groups.get(i)))
+                        .toList();
+        return new DeleteOperator(tasks, SerializableTable.copyOf(table), runId);
+    }
+
+    private DeleteGroup task(int index, RewritePositionDeletesGroup group) {
+        return new DeleteGroup(
+                index,
+                new ArrayList<>(group.rewrittenDeleteFiles()),
+                dataFiles.get(index),
+                group.maxOutputFileSize());
+    }
+
+    @Override
+    public int named(int index, RewritePositionDeletesGroup group) {
+        return group.inputFileNum() + dataFiles.get(index).size();
+    }
+
+    @Override
+    public void written(RewritePositionDeletesGroup group, List<DeleteFile> files) {
+        group.setOutputFiles(DeleteFileSet.of(files));
+    }
+
+    @Override
+    public Collection<DeleteFile> added(RewritePositionDeletesGroup group) {
+        return group.addedDeleteFiles();
+    }
+
+    /**
+     * On top of the snapshot that was looked at, and nowhere else: after a rollback, data files
+     * that were gone may be there again, and need the deletes that dangled.
+     */
+    @Override
+    public void commit(
+            Collection<RewritePositionDeletesGroup> groups, Map<String, String> summary) {
+        RewriteFiles rewrite =
+                table.newRewrite()
+                        .validateFromSnapshot(startSnapshot)
+                        .validateWith(new Descends(startSnapshot));
+        for (RewritePositionDeletesGroup group : groups) {
+            group.rewrittenDeleteFiles().forEach(rewrite::deleteFile);
+            group.addedDeleteFiles()
+                    .forEach(file -> rewrite.addFile(file, group.maxRewrittenDataSequenceNumber()));
+        }
+        summary.forEach(rewrite::set);
+        rewrite.commit();
+    }
+
+    private record Descends(long snapshot) implements SnapshotAncestryValidator {
+        @Override
+        public boolean validate(Iterable<Snapshot> ancestors) {
+            for (Snapshot ancestor : ancestors) {
+                if (ancestor.snapshotId() == snapshot) {
+                    return true;
+                }
+            }
+            return false;
+        }
+
+        @Override
+        public String errorMessage() {
+            return "the table was rolled back to before snapshot " + snapshot;
+        }
+    }
+
+    @Override
+    public String content(RewritePositionDeletesGroup group) {
+        return "the deletes of partition " + group.info().partition();
+    }
+}

@@ -1,0 +1,120 @@
+package lakehouse.rewrite;
+
+import org.apache.flink.table.data.RowData;
+import org.apache.flink.table.types.logical.RowType;
+import org.apache.iceberg.BaseFileScanTask;
+import org.apache.iceberg.DataFile;
+import org.apache.iceberg.FileFormat;
+import org.apache.iceberg.FileScanTask;
+import org.apache.iceberg.PartitionSpecParser;
+import org.apache.iceberg.Schema;
+import org.apache.iceberg.SchemaParser;
+import org.apache.iceberg.SortOrder;
+import org.apache.iceberg.Table;
+import org.apache.iceberg.TableProperties;
+import org.apache.iceberg.expressions.Expressions;
+import org.apache.iceberg.expressions.ResidualEvaluator;
+import org.apache.iceberg.io.CloseableIterable;
+import org.apache.iceberg.io.ClusteredDataWriter;
+import org.apache.iceberg.io.OutputFileFactory;
+
+import java.io.IOException;
+import java.io.Serializable;
+import java.util.List;
+import java.util.function.Consumer;
+
+/** Reads and writes the rows of a group, all in the same schema. */
+class GroupFiles implements Serializable {
+    private static final long serialVersionUID = 1L;
+
+    private final Table table;
+    private final Schema schema;
+    private final SortOrder sortOrder;
+    private final String runId;
+
+    /**
+     * @param schema the table's, with or without the lineage of rows
+     * @param sortOrder what the files shall say about the order of their rows
+     * @param runId stands in the name of each file, so that the leftovers of a run can be found
+     */
+    GroupFiles(Table table, Schema schema, SortOrder sortOrder, String runId) {
+        this.table = table;
+        this.schema = schema;
+        this.sortOrder = sortOrder;
+        this.runId = runId;
+    }
+
+    /** In which format new files of the table are. */
+    static FileFormat format(Table table) {
+        return FileFormat.fromString(
+                table.properties()
+                        .getOrDefault(
+                                TableProperties.DEFAULT_FILE_FORMAT,
+                                TableProperties.DEFAULT_FILE_FORMAT_DEFAULT));
+    }
+
+    RowType rowType() {
+        return StoredRows.type(schema);
+    }
+
+    RowPartition partition() {
+        return new RowPartition(table);
+    }
+
+    /** Each row that is not deleted. The row given is only valid until the next one. */
+    void read(List<FileScanTask> tasks, RowConsumer consumer) throws IOException {
+        for (FileScanTask task : tasks) {
+            try (CloseableIterable<RowData> rows = TaskRows.of(table, schema, task)) {
+                for (RowData row : rows) {
+                    consumer.accept(row);
+                }
+            }
+        }
+    }
+
+    /** What the files just written hold, read from the store. */
+    RowDigest.Value digest(List<DataFile> files) throws IOException {
+        String own = SchemaParser.toJson(table.schema());
+        String spec = PartitionSpecParser.toJson(table.spec());
+        ResidualEvaluator all = ResidualEvaluator.unpartitioned(Expressions.alwaysTrue());
+        RowDigest digest = new RowDigest(rowType());
+        for (DataFile file : files) {
+            read(List.of(new BaseFileScanTask(file, null, own, spec, all)), digest::add);
+        }
+        return digest.value();
+    }
+
+    /** Writes what the source gives, partition by partition: one file is open at a time. */
+    List<DataFile> write(FileGroup group, int attempt, RowSource source) throws IOException {
+        OutputFileFactory files =
+                OutputFileFactory.builderFor(table, group.index(), attempt)
+                        .format(format(table))
+                        .defaultSpec(table.spec())
+                        .operationId(runId)
+                        .build();
+        ClusteredDataWriter<RowData> writer =
+                new ClusteredDataWriter<>(
+                        new RowWriters(table, schema, format(table), sortOrder),
+                        files,
+                        table.io(),
+                        group.maxFileSize());
+        try (writer) {
+            RowPartition partition = partition();
+            source.forEach(
+                    row ->
+                            writer.write(
+                                    row,
+                                    table.spec(),
+                                    group.scattered() ? partition.of(row) : group.partition()));
+        }
+        return writer.result().dataFiles();
+    }
+
+    interface RowConsumer {
+        void accept(RowData row) throws IOException;
+    }
+
+    interface RowSource {
+        void forEach(Consumer<RowData> consumer) throws IOException;
+    }
+}

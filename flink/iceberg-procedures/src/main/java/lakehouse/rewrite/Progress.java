@@ -1,0 +1,31 @@
+package lakehouse.rewrite;
+
+import org.apache.flink.util.InstantiationUtil;
+import org.apache.iceberg.ContentFile;
+
+import java.io.IOException;
+import java.io.Serializable;
+
+/**
+ * What the tasks tell the procedure about a group, as bytes so that no serializer has to know
+ * Iceberg's classes.
+ */
+sealed interface Progress extends Serializable {
+    int group();
+
+    /** A file was written. Files come one by one, because Flink limits the size of a result. */
+    record Written(int group, ContentFile<?> file) implements Progress {}
+
+    /** All files were written. */
+    record Done(int group, RowDigest.Value before, RowDigest.Value after) implements Progress {}
+
+    record Failed(int group, String reason) implements Progress {}
+
+    default byte[] toBytes() throws IOException {
+        return InstantiationUtil.serializeObject(this);
+    }
+
+    static Progress fromBytes(byte[] bytes) throws IOException, ClassNotFoundException {
+        return InstantiationUtil.deserializeObject(bytes, Progress.class.getClassLoader());
+    }
+}

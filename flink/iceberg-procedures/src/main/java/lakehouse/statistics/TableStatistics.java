@@ -1,0 +1,210 @@
+package lakehouse.statistics;
+
+import org.apache.datasketches.memory.Memory;
+import org.apache.datasketches.theta.CompactSketch;
+import org.apache.datasketches.theta.SetOperation;
+import org.apache.datasketches.theta.Union;
+import org.apache.flink.api.common.typeinfo.PrimitiveArrayTypeInfo;
+import org.apache.flink.runtime.util.EnvironmentInformation;
+import org.apache.flink.streaming.api.environment.StreamExecutionEnvironment;
+import org.apache.flink.table.api.ValidationException;
+import org.apache.flink.util.CloseableIterator;
+import org.apache.iceberg.CombinedScanTask;
+import org.apache.iceberg.GenericBlobMetadata;
+import org.apache.iceberg.GenericStatisticsFile;
+import org.apache.iceberg.HasTableOperations;
+import org.apache.iceberg.IcebergBuild;
+import org.apache.iceberg.Schema;
+import org.apache.iceberg.SerializableTable;
+import org.apache.iceberg.Snapshot;
+import org.apache.iceberg.StatisticsFile;
+import org.apache.iceberg.Table;
+import org.apache.iceberg.encryption.StandardEncryptionManager;
+import org.apache.iceberg.exceptions.CommitStateUnknownException;
+import org.apache.iceberg.io.CloseableIterable;
+import org.apache.iceberg.io.OutputFile;
+import org.apache.iceberg.puffin.Blob;
+import org.apache.iceberg.puffin.Puffin;
+import org.apache.iceberg.puffin.PuffinCompressionCodec;
+import org.apache.iceberg.puffin.PuffinWriter;
+import org.apache.iceberg.puffin.StandardBlobTypes;
+import org.apache.iceberg.relocated.com.google.common.base.Throwables;
+import org.apache.iceberg.types.TypeUtil;
+import org.apache.iceberg.util.SnapshotUtil;
+
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.ByteBuffer;
+import java.util.ArrayList;
+import java.util.LinkedHashSet;
+import java.util.List;
+import java.util.Map;
+import java.util.UUID;
+import java.util.function.Supplier;
+import java.util.stream.Stream;
+
+/**
+ * How many values the columns of a snapshot have: a Flink job draws a sketch of each, and a Puffin
+ * file with them is attached to the snapshot.
+ */
+public class TableStatistics {
+    /** What one job carries: its description of the files is sent to the cluster whole. */
+    private static final int FILES_PER_JOB = 5_000;
+
+    private final Table table;
+    private final Snapshot snapshot;
+    private final Schema schema;
+    private final List<Integer> columns;
+    private final Supplier<StreamExecutionEnvironment> cluster;
+
+    /**
+     * @param columns by name; all that can have statistics if null
+     * @param cluster gives an environment for each job
+     */
+    public TableStatistics(
+            Table table,
+            long snapshotId,
+            List<String> columns,
+            Supplier<StreamExecutionEnvironment> cluster) {
+        if (table.encryption() instanceof StandardEncryptionManager) {
+            throw new ValidationException(
+                    "Table "
+                            + table.name()
+                            + " is encrypted, and a file of statistics would not be:"
+                            + " compute_table_stats is for tables that are not encrypted");
+        }
+        this.table = table;
+        this.snapshot = table.snapshot(snapshotId);
+        this.schema = SnapshotUtil.schemaFor(table, snapshotId);
+        this.columns = new Columns(table, schema).ids(columns);
+        this.cluster = cluster;
+    }
+
+    /** Gives the path of the statistics file. */
+    public String run() {
+        List<Union> sketches =
+                Stream.generate(() -> SetOperation.builder().buildUnion())
+                        .limit(columns.size())
+                        .toList();
+        List<CombinedScanTask> job = new ArrayList<>();
+        int files = 0;
+        try (CloseableIterable<CombinedScanTask> tasks =
+                table.newScan().useSnapshot(snapshot.snapshotId()).planTasks()) {
+            for (CombinedScanTask task : tasks) {
+                files += task.files().size();
+                if (files > FILES_PER_JOB && !job.isEmpty()) {
+                    merge(job, sketches);
+                    job = new ArrayList<>();
+                    files = task.files().size();
+                }
+                job.add(task);
+            }
+        } catch (IOException error) {
+            throw new UncheckedIOException(error);
+        }
+        if (!job.isEmpty()) {
+            merge(job, sketches);
+        }
+        return attach(write(sketches));
+    }
+
+    private void merge(List<CombinedScanTask> tasks, List<Union> sketches) {
+        StreamExecutionEnvironment environment = cluster.get();
+        int parallelism = Math.min(environment.getParallelism(), tasks.size());
+        Schema projection = TypeUtil.select(schema, new LinkedHashSet<>(columns));
+        try (CloseableIterator<byte[]> results =
+                environment
+                        .fromSequence(0, tasks.size() - 1)
+                        .setParallelism(parallelism)
+                        .transform(
+                                "sketch",
+                                PrimitiveArrayTypeInfo.BYTE_PRIMITIVE_ARRAY_TYPE_INFO,
+                                new SketchOperator(
+                                        SerializableTable.copyOf(table),
+                                        schema,
+                                        projection,
+                                        columns,
+                                        tasks))
+                        .setParallelism(parallelism)
+                        .executeAndCollect("compute_table_stats " + table.name())) {
+            while (results.hasNext()) {
+                Sketch sketch = Sketch.fromBytes(results.next());
+                sketches.get(sketch.place()).union(Memory.wrap(sketch.theta()));
+            }
+        } catch (Exception error) {
+            throw new IllegalStateException(
+                    "The job that computes statistics of table "
+                            + table.name()
+                            + " failed: "
+                            + Throwables.getRootCause(error)
+                            + ". Nothing was changed; the log of Flink's TaskManager says more",
+                    error);
+        }
+    }
+
+    private StatisticsFile write(List<Union> sketches) {
+        OutputFile file =
+                table.io()
+                        .newOutputFile(
+                                ((HasTableOperations) table)
+                                        .operations()
+                                        .metadataFileLocation(
+                                                snapshot.snapshotId()
+                                                        + "-"
+                                                        + UUID.randomUUID()
+                                                        + ".stats"));
+        String writtenBy =
+                "Iceberg "
+                        + IcebergBuild.fullVersion()
+                        + " Flink "
+                        + EnvironmentInformation.getVersion();
+        try (PuffinWriter writer = Puffin.write(file).createdBy(writtenBy).build()) {
+            for (int place = 0; place < columns.size(); place++) {
+                writer.add(blob(columns.get(place), sketches.get(place).getResult()));
+            }
+            writer.finish();
+            return new GenericStatisticsFile(
+                    snapshot.snapshotId(),
+                    file.location(),
+                    writer.fileSize(),
+                    writer.footerSize(),
+                    GenericBlobMetadata.from(writer.writtenBlobsMetadata()));
+        } catch (IOException error) {
+            throw new UncheckedIOException(error);
+        }
+    }
+
+    private Blob blob(int column, CompactSketch sketch) {
+        return new Blob(
+                StandardBlobTypes.APACHE_DATASKETCHES_THETA_V1,
+                List.of(column),
+                snapshot.snapshotId(),
+                snapshot.sequenceNumber(),
+                ByteBuffer.wrap(sketch.toByteArray()),
+                PuffinCompressionCodec.ZSTD,
+                Map.of("ndv", String.valueOf((long) sketch.getEstimate())));
+    }
+
+    private String attach(StatisticsFile file) {
+        table.refresh();
+        try {
+            // Statistics without their snapshot would never expire.
+            if (table.snapshot(snapshot.snapshotId()) == null) {
+                throw new ValidationException(
+                        "Snapshot "
+                                + snapshot.snapshotId()
+                                + " of table "
+                                + table.name()
+                                + " expired while its statistics were computed. Next: call again,"
+                                + " for a snapshot that stays");
+            }
+            table.updateStatistics().setStatistics(file).commit();
+        } catch (CommitStateUnknownException unknown) {
+            throw unknown;
+        } catch (RuntimeException error) {
+            table.io().deleteFile(file.path());
+            throw error;
+        }
+        return file.path();
+    }
+}
