@@ -22,6 +22,7 @@ PARTS = ("dags", "include", "plugins", "local", "demo")
 FILES = ("airflow_settings.yaml", "airflow.env", "Makefile", "README.md", "requirements.lock")
 SHARED = ("flink", ".venv")
 VERB_LIMIT_S = 300
+DEMO_LIMIT_S = 600  # with a restart, a deployment and a run of Gold
 COMMAND_LIMIT_S = 240
 
 
@@ -50,11 +51,11 @@ class Checkout:
 
     def verb(self, *arguments: str) -> str:
         """Run a command of the platform (`python -m local`) and return what it prints."""
-        return self._run("local", *arguments)
+        return self._run("local", arguments, VERB_LIMIT_S)
 
     def demo(self, *arguments: str) -> str:
         """Run the demo and return what it prints."""
-        return self._run("demo", *arguments)
+        return self._run("demo", arguments, DEMO_LIMIT_S)
 
     def type_in(self, line: str) -> str:
         """Run a line of the README as a person types it, in a shell that knows nothing of Airflow; returns what it prints."""
@@ -70,10 +71,10 @@ class Checkout:
         text = (self.folder / "README.md").read_text().split(f"## {section}\n")[1]
         return text.split("```")[1].strip().splitlines()
 
-    def _run(self, module: str, *arguments: str) -> str:
+    def _run(self, module: str, arguments: tuple[str, ...], limit_s: float) -> str:
         command = [sys.executable, "-m", module, *arguments]
         run = subprocess.run(
-            command, cwd=self.folder, env=self._environment, capture_output=True, text=True, timeout=VERB_LIMIT_S
+            command, cwd=self.folder, env=self._environment, capture_output=True, text=True, timeout=limit_s
         )
         assert run.returncode == 0, f"{arguments}:\n{run.stdout}\n{run.stderr}"
         return run.stdout
