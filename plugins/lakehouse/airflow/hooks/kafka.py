@@ -97,15 +97,21 @@ class TopicHook(KafkaAdminClientHook):
         return bool(self._metadata().partitions)
 
     def topic_id(self) -> str:
-        """Kafka's id of the topic: one that is deleted and made again has another."""
-        from confluent_kafka import KafkaException, TopicCollection
+        """Kafka's id of the topic: one that is deleted and made again has another.
+
+        :raises AirflowException: there is no such topic
+        :raises ServiceUnavailable: Kafka does not answer
+        """
+        from confluent_kafka import KafkaError, KafkaException, TopicCollection
 
         try:
             answer = self.get_conn.describe_topics(TopicCollection([self.topic]), request_timeout=REQUEST_TIMEOUT_S)
             return str(answer[self.topic].result().topic_id)
         except KafkaException as error:
+            if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
+                raise self._unavailable(error, f"does not describe topic {self.topic}") from error
             raise AirflowException(
-                f"Kafka topic {self.topic} cannot be described: {error.args[0].str()}. The DAG flink_jobs creates it."
+                f"Kafka topic {self.topic}: {error.args[0].str()}. The DAG flink_jobs creates it."
             ) from error
 
     def is_unused(self) -> bool:

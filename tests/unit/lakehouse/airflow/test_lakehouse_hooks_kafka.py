@@ -77,6 +77,11 @@ def test_a_broker_that_is_not_there_is_named(no_broker):
         ServiceUnavailable, match=r"Kafka \(connection 'kafka_default'\) does not answer: .*make status"
     ):
         no_broker.end_offsets()
+    with pytest.raises(
+        ServiceUnavailable,
+        match=r"Kafka .*does not describe topic trips: .*Is it running\? `make status` shows each part",
+    ):
+        no_broker.topic_id()
     with pytest.raises(AirflowException, match="Kafka topic trips cannot be created: "):
         no_broker.ensure(3, 1_000)
 
