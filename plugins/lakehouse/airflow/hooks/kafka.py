@@ -12,7 +12,7 @@ from lakehouse.airflow.connections import hide
 from lakehouse.airflow.hooks.unavailable import ServiceUnavailable
 
 if TYPE_CHECKING:
-    from confluent_kafka import KafkaException
+    from confluent_kafka import KafkaError, KafkaException
     from confluent_kafka.admin import AdminClient, OffsetSpec, TopicMetadata
 
 REQUEST_TIMEOUT_S = 20
@@ -110,9 +110,7 @@ class TopicHook(KafkaAdminClientHook):
         except KafkaException as error:
             if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
                 raise self._unavailable(error, f"does not describe topic {self.topic}") from error
-            raise AirflowException(
-                f"Kafka topic {self.topic}: {error.args[0].str()}. The DAG flink_jobs creates it."
-            ) from error
+            raise self._missing(error.args[0]) from error
 
     def is_unused(self) -> bool:
         """Whether no event was ever sent: the topic is empty from its first offset on, or does not exist yet.
@@ -154,7 +152,7 @@ class TopicHook(KafkaAdminClientHook):
     def _partitions(self) -> list[int]:
         topic = self._metadata()
         if topic.error:
-            raise AirflowException(f"Kafka topic {self.topic}: {topic.error.str()}. The DAG flink_jobs creates it.")
+            raise self._missing(topic.error)
         return sorted(topic.partitions)
 
     def _metadata(self) -> TopicMetadata:
@@ -183,6 +181,9 @@ class TopicHook(KafkaAdminClientHook):
             return {found.partition: max(0, found.offset) for found in offsets}
         except KafkaException as error:
             raise self._unavailable(error, f"does not tell the offsets of consumer group {group}") from error
+
+    def _missing(self, error: KafkaError) -> AirflowException:
+        return AirflowException(f"Kafka topic {self.topic}: {error.str()}. The DAG flink_jobs creates it.")
 
     def _unavailable(self, error: KafkaException, what: str) -> ServiceUnavailable:
         return ServiceUnavailable.of("Kafka", self.kafka_config_id, error.args[0].str(), what)

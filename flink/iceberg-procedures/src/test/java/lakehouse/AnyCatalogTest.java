@@ -5,7 +5,6 @@ import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import org.apache.flink.table.api.EnvironmentSettings;
 import org.apache.flink.table.api.TableEnvironment;
-import org.apache.flink.types.Row;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -17,8 +16,6 @@ import java.nio.file.Path;
 import java.nio.file.attribute.FileTime;
 import java.time.Duration;
 import java.time.Instant;
-import java.util.ArrayList;
-import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 
@@ -131,22 +128,7 @@ class AnyCatalogTest {
         return rows.get(0);
     }
 
-    private List<Map<String, Object>> rows(String statement) throws Exception {
-        List<Map<String, Object>> rows = new ArrayList<>();
-        var result = sql.executeSql(statement);
-        List<String> columns = result.getResolvedSchema().getColumnNames();
-        try (var found = result.collect()) {
-            found.forEachRemaining(row -> rows.add(named(columns, row)));
-        }
-        return rows;
-    }
-
-    /** The rows of a procedure come without names. */
-    private static Map<String, Object> named(List<String> columns, Row row) {
-        Map<String, Object> named = new LinkedHashMap<>();
-        for (int i = 0; i < columns.size(); i++) {
-            named.put(columns.get(i), row.getField(i));
-        }
-        return named;
+    private List<Map<String, Object>> rows(String statement) {
+        return Lakehouse.query(sql, statement);
     }
 }

@@ -40,6 +40,8 @@ import java.math.BigDecimal;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.LocalDate;
+import java.time.ZoneOffset;
+import java.time.format.DateTimeFormatter;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.HashMap;
@@ -62,6 +64,10 @@ final class Lakehouse implements AutoCloseable {
     static final PartitionSpec BY_DAY = PartitionSpec.builderFor(TRIPS).identity("day").build();
     static final LocalDate JAN_5 = LocalDate.of(2024, 1, 5);
     static final LocalDate JAN_6 = LocalDate.of(2024, 1, 6);
+
+    /** A time in SQL, to the millisecond. */
+    static final DateTimeFormatter LITERAL =
+            DateTimeFormatter.ofPattern("yyyy-MM-dd HH:mm:ss.SSS").withZone(ZoneOffset.UTC);
 
     final Path folder;
     final Map<String, String> options = new HashMap<>();
@@ -124,7 +130,12 @@ final class Lakehouse implements AutoCloseable {
     }
 
     List<Map<String, Object>> query(String statement) {
-        var result = sql().executeSql(statement);
+        return query(sql(), statement);
+    }
+
+    /** All rows of a statement, by column: those of a procedure come without names. */
+    static List<Map<String, Object>> query(TableEnvironment sql, String statement) {
+        var result = sql.executeSql(statement);
         List<String> names = result.getResolvedSchema().getColumnNames();
         List<Map<String, Object>> rows = new ArrayList<>();
         try (CloseableIterator<Row> iterator = result.collect()) {

@@ -1,6 +1,7 @@
 package lakehouse;
 
 import static lakehouse.Lakehouse.JAN_5;
+import static lakehouse.Lakehouse.LITERAL;
 import static lakehouse.Lakehouse.append;
 import static lakehouse.Lakehouse.commit;
 import static lakehouse.Lakehouse.trip;
@@ -21,14 +22,11 @@ import java.nio.file.Path;
 import java.time.Duration;
 import java.time.Instant;
 import java.time.ZoneOffset;
-import java.time.format.DateTimeFormatter;
 import java.util.List;
 import java.util.Map;
 
 /** Rollbacks, branches, tags, and what was staged. */
 class SnapshotProceduresTest {
-    private static final DateTimeFormatter LITERAL =
-            DateTimeFormatter.ofPattern("yyyy-MM-dd HH:mm:ss.SSS").withZone(ZoneOffset.UTC);
     private static final String JOB = "aaaaaa00000000000000000000000000";
 
     @TempDir Path folder;

@@ -1,6 +1,7 @@
 package lakehouse;
 
 import static lakehouse.Lakehouse.JAN_5;
+import static lakehouse.Lakehouse.LITERAL;
 import static lakehouse.Lakehouse.append;
 import static lakehouse.Lakehouse.trip;
 
@@ -16,14 +17,10 @@ import org.junit.jupiter.api.io.TempDir;
 import java.nio.file.Path;
 import java.time.Instant;
 import java.time.ZoneOffset;
-import java.time.format.DateTimeFormatter;
 import java.util.List;
 import java.util.Map;
 
 class TimeTravelTest {
-    private static final DateTimeFormatter LITERAL =
-            DateTimeFormatter.ofPattern("yyyy-MM-dd HH:mm:ss.SSS").withZone(ZoneOffset.UTC);
-
     @TempDir Path folder;
 
     @Test

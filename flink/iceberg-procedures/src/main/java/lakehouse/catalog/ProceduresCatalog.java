@@ -147,6 +147,9 @@ public class ProceduresCatalog extends FlinkCatalog implements MaintenanceCatalo
 
     @Override
     public TableIdentifier identifier(String table) {
+        if (table == null || table.isBlank()) {
+            throw new ValidationException("table => '...' is needed");
+        }
         List<String> parts = new ArrayList<>(Arrays.asList(table.replace("`", "").split("\\.")));
         if (parts.size() == 3 && parts.get(0).equals(getName())) {
             parts.remove(0);

@@ -44,18 +44,10 @@ public class Import {
     public Import(Table table, ImportRequest request) {
         this.table = table;
         this.request = request;
-        if (!(table.io() instanceof SupportsPrefixOperations listing)) {
-            throw new ValidationException(
-                    "Files for table "
-                            + table.name()
-                            + " cannot be listed by "
-                            + table.io().getClass().getName()
-                            + "; set the catalog's option 'io-impl' to one that can");
-        }
-        io = listing;
+        io = Listing.io(table);
         folder = FilePath.of(request.path());
         // A file that is reached by two paths would be two files.
-        if (folder.path().matches("(?s).*/\\.\\.?(/.*)?")) {
+        if (folder.hasDotParts()) {
             throw new ValidationException(
                     "path => '"
                             + request.path()

@@ -82,15 +82,7 @@ public class Orphans {
         this.table = table;
         this.request = request;
         this.restorable = restorable;
-        if (!(table.io() instanceof SupportsPrefixOperations listing)) {
-            throw new ValidationException(
-                    "The files of table "
-                            + table.name()
-                            + " cannot be listed by "
-                            + table.io().getClass().getName()
-                            + "; set the catalog's option 'io-impl' to one that can");
-        }
-        io = listing;
+        io = Listing.io(table);
         prefixes = request.prefixes();
         folder = prefixes.of(location());
         quarantine = prefixes.of(request.quarantine());
@@ -102,7 +94,7 @@ public class Orphans {
                             + request.quarantine()
                             + ", which is in another store");
         }
-        if (folder.path().matches("(?s).*/\\.\\.?(/.*)?")
+        if (folder.hasDotParts()
                 || roots(table).noneMatch(root -> folder.isIn(prefixes.of(root)))) {
             throw new ValidationException(
                     "location => '"

@@ -72,7 +72,7 @@ public class AddFiles implements Procedure {
                         Arguments.pairs("partition_filter", partitionFilter),
                         Arguments.or(checkDuplicateFiles, true),
                         dry);
-        Table loaded = catalog.load(Arguments.given("table", table));
+        Table loaded = catalog.load(table);
         if (!loaded.properties().containsKey(TableProperties.DEFAULT_NAME_MAPPING)
                 && !Arguments.or(ignoreJobs, false)) {
             refuseRead(loaded, catalog.protection(table, Session.configuration(context)));

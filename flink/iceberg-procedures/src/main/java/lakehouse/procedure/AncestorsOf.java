@@ -34,7 +34,7 @@ public class AncestorsOf implements Procedure {
             },
             output = @DataTypeHint("ROW<snapshot_id BIGINT, `timestamp` BIGINT>"))
     public Row[] call(ProcedureContext context, String table, Long snapshotId) {
-        Table loaded = catalog.load(Arguments.given("table", table));
+        Table loaded = catalog.load(table);
         List<Row> ancestors = new ArrayList<>();
         for (Snapshot snapshot :
                 SnapshotUtil.ancestorsOf(

@@ -56,7 +56,7 @@ public final class Branches {
                 String timeRetained,
                 Integer minSnapshotsToKeep,
                 String snapshotsRetained) {
-            Table loaded = catalog.load(Arguments.given("table", table));
+            Table loaded = catalog.load(table);
             Arguments.given("branch", branch);
             Arguments.positive("min_snapshots_to_keep", minSnapshotsToKeep);
             long from = Snapshots.orCurrent(loaded, snapshotId);
@@ -95,7 +95,7 @@ public final class Branches {
                 },
                 output = @DataTypeHint(BRANCH))
         public Row[] call(ProcedureContext context, String table, String branch) {
-            Table loaded = catalog.load(Arguments.given("table", table));
+            Table loaded = catalog.load(table);
             long snapshotId = Snapshots.of(loaded, Arguments.given("branch", branch));
             Snapshots.commit(loaded, change -> change.removeBranch(branch));
             return new Row[] {Row.of(branch, snapshotId)};
@@ -120,7 +120,7 @@ public final class Branches {
                         @DataTypeHint(
                                 "ROW<branch_updated STRING, previous_ref BIGINT, updated_ref BIGINT>"))
         public Row[] call(ProcedureContext context, String table, String branch, String to) {
-            Table loaded = catalog.load(Arguments.given("table", table));
+            Table loaded = catalog.load(table);
             Arguments.given("branch", branch);
             Snapshots.of(loaded, Arguments.given("to", to));
             SnapshotRef before = loaded.refs().get(branch);

@@ -32,7 +32,7 @@ public class ComputeTableStats implements Procedure {
             },
             output = @DataTypeHint("ROW<statistics_file STRING>"))
     public Row[] call(ProcedureContext context, String table, Long snapshotId, String columns) {
-        Table loaded = catalog.load(Arguments.given("table", table));
+        Table loaded = catalog.load(table);
         TableStatistics statistics =
                 new TableStatistics(
                         loaded,

@@ -77,7 +77,7 @@ public final class CurrentSnapshot {
                 LocalDateTime timestamp,
                 Boolean ignoreJobs) {
             Instant time = Session.instant(context, Arguments.given("timestamp", timestamp));
-            long target = History.asOf(catalog.load(Arguments.given("table", table)), time);
+            long target = History.asOf(catalog.load(table), time);
             return Snapshots.moveMain(
                     catalog, context, table, ignoreJobs, change -> change.rollbackTo(target));
         }
@@ -117,7 +117,7 @@ public final class CurrentSnapshot {
             if ((snapshotId == null) == (ref == null)) {
                 throw new ValidationException("Either snapshot_id => or ref => is needed, not both");
             }
-            Table loaded = catalog.load(Arguments.given("table", table));
+            Table loaded = catalog.load(table);
             long target =
                     ref == null
                             ? Snapshots.existing(loaded, snapshotId)
@@ -149,7 +149,7 @@ public final class CurrentSnapshot {
                 },
                 output = @DataTypeHint(PICKED))
         public Row[] call(ProcedureContext context, String table, Long snapshotId) {
-            Table loaded = catalog.load(Arguments.given("table", table));
+            Table loaded = catalog.load(table);
             return pick(loaded, Arguments.given("snapshot_id", snapshotId));
         }
     }
@@ -169,7 +169,7 @@ public final class CurrentSnapshot {
                 },
                 output = @DataTypeHint(PICKED))
         public Row[] call(ProcedureContext context, String table, String wapId) {
-            Table loaded = catalog.load(Arguments.given("table", table));
+            Table loaded = catalog.load(table);
             Arguments.given("wap_id", wapId);
             List<Long> staged = new ArrayList<>();
             for (Snapshot snapshot : loaded.snapshots()) {

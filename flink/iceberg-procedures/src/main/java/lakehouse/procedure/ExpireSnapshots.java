@@ -68,7 +68,7 @@ public class ExpireSnapshots implements Procedure {
             Boolean cleanExpiredMetadata) {
         long started = System.nanoTime();
         Arguments.positive("retain_last", retainLast);
-        Table loaded = catalog.load(Arguments.given("table", table));
+        Table loaded = catalog.load(table);
         Arguments.mayLoseFiles(loaded);
         Protection protection = catalog.protection(table, Session.configuration(context));
         Arguments.knownOrIgnored(protection, ignoreUnknownPositions);

@@ -36,7 +36,7 @@ public class ProtectedSnapshots implements Procedure {
                                     + " STRING>"))
     public Row[] call(ProcedureContext context, String table, Boolean ignoreUnknownPositions) {
         Protection protection =
-                catalog.protection(Arguments.given("table", table), Session.configuration(context));
+                catalog.protection(table, Session.configuration(context));
         Arguments.knownOrIgnored(protection, ignoreUnknownPositions);
         return protection.protectors().entrySet().stream()
                 .map(

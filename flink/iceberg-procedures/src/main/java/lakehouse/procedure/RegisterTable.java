@@ -33,7 +33,7 @@ public class RegisterTable implements Procedure {
     public Row[] call(ProcedureContext context, String table, String metadataFile) {
         Table registered =
                 catalog.register(
-                        Arguments.given("table", table),
+                        table,
                         Arguments.given("metadata_file", metadataFile));
         Snapshot current = registered.currentSnapshot();
         return new Row[] {

@@ -85,7 +85,7 @@ public class RemoveOrphanFiles implements Procedure {
             String equalSchemes,
             String equalAuthorities) {
         long started = System.nanoTime();
-        Table loaded = catalog.load(Arguments.given("table", table));
+        Table loaded = catalog.load(table);
         Arguments.mayLoseFiles(loaded);
         Instant now = Instant.now();
         Instant age = Arguments.or(Session.instant(context, olderThan), now.minus(DEFAULT_AGE));

@@ -101,7 +101,7 @@ public class RewriteDataFiles implements Procedure {
         put(all, "min_input_files", minInputFiles);
         put(all, "delete_file_threshold", deleteFileThreshold);
         put(all, "rewrite_all", rewriteAll);
-        Table loaded = catalog.load(Arguments.given("table", table));
+        Table loaded = catalog.load(table);
         Snapshots.branch(loaded, branch);
         boolean dry = Arguments.or(dryRun, false);
         RewriteRequest request =

@@ -31,7 +31,7 @@ public class RewriteManifests implements Procedure {
                                     + " seconds DOUBLE>"))
     public Row[] call(ProcedureContext context, String table) {
         long started = System.nanoTime();
-        Table loaded = catalog.load(Arguments.given("table", table));
+        Table loaded = catalog.load(table);
         long rewritten = 0;
         long added = 0;
         if (loaded.currentSnapshot() != null

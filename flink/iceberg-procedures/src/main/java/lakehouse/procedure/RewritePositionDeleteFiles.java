@@ -37,7 +37,7 @@ public class RewritePositionDeleteFiles implements Procedure {
                                     + " seconds DOUBLE, reasons STRING>"))
     public Row[] call(ProcedureContext context, String table, String where, String options) {
         long started = System.nanoTime();
-        Table loaded = catalog.load(Arguments.given("table", table));
+        Table loaded = catalog.load(table);
         RewriteResult done =
                 new DeletesRewrite(
                                 loaded,

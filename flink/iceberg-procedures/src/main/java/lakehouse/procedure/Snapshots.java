@@ -48,7 +48,7 @@ final class Snapshots {
             String name,
             Boolean ignoreJobs,
             UnaryOperator<ManageSnapshots> change) {
-        Table table = catalog.load(Arguments.given("table", name));
+        Table table = catalog.load(name);
         Protection protection = catalog.protection(name, Session.configuration(context));
         Set<String> users = new LinkedHashSet<>(protection.runningJobs());
         users.addAll(protection.restorableJobs());

@@ -49,7 +49,7 @@ public final class Tags {
                 String tag,
                 Long snapshotId,
                 String timeRetained) {
-            Table loaded = catalog.load(Arguments.given("table", table));
+            Table loaded = catalog.load(table);
             return create(loaded, tag, Snapshots.orCurrent(loaded, snapshotId), timeRetained);
         }
     }
@@ -79,7 +79,7 @@ public final class Tags {
                 String tag,
                 LocalDateTime timestamp,
                 String timeRetained) {
-            Table loaded = catalog.load(Arguments.given("table", table));
+            Table loaded = catalog.load(table);
             Instant time = Session.instant(context, Arguments.given("timestamp", timestamp));
             return create(loaded, tag, History.asOf(loaded, time), timeRetained);
         }
@@ -100,7 +100,7 @@ public final class Tags {
                 },
                 output = @DataTypeHint(TAG))
         public Row[] call(ProcedureContext context, String table, String tag) {
-            Table loaded = catalog.load(Arguments.given("table", table));
+            Table loaded = catalog.load(table);
             long snapshotId = Snapshots.of(loaded, Arguments.given("tag", tag));
             Snapshots.commit(loaded, change -> change.removeTag(tag));
             return new Row[] {Row.of(tag, snapshotId)};

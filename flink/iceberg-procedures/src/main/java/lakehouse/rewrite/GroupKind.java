@@ -27,6 +27,6 @@ interface GroupKind<G extends RewriteGroupBase<?, ?, F>, F extends ContentFile<F
     /** Replaces the files of the groups by those written, in one commit with this summary. */
     void commit(Collection<G> groups, Map<String, String> summary);
 
-    /** What the files of a group hold, in words. */
+    /** Describes what the files of a group hold, for messages. */
     String content(G group);
 }

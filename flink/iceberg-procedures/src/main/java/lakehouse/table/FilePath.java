@@ -38,6 +38,11 @@ public record FilePath(String scheme, String authority, String path) {
                 && (path + "/").startsWith(folder.path.replaceFirst("/+$", "") + "/");
     }
 
+    /** Whether it has a part that is "." or "..", so that one folder has two paths. */
+    public boolean hasDotParts() {
+        return path.matches("(?s).*/\\.\\.?(/.*)?");
+    }
+
     public String name() {
         return path.substring(path.lastIndexOf('/') + 1);
     }

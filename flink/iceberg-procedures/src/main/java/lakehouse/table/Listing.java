@@ -1,5 +1,7 @@
 package lakehouse.table;
 
+import org.apache.flink.table.api.ValidationException;
+import org.apache.iceberg.Table;
 import org.apache.iceberg.io.FileInfo;
 import org.apache.iceberg.io.SupportsPrefixOperations;
 
@@ -19,6 +21,23 @@ import java.util.List;
 /** The files below a folder, at whatever depth. */
 public final class Listing {
     private Listing() {}
+
+    /**
+     * What lists the files of a table.
+     *
+     * @throws ValidationException when the table's FileIO cannot
+     */
+    public static SupportsPrefixOperations io(Table table) {
+        if (table.io() instanceof SupportsPrefixOperations io) {
+            return io;
+        }
+        throw new ValidationException(
+                "The files of table "
+                        + table.name()
+                        + " cannot be listed by "
+                        + table.io().getClass().getName()
+                        + "; set the catalog's option 'io-impl' to one that can");
+    }
 
     /**
      * Local files are listed here: Hadoop, which has the listing of a local warehouse otherwise,
