@@ -9,7 +9,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from demo.main_job import Trips
+from demo.main_job import PIPELINE, Trips
 from local import probes
 from local.config import Platform
 from local.supervision import Supervisor
@@ -89,7 +89,7 @@ def test_with_nothing_running_says_what_is_missing(dags_test, dag_id, said):
 def test_gold_by_hand(main_job, shell, tmp_path: Path):
     main_job.send(Trips(events=500, seed=603))
 
-    built = shell("python", "-m", "lakehouse", "dbt-build")
+    built = shell("python", "-m", "lakehouse", "dbt-build", "--pipeline", PIPELINE)
 
     assert built.returncode == 0, built.stdout + built.stderr
     rows, balanced = main_job.count()
@@ -101,8 +101,9 @@ def test_gold_by_hand(main_job, shell, tmp_path: Path):
         "ledger": "ledger: balanced",
         "audit": "audit: clean",
     }.items():
-        run = shell("python", "-m", "lakehouse", verb)
+        run = shell("python", "-m", "lakehouse", verb, "--pipeline", PIPELINE)
         assert run.returncode == 0, run.stdout + run.stderr
         assert shows in run.stdout
-    query = shell("python", "-m", "lakehouse", "query", "select count(*) as trips from fct_trips")
+    count = "select count(*) as trips from fct_trips"
+    query = shell("python", "-m", "lakehouse", "query", "--pipeline", PIPELINE, count)
     assert str(rows["silver"]) in query.stdout

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from airflow.sdk.exceptions import AirflowException
 
 from lakehouse.maintenance.locations import Location
+from lakehouse.maintenance.manifests import Manifests
 
 if TYPE_CHECKING:
     from pyiceberg.table import Table
@@ -40,24 +41,19 @@ class Reachable:
 
     def _add_snapshots(self, table: Table, snapshots: Iterable[Snapshot]) -> None:
         """Manifest lists, manifests, and the data and delete files that are live in them. Errors as above."""
-        for snapshot in snapshots:
-            manifest_list = Location.parse(snapshot.manifest_list)
-            if manifest_list in self.files:
-                continue
-            try:
-                for manifest in snapshot.manifests(table.io):
-                    location = Location.parse(manifest.manifest_path)
-                    if location not in self.files:
-                        entries = manifest.fetch_manifest_entry(table.io, discard_deleted=True)
-                        self._add(Location.parse(entry.data_file.file_path) for entry in entries)
-                        self._add([location])
-            except Exception as error:  # whatever a damaged file makes of its reader
-                raise AirflowException(
-                    f"Snapshot {snapshot.snapshot_id} of {'.'.join(table.name())} cannot be read ({error}): what it needs is not "
-                    "known, so nothing is removed. Next: see that the warehouse answers; bring a file that is gone back "
-                    "with OPERATION=restore."
-                ) from error
-            self._add([manifest_list])
+        lists = {Location.parse(snapshot.manifest_list) for snapshot in snapshots} - self.files
+        if not lists:
+            return
+        try:
+            with Manifests(table.io) as reader:
+                manifests = {file: entries for file, entries in reader.of(lists).items() if file not in self.files}
+                self._add(reader.live_files(manifests))
+        except AirflowException as error:
+            raise AirflowException(
+                f"What snapshots of {'.'.join(table.name())} need cannot be read ({error}): nothing is removed. Next: see that "
+                "the warehouse answers; bring a file that is gone back with OPERATION=restore."
+            ) from error
+        self._add((*manifests, *lists))
 
     def twin(self, file: Location) -> Location | None:
         """The file itself, if a table leads to it; else one of the same path, which may be it by another name of its store."""

@@ -3,6 +3,8 @@ package lakehouse;
 import org.apache.flink.configuration.Configuration;
 import org.apache.flink.configuration.CoreOptions;
 import org.apache.flink.configuration.DeploymentOptions;
+import org.apache.flink.configuration.HeartbeatManagerOptions;
+import org.apache.flink.configuration.JobManagerOptions;
 import org.apache.flink.configuration.MemorySize;
 import org.apache.flink.configuration.RestOptions;
 import org.apache.flink.configuration.TaskManagerOptions;
@@ -10,20 +12,23 @@ import org.apache.flink.runtime.minicluster.MiniCluster;
 import org.apache.flink.runtime.minicluster.MiniClusterConfiguration;
 
 import java.net.URI;
+import java.time.Duration;
 
-/**
- * One small Flink cluster for all tests, reached by its REST address as a real one is; it ends with
- * the JVM.
- */
-final class Cluster {
+/** A small Flink cluster, reached by its REST address as a real one is. */
+final class Cluster implements AutoCloseable {
     private static Cluster running;
 
     final MiniCluster flink;
     final URI rest;
 
-    private Cluster() throws Exception {
+    Cluster(int taskManagers, int slotsOfEach) throws Exception {
         Configuration configuration = new Configuration();
         configuration.set(RestOptions.BIND_PORT, "0");
+        // A TaskManager that is gone is missed that soon.
+        configuration.set(HeartbeatManagerOptions.HEARTBEAT_INTERVAL, Duration.ofSeconds(1));
+        configuration.set(HeartbeatManagerOptions.HEARTBEAT_TIMEOUT, Duration.ofSeconds(10));
+        // So long is a slot waited for.
+        configuration.set(JobManagerOptions.SLOT_REQUEST_TIMEOUT, Duration.ofSeconds(10));
         // So little that a test need not sort many rows to go beyond it.
         configuration.set(TaskManagerOptions.MANAGED_MEMORY_SIZE, MemorySize.ofMebiBytes(8));
         configuration.set(TaskManagerOptions.NETWORK_MEMORY_MIN, MemorySize.ofMebiBytes(8));
@@ -32,16 +37,17 @@ final class Cluster {
                 new MiniCluster(
                         new MiniClusterConfiguration.Builder()
                                 .setConfiguration(configuration)
-                                .setNumTaskManagers(1)
-                                .setNumSlotsPerTaskManager(2)
+                                .setNumTaskManagers(taskManagers)
+                                .setNumSlotsPerTaskManager(slotsOfEach)
                                 .build());
         flink.start();
         rest = flink.getRestAddress().get();
     }
 
+    /** The one for all tests, which ends with the JVM. */
     static synchronized Cluster running() throws Exception {
         if (running == null) {
-            running = new Cluster();
+            running = new Cluster(1, 2);
         }
         return running;
     }
@@ -54,5 +60,14 @@ final class Cluster {
         configuration.set(RestOptions.PORT, rest.getPort());
         configuration.set(CoreOptions.DEFAULT_PARALLELISM, 1);
         return configuration;
+    }
+
+    int jobs() throws Exception {
+        return flink.listJobs().get().size();
+    }
+
+    @Override
+    public void close() throws Exception {
+        flink.close();
     }
 }

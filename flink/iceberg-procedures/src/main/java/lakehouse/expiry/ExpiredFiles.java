@@ -1,166 +1,120 @@
 package lakehouse.expiry;
 
+import lakehouse.table.Manifests;
+
+import org.apache.iceberg.ManifestFile;
 import org.apache.iceberg.PartitionStatisticsFile;
 import org.apache.iceberg.Snapshot;
 import org.apache.iceberg.StatisticsFile;
 import org.apache.iceberg.Table;
-import org.apache.iceberg.io.SupportsBulkOperations;
-import org.apache.iceberg.util.Tasks;
-import org.apache.iceberg.util.ThreadPools;
-import org.slf4j.Logger;
-import org.slf4j.LoggerFactory;
+import org.apache.iceberg.relocated.com.google.common.hash.Hashing;
 
-import java.util.ArrayList;
+import java.nio.charset.StandardCharsets;
 import java.util.Collection;
 import java.util.HashMap;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
-import java.util.concurrent.atomic.LongAdder;
 import java.util.function.Consumer;
-import java.util.stream.Collectors;
 
-/** Deletes what Iceberg hands it file by file, many at once, and counts what kind it was. */
-class ExpiredFiles implements Consumer<String>, AutoCloseable {
-    private static final Logger LOG = LoggerFactory.getLogger(ExpiredFiles.class);
-    private static final int BATCH = 1_000;
-
-    private final Table table;
-    private final Set<String> manifestListsOfExpired;
-    private final Set<String> statisticsOfTable;
-    private final List<String> batch = new ArrayList<>();
-    private long dataFiles;
-    private long manifests;
-    private long manifestLists;
-    private long statistics;
-    private long bytes;
-    private long failed;
-
-    ExpiredFiles(Table table, List<Snapshot> expired) {
-        this.table = table;
-        manifestListsOfExpired =
-                expired.stream().map(Snapshot::manifestListLocation).collect(Collectors.toSet());
-        statisticsOfTable = statistics(table).keySet();
+/**
+ * The files that only expired snapshots hold. How long they are is read where they are listed: the
+ * store is not asked.
+ */
+final class ExpiredFiles {
+    enum Kind {
+        DATA,
+        MANIFEST,
+        MANIFEST_LIST,
+        STATISTICS
     }
 
-    /** Each statistics file, of either kind, and its snapshot. */
-    static Map<String, Long> statistics(Table table) {
-        Map<String, Long> files = new HashMap<>();
+    /**
+     * @param bytes 0 of a manifest list, whose length stands nowhere
+     */
+    record ExpiredFile(String path, Kind kind, long bytes) {}
+
+    private final Table table;
+    private final Collection<Snapshot> expired;
+    private final Map<String, ExpiredFile> statistics;
+
+    /**
+     * @param statistics of the snapshots that expired
+     */
+    ExpiredFiles(
+            Table table, Collection<Snapshot> expired, Map<String, ExpiredFile> statistics) {
+        this.table = table;
+        this.expired = expired;
+        this.statistics = statistics;
+    }
+
+    /**
+     * The statistics files, of either kind, of these snapshots, by path.
+     *
+     * @param snapshots by ID
+     */
+    static Map<String, ExpiredFile> statistics(Table table, Set<Long> snapshots) {
+        Map<String, ExpiredFile> files = new HashMap<>();
         for (StatisticsFile file : table.statisticsFiles()) {
-            files.put(file.path(), file.snapshotId());
+            if (snapshots.contains(file.snapshotId())) {
+                files.put(file.path(), statistics(file.path(), file.fileSizeInBytes()));
+            }
         }
         for (PartitionStatisticsFile file : table.partitionStatisticsFiles()) {
-            files.put(file.path(), file.snapshotId());
+            if (snapshots.contains(file.snapshotId())) {
+                files.put(file.path(), statistics(file.path(), file.fileSizeInBytes()));
+            }
         }
         return files;
     }
 
-    /** Bytes of files together; one that is gone already has none. */
-    static long bytes(Table table, Collection<String> paths) {
-        LongAdder sum = new LongAdder();
-        Tasks.foreach(paths)
-                .suppressFailureWhenFinished()
-                .executeWith(ThreadPools.getWorkerPool())
-                .run(path -> sum.add(table.io().newInputFile(path).getLength()));
-        return sum.sum();
+    private static ExpiredFile statistics(String path, long bytes) {
+        return new ExpiredFile(path, Kind.STATISTICS, bytes);
     }
 
-    @Override
-    public void accept(String path) {
-        batch.add(path);
-        if (batch.size() >= BATCH) {
-            flush();
+    /**
+     * Hands each file on, once, from several threads. Of a manifest all files come before it does.
+     *
+     * @param kept all other snapshots
+     */
+    void forEach(Collection<Snapshot> kept, Consumer<ExpiredFile> consumer) {
+        Set<ManifestFile> going = Manifests.of(table, expired);
+        Set<ManifestFile> staying = Manifests.of(table, kept);
+        going.removeAll(staying);
+        // A hash of each path, because there may be millions. Where two have the same, a file stays
+        // that could go, and never the other way round: what stays takes its hash out.
+        Set<Long> gone = ConcurrentHashMap.newKeySet();
+        Manifests.liveFiles(table, going, (path, bytes) -> gone.add(hash(path)));
+        if (!gone.isEmpty()) {
+            Manifests.liveFiles(table, staying, (path, bytes) -> gone.remove(hash(path)));
         }
-    }
-
-    private void count(String path) {
-        if (manifestListsOfExpired.contains(path)) {
-            manifestLists++;
-        } else if (statisticsOfTable.contains(path)) {
-            statistics++;
-        } else if (path.endsWith(".avro") && path.contains("/metadata/")) {
-            manifests++;
-        } else {
-            dataFiles++;
+        if (!gone.isEmpty()) {
+            Manifests.liveFiles(
+                    table,
+                    going,
+                    (path, bytes) -> {
+                        if (gone.remove(hash(path))) {
+                            consumer.accept(new ExpiredFile(path, Kind.DATA, bytes));
+                        }
+                    });
         }
-    }
-
-    /** A file that cannot be deleted is logged, and left to remove_orphan_files. */
-    private void flush() {
-        long before = bytes(table, batch);
-        Set<String> undeleted = delete();
-        failed += undeleted.size();
-        bytes += before - bytes(table, undeleted);
-        batch.stream().filter(path -> !undeleted.contains(path)).forEach(this::count);
-        batch.clear();
-    }
-
-    /** Those that could not be. */
-    private Set<String> delete() {
-        Set<String> undeleted = ConcurrentHashMap.newKeySet();
-        if (table.io() instanceof SupportsBulkOperations store) {
-            try {
-                store.deleteFiles(batch);
-            } catch (RuntimeException error) {
-                // It says how many, and not which.
-                LOG.warn("Not all expired files of table {} were deleted", table.name(), error);
-                Tasks.foreach(batch)
-                        .executeWith(ThreadPools.getWorkerPool())
-                        .run(path -> addIfThere(undeleted, path));
+        going.forEach(
+                manifest ->
+                        consumer.accept(
+                                new ExpiredFile(
+                                        manifest.path(), Kind.MANIFEST, manifest.length())));
+        for (Snapshot snapshot : expired) {
+            if (snapshot.manifestListLocation() != null) {
+                consumer.accept(
+                        new ExpiredFile(snapshot.manifestListLocation(), Kind.MANIFEST_LIST, 0));
             }
-        } else {
-            Tasks.foreach(batch)
-                    .suppressFailureWhenFinished()
-                    .onFailure((path, error) -> addIfThere(undeleted, path))
-                    .executeWith(ThreadPools.getWorkerPool())
-                    .run(table.io()::deleteFile);
         }
-        return undeleted;
+        statistics.values().forEach(consumer);
     }
 
-    private void addIfThere(Set<String> undeleted, String path) {
-        try {
-            if (!table.io().newInputFile(path).exists()) {
-                return;
-            }
-        } catch (RuntimeException unknown) {
-            LOG.warn("Whether {} was deleted is unknown", path, unknown);
-        }
-        undeleted.add(path);
-    }
-
-    long deleted() {
-        return dataFiles + manifests + manifestLists + statistics;
-    }
-
-    long failed() {
-        return failed;
-    }
-
-    long dataFiles() {
-        return dataFiles;
-    }
-
-    long manifests() {
-        return manifests;
-    }
-
-    long manifestLists() {
-        return manifestLists;
-    }
-
-    long statistics() {
-        return statistics;
-    }
-
-    long bytes() {
-        return bytes;
-    }
-
-    /** Deletes the rest. */
-    @Override
-    public void close() {
-        flush();
+    private static long hash(String path) {
+        return Hashing.murmur3_128().hashString(path, StandardCharsets.UTF_8).asLong();
     }
 }

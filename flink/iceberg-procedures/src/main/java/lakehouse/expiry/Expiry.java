@@ -1,12 +1,11 @@
 package lakehouse.expiry;
 
+import lakehouse.expiry.ExpiredFiles.Kind;
 import lakehouse.protection.Protection;
-import lakehouse.table.Manifests;
 import lakehouse.table.References;
 
 import org.apache.flink.table.api.ValidationException;
 import org.apache.iceberg.ExpireSnapshots;
-import org.apache.iceberg.ManifestFile;
 import org.apache.iceberg.Snapshot;
 import org.apache.iceberg.SnapshotRef;
 import org.apache.iceberg.Table;
@@ -20,9 +19,7 @@ import java.util.ArrayList;
 import java.util.HashSet;
 import java.util.LinkedHashSet;
 import java.util.List;
-import java.util.Map;
 import java.util.Set;
-import java.util.concurrent.ConcurrentHashMap;
 import java.util.stream.Collectors;
 
 /**
@@ -163,8 +160,8 @@ public class Expiry {
         if (expired.isEmpty() && references.expired().isEmpty()) {
             return new Result(0, 0, 0, 0, 0, 0, 0, kept.size(), List.of());
         }
-        ExpiredFiles files = new ExpiredFiles(table, expired);
-        try (files) {
+        ExpiredFiles files = files();
+        try {
             // By id, with an age that nothing has, and with a count that no branch has, for those
             // with an age of their own: left alone, Iceberg takes everything of five days with
             // them.
@@ -173,7 +170,7 @@ public class Expiry {
                             .expireOlderThan(0)
                             .retainLast(Integer.MAX_VALUE)
                             .cleanExpiredMetadata(metadata)
-                            .deleteWith(files);
+                            .cleanExpiredFiles(false);
             expired.forEach(snapshot -> expiry.expireSnapshotId(snapshot.snapshotId()));
             refuseMore(expiry.apply());
             expiry.commit();
@@ -187,10 +184,23 @@ public class Expiry {
                             + " takes what is left",
                     error);
         }
-        if (files.failed() > 0 && files.deleted() == 0) {
+        Deletion deletion = new Deletion(table);
+        try (deletion) {
+            files.forEach(others(), deletion);
+        } catch (RuntimeException error) {
+            throw new IllegalStateException(
+                    "Snapshots of table "
+                            + table.name()
+                            + " are gone, but not all files that only they held, because a file that"
+                            + " lists them cannot be read: "
+                            + error.getMessage()
+                            + ". Next: remove_orphan_files takes what is left",
+                    error);
+        }
+        if (deletion.failed() > 0 && deletion.deleted().all() == 0) {
             throw new IllegalStateException(
                     "None of the "
-                            + files.failed()
+                            + deletion.failed()
                             + " files that only expired snapshots of table "
                             + table.name()
                             + " held could be deleted; the snapshots are gone. Next: let the"
@@ -198,13 +208,38 @@ public class Expiry {
                             + table.location()
                             + ", then remove_orphan_files takes the files");
         }
+        return result(deletion.deleted(), deletion.failed());
+    }
+
+    private ExpiredFiles files() {
+        return new ExpiredFiles(table, expired, ExpiredFiles.statistics(table, expiredIds()));
+    }
+
+    private Set<Long> expiredIds() {
+        return expired.stream().map(Snapshot::snapshotId).collect(Collectors.toSet());
+    }
+
+    /** All snapshots that there are now but for those that expire. */
+    private List<Snapshot> others() {
+        table.refresh();
+        Set<Long> ids = expiredIds();
+        List<Snapshot> others = new ArrayList<>();
+        for (Snapshot snapshot : table.snapshots()) {
+            if (!ids.contains(snapshot.snapshotId())) {
+                others.add(snapshot);
+            }
+        }
+        return others;
+    }
+
+    private Result result(FileCounts files, long failed) {
         return new Result(
-                files.dataFiles(),
-                files.manifests(),
-                files.manifestLists(),
-                files.statistics(),
+                files.of(Kind.DATA),
+                files.of(Kind.MANIFEST),
+                files.of(Kind.MANIFEST_LIST),
+                files.of(Kind.STATISTICS),
                 files.bytes(),
-                files.failed(),
+                failed,
                 expired.size(),
                 kept.size(),
                 references.expired());
@@ -226,36 +261,8 @@ public class Expiry {
 
     /** Counts what {@link #run} would delete. */
     public Result dryRun() {
-        Set<Long> ids = expired.stream().map(Snapshot::snapshotId).collect(Collectors.toSet());
-        List<Snapshot> rest = new ArrayList<>();
-        table.snapshots().forEach(rest::add);
-        rest.removeAll(expired);
-        Set<ManifestFile> manifests = Manifests.of(table, expired);
-        Set<ManifestFile> live = Manifests.of(table, rest);
-        manifests.removeAll(live);
-        Set<String> files = ConcurrentHashMap.newKeySet();
-        Manifests.livePaths(table, manifests, files::add);
-        if (!files.isEmpty()) {
-            Manifests.livePaths(table, live, files::remove);
-        }
-        List<String> statistics =
-                ExpiredFiles.statistics(table).entrySet().stream()
-                        .filter(file -> ids.contains(file.getValue()))
-                        .map(Map.Entry::getKey)
-                        .toList();
-        List<String> all = new ArrayList<>(files);
-        manifests.forEach(manifest -> all.add(manifest.path()));
-        expired.forEach(snapshot -> all.add(snapshot.manifestListLocation()));
-        all.addAll(statistics);
-        return new Result(
-                files.size(),
-                manifests.size(),
-                expired.size(),
-                statistics.size(),
-                ExpiredFiles.bytes(table, all),
-                0,
-                expired.size(),
-                kept.size(),
-                references.expired());
+        FileCounts counts = new FileCounts();
+        files().forEach(others(), counts);
+        return result(counts, 0);
     }
 }

@@ -1,5 +1,7 @@
 package lakehouse.rewrite;
 
+import org.apache.flink.streaming.api.datastream.DataStream;
+import org.apache.flink.streaming.api.environment.StreamExecutionEnvironment;
 import org.apache.iceberg.DataFile;
 import org.apache.iceberg.MetadataColumns;
 import org.apache.iceberg.RewriteFiles;
@@ -15,30 +17,63 @@ import org.apache.iceberg.util.DataFileSet;
 import java.util.Collection;
 import java.util.List;
 import java.util.Map;
-import java.util.stream.IntStream;
+import java.util.SortedMap;
 
 /**
  * Data files, which are written again row by row.
  *
  * @param startSnapshot whose files they are
+ * @param groups how many there are
+ * @param parallelism how many tasks there are at once
  */
 record DataFileGroups(
-        Table table, long startSnapshot, RewriteRequest request, SortOrder order, String runId)
+        Table table,
+        long startSnapshot,
+        RewriteRequest request,
+        SortOrder order,
+        String runId,
+        int groups,
+        int parallelism)
         implements GroupKind<RewriteFileGroup, DataFile> {
     @Override
-    public GroupOperator<?> operator(int first, List<RewriteFileGroup> groups) {
+    public boolean alone(RewriteFileGroup group) {
+        return request.sort()
+                && parallelism > groups
+                && group.expectedOutputFiles() > 1
+                && !FileGroup.of(0, table, group).scattered();
+    }
+
+    @Override
+    public DataStream<byte[]> job(
+            StreamExecutionEnvironment environment,
+            String job,
+            SortedMap<Integer, RewriteFileGroup> groups,
+            int tasksAtOnce,
+            int attempt)
+            throws Exception {
         List<FileGroup> tasks =
-                IntStream.range(0, groups.size())
-                        .mapToObj(i -> FileGroup.of(first + i, table, groups.get(i)))
+                groups.entrySet().stream()
+                        .map(group -> FileGroup.of(group.getKey(), table, group.getValue()))
                         .toList();
-        GroupFiles files =
-                new GroupFiles(
-                        SerializableTable.copyOf(table),
-                        schema(),
-                        SortOrders.known(table, order),
-                        runId);
+        GroupFiles files = files(schema());
         RowOrder rowOrder = new RowOrder(order, table.schema(), files.rowType());
-        return new RewriteOperator(tasks, files, rowOrder, request.verify());
+        if (alone(groups.get(groups.firstKey()))) {
+            GroupFiles keys = files(SortOrders.columns(table, order));
+            SampleOperator sampler =
+                    new SampleOperator(
+                            tasks.get(0).tasks(),
+                            keys,
+                            new RowOrder(order, table.schema(), keys.rowType()));
+            return new RangedSort(tasks.get(0), files, rowOrder, sampler, request.verify())
+                    .job(environment, job, tasksAtOnce, attempt);
+        }
+        return new RewriteOperator(tasks, files, rowOrder, request.verify(), attempt)
+                .on(environment, Math.min(tasksAtOnce, groups.size()));
+    }
+
+    private GroupFiles files(Schema schema) {
+        return new GroupFiles(
+                SerializableTable.copyOf(table), schema, SortOrders.known(table, order), runId);
     }
 
     /** Rows have a lineage from the first commit in format version 3 on. */

@@ -1,5 +1,7 @@
 package lakehouse.rewrite;
 
+import org.apache.flink.streaming.api.datastream.DataStream;
+import org.apache.flink.streaming.api.environment.StreamExecutionEnvironment;
 import org.apache.iceberg.DeleteFile;
 import org.apache.iceberg.RewriteFiles;
 import org.apache.iceberg.SerializableTable;
@@ -13,7 +15,7 @@ import java.util.ArrayList;
 import java.util.Collection;
 import java.util.List;
 import java.util.Map;
-import java.util.stream.IntStream;
+import java.util.SortedMap;
 
 /**
  * Position delete files.
@@ -22,15 +24,29 @@ import java.util.stream.IntStream;
  * @param dataFiles by group, the data files that its deletes apply to
  */
 record DeleteFileGroups(
-        Table table, long startSnapshot, List<Map<String, Long>> dataFiles, String runId)
+        Table table,
+        long startSnapshot,
+        List<Map<String, Long>> dataFiles,
+        String runId)
         implements GroupKind<RewritePositionDeletesGroup, DeleteFile> {
     @Override
-    public GroupOperator<?> operator(int first, List<RewritePositionDeletesGroup> groups) {
+    public boolean alone(RewritePositionDeletesGroup group) {
+        return false;
+    }
+
+    @Override
+    public DataStream<byte[]> job(
+            StreamExecutionEnvironment environment,
+            String job,
+            SortedMap<Integer, RewritePositionDeletesGroup> groups,
+            int tasksAtOnce,
+            int attempt) {
         List<DeleteGroup> tasks =
-                IntStream.range(0, groups.size())
-                        .mapToObj(i -> task(first + i, groups.get(i)))
+                groups.entrySet().stream()
+                        .map(group -> task(group.getKey(), group.getValue()))
                         .toList();
-        return new DeleteOperator(tasks, SerializableTable.copyOf(table), runId);
+        return new DeleteOperator(tasks, SerializableTable.copyOf(table), runId, attempt)
+                .on(environment, Math.min(tasksAtOnce, groups.size()));
     }
 
     private DeleteGroup task(int index, RewritePositionDeletesGroup group) {

@@ -46,8 +46,8 @@ class DeleteOperator extends GroupOperator<DeleteGroup> {
     private final Table table;
     private final String runId;
 
-    DeleteOperator(List<DeleteGroup> groups, Table table, String runId) {
-        super(groups);
+    DeleteOperator(List<DeleteGroup> groups, Table table, String runId, int attempt) {
+        super(groups, attempt);
         this.table = table;
         this.runId = runId;
     }

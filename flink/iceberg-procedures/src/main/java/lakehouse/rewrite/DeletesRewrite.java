@@ -87,7 +87,10 @@ public class DeletesRewrite {
                         options,
                         cluster,
                         new DeleteFileGroups(
-                                table, start.snapshotId(), dataFiles(start, groups), runId))
+                                table,
+                                start.snapshotId(),
+                                dataFiles(start, groups),
+                                runId))
                 .rewrite(groups);
     }
 

@@ -1,11 +1,14 @@
 package lakehouse.rewrite;
 
+import org.apache.flink.streaming.api.datastream.DataStream;
+import org.apache.flink.streaming.api.environment.StreamExecutionEnvironment;
 import org.apache.iceberg.ContentFile;
 import org.apache.iceberg.actions.RewriteGroupBase;
 
 import java.util.Collection;
 import java.util.List;
 import java.util.Map;
+import java.util.SortedMap;
 
 /**
  * What a rewrite does by the kind of file that it replaces.
@@ -14,8 +17,24 @@ import java.util.Map;
  * @param <F> a file
  */
 interface GroupKind<G extends RewriteGroupBase<?, ?, F>, F extends ContentFile<F>> {
-    /** Writes these groups again, the first of which has that index. */
-    GroupOperator<?> operator(int first, List<G> groups);
+    /** Whether a group needs a job of its own. */
+    boolean alone(G group);
+
+    /**
+     * Adds to a job what writes groups again and tells of it by {@link Progress}.
+     *
+     * @param job its name
+     * @param groups by index
+     * @param tasksAtOnce as far as there is work for so many
+     * @param attempt tells the names of the files from those of an earlier one
+     */
+    DataStream<byte[]> job(
+            StreamExecutionEnvironment environment,
+            String job,
+            SortedMap<Integer, G> groups,
+            int tasksAtOnce,
+            int attempt)
+            throws Exception;
 
     /** How many files the description of a group names. */
     int named(int index, G group);

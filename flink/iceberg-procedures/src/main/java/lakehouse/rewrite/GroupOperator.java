@@ -1,5 +1,9 @@
 package lakehouse.rewrite;
 
+import org.apache.flink.api.common.typeinfo.PrimitiveArrayTypeInfo;
+import org.apache.flink.streaming.api.datastream.DataStream;
+import org.apache.flink.streaming.api.datastream.SingleOutputStreamOperator;
+import org.apache.flink.streaming.api.environment.StreamExecutionEnvironment;
 import org.apache.flink.streaming.api.operators.AbstractStreamOperator;
 import org.apache.flink.streaming.api.operators.OneInputStreamOperator;
 import org.apache.flink.streaming.runtime.streamrecord.StreamRecord;
@@ -24,8 +28,29 @@ abstract class GroupOperator<T extends GroupTask> extends AbstractStreamOperator
 
     private final List<T> tasks;
 
-    GroupOperator(List<T> tasks) {
+    private final int attempt;
+
+    /**
+     * @param attempt stands in the name of each file
+     */
+    GroupOperator(List<T> tasks, int attempt) {
         this.tasks = tasks;
+        this.attempt = attempt;
+    }
+
+    /** Gives the groups to so many tasks. */
+    DataStream<byte[]> on(StreamExecutionEnvironment environment, int tasksAtOnce) {
+        SingleOutputStreamOperator<byte[]> rewritten =
+                GroupNumbers.stream(environment, tasks.size(), tasksAtOnce)
+                        .transform(
+                                "rewrite",
+                                PrimitiveArrayTypeInfo.BYTE_PRIMITIVE_ARRAY_TYPE_INFO,
+                                this)
+                        .setParallelism(tasksAtOnce);
+        if (sorts()) {
+            RowSorter.reserve(rewritten);
+        }
+        return rewritten;
     }
 
     /** Whether it needs memory to sort. */
@@ -39,7 +64,7 @@ abstract class GroupOperator<T extends GroupTask> extends AbstractStreamOperator
     public void processElement(StreamRecord<Long> element) throws Exception {
         T task = tasks.get(element.getValue().intValue());
         try {
-            Rewritten done = rewrite(task, getRuntimeContext().getTaskInfo().getAttemptNumber());
+            Rewritten done = rewrite(task, attempt);
             for (ContentFile<?> file : done.files()) {
                 emit(new Progress.Written(task.index(), file));
             }

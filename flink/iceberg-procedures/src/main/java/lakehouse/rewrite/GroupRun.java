@@ -1,11 +1,12 @@
 package lakehouse.rewrite;
 
-import org.apache.flink.api.common.typeinfo.PrimitiveArrayTypeInfo;
+import org.apache.flink.api.common.RuntimeExecutionMode;
 import org.apache.flink.core.execution.JobClient;
-import org.apache.flink.core.memory.ManagedMemoryUseCase;
-import org.apache.flink.streaming.api.datastream.SingleOutputStreamOperator;
 import org.apache.flink.streaming.api.environment.StreamExecutionEnvironment;
+import org.apache.flink.runtime.client.JobCancellationException;
+import org.apache.flink.runtime.jobmanager.scheduler.NoResourceAvailableException;
 import org.apache.flink.util.CloseableIterator;
+import org.apache.flink.util.ExceptionUtils;
 import org.apache.iceberg.ContentFile;
 import org.apache.iceberg.Table;
 import org.apache.iceberg.actions.RewriteGroupBase;
@@ -18,6 +19,8 @@ import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.SortedMap;
+import java.util.TreeMap;
 import java.util.concurrent.CancellationException;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
@@ -35,8 +38,6 @@ class GroupRun<G extends RewriteGroupBase<?, ?, F>, F extends ContentFile<F>> {
 
     /** What one job carries: its description of the files is sent to the cluster whole. */
     private static final int FILES_PER_JOB = 5_000;
-
-    private static final int SORT_MEMORY_MIB = 64;
 
     private static final long END_LIMIT_S = 60;
 
@@ -75,6 +76,9 @@ class GroupRun<G extends RewriteGroupBase<?, ?, F>, F extends ContentFile<F>> {
                 first = next) {
             int files = kind.named(first, groups.get(first));
             for (next = first + 1; next < groups.size(); next++) {
+                if (kind.alone(groups.get(first)) || kind.alone(groups.get(next))) {
+                    break;
+                }
                 files += kind.named(next, groups.get(next));
                 if (files > FILES_PER_JOB) {
                     break;
@@ -111,67 +115,97 @@ class GroupRun<G extends RewriteGroupBase<?, ?, F>, F extends ContentFile<F>> {
         }
     }
 
-    /** One Flink job over some of the groups, and their commits. */
+    /**
+     * Some of the groups, and their commits. A second job does what is left when the first is lost
+     * with a TaskManager.
+     */
     private class Job {
-        private final List<G> groups;
-        private final int first;
+        private final Set<Integer> indexes;
         private final Commits<G, F> commits;
-        private final Map<Integer, G> open = new HashMap<>();
+        private final SortedMap<Integer, G> open = new TreeMap<>();
         private final Map<Integer, List<F>> written = new HashMap<>();
         private JobClient client;
+        private int parallelism = options.parallelism(cluster.get().getParallelism());
+        private boolean wasLost;
 
         Job(List<G> groups, int first, Commits<G, F> commits) {
-            this.groups = groups;
-            this.first = first;
             this.commits = commits;
             for (int i = 0; i < groups.size(); i++) {
                 open.put(first + i, groups.get(i));
-                written.put(first + i, new ArrayList<>());
             }
+            indexes = Set.copyOf(open.keySet());
         }
 
         void run() {
             int failedBefore = result.failedGroups;
-            try (CloseableIterator<byte[]> progress = submit()) {
-                while (progress.hasNext()) {
-                    took(Progress.fromBytes(progress.next()));
-                }
-            } catch (MismatchException error) {
-                cleanUp();
-                throw error;
-            } catch (Exception error) {
-                LOG.warn("The job that rewrites {} failed", table.name(), error);
-                String reason = Errors.root(error);
-                open.values().forEach(group -> result.failed(reason));
+            for (int attempt = 0; !open.isEmpty(); attempt++) {
+                attempt(attempt);
             }
             if (options.partialProgress()) {
                 commits.flush();
             }
             if (result.failedGroups > failedBefore) {
-                cleanUp();
+                cleanUp(indexes);
             }
         }
 
-        private CloseableIterator<byte[]> submit() throws Exception {
-            StreamExecutionEnvironment environment = cluster.get();
-            int parallelism = options.parallelism(environment.getParallelism(), groups.size());
-            GroupOperator<?> operator = kind.operator(first, groups);
-            SingleOutputStreamOperator<byte[]> rewritten =
-                    environment
-                            .fromSequence(0, groups.size() - 1)
-                            .setParallelism(parallelism)
-                            .transform(
-                                    "rewrite",
-                                    PrimitiveArrayTypeInfo.BYTE_PRIMITIVE_ARRAY_TYPE_INFO,
-                                    operator)
-                            .setParallelism(parallelism);
-            if (operator.sorts()) {
-                rewritten
-                        .getTransformation()
-                        .declareManagedMemoryUseCaseAtOperatorScope(
-                                ManagedMemoryUseCase.OPERATOR, SORT_MEMORY_MIB);
+        /** What one job does; afterwards those groups are open that another one may do. */
+        private void attempt(int attempt) {
+            client = null;
+            try (CloseableIterator<byte[]> progress = submit(attempt)) {
+                while (progress.hasNext()) {
+                    took(Progress.fromBytes(progress.next()));
+                }
+                failRest("the job that rewrites it ended without it");
+            } catch (MismatchException error) {
+                cleanUp(indexes);
+                throw error;
+            } catch (Exception error) {
+                LOG.warn("The job that rewrites {} failed", table.name(), error);
+                if (isForAnother(error)) {
+                    cleanUp(open.keySet());
+                } else {
+                    failRest(Errors.root(error));
+                }
             }
-            CloseableIterator<byte[]> progress = rewritten.collectAsync();
+        }
+
+        /** Whether another job may do better, and if so, how many tasks it has. */
+        private boolean isForAnother(Exception error) {
+            if (parallelism > 1 && isIn(error, NoResourceAvailableException.class)) {
+                LOG.warn("There are no {} free slots: one task goes on", parallelism);
+                parallelism = 1;
+                return true;
+            }
+            boolean again = !wasLost && isLost(error);
+            wasLost = true;
+            return again;
+        }
+
+        /** Whether the job ended by no fault of its groups: those are told of one by one. */
+        private boolean isLost(Exception error) {
+            return client != null
+                    && !isIn(error, JobCancellationException.class)
+                    && !isIn(error, Error.class);
+        }
+
+        private boolean isIn(Exception error, Class<? extends Throwable> type) {
+            return ExceptionUtils.findSerializedThrowable(error, type, getClass().getClassLoader())
+                    .isPresent();
+        }
+
+        private void failRest(String reason) {
+            open.values().forEach(group -> result.failed(reason));
+            open.clear();
+        }
+
+        private CloseableIterator<byte[]> submit(int attempt) throws Exception {
+            StreamExecutionEnvironment environment = cluster.get();
+            // So that groups are told of, and committed, while others are under way.
+            environment.setRuntimeMode(RuntimeExecutionMode.STREAMING);
+            open.keySet().forEach(index -> written.put(index, new ArrayList<>()));
+            CloseableIterator<byte[]> progress =
+                    kind.job(environment, job, open, parallelism, attempt).collectAsync();
             client = environment.executeAsync(job);
             return progress;
         }
@@ -219,11 +253,11 @@ class GroupRun<G extends RewriteGroupBase<?, ?, F>, F extends ContentFile<F>> {
         }
 
         /** When the job has ended: until then a task that is cancelled may finish a file. */
-        private void cleanUp() {
+        private void cleanUp(Set<Integer> groups) {
             awaitEnd();
-            Set<Integer> indexes = new HashSet<>(written.keySet());
-            indexes.removeAll(commits.kept());
-            Leftovers.delete(table, runId, indexes);
+            Set<Integer> left = new HashSet<>(groups);
+            left.removeAll(commits.kept());
+            Leftovers.delete(table, runId, left);
         }
     }
 

@@ -19,6 +19,12 @@ sealed interface Progress extends Serializable {
     /** All files were written. */
     record Done(int group, RowDigest.Value before, RowDigest.Value after) implements Progress {}
 
+    /** One of several tasks has read its share of the group. */
+    record Read(int group, RowDigest.Value digest) implements Progress {}
+
+    /** That is what the files of one of several tasks hold. */
+    record Held(int group, RowDigest.Value digest) implements Progress {}
+
     record Failed(int group, String reason) implements Progress {}
 
     default byte[] toBytes() throws IOException {

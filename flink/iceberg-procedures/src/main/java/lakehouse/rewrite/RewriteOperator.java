@@ -1,14 +1,7 @@
 package lakehouse.rewrite;
 
-import org.apache.flink.core.memory.ManagedMemoryUseCase;
-import org.apache.flink.runtime.execution.Environment;
 import org.apache.flink.table.data.RowData;
-import org.apache.flink.table.data.binary.BinaryRowData;
-import org.apache.flink.table.runtime.operators.sort.BinaryExternalSorter;
-import org.apache.flink.table.runtime.typeutils.BinaryRowDataSerializer;
-import org.apache.flink.table.runtime.typeutils.RowDataSerializer;
 import org.apache.flink.table.types.logical.RowType;
-import org.apache.flink.util.MutableObjectIterator;
 import org.apache.iceberg.DataFile;
 
 import java.io.IOException;
@@ -19,16 +12,18 @@ import java.util.function.Consumer;
 class RewriteOperator extends GroupOperator<FileGroup> {
     private static final long serialVersionUID = 1L;
 
-    private static final int SORT_MERGE_WAYS = 16;
-    private static final int SPILL_BLOCK_BYTES = 64 * 1024;
-
     private final boolean sorts;
     private final GroupFiles files;
     private final RowOrder order;
     private final boolean verify;
 
-    RewriteOperator(List<FileGroup> groups, GroupFiles files, RowOrder order, boolean verify) {
-        super(groups);
+    RewriteOperator(
+            List<FileGroup> groups,
+            GroupFiles files,
+            RowOrder order,
+            boolean verify,
+            int attempt) {
+        super(groups, attempt);
         this.sorts = !order.isNone() || groups.stream().anyMatch(FileGroup::scattered);
         this.files = files;
         this.order = order;
@@ -70,51 +65,14 @@ class RewriteOperator extends GroupOperator<FileGroup> {
         RowType type =
                 numbers == null ? files.rowType() : PartitionNumbers.type(files.rowType());
         RowOrder by = numbers == null ? order : order.afterLast(type);
-        RowDataSerializer serializer = new RowDataSerializer(type);
-        Environment environment = getContainingTask().getEnvironment();
-        BinaryExternalSorter sorter =
-                new BinaryExternalSorter(
-                        getContainingTask(),
-                        environment.getMemoryManager(),
-                        sortMemory(environment),
-                        environment.getIOManager(),
-                        serializer,
-                        new BinaryRowDataSerializer(serializer.getArity()),
-                        new SortKey(by),
-                        by,
-                        SORT_MERGE_WAYS,
-                        true,
-                        SPILL_BLOCK_BYTES,
-                        true);
-        try {
-            sorter.startThreads();
+        try (RowSorter sorter = new RowSorter(getContainingTask(), getOperatorConfig(), type, by)) {
             files.read(
                     group.tasks(),
                     row -> {
                         before.add(row);
-                        sorter.write(numbers == null ? row : numbers.add(row));
+                        sorter.add(numbers == null ? row : numbers.add(row));
                     });
-            MutableObjectIterator<BinaryRowData> iterator = sorter.getIterator();
-            BinaryRowData row = new BinaryRowData(serializer.getArity());
-            while ((row = iterator.next(row)) != null) {
-                rows.accept(row);
-            }
-        } catch (InterruptedException error) {
-            throw new IOException(error);
-        } finally {
-            sorter.close();
+            sorter.forEach(rows);
         }
-    }
-
-    private long sortMemory(Environment environment) {
-        return environment
-                .getMemoryManager()
-                .computeMemorySize(
-                        getOperatorConfig()
-                                .getManagedMemoryFractionOperatorUseCaseOfSlot(
-                                        ManagedMemoryUseCase.OPERATOR,
-                                        environment.getJobConfiguration(),
-                                        environment.getTaskManagerInfo().getConfiguration(),
-                                        environment.getUserCodeClassLoader().asClassLoader()));
     }
 }

@@ -116,10 +116,10 @@ public final class RewriteOptions {
         }
     }
 
-    /** How many groups are rewritten at once, of so many. */
-    int parallelism(int otherwise, int groups) {
+    /** How many tasks rewrite at once. */
+    int parallelism(int otherwise) {
         String given = values.get(RewriteDataFiles.MAX_CONCURRENT_FILE_GROUP_REWRITES);
-        return Math.min(given == null ? otherwise : Integer.parseInt(given), groups);
+        return given == null ? otherwise : Integer.parseInt(given);
     }
 
     /** Whether groups are committed as they are done, instead of all or none. */

@@ -14,7 +14,13 @@ class RowDigest {
      * Rows and both halves of the sum. A sum, and not an exclusive or, so that a row that came
      * twice counts twice.
      */
-    record Value(long rows, long high, long low) implements Serializable {}
+    record Value(long rows, long high, long low) implements Serializable {
+        static final Value NOTHING = new Value(0, 0, 0);
+
+        Value plus(Value other) {
+            return new Value(rows + other.rows, high + other.high, low + other.low);
+        }
+    }
 
     private final RowDataSerializer serializer;
     private long rows;

@@ -12,6 +12,7 @@ import org.apache.iceberg.SortOrder;
 import java.io.Serializable;
 import java.util.Arrays;
 import java.util.List;
+import java.util.stream.IntStream;
 import java.util.stream.Stream;
 
 /**
@@ -91,6 +92,30 @@ class RowOrder implements RecordComparator {
     RowOrder afterLast(RowType type) {
         Column last = column(type, type.getFieldCount() - 1, false, true);
         return new RowOrder(Stream.concat(Stream.of(last), columns.stream()).toList());
+    }
+
+    /** The same order of rows that have its columns alone, which are those of {@link #keyType()}. */
+    RowOrder ofKeys() {
+        RowType type = keyType();
+        return new RowOrder(
+                IntStream.range(0, columns.size())
+                        .mapToObj(
+                                i ->
+                                        column(
+                                                type,
+                                                i,
+                                                columns.get(i).descending(),
+                                                columns.get(i).nullsFirst()))
+                        .toList());
+    }
+
+    RowType keyType() {
+        return RowType.of(columns.stream().map(Column::type).toArray(LogicalType[]::new));
+    }
+
+    /** Where its columns are in the rows. */
+    int[] positions() {
+        return columns.stream().mapToInt(Column::position).toArray();
     }
 
     boolean isNone() {

@@ -120,6 +120,15 @@ final class SortOrders {
         return name;
     }
 
+    /** The columns that rows are sorted by. */
+    static Schema columns(Table table, SortOrder order) {
+        return table.schema()
+                .select(
+                        order.fields().stream()
+                                .map(field -> table.schema().findColumnName(field.sourceId()))
+                                .toList());
+    }
+
     /**
      * The table's own order that is the same, whose id files carry; or none, when the table never
      * heard of it.

@@ -1,5 +1,6 @@
 package lakehouse.table;
 
+import org.apache.iceberg.DataFile;
 import org.apache.iceberg.FileFormat;
 import org.apache.iceberg.GenericManifestFile;
 import org.apache.iceberg.InternalData;
@@ -17,9 +18,11 @@ import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.util.Collection;
 import java.util.HashSet;
+import java.util.List;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.function.Consumer;
+import java.util.function.ObjLongConsumer;
 
 /**
  * What snapshots hold, read side by side. A file that cannot be read is an error: what it names
@@ -38,6 +41,9 @@ public final class Manifests {
                             ManifestFile.LENGTH.fieldId(),
                             ManifestFile.SPEC_ID.fieldId(),
                             ManifestFile.SNAPSHOT_ID.fieldId()));
+
+    private static final List<String> COLUMNS =
+            List.of(DataFile.FILE_PATH.name(), DataFile.FILE_SIZE.name());
 
     private Manifests() {}
 
@@ -78,15 +84,25 @@ public final class Manifests {
     /** Hands the path of each live file on, from several threads. */
     public static void livePaths(
             Table table, Collection<ManifestFile> manifests, Consumer<String> consumer) {
+        liveFiles(table, manifests, (path, bytes) -> consumer.accept(path));
+    }
+
+    /** Hands the path and the length of each live file on, from several threads. */
+    public static void liveFiles(
+            Table table, Collection<ManifestFile> manifests, ObjLongConsumer<String> consumer) {
         Tasks.foreach(manifests)
                 .stopOnFailure()
                 .throwFailureWhenFinished()
                 .executeWith(ThreadPools.getWorkerPool())
                 .run(
                         manifest -> {
-                            try (CloseableIterable<String> paths =
-                                    ManifestFiles.readPaths(manifest, table.io(), table.specs())) {
-                                paths.forEach(consumer);
+                            try (CloseableIterable<DataFile> files =
+                                    ManifestFiles.read(manifest, table.io(), table.specs())
+                                            .select(COLUMNS)) {
+                                files.forEach(
+                                        file ->
+                                                consumer.accept(
+                                                        file.location(), file.fileSizeInBytes()));
                             } catch (IOException error) {
                                 throw new UncheckedIOException(error);
                             }

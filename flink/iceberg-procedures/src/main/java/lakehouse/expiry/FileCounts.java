@@ -1,0 +1,32 @@
+package lakehouse.expiry;
+
+import lakehouse.expiry.ExpiredFiles.ExpiredFile;
+import lakehouse.expiry.ExpiredFiles.Kind;
+
+import java.util.EnumMap;
+import java.util.Map;
+import java.util.function.Consumer;
+
+/** Counts files by their kind, and their bytes together. */
+class FileCounts implements Consumer<ExpiredFile> {
+    private final Map<Kind, Long> files = new EnumMap<>(Kind.class);
+    private long bytes;
+
+    @Override
+    public synchronized void accept(ExpiredFile file) {
+        files.merge(file.kind(), 1L, Long::sum);
+        bytes += file.bytes();
+    }
+
+    long of(Kind kind) {
+        return files.getOrDefault(kind, 0L);
+    }
+
+    long all() {
+        return files.values().stream().mapToLong(Long::longValue).sum();
+    }
+
+    long bytes() {
+        return bytes;
+    }
+}

@@ -1,0 +1,82 @@
+package lakehouse.rewrite;
+
+import org.apache.flink.core.memory.MemorySegmentFactory;
+import org.apache.flink.table.data.RowData;
+import org.apache.flink.table.data.binary.BinaryRowData;
+import org.apache.flink.table.data.binary.BinarySegmentUtils;
+import org.apache.flink.table.data.utils.ProjectedRowData;
+import org.apache.flink.table.runtime.typeutils.RowDataSerializer;
+
+import java.io.Serializable;
+import java.util.ArrayList;
+import java.util.List;
+
+/** Ranges of rows by what they are sorted by: all rows of one come before all rows of the next. */
+final class KeyRanges implements Serializable {
+    private static final long serialVersionUID = 1L;
+
+    private final RowOrder order;
+    private final RowOrder ofKeys;
+    private final List<byte[]> bounds;
+    private transient List<RowData> ends;
+    private transient ProjectedRowData key;
+
+    /**
+     * @param order of the rows
+     * @param sample keys of some of them
+     * @param count how many ranges, of about as many rows
+     */
+    KeyRanges(RowOrder order, List<byte[]> sample, int count) {
+        this.order = order;
+        this.ofKeys = order.ofKeys();
+        List<byte[]> keys = new ArrayList<>(sample);
+        keys.sort((left, right) -> ofKeys.compare(fromBytes(left), fromBytes(right)));
+        bounds = new ArrayList<>();
+        for (int i = 1; i < count && !keys.isEmpty(); i++) {
+            bounds.add(keys.get((int) ((long) i * keys.size() / count)));
+        }
+    }
+
+    /** The range of a row, from 0 on. */
+    int of(RowData row) {
+        if (ends == null) {
+            ends = bounds.stream().map(this::fromBytes).toList();
+            key = ProjectedRowData.from(order.positions());
+        }
+        key.replaceRow(row);
+        int low = 0;
+        int high = ends.size();
+        while (low < high) {
+            int middle = (low + high) >>> 1;
+            if (ofKeys.compare(key, ends.get(middle)) < 0) {
+                high = middle;
+            } else {
+                low = middle + 1;
+            }
+        }
+        return low;
+    }
+
+    private RowData fromBytes(byte[] bytes) {
+        BinaryRowData row = new BinaryRowData(ofKeys.columns().size());
+        row.pointTo(MemorySegmentFactory.wrap(bytes), 0, bytes.length);
+        return row;
+    }
+
+    /** Makes bytes of the keys of rows. */
+    static final class KeyBytes {
+        private final ProjectedRowData key;
+        private final RowDataSerializer serializer;
+
+        KeyBytes(RowOrder order) {
+            key = ProjectedRowData.from(order.positions());
+            serializer = new RowDataSerializer(order.keyType());
+        }
+
+        byte[] of(RowData row) {
+            BinaryRowData binary = serializer.toBinaryRow(key.replaceRow(row));
+            return BinarySegmentUtils.copyToBytes(
+                    binary.getSegments(), binary.getOffset(), binary.getSizeInBytes());
+        }
+    }
+}

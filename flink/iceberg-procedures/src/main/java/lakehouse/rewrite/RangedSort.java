@@ -1,0 +1,81 @@
+package lakehouse.rewrite;
+
+import org.apache.flink.api.common.typeinfo.PrimitiveArrayTypeInfo;
+import org.apache.flink.streaming.api.datastream.DataStream;
+import org.apache.flink.streaming.api.datastream.SingleOutputStreamOperator;
+import org.apache.flink.streaming.api.environment.StreamExecutionEnvironment;
+import org.apache.flink.table.data.RowData;
+import org.apache.flink.table.runtime.typeutils.InternalTypeInfo;
+import org.apache.flink.util.CloseableIterator;
+import org.apache.flink.util.OutputTag;
+
+import java.util.ArrayList;
+import java.util.List;
+
+/**
+ * Sorts one group by several tasks: each has a range of the sort keys, so that their files do not
+ * overlap. A job before tells from a sample where the ranges end.
+ *
+ * @param files reads and writes the rows
+ * @param sampler draws keys of them
+ */
+record RangedSort(
+        FileGroup group,
+        GroupFiles files,
+        RowOrder order,
+        SampleOperator sampler,
+        boolean verify) {
+    private static final OutputTag<byte[]> PROGRESS =
+            new OutputTag<>("progress", PrimitiveArrayTypeInfo.BYTE_PRIMITIVE_ARRAY_TYPE_INFO);
+
+    /**
+     * @param job name of the one before
+     */
+    DataStream<byte[]> job(
+            StreamExecutionEnvironment environment, String job, int tasks, int attempt)
+            throws Exception {
+        KeyRanges ranges = new KeyRanges(order, sample(environment, job, tasks), tasks);
+        SingleOutputStreamOperator<RowData> rows =
+                numbers(environment, tasks)
+                        .transform(
+                                "read",
+                                InternalTypeInfo.of(files.rowType()),
+                                new RangeReader(group, files, PROGRESS))
+                        .setParallelism(tasks);
+        SingleOutputStreamOperator<byte[]> written =
+                rows.partitionCustom((range, count) -> range, ranges::of)
+                        .transform(
+                                "sort and write",
+                                PrimitiveArrayTypeInfo.BYTE_PRIMITIVE_ARRAY_TYPE_INFO,
+                                new RangeWriter(group, files, order, verify, attempt))
+                        .setParallelism(tasks);
+        RowSorter.reserve(written);
+        return rows.getSideOutput(PROGRESS)
+                .union(written)
+                .transform(
+                        "add up",
+                        PrimitiveArrayTypeInfo.BYTE_PRIMITIVE_ARRAY_TYPE_INFO,
+                        new DigestSum(group.index()))
+                .setParallelism(1);
+    }
+
+    private List<byte[]> sample(StreamExecutionEnvironment environment, String job, int tasks)
+            throws Exception {
+        List<byte[]> sample = new ArrayList<>();
+        try (CloseableIterator<byte[]> drawn =
+                numbers(environment, tasks)
+                        .transform(
+                                "sample",
+                                PrimitiveArrayTypeInfo.BYTE_PRIMITIVE_ARRAY_TYPE_INFO,
+                                sampler)
+                        .setParallelism(tasks)
+                        .executeAndCollect(job)) {
+            drawn.forEachRemaining(sample::add);
+        }
+        return sample;
+    }
+
+    private DataStream<Long> numbers(StreamExecutionEnvironment environment, int tasks) {
+        return GroupNumbers.stream(environment, group.tasks().size(), tasks);
+    }
+}

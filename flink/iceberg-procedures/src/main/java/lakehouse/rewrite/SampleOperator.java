@@ -1,0 +1,86 @@
+package lakehouse.rewrite;
+
+import org.apache.flink.streaming.api.operators.AbstractStreamOperator;
+import org.apache.flink.streaming.api.operators.OneInputStreamOperator;
+import org.apache.flink.streaming.runtime.streamrecord.StreamRecord;
+import org.apache.iceberg.FileScanTask;
+
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Random;
+
+/** Takes the number of a file, and gives the sort keys of some of its rows, drawn by chance. */
+class SampleOperator extends AbstractStreamOperator<byte[]>
+        implements OneInputStreamOperator<Long, byte[]> {
+    private static final long serialVersionUID = 1L;
+
+    /** Of all files together. */
+    private static final int ROWS = 10_000;
+
+    private final List<FileScanTask> tasks;
+    private final GroupFiles keys;
+    private final RowOrder order;
+
+    /**
+     * @param keys reads the columns alone that rows are sorted by
+     * @param order of what it reads
+     */
+    SampleOperator(List<FileScanTask> tasks, GroupFiles keys, RowOrder order) {
+        this.tasks = tasks;
+        this.keys = keys;
+        this.order = order;
+    }
+
+    @Override
+    public void processElement(StreamRecord<Long> element) throws Exception {
+        int number = element.getValue().intValue();
+        FileScanTask task = tasks.get(number);
+        Reservoir reservoir = new Reservoir(size(task), number);
+        KeyRanges.KeyBytes bytes = new KeyRanges.KeyBytes(order);
+        keys.read(
+                List.of(task),
+                row -> {
+                    int place = reservoir.place();
+                    if (place >= 0) {
+                        reservoir.put(place, bytes.of(row));
+                    }
+                });
+        for (byte[] key : reservoir.drawn) {
+            output.collect(new StreamRecord<>(key));
+        }
+    }
+
+    /** A file's share of the sample is its share of the rows. */
+    private int size(FileScanTask task) {
+        long all = tasks.stream().mapToLong(FileScanTask::estimatedRowsCount).sum();
+        return (int) Math.max(1, ROWS * task.estimatedRowsCount() / Math.max(1, all));
+    }
+
+    /** So many of all that come, each with the same chance. */
+    private static final class Reservoir {
+        private final int size;
+        private final Random random;
+        private final List<byte[]> drawn = new ArrayList<>();
+        private long seen;
+
+        Reservoir(int size, long seed) {
+            this.size = size;
+            this.random = new Random(seed);
+        }
+
+        /** Where the next one belongs, -1 for nowhere. */
+        int place() {
+            long place = seen < size ? seen : random.nextLong(seen + 1);
+            seen++;
+            return place < size ? (int) place : -1;
+        }
+
+        void put(int place, byte[] key) {
+            if (place < drawn.size()) {
+                drawn.set(place, key);
+            } else {
+                drawn.add(key);
+            }
+        }
+    }
+}
