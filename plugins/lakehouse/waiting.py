@@ -19,7 +19,7 @@ def wait_until(
 ) -> T:
     """Call `probe` until it returns something true, and return that.
 
-    :param what: the awaited condition in words, for the message
+    :param what: describes the awaited condition, for the message
     :param limit_s: seconds until giving up
     :param on_timeout: adds to the message what was seen last
     :param longest_pause_s: seconds between two probes, which begin closer together

@@ -199,8 +199,8 @@ class TestRollBack:
             act(wanted=changed)
         assert (flink.runs, flink.posted) == (runs, posted)
 
-        mended = replace(changed, script=changed.script.replace("INTO b", "INTO c"))
-        assert act(wanted=mended).action == "upgraded"
+        fixed = replace(changed, script=changed.script.replace("INTO b", "INTO c"))
+        assert act(wanted=fixed).action == "upgraded"
         assert remembered().rolled_back is None
 
     def test_the_old_sql_again_changes_nothing(self, act, flink, running, job, changed, remembered):
