@@ -61,10 +61,11 @@ class OrphanRulesTest {
             }
             age(root, 30);
             List<String> orphans = new ArrayList<>();
-            for (var file : rule.get("files").properties()) {
-                plant(root.resolve(file.getKey()), file.getValue().get("days").asInt());
-                if (file.getValue().get("orphan").asBoolean()) {
-                    orphans.add(root.resolve(file.getKey()).toString());
+            JsonNode files = rule.get("files");
+            for (String name : (Iterable<String>) files::fieldNames) {
+                plant(root.resolve(name), files.get(name).get("days").asInt());
+                if (files.get(name).get("orphan").asBoolean()) {
+                    orphans.add(root.resolve(name).toString());
                 }
             }
             for (int i = 0; i < rule.path("more").asInt(); i++) {
@@ -95,9 +96,8 @@ class OrphanRulesTest {
                         ? PartitionSpec.builderFor(schema).identity(column).build()
                         : PartitionSpec.unpartitioned();
         Map<String, String> properties = new HashMap<>();
-        rule.path("properties")
-                .properties()
-                .forEach(property -> properties.put(property.getKey(), property.getValue().asText()));
+        JsonNode given = rule.path("properties");
+        given.fieldNames().forEachRemaining(name -> properties.put(name, given.get(name).asText()));
         lake.catalog.createTable(TableIdentifier.parse("silver.t"), schema, spec, properties);
         lake.sql().getConfig().set("execution.checkpointing.interval", "200 ms");
         lake.sql().executeSql("INSERT INTO lake.silver.t VALUES (1, 'p')").await();

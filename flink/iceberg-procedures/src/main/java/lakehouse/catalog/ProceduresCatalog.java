@@ -256,8 +256,8 @@ public class ProceduresCatalog extends FlinkCatalog implements MaintenanceCatalo
     }
 
     @Override
-    public List<Table> others(String table) {
-        return others(identifier(table)).map(catalog()::loadTable).toList();
+    public Stream<Table> others(String table) {
+        return others(identifier(table)).map(catalog()::loadTable);
     }
 
     private Stream<TableIdentifier> others(TableIdentifier identifier) {

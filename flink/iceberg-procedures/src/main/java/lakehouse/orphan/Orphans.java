@@ -13,23 +13,17 @@ import org.apache.iceberg.StatisticsFile;
 import org.apache.iceberg.Table;
 import org.apache.iceberg.TableMetadata;
 import org.apache.iceberg.TableProperties;
-import org.apache.iceberg.io.FileIO;
 import org.apache.iceberg.io.FileInfo;
-import org.apache.iceberg.io.PositionOutputStream;
-import org.apache.iceberg.io.SeekableInputStream;
 import org.apache.iceberg.io.SupportsPrefixOperations;
 import org.apache.iceberg.util.Tasks;
 import org.apache.iceberg.util.ThreadPools;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
-import java.io.IOException;
-import java.io.UncheckedIOException;
 import java.time.Instant;
 import java.time.ZoneOffset;
 import java.time.format.DateTimeFormatter;
 import java.util.ArrayList;
-import java.util.Collection;
 import java.util.Comparator;
 import java.util.List;
 import java.util.Map;
@@ -71,13 +65,13 @@ public class Orphans {
     private final SupportsPrefixOperations io;
 
     /**
-     * @param others all other tables of the catalog
+     * @param others all other tables of the catalog, each loaded when it comes
      * @param restorable whether a job of that ID can be restored
      */
     public Orphans(
             Table table,
             OrphanRequest request,
-            Supplier<Collection<Table>> others,
+            Supplier<Stream<Table>> others,
             Predicate<String> restorable) {
         this.table = table;
         this.request = request;
@@ -104,9 +98,7 @@ public class Orphans {
                             + ". Next: name one at or below "
                             + String.join(", ", roots(table).toList()));
         }
-        for (Table other : others.get()) {
-            refuseNested(other);
-        }
+        others.get().forEach(this::refuseNested);
     }
 
     /** The folders that a table writes to. */
@@ -200,7 +192,8 @@ public class Orphans {
                 gone.add(file);
             } else {
                 LOG.warn("{} was committed meanwhile: it is back", file.location());
-                move(
+                FileMove.move(
+                        table.io(),
                         FilePath.of(file.location()).below(quarantine),
                         file.size(),
                         file.location());
@@ -283,7 +276,8 @@ public class Orphans {
                     .run(
                             orphan -> {
                                 String target = FilePath.of(orphan.location()).below(quarantine);
-                                move(orphan.location(), orphan.size(), target);
+                                FileMove.move(
+                                        table.io(), orphan.location(), orphan.size(), target);
                                 moved.incrementAndGet();
                             });
         } catch (RuntimeException error) {
@@ -302,22 +296,5 @@ public class Orphans {
                     error);
         }
         return quarantine;
-    }
-
-    /** The original goes last, when all of its copy is there. */
-    private void move(String source, long bytes, String target) {
-        FileIO store = table.io();
-        try (SeekableInputStream from = store.newInputFile(source).newStream();
-                PositionOutputStream to = store.newOutputFile(target).create()) {
-            from.transferTo(to);
-        } catch (IOException error) {
-            throw new UncheckedIOException(error);
-        }
-        long copied = store.newInputFile(target).getLength();
-        if (copied != bytes) {
-            throw new IllegalStateException(
-                    target + " has " + copied + " bytes, " + source + " " + bytes);
-        }
-        store.deleteFile(source);
     }
 }

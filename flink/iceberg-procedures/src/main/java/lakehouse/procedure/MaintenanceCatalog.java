@@ -6,8 +6,8 @@ import org.apache.flink.configuration.Configuration;
 import org.apache.iceberg.Table;
 import org.apache.iceberg.catalog.TableIdentifier;
 
-import java.util.List;
 import java.util.function.Predicate;
+import java.util.stream.Stream;
 
 /**
  * What the procedures need of the catalog that they belong to. A table is named as a caller writes
@@ -32,8 +32,8 @@ public interface MaintenanceCatalog {
      */
     Table register(String table, String metadataFile);
 
-    /** All tables but this one. */
-    List<Table> others(String table);
+    /** All tables but this one, each loaded when it is asked for. */
+    Stream<Table> others(String table);
 
     /** The folder that orphan files are moved to. */
     String quarantine();
