@@ -1,17 +1,24 @@
 package lakehouse.rewrite;
 
 import org.apache.flink.api.common.eventtime.WatermarkStrategy;
+import org.apache.flink.api.common.typeinfo.TypeInformation;
 import org.apache.flink.api.connector.source.SplitEnumerator;
 import org.apache.flink.api.connector.source.SplitEnumeratorContext;
 import org.apache.flink.api.connector.source.lib.NumberSequenceSource;
 import org.apache.flink.api.connector.source.lib.util.IteratorSourceEnumerator;
-import org.apache.flink.streaming.api.datastream.DataStream;
+import org.apache.flink.streaming.api.datastream.SingleOutputStreamOperator;
 import org.apache.flink.streaming.api.environment.StreamExecutionEnvironment;
+import org.apache.flink.streaming.api.operators.ChainingStrategy;
+import org.apache.flink.streaming.api.operators.OneInputStreamOperator;
+import org.apache.flink.streaming.api.transformations.PhysicalTransformation;
 
 import java.util.Collection;
 import java.util.stream.IntStream;
 
-/** The numbers from 0 on, each handed to the next task that is free: groups, and files, take unlike times. */
+/**
+ * The numbers from 0 on, each handed to the next task that is free: groups, and files, take unlike
+ * times.
+ */
 final class GroupNumbers extends NumberSequenceSource {
     private static final long serialVersionUID = 1L;
 
@@ -22,12 +29,29 @@ final class GroupNumbers extends NumberSequenceSource {
         this.count = count;
     }
 
-    /** They, for so many tasks. */
-    static DataStream<Long> stream(StreamExecutionEnvironment environment, int count, int tasks) {
-        return environment
-                .fromSource(
-                        new GroupNumbers(count), WatermarkStrategy.noWatermarks(), "numbers")
-                .setParallelism(tasks);
+    /**
+     * Gives them to an operator, which so many tasks have. It must be chained to the source, or all
+     * numbers would wait in front of some task; before Flink 2 it would not be by itself.
+     */
+    static <T> SingleOutputStreamOperator<T> to(
+            OneInputStreamOperator<Long, T> operator,
+            String name,
+            TypeInformation<T> type,
+            StreamExecutionEnvironment environment,
+            int count,
+            int tasks) {
+        SingleOutputStreamOperator<T> transformed =
+                environment
+                        .fromSource(
+                                new GroupNumbers(count),
+                                WatermarkStrategy.noWatermarks(),
+                                "numbers")
+                        .setParallelism(tasks)
+                        .transform(name, type, operator)
+                        .setParallelism(tasks);
+        ((PhysicalTransformation<T>) transformed.getTransformation())
+                .setChainingStrategy(ChainingStrategy.ALWAYS);
+        return transformed;
     }
 
     @Override

@@ -41,12 +41,13 @@ abstract class GroupOperator<T extends GroupTask> extends AbstractStreamOperator
     /** Gives the groups to so many tasks. */
     DataStream<byte[]> on(StreamExecutionEnvironment environment, int tasksAtOnce) {
         SingleOutputStreamOperator<byte[]> rewritten =
-                GroupNumbers.stream(environment, tasks.size(), tasksAtOnce)
-                        .transform(
-                                "rewrite",
-                                PrimitiveArrayTypeInfo.BYTE_PRIMITIVE_ARRAY_TYPE_INFO,
-                                this)
-                        .setParallelism(tasksAtOnce);
+                GroupNumbers.to(
+                        this,
+                        "rewrite",
+                        PrimitiveArrayTypeInfo.BYTE_PRIMITIVE_ARRAY_TYPE_INFO,
+                        environment,
+                        tasks.size(),
+                        tasksAtOnce);
         if (sorts()) {
             RowSorter.reserve(rewritten);
         }

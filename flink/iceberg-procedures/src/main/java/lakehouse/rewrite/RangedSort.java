@@ -36,12 +36,13 @@ record RangedSort(
             throws Exception {
         KeyRanges ranges = new KeyRanges(order, sample(environment, job, tasks), tasks);
         SingleOutputStreamOperator<RowData> rows =
-                numbers(environment, tasks)
-                        .transform(
-                                "read",
-                                InternalTypeInfo.of(files.rowType()),
-                                new RangeReader(group, files, PROGRESS))
-                        .setParallelism(tasks);
+                GroupNumbers.to(
+                        new RangeReader(group, files, PROGRESS),
+                        "read",
+                        InternalTypeInfo.of(files.rowType()),
+                        environment,
+                        group.tasks().size(),
+                        tasks);
         SingleOutputStreamOperator<byte[]> written =
                 rows.partitionCustom((range, count) -> range, ranges::of)
                         .transform(
@@ -63,19 +64,16 @@ record RangedSort(
             throws Exception {
         List<byte[]> sample = new ArrayList<>();
         try (CloseableIterator<byte[]> drawn =
-                numbers(environment, tasks)
-                        .transform(
+                GroupNumbers.to(
+                                sampler,
                                 "sample",
                                 PrimitiveArrayTypeInfo.BYTE_PRIMITIVE_ARRAY_TYPE_INFO,
-                                sampler)
-                        .setParallelism(tasks)
+                                environment,
+                                group.tasks().size(),
+                                tasks)
                         .executeAndCollect(job)) {
             drawn.forEachRemaining(sample::add);
         }
         return sample;
-    }
-
-    private DataStream<Long> numbers(StreamExecutionEnvironment environment, int tasks) {
-        return GroupNumbers.stream(environment, group.tasks().size(), tasks);
     }
 }
