@@ -49,14 +49,12 @@ class Manifests:
 
         :raises AirflowException: a file cannot be read
         """
-        import duckdb
-
         counts = " + ".join(f"{kind}_files_count" for kind in ("added", "existing", "deleted"))
         found: dict[Location, int | None] = {}
         for files in _batches(lists):
             try:
                 rows = self._query(f"SELECT DISTINCT manifest_path, {counts} FROM read_avro(?)", files)
-            except duckdb.Error:
+            except Exception:
                 # In format version 1 the counts may be missing, or have other names.
                 rows = self._rows("SELECT DISTINCT manifest_path, NULL FROM read_avro(?)", files)
             found |= {Location.parse(path): entries for path, entries in rows}
@@ -81,16 +79,15 @@ class Manifests:
             yield from (Location.parse(path) for path, is_live, _ in rows if is_live)
 
     def _rows(self, query: str, files: Sequence[Location]) -> list[tuple[Any, ...]]:
-        import duckdb
-
         try:
             return self._query(query, files)
-        except (duckdb.Error, OSError) as error:
+        except Exception as error:  # whatever a damaged file makes of its reader
+            reason = next(iter(str(error).splitlines()), type(error).__name__)
             if len(files) == 1:
-                raise AirflowException(f"{files[0].uri}: {str(error).splitlines()[0]}") from error
+                raise AirflowException(f"{files[0].uri}: {reason}") from error
             for file in files:  # which of them it is
                 self._rows(query, [file])
-            raise AirflowException(f"{files[0].uri} and others: {str(error).splitlines()[0]}") from error
+            raise AirflowException(f"{files[0].uri} and others: {reason}") from error
 
     def _query(self, query: str, files: Iterable[Location]) -> list[tuple[Any, ...]]:
         return self._connection.execute(query, [[self._address(file) for file in files]]).fetchall()
