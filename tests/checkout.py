@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,11 @@ SHARED = ("flink", ".venv")
 VERB_LIMIT_S = 300
 DEMO_LIMIT_S = 600  # with a restart, a deployment and a run of Gold
 COMMAND_LIMIT_S = 240
+
+
+def without_airflow(environment: Mapping[str, str]) -> dict[str, str]:
+    """An environment of a shell that knows nothing of Airflow, though this process may be connected to a platform."""
+    return {name: value for name, value in environment.items() if not name.startswith("AIRFLOW")}
 
 
 class Checkout:
@@ -59,7 +65,7 @@ class Checkout:
 
     def type_in(self, line: str) -> str:
         """Run a line of the README as a person types it, in a shell that knows nothing of Airflow; returns what it prints."""
-        env = {name: value for name, value in self._environment.items() if not name.startswith("AIRFLOW")}
+        env = without_airflow(self._environment)
         run = subprocess.run(
             ["bash", "-c", line], cwd=self.folder, env=env, capture_output=True, text=True, timeout=VERB_LIMIT_S
         )

@@ -50,8 +50,8 @@ class Reachable:
                 self._add(reader.live_files(manifests))
         except AirflowException as error:
             raise AirflowException(
-                f"What snapshots of {'.'.join(table.name())} need cannot be read ({error}): nothing is removed. Next: see that "
-                "the warehouse answers; bring a file that is gone back with OPERATION=restore."
+                f"Snapshots of {'.'.join(table.name())} cannot be read ({error}): what they need is not known, so nothing is "
+                "removed. Next: see that the warehouse answers; bring a file that is gone back with OPERATION=restore."
             ) from error
         self._add((*manifests, *lists))
 

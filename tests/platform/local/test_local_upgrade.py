@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from checkout import FILES, PARTS
+from checkout import FILES, PARTS, without_airflow
 
 from demo.main_job import MainJob, Trips
 from lakehouse.airflow.hooks.flink import FlinkRestHook
@@ -51,9 +51,7 @@ def version_before(folder: Path) -> Path:
 def local(checkout: Path, *arguments: str) -> None:
     """A command of the platform as that checkout has it."""
     known = {*config.PORTS, *config.OPTIONS, "LAKEHOUSE_HOME", "PYTHONPATH"}
-    environment = {  # of the tests' own platform, which may be running, it must not know
-        name: value for name, value in os.environ.items() if name not in known and not name.startswith("AIRFLOW")
-    }
+    environment = {name: value for name, value in without_airflow(os.environ).items() if name not in known}
     environment |= {"LAKEHOUSE_HOME": str(checkout / ".local"), "PORT_BASE": PORT_BASE}
     command = [sys.executable, "-m", "local", *arguments]
     run = subprocess.run(command, cwd=checkout, env=environment, capture_output=True, text=True, timeout=LIMIT_S)

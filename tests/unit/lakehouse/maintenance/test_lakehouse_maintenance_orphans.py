@@ -196,7 +196,7 @@ def test_what_cannot_be_read_ends_it(trips, plant, what):
     ]
     broken.write_bytes(b"Obj\1 but no more")
     with pytest.raises(
-        AirflowException, match=r"of silver\.cleaned_trips need cannot be read .*nothing is removed.*restore"
+        AirflowException, match=r"of silver\.cleaned_trips cannot be read .*nothing is removed.*restore"
     ):
         found(trips)
     broken.unlink()

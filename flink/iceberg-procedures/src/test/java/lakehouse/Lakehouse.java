@@ -220,6 +220,17 @@ final class Lakehouse implements AutoCloseable {
         return table.currentSnapshot().snapshotId();
     }
 
+    /** Two files of one row in each partition, the first of which is {@link #JAN_5}. */
+    static void twoFilesADay(Table trips, int days) throws IOException {
+        List<DataFile> files = new ArrayList<>();
+        for (int i = 0; i < days; i++) {
+            LocalDate day = JAN_5.plusDays(i);
+            files.add(write(trips, day, trip(i, day, 1, "a")));
+            files.add(write(trips, day, trip(100 + i, day, 2, "b")));
+        }
+        append(trips, files);
+    }
+
     static DataFile write(Table table, LocalDate day, RowData... rows) throws IOException {
         EncryptedOutputFile file = newFile(table, day);
         DataWriter<RowData> writer =

@@ -7,6 +7,7 @@ import static lakehouse.Lakehouse.files;
 import static lakehouse.Lakehouse.onDisk;
 import static lakehouse.Lakehouse.rows;
 import static lakehouse.Lakehouse.trip;
+import static lakehouse.Lakehouse.twoFilesADay;
 import static lakehouse.Lakehouse.write;
 
 import static org.assertj.core.api.Assertions.assertThat;
@@ -38,7 +39,6 @@ import org.junit.jupiter.api.io.TempDir;
 import java.nio.ByteBuffer;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.time.LocalDate;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Collections;
@@ -251,13 +251,7 @@ class RewriteDataFilesTest {
 
     /** Two files of one row in each of 21 partitions. */
     private List<String> manyPartitions() throws Exception {
-        List<DataFile> files = new ArrayList<>();
-        for (int i = 0; i < 21; i++) {
-            LocalDate day = JAN_5.plusDays(i);
-            files.add(write(trips, day, trip(i, day, 1, "a")));
-            files.add(write(trips, day, trip(100 + i, day, 2, "b")));
-        }
-        append(trips, files);
+        twoFilesADay(trips, 21);
         return rows(trips);
     }
 

@@ -6,6 +6,7 @@ import static lakehouse.Lakehouse.files;
 import static lakehouse.Lakehouse.onDisk;
 import static lakehouse.Lakehouse.rows;
 import static lakehouse.Lakehouse.trip;
+import static lakehouse.Lakehouse.twoFilesADay;
 import static lakehouse.Lakehouse.write;
 
 import static org.assertj.core.api.Assertions.assertThat;
@@ -61,13 +62,7 @@ class RewriteOnClusterTest {
         lake.session.set(RestOptions.PORT, cluster.rest.getPort());
         lake.session.set(CoreOptions.DEFAULT_PARALLELISM, 2);
         trips = lake.trips();
-        List<DataFile> files = new ArrayList<>();
-        for (int i = 0; i < GROUPS; i++) {
-            LocalDate day = JAN_5.plusDays(i);
-            files.add(write(trips, day, trip(i, day, 1, "a")));
-            files.add(write(trips, day, trip(100 + i, day, 2, "b")));
-        }
-        append(trips, files);
+        twoFilesADay(trips, GROUPS);
     }
 
     @AfterEach

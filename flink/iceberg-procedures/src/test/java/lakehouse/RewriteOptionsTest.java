@@ -1,11 +1,11 @@
 package lakehouse;
 
 import static lakehouse.Lakehouse.JAN_5;
-import static lakehouse.Lakehouse.append;
 import static lakehouse.Lakehouse.files;
 import static lakehouse.Lakehouse.onDisk;
 import static lakehouse.Lakehouse.rows;
 import static lakehouse.Lakehouse.trip;
+import static lakehouse.Lakehouse.twoFilesADay;
 import static lakehouse.Lakehouse.write;
 
 import static org.assertj.core.api.Assertions.assertThat;
@@ -25,8 +25,6 @@ import org.junit.jupiter.api.io.TempDir;
 
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.time.LocalDate;
-import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.List;
 import java.util.Map;
@@ -42,13 +40,7 @@ class RewriteOptionsTest {
         FaultyCatalog.NEXT.set(null);
         lake = new Lakehouse(folder, FaultyCatalog.class.getName());
         trips = lake.trips();
-        List<DataFile> files = new ArrayList<>();
-        for (int i = 0; i < 6; i++) {
-            LocalDate day = JAN_5.plusDays(i);
-            files.add(write(trips, day, trip(i, day, 1, "a")));
-            files.add(write(trips, day, trip(100 + i, day, 2, "b")));
-        }
-        append(trips, files);
+        twoFilesADay(trips, 6);
     }
 
     @AfterEach

@@ -10,9 +10,10 @@ import org.apache.iceberg.Table;
 import org.apache.iceberg.relocated.com.google.common.hash.Hashing;
 
 import java.nio.charset.StandardCharsets;
+import java.util.ArrayList;
 import java.util.Collection;
 import java.util.HashMap;
-import java.util.HashSet;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
@@ -37,50 +38,42 @@ final class ExpiredFiles {
     record ExpiredFile(String path, Kind kind, long bytes) {}
 
     private final Table table;
-    private final Collection<Snapshot> expired;
-    private final Map<String, ExpiredFile> statistics;
+    private final Map<Long, Snapshot> expired = new LinkedHashMap<>();
+    private final Map<String, ExpiredFile> statistics = new HashMap<>();
 
     /**
-     * @param statistics of the snapshots that expired
+     * @param table as long as it has the snapshots, and thus knows their statistics
      */
-    ExpiredFiles(
-            Table table, Collection<Snapshot> expired, Map<String, ExpiredFile> statistics) {
+    ExpiredFiles(Table table, Collection<Snapshot> expired) {
         this.table = table;
-        this.expired = expired;
-        this.statistics = statistics;
-    }
-
-    /**
-     * The statistics files, of either kind, of these snapshots, by path.
-     *
-     * @param snapshots by ID
-     */
-    static Map<String, ExpiredFile> statistics(Table table, Set<Long> snapshots) {
-        Map<String, ExpiredFile> files = new HashMap<>();
+        expired.forEach(snapshot -> this.expired.put(snapshot.snapshotId(), snapshot));
         for (StatisticsFile file : table.statisticsFiles()) {
-            if (snapshots.contains(file.snapshotId())) {
-                files.put(file.path(), statistics(file.path(), file.fileSizeInBytes()));
-            }
+            addStatistics(file.snapshotId(), file.path(), file.fileSizeInBytes());
         }
         for (PartitionStatisticsFile file : table.partitionStatisticsFiles()) {
-            if (snapshots.contains(file.snapshotId())) {
-                files.put(file.path(), statistics(file.path(), file.fileSizeInBytes()));
-            }
+            addStatistics(file.snapshotId(), file.path(), file.fileSizeInBytes());
         }
-        return files;
     }
 
-    private static ExpiredFile statistics(String path, long bytes) {
-        return new ExpiredFile(path, Kind.STATISTICS, bytes);
+    private void addStatistics(long snapshot, String path, long bytes) {
+        if (expired.containsKey(snapshot)) {
+            statistics.put(path, new ExpiredFile(path, Kind.STATISTICS, bytes));
+        }
     }
 
     /**
      * Hands each file on, once, from several threads. Of a manifest all files come before it does.
-     *
-     * @param kept all other snapshots
+     * All other snapshots that the table has by now keep what they hold.
      */
-    void forEach(Collection<Snapshot> kept, Consumer<ExpiredFile> consumer) {
-        Set<ManifestFile> going = Manifests.of(table, expired);
+    void forEach(Consumer<ExpiredFile> consumer) {
+        table.refresh();
+        List<Snapshot> kept = new ArrayList<>();
+        for (Snapshot snapshot : table.snapshots()) {
+            if (!expired.containsKey(snapshot.snapshotId())) {
+                kept.add(snapshot);
+            }
+        }
+        Set<ManifestFile> going = Manifests.of(table, expired.values());
         Set<ManifestFile> staying = Manifests.of(table, kept);
         going.removeAll(staying);
         // A hash of each path, because there may be millions. Where two have the same, a file stays
@@ -105,7 +98,7 @@ final class ExpiredFiles {
                         consumer.accept(
                                 new ExpiredFile(
                                         manifest.path(), Kind.MANIFEST, manifest.length())));
-        for (Snapshot snapshot : expired) {
+        for (Snapshot snapshot : expired.values()) {
             if (snapshot.manifestListLocation() != null) {
                 consumer.accept(
                         new ExpiredFile(snapshot.manifestListLocation(), Kind.MANIFEST_LIST, 0));

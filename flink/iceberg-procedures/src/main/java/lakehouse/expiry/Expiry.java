@@ -20,7 +20,6 @@ import java.util.HashSet;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Set;
-import java.util.stream.Collectors;
 
 /**
  * Removes the oldest snapshots of a table that are neither young nor needed, and the files that
@@ -160,7 +159,7 @@ public class Expiry {
         if (expired.isEmpty() && references.expired().isEmpty()) {
             return new Result(0, 0, 0, 0, 0, 0, 0, kept.size(), List.of());
         }
-        ExpiredFiles files = files();
+        ExpiredFiles files = new ExpiredFiles(table, expired);
         try {
             // By id, with an age that nothing has, and with a count that no branch has, for those
             // with an age of their own: left alone, Iceberg takes everything of five days with
@@ -186,7 +185,7 @@ public class Expiry {
         }
         Deletion deletion = new Deletion(table);
         try (deletion) {
-            files.forEach(others(), deletion);
+            files.forEach(deletion);
         } catch (RuntimeException error) {
             throw new IllegalStateException(
                     "Snapshots of table "
@@ -209,27 +208,6 @@ public class Expiry {
                             + ", then remove_orphan_files takes the files");
         }
         return result(deletion.deleted(), deletion.failed());
-    }
-
-    private ExpiredFiles files() {
-        return new ExpiredFiles(table, expired, ExpiredFiles.statistics(table, expiredIds()));
-    }
-
-    private Set<Long> expiredIds() {
-        return expired.stream().map(Snapshot::snapshotId).collect(Collectors.toSet());
-    }
-
-    /** All snapshots that there are now but for those that expire. */
-    private List<Snapshot> others() {
-        table.refresh();
-        Set<Long> ids = expiredIds();
-        List<Snapshot> others = new ArrayList<>();
-        for (Snapshot snapshot : table.snapshots()) {
-            if (!ids.contains(snapshot.snapshotId())) {
-                others.add(snapshot);
-            }
-        }
-        return others;
     }
 
     private Result result(FileCounts files, long failed) {
@@ -262,7 +240,7 @@ public class Expiry {
     /** Counts what {@link #run} would delete. */
     public Result dryRun() {
         FileCounts counts = new FileCounts();
-        files().forEach(others(), counts);
+        new ExpiredFiles(table, expired).forEach(counts);
         return result(counts, 0);
     }
 }

@@ -23,22 +23,13 @@ import java.util.SortedMap;
  * Data files, which are written again row by row.
  *
  * @param startSnapshot whose files they are
- * @param groups how many there are
- * @param parallelism how many tasks there are at once
  */
 record DataFileGroups(
-        Table table,
-        long startSnapshot,
-        RewriteRequest request,
-        SortOrder order,
-        String runId,
-        int groups,
-        int parallelism)
+        Table table, long startSnapshot, RewriteRequest request, SortOrder order, String runId)
         implements GroupKind<RewriteFileGroup, DataFile> {
     @Override
-    public boolean alone(RewriteFileGroup group) {
+    public boolean divisible(RewriteFileGroup group) {
         return request.sort()
-                && parallelism > groups
                 && group.expectedOutputFiles() > 1
                 && !FileGroup.of(0, table, group).scattered();
     }
@@ -46,10 +37,8 @@ record DataFileGroups(
     @Override
     public DataStream<byte[]> job(
             StreamExecutionEnvironment environment,
-            String job,
-            SortedMap<Integer, RewriteFileGroup> groups,
-            int tasksAtOnce,
-            int attempt)
+            JobPlan plan,
+            SortedMap<Integer, RewriteFileGroup> groups)
             throws Exception {
         List<FileGroup> tasks =
                 groups.entrySet().stream()
@@ -57,7 +46,7 @@ record DataFileGroups(
                         .toList();
         GroupFiles files = files(schema());
         RowOrder rowOrder = new RowOrder(order, table.schema(), files.rowType());
-        if (alone(groups.get(groups.firstKey()))) {
+        if (plan.shared() && divisible(groups.get(groups.firstKey()))) {
             GroupFiles keys = files(SortOrders.columns(table, order));
             SampleOperator sampler =
                     new SampleOperator(
@@ -65,10 +54,10 @@ record DataFileGroups(
                             keys,
                             new RowOrder(order, table.schema(), keys.rowType()));
             return new RangedSort(tasks.get(0), files, rowOrder, sampler, request.verify())
-                    .job(environment, job, tasksAtOnce, attempt);
+                    .job(environment, plan);
         }
-        return new RewriteOperator(tasks, files, rowOrder, request.verify(), attempt)
-                .on(environment, Math.min(tasksAtOnce, groups.size()));
+        return new RewriteOperator(tasks, files, rowOrder, request.verify(), plan.attempt())
+                .on(environment, plan.tasks());
     }
 
     private GroupFiles files(Schema schema) {

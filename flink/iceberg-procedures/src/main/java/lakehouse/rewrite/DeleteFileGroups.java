@@ -30,23 +30,21 @@ record DeleteFileGroups(
         String runId)
         implements GroupKind<RewritePositionDeletesGroup, DeleteFile> {
     @Override
-    public boolean alone(RewritePositionDeletesGroup group) {
+    public boolean divisible(RewritePositionDeletesGroup group) {
         return false;
     }
 
     @Override
     public DataStream<byte[]> job(
             StreamExecutionEnvironment environment,
-            String job,
-            SortedMap<Integer, RewritePositionDeletesGroup> groups,
-            int tasksAtOnce,
-            int attempt) {
+            JobPlan plan,
+            SortedMap<Integer, RewritePositionDeletesGroup> groups) {
         List<DeleteGroup> tasks =
                 groups.entrySet().stream()
                         .map(group -> task(group.getKey(), group.getValue()))
                         .toList();
-        return new DeleteOperator(tasks, SerializableTable.copyOf(table), runId, attempt)
-                .on(environment, Math.min(tasksAtOnce, groups.size()));
+        return new DeleteOperator(tasks, SerializableTable.copyOf(table), runId, plan.attempt())
+                .on(environment, plan.tasks());
     }
 
     private DeleteGroup task(int index, RewritePositionDeletesGroup group) {

@@ -17,23 +17,16 @@ import java.util.SortedMap;
  * @param <F> a file
  */
 interface GroupKind<G extends RewriteGroupBase<?, ?, F>, F extends ContentFile<F>> {
-    /** Whether a group needs a job of its own. */
-    boolean alone(G group);
+    /** Whether several tasks can share a group, which then has a job of its own. */
+    boolean divisible(G group);
 
     /**
-     * Adds to a job what writes groups again and tells of it by {@link Progress}.
+     * Adds to a job what writes groups again and reports it as {@link Progress}.
      *
-     * @param job its name
      * @param groups by index
-     * @param tasksAtOnce as far as there is work for so many
-     * @param attempt tells the names of the files from those of an earlier one
      */
     DataStream<byte[]> job(
-            StreamExecutionEnvironment environment,
-            String job,
-            SortedMap<Integer, G> groups,
-            int tasksAtOnce,
-            int attempt)
+            StreamExecutionEnvironment environment, JobPlan plan, SortedMap<Integer, G> groups)
             throws Exception;
 
     /** How many files the description of a group names. */

@@ -38,8 +38,12 @@ abstract class GroupOperator<T extends GroupTask> extends AbstractStreamOperator
         this.attempt = attempt;
     }
 
-    /** Gives the groups to so many tasks. */
-    DataStream<byte[]> on(StreamExecutionEnvironment environment, int tasksAtOnce) {
+    /**
+     * Gives the groups to tasks.
+     *
+     * @param most as many tasks at once, if there are as many groups
+     */
+    DataStream<byte[]> on(StreamExecutionEnvironment environment, int most) {
         SingleOutputStreamOperator<byte[]> rewritten =
                 GroupNumbers.to(
                         this,
@@ -47,7 +51,7 @@ abstract class GroupOperator<T extends GroupTask> extends AbstractStreamOperator
                         PrimitiveArrayTypeInfo.BYTE_PRIMITIVE_ARRAY_TYPE_INFO,
                         environment,
                         tasks.size(),
-                        tasksAtOnce);
+                        Math.min(most, tasks.size()));
         if (sorts()) {
             RowSorter.reserve(rewritten);
         }

@@ -47,6 +47,7 @@ class GroupRun<G extends RewriteGroupBase<?, ?, F>, F extends ContentFile<F>> {
     private final RewriteOptions options;
     private final Supplier<StreamExecutionEnvironment> cluster;
     private final GroupKind<G, F> kind;
+    private final int parallelism;
     private final RewriteResult result = new RewriteResult();
 
     /**
@@ -67,16 +68,20 @@ class GroupRun<G extends RewriteGroupBase<?, ?, F>, F extends ContentFile<F>> {
         this.options = options;
         this.cluster = cluster;
         this.kind = kind;
+        this.parallelism = options.parallelism(cluster.get().getParallelism());
     }
 
     RewriteResult rewrite(List<G> groups) {
+        boolean shared = groups.size() < parallelism;
         Commits<G, F> commits = new Commits<>(table, runId, groups.size(), options, kind, result);
         for (int first = 0, next;
                 first < groups.size() && (options.partialProgress() || result.failedGroups == 0);
                 first = next) {
             int files = kind.named(first, groups.get(first));
             for (next = first + 1; next < groups.size(); next++) {
-                if (kind.alone(groups.get(first)) || kind.alone(groups.get(next))) {
+                if (shared
+                        && (kind.divisible(groups.get(first))
+                                || kind.divisible(groups.get(next)))) {
                     break;
                 }
                 files += kind.named(next, groups.get(next));
@@ -84,7 +89,7 @@ class GroupRun<G extends RewriteGroupBase<?, ?, F>, F extends ContentFile<F>> {
                     break;
                 }
             }
-            new Job(groups.subList(first, next), first, commits).run();
+            new Job(groups.subList(first, next), first, shared, commits).run();
         }
         if (!options.partialProgress()) {
             commitAll(commits, groups.size());
@@ -124,11 +129,13 @@ class GroupRun<G extends RewriteGroupBase<?, ?, F>, F extends ContentFile<F>> {
         private final Commits<G, F> commits;
         private final SortedMap<Integer, G> open = new TreeMap<>();
         private final Map<Integer, List<F>> written = new HashMap<>();
+        private final boolean shared;
         private JobClient client;
-        private int parallelism = options.parallelism(cluster.get().getParallelism());
+        private int tasks = parallelism;
         private boolean wasLost;
 
-        Job(List<G> groups, int first, Commits<G, F> commits) {
+        Job(List<G> groups, int first, boolean shared, Commits<G, F> commits) {
+            this.shared = shared;
             this.commits = commits;
             for (int i = 0; i < groups.size(); i++) {
                 open.put(first + i, groups.get(i));
@@ -172,9 +179,9 @@ class GroupRun<G extends RewriteGroupBase<?, ?, F>, F extends ContentFile<F>> {
 
         /** Whether another job may do better, and if so, how many tasks it has. */
         private boolean isForAnother(Exception error) {
-            if (parallelism > 1 && isIn(error, NoResourceAvailableException.class)) {
-                LOG.warn("There are no {} free slots: one task goes on", parallelism);
-                parallelism = 1;
+            if (tasks > 1 && isIn(error, NoResourceAvailableException.class)) {
+                LOG.warn("There are no {} free slots: one task goes on", tasks);
+                tasks = 1;
                 return true;
             }
             boolean again = !wasLost && isLost(error);
@@ -182,7 +189,7 @@ class GroupRun<G extends RewriteGroupBase<?, ?, F>, F extends ContentFile<F>> {
             return again;
         }
 
-        /** Whether the job ended by no fault of its groups: those are told of one by one. */
+        /** Whether the job ended by no fault of its groups: those are reported one by one. */
         private boolean isLost(Exception error) {
             return client != null
                     && !isIn(error, JobCancellationException.class)
@@ -201,11 +208,12 @@ class GroupRun<G extends RewriteGroupBase<?, ?, F>, F extends ContentFile<F>> {
 
         private CloseableIterator<byte[]> submit(int attempt) throws Exception {
             StreamExecutionEnvironment environment = cluster.get();
-            // So that groups are told of, and committed, while others are under way.
+            // So that groups are reported, and committed, while others are under way.
             environment.setRuntimeMode(RuntimeExecutionMode.STREAMING);
             open.keySet().forEach(index -> written.put(index, new ArrayList<>()));
             CloseableIterator<byte[]> progress =
-                    kind.job(environment, job, open, parallelism, attempt).collectAsync();
+                    kind.job(environment, new JobPlan(job, tasks, shared, attempt), open)
+                            .collectAsync();
             client = environment.executeAsync(job);
             return progress;
         }

@@ -9,6 +9,7 @@ import org.apache.flink.table.runtime.typeutils.RowDataSerializer;
 
 import java.io.Serializable;
 import java.util.ArrayList;
+import java.util.Collections;
 import java.util.List;
 
 /** Ranges of rows by what they are sorted by: all rows of one come before all rows of the next. */
@@ -43,18 +44,8 @@ final class KeyRanges implements Serializable {
             ends = bounds.stream().map(this::fromBytes).toList();
             key = ProjectedRowData.from(order.positions());
         }
-        key.replaceRow(row);
-        int low = 0;
-        int high = ends.size();
-        while (low < high) {
-            int middle = (low + high) >>> 1;
-            if (ofKeys.compare(key, ends.get(middle)) < 0) {
-                high = middle;
-            } else {
-                low = middle + 1;
-            }
-        }
-        return low;
+        int found = Collections.binarySearch(ends, key.replaceRow(row), ofKeys::compare);
+        return found < 0 ? -found - 1 : found + 1;
     }
 
     private RowData fromBytes(byte[] bytes) {

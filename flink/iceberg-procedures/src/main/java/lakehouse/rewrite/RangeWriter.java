@@ -21,7 +21,8 @@ class RangeWriter extends AbstractStreamOperator<byte[]>
     private final boolean verify;
     private final int attempt;
     private transient RowSorter sorter;
-    private transient RowDigest digest;
+    private transient RowDigest received;
+    private transient boolean isEmpty;
 
     RangeWriter(FileGroup group, GroupFiles files, RowOrder order, boolean verify, int attempt) {
         this.group = group;
@@ -35,18 +36,22 @@ class RangeWriter extends AbstractStreamOperator<byte[]>
     public void open() throws Exception {
         super.open();
         sorter = new RowSorter(getContainingTask(), getOperatorConfig(), files.rowType(), order);
-        digest = new RowDigest(files.rowType());
+        received = new RowDigest(files.rowType());
+        isEmpty = true;
     }
 
     @Override
     public void processElement(StreamRecord<RowData> element) throws Exception {
-        digest.add(element.getValue());
+        isEmpty = false;
+        if (!verify) {
+            received.add(element.getValue());
+        }
         sorter.add(element.getValue());
     }
 
     @Override
     public void endInput() throws Exception {
-        if (digest.value().rows() == 0) {
+        if (isEmpty) {
             return;
         }
         int range = getRuntimeContext().getTaskInfo().getIndexOfThisSubtask();
@@ -55,7 +60,7 @@ class RangeWriter extends AbstractStreamOperator<byte[]>
         for (DataFile file : written) {
             emit(new Progress.Written(group.index(), file));
         }
-        RowDigest.Value value = verify ? files.digest(written) : digest.value();
+        RowDigest.Value value = verify ? files.digest(written) : received.value();
         emit(new Progress.Held(group.index(), value));
     }
 

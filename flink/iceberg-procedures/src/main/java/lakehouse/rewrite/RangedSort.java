@@ -14,7 +14,7 @@ import java.util.List;
 
 /**
  * Sorts one group by several tasks: each has a range of the sort keys, so that their files do not
- * overlap. A job before tells from a sample where the ranges end.
+ * overlap. A job that samples the keys determines beforehand where the ranges end.
  *
  * @param files reads and writes the rows
  * @param sampler draws keys of them
@@ -29,12 +29,11 @@ record RangedSort(
             new OutputTag<>("progress", PrimitiveArrayTypeInfo.BYTE_PRIMITIVE_ARRAY_TYPE_INFO);
 
     /**
-     * @param job name of the one before
+     * Adds the sort to a job, after the sampling job has run under the same name.
      */
-    DataStream<byte[]> job(
-            StreamExecutionEnvironment environment, String job, int tasks, int attempt)
-            throws Exception {
-        KeyRanges ranges = new KeyRanges(order, sample(environment, job, tasks), tasks);
+    DataStream<byte[]> job(StreamExecutionEnvironment environment, JobPlan plan) throws Exception {
+        int tasks = plan.tasks();
+        KeyRanges ranges = new KeyRanges(order, sample(environment, plan), tasks);
         SingleOutputStreamOperator<RowData> rows =
                 GroupNumbers.to(
                         new RangeReader(group, files, PROGRESS),
@@ -48,7 +47,7 @@ record RangedSort(
                         .transform(
                                 "sort and write",
                                 PrimitiveArrayTypeInfo.BYTE_PRIMITIVE_ARRAY_TYPE_INFO,
-                                new RangeWriter(group, files, order, verify, attempt))
+                                new RangeWriter(group, files, order, verify, plan.attempt()))
                         .setParallelism(tasks);
         RowSorter.reserve(written);
         return rows.getSideOutput(PROGRESS)
@@ -60,7 +59,7 @@ record RangedSort(
                 .setParallelism(1);
     }
 
-    private List<byte[]> sample(StreamExecutionEnvironment environment, String job, int tasks)
+    private List<byte[]> sample(StreamExecutionEnvironment environment, JobPlan plan)
             throws Exception {
         List<byte[]> sample = new ArrayList<>();
         try (CloseableIterator<byte[]> drawn =
@@ -70,8 +69,8 @@ record RangedSort(
                                 PrimitiveArrayTypeInfo.BYTE_PRIMITIVE_ARRAY_TYPE_INFO,
                                 environment,
                                 group.tasks().size(),
-                                tasks)
-                        .executeAndCollect(job)) {
+                                plan.tasks())
+                        .executeAndCollect(plan.name())) {
             drawn.forEachRemaining(sample::add);
         }
         return sample;

@@ -67,9 +67,6 @@ public class Rewrite {
             return new RewriteResult();
         }
         List<RewriteFileGroup> groups = plan(start);
-        if (groups.isEmpty()) {
-            return new RewriteResult();
-        }
         Set<FileFormat> formats = EnumSet.of(GroupFiles.format(table));
         groups.forEach(
                 group -> group.rewrittenFiles().forEach(file -> formats.add(file.format())));
@@ -85,15 +82,7 @@ public class Rewrite {
                         runId,
                         request.options(),
                         cluster,
-                        new DataFileGroups(
-                                table,
-                                start.snapshotId(),
-                                request,
-                                order,
-                                runId,
-                                groups.size(),
-                                request.options()
-                                        .parallelism(cluster.get().getParallelism())))
+                        new DataFileGroups(table, start.snapshotId(), request, order, runId))
                 .rewrite(groups);
     }
 

@@ -8,6 +8,7 @@ import org.apache.iceberg.FileScanTask;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Random;
+import java.util.function.Supplier;
 
 /** Takes the number of a file, and gives the sort keys of some of its rows, drawn by chance. */
 class SampleOperator extends AbstractStreamOperator<byte[]>
@@ -20,6 +21,7 @@ class SampleOperator extends AbstractStreamOperator<byte[]>
     private final List<FileScanTask> tasks;
     private final GroupFiles keys;
     private final RowOrder order;
+    private transient long rows;
 
     /**
      * @param keys reads the columns alone that rows are sorted by
@@ -32,19 +34,18 @@ class SampleOperator extends AbstractStreamOperator<byte[]>
     }
 
     @Override
+    public void open() throws Exception {
+        super.open();
+        rows = tasks.stream().mapToLong(FileScanTask::estimatedRowsCount).sum();
+    }
+
+    @Override
     public void processElement(StreamRecord<Long> element) throws Exception {
         int number = element.getValue().intValue();
         FileScanTask task = tasks.get(number);
         Reservoir reservoir = new Reservoir(size(task), number);
         KeyRanges.KeyBytes bytes = new KeyRanges.KeyBytes(order);
-        keys.read(
-                List.of(task),
-                row -> {
-                    int place = reservoir.place();
-                    if (place >= 0) {
-                        reservoir.put(place, bytes.of(row));
-                    }
-                });
+        keys.read(List.of(task), row -> reservoir.offer(() -> bytes.of(row)));
         for (byte[] key : reservoir.drawn) {
             output.collect(new StreamRecord<>(key));
         }
@@ -52,8 +53,7 @@ class SampleOperator extends AbstractStreamOperator<byte[]>
 
     /** A file's share of the sample is its share of the rows. */
     private int size(FileScanTask task) {
-        long all = tasks.stream().mapToLong(FileScanTask::estimatedRowsCount).sum();
-        return (int) Math.max(1, ROWS * task.estimatedRowsCount() / Math.max(1, all));
+        return (int) Math.max(1, ROWS * task.estimatedRowsCount() / Math.max(1, rows));
     }
 
     /** So many of all that come, each with the same chance. */
@@ -68,18 +68,13 @@ class SampleOperator extends AbstractStreamOperator<byte[]>
             this.random = new Random(seed);
         }
 
-        /** Where the next one belongs, -1 for nowhere. */
-        int place() {
+        void offer(Supplier<byte[]> key) {
             long place = seen < size ? seen : random.nextLong(seen + 1);
             seen++;
-            return place < size ? (int) place : -1;
-        }
-
-        void put(int place, byte[] key) {
-            if (place < drawn.size()) {
-                drawn.set(place, key);
-            } else {
-                drawn.add(key);
+            if (place == drawn.size()) {
+                drawn.add(key.get());
+            } else if (place < size) {
+                drawn.set((int) place, key.get());
             }
         }
     }
