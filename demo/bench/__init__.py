@@ -17,7 +17,7 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
-from demo.bench import streams, tables
+from demo.bench import gold, streams, tables
 from demo.main_job import GOLD_DAG, MainJob, Trips
 from local import airflow, supervision
 from local.config import ROOT, Platform, PlatformError
@@ -58,11 +58,14 @@ class Bench:
         self.note("peak memory of the platform (PSS), MB", memory.pss_mb)
         self.note("the same, shared pages counted for each process (RSS), MB", memory.rss_mb)
         streams.checks(self, job)
+        gold.runs_at(self, job, 100_000)
+        gold.runs_at(self, job, 1_000_000)
         streams.upgrades(self, job)
         streams.bursts(self, job)
         streams.audits(self, job)
         tables.rewrites(self, job)
         tables.commits(self, job)
+        gold.runs_at(self, job, 10_000_000)
         self.report(load)
 
     def up(self) -> None:
@@ -118,18 +121,20 @@ class Bench:
                 "end_to_end": f"first event -> Gold published, {TRIPS:,} trips, s",
             }.items():
                 self.note(name, outcome.phases_s[phase])
-            self.note_tasks(job)
+            self.note_tasks(job, f"{TRIPS:,} trips")
         return job
 
-    def note_tasks(self, job: MainJob) -> None:
+    def note_tasks(self, job: MainJob, what: str) -> None:
         """How long the newest pipeline run took, whole and by task."""
         newest = job.api.call("GET", f"dags/{GOLD_DAG}/dagRuns?order_by=-run_after&limit=1")["dag_runs"][0]
         tasks = job.api.tasks(GOLD_DAG, newest["dag_run_id"])
         started = min(task["start_date"] for task in tasks.values() if task["start_date"])
         ended = max(task["end_date"] for task in tasks.values() if task["end_date"])
-        self.note("pipeline run, whole, s", (ended - started).total_seconds())
+        self.note(f"pipeline run, whole, {what}, s", (ended - started).total_seconds())
         for name in TASKS:
-            self.note(f"    task {name}, s", (tasks[name]["end_date"] - tasks[name]["start_date"]).total_seconds())
+            self.note(
+                f"    task {name}, {what}, s", (tasks[name]["end_date"] - tasks[name]["start_date"]).total_seconds()
+            )
 
     def note(self, name: str, value: float) -> None:
         """Keep one measurement, and show it."""

@@ -13,7 +13,7 @@ import org.apache.iceberg.Table;
 import org.apache.iceberg.io.FileInfo;
 import org.apache.iceberg.mapping.MappedField;
 import org.apache.iceberg.mapping.NameMapping;
-import org.apache.iceberg.parquet.Footers;
+import org.apache.iceberg.parquet.ParquetAccess;
 import org.apache.iceberg.parquet.ParquetSchemaUtil;
 import org.apache.iceberg.parquet.ParquetUtil;
 import org.apache.iceberg.shaded.org.apache.parquet.hadoop.metadata.ParquetMetadata;
@@ -58,7 +58,7 @@ final class ParquetFiles {
         String location = info.location();
         ParquetMetadata footer;
         try {
-            footer = Footers.read(table.io().newInputFile(location, info.size()));
+            footer = ParquetAccess.footer(table.io().newInputFile(location, info.size()));
         } catch (IOException | RuntimeException error) {
             throw refused(location, "is no Parquet file that can be read: " + error, error);
         }

@@ -1,5 +1,7 @@
 package lakehouse.rewrite;
 
+import lakehouse.parquet.FileMerge;
+
 import org.apache.flink.table.data.RowData;
 import org.apache.flink.table.types.logical.RowType;
 import org.apache.iceberg.BaseFileScanTask;
@@ -21,6 +23,7 @@ import org.apache.iceberg.io.OutputFileFactory;
 import java.io.IOException;
 import java.io.Serializable;
 import java.util.List;
+import java.util.Optional;
 import java.util.function.Consumer;
 
 /** Reads and writes the rows of a group, all in the same schema. */
@@ -84,18 +87,63 @@ class GroupFiles implements Serializable {
         return digest.value();
     }
 
+    /**
+     * Merges the files of a group as they are, with their rows in the same order.
+     *
+     * @param verify reads the new files again
+     * @return empty when rows have to be read and written one by one
+     */
+    Optional<GroupOperator.Rewritten> merge(FileGroup group, int attempt, boolean verify)
+            throws IOException {
+        boolean isWhole =
+                group.tasks().stream()
+                        .allMatch(
+                                task ->
+                                        task.deletes().isEmpty()
+                                                && task.length() == task.file().fileSizeInBytes());
+        if (group.scattered()
+                || !isWhole
+                || format(table) != FileFormat.PARQUET
+                || !schema.sameSchema(table.schema())) {
+            return Optional.empty();
+        }
+        FileMerge merge = new FileMerge(table, sortOrder);
+        OutputFileFactory outputs = outputs(group, attempt);
+        List<DataFile> files = group.tasks().stream().map(FileScanTask::file).toList();
+        Optional<FileMerge.Merged> merged =
+                merge.merge(
+                        files,
+                        group.partition(),
+                        group.maxFileSize(),
+                        () -> outputs.newOutputFile(table.spec(), group.partition()));
+        if (merged.isEmpty()) {
+            return Optional.empty();
+        }
+        FileMerge.Content before = merged.get().content();
+        List<DataFile> written = merged.get().files();
+        FileMerge.Content after = verify ? merge.content(written) : before;
+        return Optional.of(
+                new GroupOperator.Rewritten(written, digest(before), digest(after)));
+    }
+
+    private static RowDigest.Value digest(FileMerge.Content content) {
+        return new RowDigest.Value(content.rows(), 0, content.digest());
+    }
+
+    private OutputFileFactory outputs(FileGroup group, int attempt) {
+        return OutputFileFactory.builderFor(table, group.index(), attempt)
+                .format(format(table))
+                .defaultSpec(table.spec())
+                .operationId(runId)
+                .build();
+    }
+
     /** Writes what the source gives, partition by partition: one file is open at a time. */
     List<DataFile> write(FileGroup group, int attempt, RowSource source) throws IOException {
-        OutputFileFactory files =
-                OutputFileFactory.builderFor(table, group.index(), attempt)
-                        .format(format(table))
-                        .defaultSpec(table.spec())
-                        .operationId(runId)
-                        .build();
         ClusteredDataWriter<RowData> writer =
                 new ClusteredDataWriter<>(
                         new RowWriters(table, schema, format(table), sortOrder),
-                        files,
+                        outputs(group, attempt),
                         table.io(),
                         group.maxFileSize());
         try (writer) {

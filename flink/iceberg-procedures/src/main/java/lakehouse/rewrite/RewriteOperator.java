@@ -6,6 +6,7 @@ import org.apache.iceberg.DataFile;
 
 import java.io.IOException;
 import java.util.List;
+import java.util.Optional;
 import java.util.function.Consumer;
 
 /** Writes the rows of data files again, sorted on demand. */
@@ -37,6 +38,16 @@ class RewriteOperator extends GroupOperator<FileGroup> {
 
     @Override
     Rewritten rewrite(FileGroup group, int attempt) throws IOException {
+        if (order.isNone()) {
+            Optional<Rewritten> merged = files.merge(group, attempt, verify);
+            if (merged.isPresent()) {
+                return merged.get();
+            }
+        }
+        return rewriteRows(group, attempt);
+    }
+
+    private Rewritten rewriteRows(FileGroup group, int attempt) throws IOException {
         RowDigest before = new RowDigest(files.rowType());
         List<DataFile> written =
                 files.write(

@@ -1,0 +1,34 @@
+package lakehouse.parquet;
+
+import org.apache.iceberg.shaded.org.apache.parquet.io.api.Binary;
+
+import java.nio.ByteBuffer;
+
+/** Of a sequence of 64-bit words: any change of a word, or of the order, changes the digest. */
+final class Digest {
+    private long value;
+
+    void add(long word) {
+        value = Long.rotateLeft((value ^ word) * 0x9E3779B97F4A7C15L, 29);
+    }
+
+    static long of(Binary binary) {
+        ByteBuffer bytes = binary.toByteBuffer();
+        Digest digest = new Digest();
+        digest.add(bytes.remaining());
+        while (bytes.remaining() >= Long.BYTES) {
+            digest.add(bytes.getLong());
+        }
+        while (bytes.hasRemaining()) {
+            digest.add(bytes.get());
+        }
+        return digest.value;
+    }
+
+    /** Each bit depends on all words, so that digests may be added up. */
+    long value() {
+        long mixed = (value ^ (value >>> 33)) * 0xFF51AFD7ED558CCDL;
+        mixed = (mixed ^ (mixed >>> 33)) * 0xC4CEB9FE1A85EC53L;
+        return mixed ^ (mixed >>> 33);
+    }
+}
