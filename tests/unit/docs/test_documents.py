@@ -2,47 +2,91 @@
 
 from __future__ import annotations
 
+import ast
 import re
+from collections import Counter
+from functools import cache
+from itertools import pairwise
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import pytest
 import yaml
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
 
 from lakehouse.paths import REPOSITORY
 from lakehouse.streaming.health import Thresholds
 from local import config
 
-DOCUMENTS = [*REPOSITORY.glob("*.md"), *(REPOSITORY / "docs").glob("*.md")]
-LINK = re.compile(r"\]\(([^)\s]+)\)")
+#: Not those that are built or installed, nor templates of documents.
+ELSEWHERE = {"target", "templates"}
+DOCUMENTS = sorted(
+    document
+    for place in ("*.md", "[a-z]*/**/*.md")
+    for document in REPOSITORY.glob(place)
+    if ELSEWHERE.isdisjoint(document.relative_to(REPOSITORY).parts)
+)
+#: A DAG file's docstring is its page in Airflow, with links as from the root.
+PAGES = sorted((REPOSITORY / "dags").glob("*.py"))
+IN_HTML = re.compile(r"""\b(?:href|src|srcset)=["']([^"']+)["']""")
 #: A file of the repository, as documents write it; with a place to be filled in it is none.
 PATH = re.compile(r"`((?:dags|include|plugins|local|compose|flink|demo|docs|tests)/[\w./-]*\.\w+)`")
 #: What the commands of an example write.
 WRITTEN = {"include/pipelines/flights.md"}
 
 
+def name(document: Path) -> str:
+    return str(document.relative_to(REPOSITORY))
+
+
+def parsed(document: Path) -> list[Token]:
+    text = document.read_text()
+    tokens = MarkdownIt("gfm-like", {"linkify": False}).parse(
+        text if document.suffix == ".md" else ast.get_docstring(ast.parse(text)) or ""
+    )
+    return [part for token in tokens for part in (token, *(token.children or ()))]
+
+
+def links(document: Path) -> set[str]:
+    tokens = parsed(document)
+    markdown = {str(target) for token in tokens if (target := token.attrs.get("href") or token.attrs.get("src"))}
+    html = {target for token in tokens if token.type.startswith("html") for target in IN_HTML.findall(token.content)}
+    return markdown | html
+
+
+@cache
 def anchors(document: Path) -> set[str]:
-    """Of each heading, as GitHub makes them."""
-    headings = re.findall(r"^#+ (.+)$", document.read_text(), re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    """Of each heading, as GitHub makes them: the second one of the same text is `text-1`."""
+    seen: Counter[str] = Counter()
+    found = set()
+    for before, heading in pairwise(parsed(document)):
+        if before.type == "heading_open":
+            text = "".join(part.content for part in heading.children or ())
+            slug = re.sub(r"[^\w\- ]", "", text.lower()).replace(" ", "-")
+            found.add(f"{slug}-{seen[slug]}" if seen[slug] else slug)
+            seen[slug] += 1
+    return found
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.name)
+@pytest.mark.parametrize("document", [*DOCUMENTS, *PAGES], ids=name)
 def test_its_links_lead_somewhere(document):
+    base = document.parent if document in DOCUMENTS else REPOSITORY
     broken = []
-    for link in LINK.findall(document.read_text()):
-        if link.startswith(("http://", "https://", "mailto:")):
+    for link in links(document):
+        url = urlsplit(unquote(link))
+        if url.scheme:
             continue
-        path, _, anchor = link.partition("#")
-        target = (document.parent / path).resolve() if path else document
-        if not target.exists() or (anchor and anchor not in anchors(target)):
+        target = (base / url.path).resolve() if url.path else document
+        if not target.exists() or (url.fragment and (target.suffix != ".md" or url.fragment not in anchors(target))):
             broken.append(link)
-    assert broken == []
+    assert sorted(broken) == []
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.name)
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name)
 def test_the_files_that_it_names_are_there(document):
     named = set(PATH.findall(document.read_text())) - WRITTEN
-    assert sorted(name for name in named if not (REPOSITORY / name).exists()) == []
+    assert sorted(path for path in named if not (REPOSITORY / path).exists()) == []
 
 
 def test_every_setting_is_documented_with_its_place():
