@@ -35,7 +35,7 @@ them in the layer that comes first: what is wrong there goes on into the next on
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from airflow.sdk import DAG, Param, get_current_context, task
@@ -46,7 +46,7 @@ from lakehouse.texts import MEMORY, epoch_ms
 with DAG(
     "audit",
     schedule=None,
-    start_date=datetime(2024, 1, 1),
+    start_date=datetime(2024, 1, 1, tzinfo=UTC),
     # Another try would find the same.
     default_args=default_args(retries=0, pool=LONG_POOL, execution_timeout=timedelta(hours=6)),
     params={

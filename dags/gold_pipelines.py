@@ -34,7 +34,7 @@ tasks**: the run starts over from a copy of the published file, with one dbt pro
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from airflow.sdk import DAG, Param, get_current_context, task
@@ -96,7 +96,7 @@ for pipeline in buildable(declarations()):
     with DAG(
         pipeline.dag_id,
         schedule=every(gold_of(pipeline).every),
-        start_date=datetime(2024, 1, 1),
+        start_date=datetime(2024, 1, 1, tzinfo=UTC),
         default_args=default_args(),
         params={
             "full_refresh": Param(

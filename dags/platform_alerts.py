@@ -36,7 +36,7 @@ the log says what else went wrong, most likely a variable. The next run tries ag
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from airflow.sdk import DAG, task
@@ -47,7 +47,7 @@ from lakehouse.pipelines.load import enabled_pipelines
 with DAG(
     "platform_alerts",
     schedule=timedelta(minutes=1),
-    start_date=datetime(2024, 1, 1),
+    start_date=datetime(2024, 1, 1, tzinfo=UTC),
     default_args=default_args(
         retries=1, retry_delay=timedelta(seconds=10), execution_timeout=timedelta(minutes=5), priority_weight=100
     ),

@@ -34,7 +34,7 @@ the task, or trigger the DAG again.
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from airflow.sdk import DAG, Param, get_current_context, task
 
@@ -44,7 +44,7 @@ from lakehouse.pipelines.load import get_pipeline
 with DAG(
     "rejects_replay",
     schedule=None,
-    start_date=datetime(2024, 1, 1),
+    start_date=datetime(2024, 1, 1, tzinfo=UTC),
     default_args=default_args(retries=1, retry_delay=timedelta(minutes=1)),
     params={
         "pipeline": pipeline_param(),

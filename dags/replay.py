@@ -33,7 +33,7 @@ starts from scratch. When `switch` is green, clear what comes after it.
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import DAG, Param, TriggerRule, get_current_context, task
@@ -54,7 +54,7 @@ STAGES = [stage.job for pipeline in PIPELINES for stage in pipeline.stages.value
 with DAG(
     "replay",
     schedule=None,
-    start_date=datetime(2024, 1, 1),
+    start_date=datetime(2024, 1, 1, tzinfo=UTC),
     default_args=default_args(retries=1, retry_delay=timedelta(seconds=30)),
     params={
         "from_stage": Param(

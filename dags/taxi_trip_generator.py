@@ -27,7 +27,7 @@ Silver drops duplicates.
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from airflow.sdk import DAG, Param, get_current_context, task
@@ -43,7 +43,7 @@ LIMIT = timedelta(hours=6)
 with DAG(
     "taxi_trip_generator",
     schedule=None,
-    start_date=datetime(2024, 1, 1),
+    start_date=datetime(2024, 1, 1, tzinfo=UTC),
     # No retry by itself: a second try would send the first try's events again.
     default_args=default_args(retries=0),
     params={

@@ -119,7 +119,4 @@ class AirflowApi:
 
 
 def _times(item: dict[str, Any]) -> dict[str, datetime | None]:
-    return {
-        name: datetime.fromisoformat(item[name].replace("Z", "+00:00")) if item[name] else None
-        for name in ("start_date", "end_date")
-    }
+    return {name: datetime.fromisoformat(item[name]) if item[name] else None for name in ("start_date", "end_date")}

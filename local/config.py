@@ -128,7 +128,11 @@ def declare() -> Platform:
     """The platform as it is to be: what is missing in its env file made, what the environment sets taken over."""
     home = state_folder()
     stored = read_env(home / "env")
-    if "LAKEHOUSE_HOME" not in stored and home.is_dir() and (others := set(os.listdir(home)) - {"lock"}):
+    if (
+        "LAKEHOUSE_HOME" not in stored
+        and home.is_dir()
+        and (others := {path.name for path in home.iterdir()} - {"lock"})
+    ):
         message = f"{home} is not a platform's folder and not empty (it holds {min(others)})"
         raise PlatformError(f"{message}: set LAKEHOUSE_HOME to a folder of its own")
     values = {"LAKEHOUSE_HOME": str(home)}
@@ -183,13 +187,14 @@ def _keep_reserve(file: Path) -> None:
 
 def write_private(path: Path, text: str) -> None:
     """Write a file that only its owner can read, at no moment otherwise, and never half of it."""
-    descriptor, draft = tempfile.mkstemp(dir=path.parent, prefix=f"{path.name}.")
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f"{path.name}.")
+    draft = Path(name)
     try:
         with os.fdopen(descriptor, "w") as file:
             file.write(text)
-        os.replace(draft, path)
+        draft.replace(path)
     except BaseException:
-        os.unlink(draft)
+        draft.unlink()
         raise
 
 
@@ -231,7 +236,7 @@ def read_env(path: Path) -> dict[str, str]:
     if not path.is_file():
         return {}
     try:
-        words = shlex.split(re.sub(r"^\s*#.*$", "", path.read_text(), flags=re.M))
+        words = shlex.split(re.sub(r"^\s*#.*$", "", path.read_text(), flags=re.MULTILINE))
     except ValueError as error:
         raise PlatformError(f"{path} cannot be read ({error}): fix the quotes in it") from error
     return dict(word.split("=", 1) for word in words if "=" in word)

@@ -4,7 +4,6 @@ Runs on the system's own Python, so it uses the standard library alone. Everythi
 each with the way to get it.
 """
 
-import glob
 import importlib.util
 import os
 import re
@@ -16,14 +15,15 @@ from pathlib import Path
 JAVA_MAJORS = (17, 21)
 MIN_FREE_DISK_GB = 4
 MIN_FREE_MEMORY_GB = 4
-JAVA_FOLDERS = ("/usr/lib/jvm/*", "/Library/Java/JavaVirtualMachines/*/Contents/Home")
+#: Below the root.
+JAVA_FOLDERS = ("usr/lib/jvm/*", "Library/Java/JavaVirtualMachines/*/Contents/Home")
 ROOT = Path(__file__).resolve().parent.parent
 
 
 def java_major(home: Path) -> "int | None":
     """Major version of the Java installed in `home`, or None when there is none."""
     release = home / "release"
-    found = re.search(r'^JAVA_VERSION="(?:1\.)?(\d+)', release.read_text(), re.M) if release.is_file() else None
+    found = re.search(r'^JAVA_VERSION="(?:1\.)?(\d+)', release.read_text(), re.MULTILINE) if release.is_file() else None
     if found:
         return int(found.group(1))
     java = home / "bin" / "java"
@@ -58,7 +58,7 @@ def check_java() -> "list[str]":
         what = f"Java {major} in {home} is a runtime only: the compiler `javac` is missing"
     else:
         what = f"Java {major} in {home} does not fit: JDK 17 or 21 is needed"
-    installed = [Path(folder) for pattern in JAVA_FOLDERS for folder in sorted(glob.glob(pattern))]
+    installed = [folder for pattern in JAVA_FOLDERS for folder in sorted(Path("/").glob(pattern))]
     fitting = [j for j in installed if java_major(j) in JAVA_MAJORS and (j / "bin" / "javac").is_file()]
     if fitting:
         return [f"{what}. One that fits is installed: export JAVA_HOME={fitting[0]}"]

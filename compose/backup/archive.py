@@ -157,7 +157,7 @@ def _write(tar: tarfile.TarFile, member: tarfile.TarInfo) -> None:
         if name.startswith(XATTR):
             os.setxattr(path, name.removeprefix(XATTR), value.encode(errors="surrogateescape"))
     os.chown(path, member.uid, member.gid)
-    os.chmod(path, member.mode)
+    path.chmod(member.mode)
     os.utime(path, (member.mtime, member.mtime))  # by which the newest of a job's states is found
 
 

@@ -148,4 +148,4 @@ def _write(file: Path, content: bytes, mode: int) -> None:
     draft.unlink(missing_ok=True)
     with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as opened:
         opened.write(content)
-    os.replace(draft, file)
+    draft.replace(file)

@@ -29,11 +29,12 @@ def write(address: str, text: str) -> None:
         path.write_text(text)  # an object is there as a whole, or not
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    file, draft = tempfile.mkstemp(dir=path.parent.path, prefix=f".{path.name}.")  # mode 0600
+    descriptor, name = tempfile.mkstemp(dir=path.parent.path, prefix=f".{path.name}.")  # mode 0600
+    draft = Path(name)
     try:
-        with open(file, "w") as target:
+        with os.fdopen(descriptor, "w") as target:
             target.write(text)
-        os.replace(draft, path.path)
+        draft.replace(path.path)
     except BaseException:
-        Path(draft).unlink(missing_ok=True)
+        draft.unlink(missing_ok=True)
         raise

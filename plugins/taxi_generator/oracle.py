@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from lakehouse.pipelines.contract import Field
 
@@ -63,7 +63,7 @@ class Oracle:
         self._hours: set[int] = set()
         self._reasons: Counter[str] = Counter()
 
-    def __enter__(self) -> Oracle:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

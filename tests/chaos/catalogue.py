@@ -143,11 +143,11 @@ def broken_sql(stage: Stage) -> Iterator[None]:
 
 @contextmanager
 def catalog_cut(stage: Stage) -> Iterator[None]:
-    stage.proxy.cut = True
+    stage.proxy.cut()
     try:
         yield
     finally:
-        stage.proxy.cut = False
+        stage.proxy.join()
 
 
 @contextmanager

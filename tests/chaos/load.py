@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from threading import Event, Thread
+from typing import Self
 
 RATE = 2_000
 STOP_LIMIT_S = 90
@@ -26,7 +27,7 @@ class Load:
         self._over = Event()
         self._thread = Thread(target=self._keep_running, name="load", daemon=True)
 
-    def __enter__(self) -> Load:
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 

@@ -39,8 +39,8 @@ class Proxy:
         self.upstream = upstream
         #: Seconds that each portion of bytes takes, each way.
         self.delay_s = 0.0
-        #: A cut cable: nothing passes, nobody is told.
-        self.cut = False
+        self._whole = asyncio.Event()
+        self._whole.set()
         self.trap: CommitTrap | None = None
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
@@ -58,6 +58,14 @@ class Proxy:
     def refuse(self) -> None:
         """Listen no more, and reset what is open."""
         self._call(self._refuse())
+
+    def cut(self) -> None:
+        """As if the cable were cut: nothing passes, and neither end is told."""
+        self._loop.call_soon_threadsafe(self._whole.clear)
+
+    def join(self) -> None:
+        """Let through what has waited since `cut`, and all else."""
+        self._loop.call_soon_threadsafe(self._whole.set)
 
     def close(self) -> None:
         """End for good."""
@@ -115,8 +123,7 @@ class Proxy:
             await self._pass(data, client)
 
     async def _pass(self, data: bytes, to: asyncio.StreamWriter) -> None:
-        while self.cut:
-            await asyncio.sleep(0.05)
+        await self._whole.wait()
         if self.delay_s:
             await asyncio.sleep(self.delay_s)
         to.write(data)

@@ -67,13 +67,13 @@ def test_what_is_said_passes_both_ways(client, upstream):
 
 def test_a_cut_cable_tells_nobody_and_loses_nothing(proxy, client, upstream):
     assert ask(client, b"before") == b"ok"
-    proxy.cut = True
+    proxy.cut()
     client.settimeout(0.3)
     with pytest.raises(TimeoutError):
         ask(client, b"meanwhile")
     assert upstream.told == [b"before"]
 
-    proxy.cut = False
+    proxy.join()
     client.settimeout(LIMIT_S)
     assert client.recv(100) == b"ok"
     assert upstream.told == [b"before", b"meanwhile"]

@@ -8,7 +8,6 @@ meet each other; and a failed run leaves readers what they had.
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 from dataclasses import astuple
 from pathlib import Path
@@ -223,7 +222,7 @@ def _adopt_file_of_before(published: Path, table_uuid: str) -> None:
     before = folder / FILE_NAME
     if published.exists() or not before.exists() or not _is_of(before, table_uuid):
         return
-    os.replace(before, published)
+    before.replace(published)
     for run in (folder / "runs").glob("?" * RUN_NAME_LENGTH):
         shutil.rmtree(run, ignore_errors=True)
 

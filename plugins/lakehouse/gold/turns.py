@@ -69,7 +69,7 @@ def take(published: Path, work: Path, fits: Callable[[Built], bool], copy: bool 
         if spare.exists() and published.exists() and spare.samefile(published):  # died between the steps of `offer`
             spare.unlink()
         if not copy and (found := built(spare)) and fits(found) and _is_free(spare):
-            os.replace(spare, work)
+            spare.replace(work)
         elif (found := built(published)) and fits(found):
             shutil.copyfile(published, work)
 
@@ -88,14 +88,14 @@ def offer(work: Path, published: Path, source: SourceVersion, models: str) -> No
     record = published.with_name(RECORD_NAME)
     draft = work.with_name(RECORD_NAME)
     draft.write_bytes(_Record.dump_json(tuple(kept)))
-    os.replace(draft, record)
+    draft.replace(record)
     spare = published.with_name(SPARE_NAME)
     spare.unlink(missing_ok=True)
     if published.exists():
         with suppress(OSError):  # where the file system knows no links, the next run copies
             os.link(published, spare)
     published.with_name(f"{published.name}.wal").unlink(missing_ok=True)
-    os.replace(work, published)
+    work.replace(published)
 
 
 @contextmanager

@@ -157,8 +157,8 @@ class Quarantine:
     def _parts(self, file: Location) -> tuple[str, str, str, str]:
         parts = file.below(self.folder).split("/", 3)
         try:
-            datetime.strptime(parts[0], STAMP)
             stamp, scheme, authority, path = parts
+            datetime.strptime(stamp, STAMP).replace(tzinfo=UTC)
         except ValueError as error:
             raise AirflowException(
                 f"{file.uri} is in quarantine, but no maintenance put it there. Next: look what it is, and move it away."

@@ -53,7 +53,7 @@ def _start(plan: ReplayPlan, stage: Stage) -> str:
     if known and stage.reads_topic and known.topic_id == plan.topic.topic_id():
         states.save(plan.building(stage), known.of_topic())
     offsets = startup_options({int(partition): offset for partition, offset in plan.start.items()})
-    job_id = hashlib.md5(f"{job.name}|{len(cluster.flink.runs(job.name))}".encode()).hexdigest()
+    job_id = hashlib.md5(f"{job.name}|{len(cluster.flink.runs(job.name))}".encode(), usedforsecurity=False).hexdigest()
     cluster.submit(job, job_id, None, dict.fromkeys(job.topic_tables, offsets))
     return job_id
 

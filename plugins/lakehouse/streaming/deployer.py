@@ -329,7 +329,9 @@ class JobDeployer:
         """
         origin = state or [self._identity(table) for table in job.tables]
         attempt = len(self.flink.runs(job.name))
-        return hashlib.md5(f"{job.name}|{job.fingerprint}|{origin}|{attempt}".encode()).hexdigest()
+        return hashlib.md5(
+            f"{job.name}|{job.fingerprint}|{origin}|{attempt}".encode(), usedforsecurity=False
+        ).hexdigest()
 
     def _identity(self, table: str) -> str:
         metadata = self.iceberg.table(table).metadata

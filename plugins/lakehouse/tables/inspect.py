@@ -38,19 +38,25 @@ QUESTIONS: Mapping[str, tuple[Callable[[Table], pa.Table], str]] = {
     ),
     "snapshots": (
         lambda table: table.inspect.snapshots(),
-        "SELECT committed_at, snapshot_id, operation, summary['added-records'] AS added_rows,"
-        " summary['total-records'] AS total_rows, summary['total-data-files'] AS total_files,"
-        " summary['flink.job-id'] AS flink_job FROM answer ORDER BY committed_at DESC",
+        (
+            "SELECT committed_at, snapshot_id, operation, summary['added-records'] AS added_rows,"
+            " summary['total-records'] AS total_rows, summary['total-data-files'] AS total_files,"
+            " summary['flink.job-id'] AS flink_job FROM answer ORDER BY committed_at DESC"
+        ),
     ),
     "files": (
         lambda table: table.inspect.files(),
-        "SELECT content, record_count, file_size_in_bytes, sort_order_id, file_path FROM answer"
-        " ORDER BY file_size_in_bytes, file_path",
+        (
+            "SELECT content, record_count, file_size_in_bytes, sort_order_id, file_path FROM answer"
+            " ORDER BY file_size_in_bytes, file_path"
+        ),
     ),
     "table-size": (
         lambda table: table.inspect.files(),
-        "SELECT content, count(*) AS files, sum(record_count)::BIGINT AS row_count, sum(file_size_in_bytes)::BIGINT AS bytes,"
-        " min(file_size_in_bytes) AS smallest, max(file_size_in_bytes) AS largest FROM answer GROUP BY content",
+        (
+            "SELECT content, count(*) AS files, sum(record_count)::BIGINT AS row_count, sum(file_size_in_bytes)::BIGINT AS bytes,"
+            " min(file_size_in_bytes) AS smallest, max(file_size_in_bytes) AS largest FROM answer GROUP BY content"
+        ),
     ),
 }
 

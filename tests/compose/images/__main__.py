@@ -67,7 +67,9 @@ def fill(context: Path) -> None:
     (context / "flink-sql-gateway").mkdir()
     for jar in (JARS / "flink").glob("flink-sql-gateway-*.jar"):
         shutil.copy(jar, context / "flink-sql-gateway")
-    pins = re.findall(r"^([a-z0-9._-]+)(?:\[[a-z,_-]+\])?(==[^\\\n]+)", (ROOT / "requirements.lock").read_text(), re.M)
+    pins = re.findall(
+        r"^([a-z0-9._-]+)(?:\[[a-z,_-]+\])?(==[^\\\n]+)", (ROOT / "requirements.lock").read_text(), re.MULTILINE
+    )
     (context / "airflow-constraints.txt").write_text("".join(f"{name}{version}\n" for name, version in pins))
     environment = {**os.environ, "GOBIN": str(context), "CGO_ENABLED": "0", "GOFLAGS": "-trimpath"}
     for program in PROGRAMS:

@@ -178,7 +178,7 @@ def packed(act, *names: str) -> io.BytesIO:
 def unpacked(volumes: Path, stream: io.BytesIO, *names: str) -> dict[str, str]:
     """The files that `unpack` leaves in empty volumes."""
     for name in names:
-        os.rename(volumes / name, volumes.parent / f"{name}-before")
+        (volumes / name).rename(volumes.parent / f"{name}-before")
         (volumes / name).mkdir()
     archive.unpack([*names], stream)
     files = (path for name in names for path in (volumes / name).rglob("*") if path.is_file())

@@ -144,7 +144,7 @@ def test_every_consumer_group_of_the_platform_may_be_used():
 
 def test_the_image_holds_what_its_services_run():
     """Each folder that the image copies is let through to its build."""
-    copied = set(re.findall(r"^COPY .*?(\w+) /opt/lakehouse/\w+$", (ROOT / "Dockerfile").read_text(), re.M))
+    copied = set(re.findall(r"^COPY .*?(\w+) /opt/lakehouse/\w+$", (ROOT / "Dockerfile").read_text(), re.MULTILINE))
     assert copied >= {"dags", "include", "plugins", "local", "demo", "compose"}
     assert {f"!{folder}" for folder in copied} <= set((ROOT / ".dockerignore").read_text().split())
 

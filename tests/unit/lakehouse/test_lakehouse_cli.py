@@ -56,7 +56,7 @@ def declare(monkeypatch) -> Callable[..., None]:
 def test_every_make_target_has_its_command():
     makefile = (REPOSITORY / "Makefile").read_text()
     used = set(re.findall(r"\$\((?:LAKEHOUSE|OFFLINE)\) ([a-z-]+)", makefile))
-    targets = set(re.findall(r"^([a-z-]+):(?:.*)## ", makefile, re.M))
+    targets = set(re.findall(r"^([a-z-]+):(?:.*)## ", makefile, re.MULTILINE))
     assert used <= COMMANDS
     assert COMMANDS - targets == {"metrics", "quiesce"}  # of Prometheus and of a backup, not of a person
 

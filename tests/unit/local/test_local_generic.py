@@ -10,14 +10,14 @@ import pytest
 
 from local.config import ROOT
 
-NAMES = re.compile(r"taxi|\btrips?\b|nyc|vendor_?id|pickup|cleaned_trips|raw_trips", re.I)
+NAMES = re.compile(r"taxi|\btrips?\b|nyc|vendor_?id|pickup|cleaned_trips|raw_trips", re.IGNORECASE)
 FOLDERS = ("local", "compose/setup")
 FILES = [file for folder in FOLDERS for file in (ROOT / folder).rglob("*") if file.is_file() and file.suffix != ".pyc"]
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(ROOT)))
 def test_no_name_of_a_data_set(file):
-    code = re.sub(r"^\s*#.*$", "", file.read_text(), flags=re.M)  # a comment may give an example
+    code = re.sub(r"^\s*#.*$", "", file.read_text(), flags=re.MULTILINE)  # a comment may give an example
     assert NAMES.findall(code) == []
 
 

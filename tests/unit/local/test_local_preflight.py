@@ -91,7 +91,7 @@ def test_a_java_command_that_leads_to_no_java_asks_for_java_home(tmp_path, monke
 
 
 def test_a_fitting_jdk_that_is_installed_is_offered(tmp_path, monkeypatch):
-    monkeypatch.setattr(preflight, "JAVA_FOLDERS", (f"{tmp_path}/jvm/*",))
+    monkeypatch.setattr(preflight, "JAVA_FOLDERS", (f"{tmp_path.relative_to('/')}/jvm/*",))
     for name, version, compiler in (("a-17", "17.0.1", False), ("b-25", "25", True), ("c-21", "21.0.2", True)):
         _jdk(tmp_path / "jvm" / name, version, compiler=compiler)
     monkeypatch.setenv("JAVA_HOME", str(tmp_path / "jvm" / "b-25"))

@@ -134,7 +134,7 @@ def test_trip_id(change, text, tmp_path):
         judge.add(batch(change))
         judge.result()
     row = {
-        "trip_id": hashlib.md5(text.encode()).hexdigest(),
+        "trip_id": hashlib.md5(text.encode(), usedforsecurity=False).hexdigest(),
         "pickup_date": date(2024, 1, 1),
         "pickup_hour": 0,
     }
@@ -163,7 +163,8 @@ def test_the_real_file(real_file, tmp_path):
                     "PULocationID",
                     "DOLocationID",
                 )
-                ids.add(hashlib.md5("|".join([*(row[name] for name in names), *amounts]).encode()).hexdigest())
+                identity = "|".join([*(row[name] for name in names), *amounts])
+                ids.add(hashlib.md5(identity.encode(), usedforsecurity=False).hexdigest())
     assert set(pa.parquet.read_table(tmp_path / "keys")["trip_id"].to_pylist()) == ids
 
 

@@ -132,8 +132,10 @@ def _rows_missing(job: JobHealth, limits: Thresholds) -> str | None:
             causes.append(f"Kafka deleted {job.deleted_unread:,} events before they were read")
         return "; ".join(
             [
-                f"{job.overtaken:,} rows older than {limits.overdue_s:g} s are in none of {tables}, though later ones are: "
-                f"{job.overtaken_at}",
+                (
+                    f"{job.overtaken:,} rows older than {limits.overdue_s:g} s are in none of {tables}, though later ones are: "
+                    f"{job.overtaken_at}"
+                ),
                 *causes,
             ]
         )

@@ -26,9 +26,11 @@ def test_numbers_texts_and_no_value():
 def test_only_what_follows_in_the_last_column_is_one_range():
     partitions = [(("zone", zone), ("day", date(2024, 1, day))) for zone in ("a", None) for day in (1, 2)]
     assert conditions([*partitions, (("day", date(2024, 1, 3)),)]) == [
-        "(`zone` = 'a' AND `day` BETWEEN DATE '2024-01-01' AND DATE '2024-01-02') OR "
-        "(`zone` IS NULL AND `day` BETWEEN DATE '2024-01-01' AND DATE '2024-01-02') OR "
-        "(`day` = DATE '2024-01-03')"
+        (
+            "(`zone` = 'a' AND `day` BETWEEN DATE '2024-01-01' AND DATE '2024-01-02') OR "
+            "(`zone` IS NULL AND `day` BETWEEN DATE '2024-01-01' AND DATE '2024-01-02') OR "
+            "(`day` = DATE '2024-01-03')"
+        )
     ]
 
 

@@ -198,7 +198,7 @@ def typed_trip(number: int) -> dict[str, Any]:
     dropoff = pickup + timedelta(seconds=1205)
     identity = f"2|{pickup}|{dropoff}|132|1|20.00|1.01"
     return {
-        "trip_id": hashlib.md5(identity.encode()).hexdigest(),
+        "trip_id": hashlib.md5(identity.encode(), usedforsecurity=False).hexdigest(),
         "vendor_id": 2,
         "pickup_datetime": pickup,
         "dropoff_datetime": dropoff,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Sequence
 from functools import partial
@@ -170,7 +169,7 @@ def test_abandoned_it_leaves_the_live_tables_and_nothing_else(built, identity, i
     flink.runs("nyc_taxi.bronze", "nyc_taxi.silver", building, f"{building}-copy")
     checkpoints = tmp_path / "flink/checkpoints"
     for job in (building, "nyc_taxi.silver"):
-        os.makedirs(checkpoints / job / "1f0c/chk-1")
+        (checkpoints / job / "1f0c/chk-1").mkdir(parents=True)
     switch.abandon()
     assert [*map(identity, SILVER)] == old
     assert not iceberg.namespace_exists(f"silver_replay_{switch.plan.id}")

@@ -84,20 +84,26 @@ OVERTAKEN = {"overdue": 3, "overtaken": 3, "overtaken_at": "partition 1: offsets
         (
             OVERTAKEN,
             "rows-missing",
-            "3 rows older than 60 s are in none of bronze.raw_trips, bronze.rejected_events, though later ones are: "
-            "partition 1: offsets 5 to 7",
+            (
+                "3 rows older than 60 s are in none of bronze.raw_trips, bronze.rejected_events, though later ones are: "
+                "partition 1: offsets 5 to 7"
+            ),
         ),
         (
             {**OVERTAKEN, "removals": ("table a was rolled back",)},
             "rows-missing",
-            "3 rows older than 60 s are in none of bronze.raw_trips, bronze.rejected_events, though later ones are: "
-            "partition 1: offsets 5 to 7; table a was rolled back",
+            (
+                "3 rows older than 60 s are in none of bronze.raw_trips, bronze.rejected_events, though later ones are: "
+                "partition 1: offsets 5 to 7; table a was rolled back"
+            ),
         ),
         (
             {"deleted_unread": 3, "deleted_at": "partition 1: offsets 5 to 7"},
             "rows-missing",
-            "Kafka deleted 3 events before they were read; none of bronze.raw_trips, bronze.rejected_events holds "
-            "partition 1: offsets 5 to 7",
+            (
+                "Kafka deleted 3 events before they were read; none of bronze.raw_trips, bronze.rejected_events holds "
+                "partition 1: offsets 5 to 7"
+            ),
         ),
         (
             {"lag": 10_001, "partition_lag": {1: 10_000, 0: 1}},
