@@ -31,8 +31,10 @@ LOCAL_COMMANDS := down status logs clean env generate send process health ledger
 	dbt-deps dbt-build dbt-test dbt-docs query rejects rejects-replay acknowledge-loss erase \
 	history snapshots files table-size query-at maintenance
 
+LINTS := lint-python lint-types lint-sql lint-spelling lint-schemas
+
 .DEFAULT_GOAL := help
-.PHONY: help setup set-up-before demo up check test test-java test-python test-long test-all lint format regenerate bench chaos lock pipelines new-pipeline compose-up \
+.PHONY: help setup set-up-before demo up check test test-java test-python test-long test-all lint $(LINTS) format regenerate bench chaos lock pipelines new-pipeline compose-up \
 	compose-down compose-demo compose-backup compose-restore test-compose $(LOCAL_COMMANDS)
 
 help: ## List the commands
@@ -51,7 +53,7 @@ demo: setup ## Start everything, send 10,000 taxi trips through it, and show the
 
 PYTEST = $(VENV)/python -m pytest --numprocesses 2
 
-check: lint ## Check style, types, units and DAGs, in a few minutes: no service is started
+check: lint ## Lint, and test units and DAGs, in a few minutes: no service is started
 	@$(PYTEST) -m 'not long and not service' tests/unit tests/dags $(ARGS)
 
 test: lint ## All of it, with the Java module, Gold, and the main integration tests on a platform of their own
@@ -214,11 +216,29 @@ test-compose: setup ## Test it on containers of its own (needs Docker, root and 
 	@$(VENV)/python -m pytest --override-ini 'addopts=-ra --durations=10' --timeout 1800 tests/compose
 
 ##@ Development
-lint: setup ## Check the style of Python and SQL, and Python's types
+lint: $(LINTS) ## Check style, types and spelling, and the files of GitHub and compose against their schemas
+
+lint-python: setup
 	@$(VENV)/ruff check --quiet .
 	@$(VENV)/ruff format --check --quiet .
-	@$(VENV)/sqlfluff lint --quiet --disable-progress-bar include/dbt
+
+lint-types: setup
 	@$(VENV)/mypy --no-error-summary
+
+lint-sql: setup
+	@$(VENV)/sqlfluff lint --quiet --disable-progress-bar include/dbt
+
+lint-spelling: setup
+	@$(VENV)/codespell
+
+# Says something only when a file does not fit: with --quiet it would not say why.
+fits = @errors=$$($(VENV)/check-jsonschema --builtin-schema $(1)) || { echo "$$errors"; exit 1; }
+lint-schemas: setup
+	$(call fits,vendor.github-workflows .github/workflows/*.yaml)
+	$(call fits,custom.github-workflows-require-timeout .github/workflows/*.yaml)
+	$(call fits,vendor.github-actions .github/actions/*/action.yaml)
+	$(call fits,vendor.dependabot .github/dependabot.yml)
+	$(call fits,vendor.compose-spec docker-compose.yaml tests/compose/docker-compose.override.yaml)
 
 format: setup ## Format Python, and fix what lint can fix
 	@$(VENV)/ruff check --fix --quiet .
