@@ -1,4 +1,4 @@
-"""`docker compose` on a project of the tests' own, with stand-ins for the official images."""
+"""`docker compose` on a project of the tests' own, with stand-ins for the official images, or with these."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from pathlib import Path
 
 from local.config import ROOT
 
-FILES = ("docker-compose.yaml", "tests/compose/docker-compose.override.yaml")
+OFFICIAL = os.environ.get("TEST_COMPOSE_IMAGES") == "official"
+FILES = ("docker-compose.yaml", *(() if OFFICIAL else ("tests/compose/docker-compose.override.yaml",)))
 PORT = os.environ.get("TEST_COMPOSE_PORT", "28080")
+GRAFANA_PORT = os.environ.get("TEST_COMPOSE_GRAFANA_PORT", "28300")
 BUILD_LIMIT_S, UP_LIMIT_S, COMMAND_LIMIT_S = 1800, 900, 600
 
 
@@ -19,14 +21,16 @@ class Compose:
 
     def __init__(self) -> None:
         self.files = [f"--file={ROOT / file}" for file in FILES]
-        # BuildKit would look for the stand-ins in a registry.
         self.environment = {
             **os.environ,
             "COMPOSE_PROJECT_NAME": "lakehouse-test",
             "AIRFLOW_PORT": PORT,
-            "DOCKER_BUILDKIT": "0",
+            "GRAFANA_PORT": GRAFANA_PORT,
             "COMPOSE_FILES": " ".join(self.files),
         }
+        if not OFFICIAL:
+            # BuildKit would look for the stand-ins in a registry.
+            self.environment["DOCKER_BUILDKIT"] = "0"
 
     def run(self, *command: str, limit_s: float = COMMAND_LIMIT_S, **more) -> subprocess.CompletedProcess:
         return subprocess.run(

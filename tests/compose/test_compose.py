@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import requests
-from compose_project import PORT, Compose, secret
+from compose_project import GRAFANA_PORT, OFFICIAL, PORT, Compose, secret
 
 DOORS = Path(__file__).with_name("doors.py")
 URL = f"http://127.0.0.1:{PORT}"
@@ -78,15 +78,16 @@ def test_a_viewer_looks_and_starts_nothing(compose: Compose):
     assert start.status_code == 403
 
 
-def test_nothing_but_airflows_page_is_published_and_that_on_loopback(compose: Compose):
-    published = [
+def test_nothing_but_two_pages_is_published_and_those_on_loopback(compose: Compose):
+    published = {
         (service["Service"], port["URL"], port["PublishedPort"])
         for line in compose("ps", "--format", "json").splitlines()
         for service in [json.loads(line)]
         for port in service["Publishers"] or []
         if port["PublishedPort"]
-    ]
-    assert published == [("airflow-api-server", "127.0.0.1", int(PORT))]
+    }
+    pages = {("airflow-api-server", "127.0.0.1", int(PORT))}
+    assert published == pages | ({("grafana", "127.0.0.1", int(GRAFANA_PORT))} if OFFICIAL else set())
 
 
 def test_starting_without_secrets_is_refused(compose: Compose, tmp_path):
