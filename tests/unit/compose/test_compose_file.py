@@ -7,6 +7,8 @@ from types import SimpleNamespace
 
 import pytest
 import yaml
+from airflow.api_fastapi.auth.managers.simple.simple_auth_manager import SimpleAuthManager
+from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
 from confluent_kafka.admin import AclOperation, AclPermissionType, ResourcePatternType, ResourceType
 
 from compose.setup import grant, prepare
@@ -158,3 +160,18 @@ def test_the_environment_fills_every_placeholder_of_the_settings():
 def test_the_generator_writes_to_kafka_and_may_do_nothing_else():
     assert grant.RIGHTS["generator"] == ((AclOperation.WRITE,), ())
     assert SERVICES["data-generator"]["environment"]["KAFKA_USERNAME"] == "generator"
+
+
+@pytest.mark.parametrize(
+    ("name", "triggers", "sees_connections", "changes_connections"),
+    [("viewer", False, False, False), ("operator", True, True, True), ("admin", True, True, True)],
+)
+def test_the_users_of_airflow_may_do_what_the_threat_model_says(name, triggers, sees_connections, changes_connections):
+    declared = SERVICES["airflow-api-server"]["environment"]["AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS"]
+    roles = dict(user.split(":") for user in declared.split(","))
+    user, manager = SimpleAuthManagerUser(username=name, role=roles[name]), SimpleAuthManager()
+    assert manager.is_authorized_dag(method="GET", user=user)
+    assert manager.is_authorized_dag(method="POST", user=user) == triggers
+    for may in (manager.is_authorized_connection, manager.is_authorized_variable):
+        assert may(method="GET", user=user) == sees_connections
+        assert may(method="PUT", user=user) == changes_connections

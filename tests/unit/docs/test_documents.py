@@ -104,3 +104,11 @@ def test_every_setting_is_documented_with_its_place():
         *(entry["pool_name"] for entry in settings["pools"]),
     }
     assert sorted(name for name in names if f"`{name}`" not in page) == []
+
+
+def test_the_newest_release_has_one_version_everywhere():
+    released = re.search(r"^## \[(\d.*)\]", (REPOSITORY / "CHANGELOG.md").read_text(), re.MULTILINE)[1]
+    poms = [REPOSITORY / "flink" / "pom.xml", *(REPOSITORY / "flink").glob("*/pom.xml")]
+    maven = {re.search(r"<version>(.*)</version>", pom.read_text())[1] for pom in poms}
+    dbt = yaml.safe_load((REPOSITORY / "include" / "dbt" / "dbt_project.yml").read_text())["version"]
+    assert maven | {dbt} == {released}

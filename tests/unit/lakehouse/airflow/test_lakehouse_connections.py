@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterator
 
 import pytest
-from airflow.sdk._shared.secrets_masker import _secrets_masker, redact
+from airflow.sdk._shared.secrets_masker import DEFAULT_SENSITIVE_FIELDS, _secrets_masker, redact
 
 from lakehouse.airflow.connections import get_connection
 from lakehouse.airflow.hooks.coordination import CoordinationHook
@@ -17,6 +17,7 @@ from lakehouse.airflow.hooks.topic_reader import TopicReader
 from lakehouse.pipelines.script import stage_script
 from lakehouse.pipelines.statements import statements
 from lakehouse.texts import sql_literal
+from local.config import ROOT, read_env
 
 SECRET = "open'sesame\"; DROP"
 JAAS = 'x.ScramLoginModule required username="flink" password="open-sesame";'
@@ -101,3 +102,16 @@ def test_a_parameter_with_a_quote_is_one_literal(taxi, monkeypatch, stage):
     assert not any(text.startswith("DROP") for text in found)
     wanted = "'2024''; DROP TABLE x; --'" if stage == "silver" else "'lakehouse-nyc_taxi.bronze''s'"
     assert any(wanted in text for text in found)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "credential", "s3.access-key-id", "s3.secret-access-key", "sasl.jaas.config", "sasl.password", "ssl.key.pem",
+        "ssl.keystore.key", "token",
+    ],
+)  # fmt: skip
+def test_airflows_pages_hide_every_secret_among_the_extras(name):
+    """They know a secret by its name, and show the rest to whoever may look at connections."""
+    ours = read_env(ROOT / "airflow.env")["AIRFLOW__CORE__SENSITIVE_VAR_CONN_NAMES"].split(",")
+    assert any(part in name for part in (*ours, *DEFAULT_SENSITIVE_FIELDS))
