@@ -121,7 +121,7 @@ class FileMergeTest {
     private static List<Record> numbers(int first, int end) {
         var row = GenericRecord.create(NUMBERS);
         return IntStream.range(first, end)
-                .mapToObj(i -> (Record) row.copy("id", (long) i, "name", "number " + i))
+                .<Record>mapToObj(i -> row.copy("id", (long) i, "name", "number " + i))
                 .toList();
     }
 
