@@ -240,9 +240,10 @@ def new_pipeline(
     time: Annotated[str | None, typer.Option(help="field with the time of an event")] = None,
 ) -> None:
     """Write a pipeline's declaration, contract, SQL and dbt models from a sample of its events."""
+    from lakehouse.gold.dictionary import write_dictionary
     from lakehouse.scaffold.write import new_pipeline, next_steps
 
-    for file in new_pipeline(name, sample, key, time):
+    for file in [*new_pipeline(name, sample, key, time), write_dictionary()]:
         print(f"wrote {_relative(file)}")
     print(next_steps(name))
 
@@ -263,7 +264,8 @@ def send(
 
 @_command("regenerate", on_platform=False)
 def regenerate(name: AnyName = None) -> int:
-    """Write the dbt source and manifest of a pipeline, after a change of its declaration, contract or models."""
+    """Write a pipeline's dbt source and manifest and docs/tables.md, after a change of its declaration, contract or models."""
+    from lakehouse.gold.dictionary import write_dictionary
     from lakehouse.gold.generate import regenerate
 
     def write(pipeline: Pipeline) -> bool:
@@ -272,7 +274,9 @@ def regenerate(name: AnyName = None) -> int:
                 print(f"wrote {_relative(file)}")
         return True
 
-    return _each(name, write)
+    status = _each(name, write)
+    print(f"wrote {_relative(write_dictionary())}")
+    return status
 
 
 @app.command("process")

@@ -9,13 +9,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 from airflow.sdk.execution_time.context import VariableAccessor
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import ChainableUndefined, Environment, FileSystemLoader, StrictUndefined
 
 from lakehouse.airflow.connections import Connections
 from lakehouse.airflow.hooks.iceberg import CATALOG, IcebergCatalogHook
 from lakehouse.paths import SQL
 from lakehouse.pipelines.model import Pipeline, Stage
-from lakehouse.pipelines.params import parameters
+from lakehouse.pipelines.params import Params, parameters
 from lakehouse.pipelines.statements import canonical, statements
 from lakehouse.texts import sql_literal
 
@@ -23,6 +23,13 @@ _TABLES = ("CREATE TABLE", "CREATE TEMPORARY TABLE")
 
 #: Options of a session for a statement that ends; timestamps in it are UTC.
 BATCH = {"execution.runtime-mode": "batch", "table.local-time-zone": "UTC"}
+
+
+class _Empty(ChainableUndefined):
+    """Stands for connections and variables where there is no Airflow to ask: whatever is taken from it is empty."""
+
+    def __call__(self, *_: Any, **__: Any) -> _Empty:  # type: ignore[override]
+        return self
 
 
 def environment() -> Environment:
@@ -65,6 +72,14 @@ def stage_script(
     return f"{init_script(*namespaces)};\n{stage_sql}"
 
 
+def table_statements(pipeline: Pipeline, stage: Stage) -> list[str]:
+    """The CREATE TABLE statements of a stage as declared, in canonical layout; neither Airflow nor a platform is asked."""
+    found = environment()
+    found.globals |= {"conn": _Empty(), "var": _Empty(), "rules_version": "", "group": ""}
+    sql = found.get_template(stage.sql).render(_values(pipeline, stage, {}, pipeline.params))
+    return [statement for statement in canonical(sql) if statement.startswith(_TABLES)]
+
+
 def rules_version(pipeline: Pipeline, stage: Stage) -> str:
     """What each row says of the rules that judged it: a fingerprint of the stage's views, INSERTs, settings and parameters.
 
@@ -89,15 +104,18 @@ def _stage_sql(
 
 def stage_values(pipeline: Pipeline, stage: Stage, tables: Mapping[str, str] | None = None) -> dict[str, Any]:
     """What the SQL of a stage may use."""
+    return _values(pipeline, stage, tables or {}, parameters(pipeline))
 
+
+def _values(pipeline: Pipeline, stage: Stage, tables: Mapping[str, str], params: Params) -> dict[str, Any]:
     def full_name(table: str) -> str:
-        return f"{CATALOG}.{(tables or {}).get(table, table)}"
+        return f"{CATALOG}.{tables.get(table, table)}"
 
     return {
         "pipeline": pipeline,
         "stage": stage,
         "contract": pipeline.contract,
-        "params": parameters(pipeline),
+        "params": params,
         "source": None if stage.reads_topic else full_name(stage.source),
         "sinks": {role: full_name(table) for role, table in stage.sinks.items()},
     }

@@ -12,21 +12,16 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 import yaml
+from documents import DOCUMENTS, name
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
+from lakehouse.gold.dictionary import PAGE, render_dictionary
 from lakehouse.paths import REPOSITORY
+from lakehouse.pipelines.load import declarations
 from lakehouse.streaming.health import Thresholds
 from local import config
 
-#: Not those that are built or installed, nor templates of documents.
-ELSEWHERE = {"target", "templates"}
-DOCUMENTS = sorted(
-    document
-    for place in ("*.md", "[a-z]*/**/*.md")
-    for document in REPOSITORY.glob(place)
-    if ELSEWHERE.isdisjoint(document.relative_to(REPOSITORY).parts)
-)
 #: A DAG file's docstring is its page in Airflow, with links as from the root.
 PAGES = sorted((REPOSITORY / "dags").glob("*.py"))
 IN_HTML = re.compile(r"""\b(?:href|src|srcset)=["']([^"']+)["']""")
@@ -34,10 +29,6 @@ IN_HTML = re.compile(r"""\b(?:href|src|srcset)=["']([^"']+)["']""")
 PATH = re.compile(r"`((?:dags|include|plugins|local|compose|flink|demo|docs|tests)/[\w./-]*\.\w+)`")
 #: What the commands of an example write.
 WRITTEN = {"include/pipelines/flights.md"}
-
-
-def name(document: Path) -> str:
-    return str(document.relative_to(REPOSITORY))
 
 
 def parsed(document: Path) -> list[Token]:
@@ -112,3 +103,13 @@ def test_the_newest_release_has_one_version_everywhere():
     maven = {re.search(r"<version>(.*)</version>", pom.read_text())[1] for pom in poms}
     dbt = yaml.safe_load((REPOSITORY / "include" / "dbt" / "dbt_project.yml").read_text())["version"]
     assert maven | {dbt} == {released}
+
+
+def test_the_page_of_tables_is_current():
+    assert PAGE.read_text() == render_dictionary(declarations().pipelines.values()), "run `make regenerate`"
+
+
+def test_every_column_of_a_table_is_described():
+    rows = re.findall(r"^\| (`\w+`) \| (.*?) \| (.*?) \|$", PAGE.read_text(), re.MULTILINE)
+    assert rows
+    assert [row for row in rows if not all(row)] == []

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lakehouse.gold import dbt, manifest, sources
+from lakehouse.gold import dbt, dictionary, manifest, sources
 from lakehouse.paths import INCLUDE, REPOSITORY
 from lakehouse.pipelines import script
 from lakehouse.scaffold import write
@@ -32,6 +32,6 @@ def use_include(patch: pytest.MonkeyPatch, folder: Path) -> Path:
     (folder / "plugins").symlink_to(REPOSITORY / "plugins")  # dbt's profile looks for the plugin there
     patch.setattr(write, "INCLUDE", include)
     patch.setattr(script, "SQL", include / "sql")
-    for module in (dbt, manifest, sources):
+    for module in (dbt, dictionary, manifest, sources):
         patch.setattr(module, "DBT", include / "dbt")
     return include

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 from flight_samples import FLIGHTS
 
+from lakehouse.gold.dictionary import render_dictionary
 from lakehouse.pipelines.load import DeclarationError, declarations
 from lakehouse.scaffold import write
 from lakehouse.scaffold.write import new_pipeline, next_steps
@@ -63,6 +65,17 @@ def test_the_page_names_what_the_sample_leaves_open(make, include):
     assert "Never null in the sample: kind" in page
     assert "1 of 2 events repeat another" in page
     assert "No field says when an event happened" in page
+
+
+def test_its_tables_are_in_the_dictionary(make):
+    page = render_dictionary([make(FLIGHTS, key="carrier,flight", time="time_hour")])
+    tables = re.findall(r"^#### (\S+)$", page, re.MULTILINE)
+    assert tables == [
+        "bronze.flights", "bronze.flights_rejected", "silver.flights", "silver.flights_rejected", "silver.flights_duplicates",
+        "fct_flights", "late_duplicates", "mart_flights_daily",
+    ]  # fmt: skip
+    assert "| `time_hour` | TIMESTAMP_LTZ(6) |" in page
+    assert "| `event_key` | STRING | Hash of the fields that identify the event. |" in page
 
 
 def test_the_window_holds_the_times_of_the_sample(make):
