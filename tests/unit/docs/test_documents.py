@@ -11,7 +11,6 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
-import yaml
 from documents import DOCUMENTS, name
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
@@ -19,8 +18,6 @@ from markdown_it.token import Token
 from lakehouse.gold.dictionary import PAGE, render_dictionary
 from lakehouse.paths import REPOSITORY
 from lakehouse.pipelines.load import declarations
-from lakehouse.streaming.health import Thresholds
-from local import config
 
 #: A DAG file's docstring is its page in Airflow, with links as from the root.
 PAGES = sorted((REPOSITORY / "dags").glob("*.py"))
@@ -80,21 +77,19 @@ def test_the_files_that_it_names_are_there(document):
     assert sorted(path for path in named if not (REPOSITORY / path).exists()) == []
 
 
-def test_every_setting_is_documented_with_its_place():
-    page = (REPOSITORY / "docs" / "settings.md").read_text()
-    settings = yaml.safe_load((REPOSITORY / "airflow_settings.yaml").read_text())["airflow"]
-    variables = {entry["variable_name"]: entry["variable_value"] for entry in settings["variables"]}
-    names = {
-        *config.PORTS,
-        *config.OPTIONS,
-        *config.OBJECT_STORE,
-        *variables,
-        *(field for value in variables.values() if isinstance(value, dict) for field in value),
-        *Thresholds.model_fields,
-        *(entry["conn_id"] for entry in settings["connections"]),
-        *(entry["pool_name"] for entry in settings["pools"]),
-    }
-    assert sorted(name for name in names if f"`{name}`" not in page) == []
+def test_the_pictures_are_there():
+    text = (REPOSITORY / "README.md").read_text()
+    pictures = re.findall(r'(?:src|srcset)="([^"]+)"', text)
+    assert pictures
+    assert [name for name in pictures if not (REPOSITORY / name).exists()] == []
+
+
+def test_the_light_and_the_dark_picture_differ_by_their_colours_alone():
+    light, dark = (
+        (REPOSITORY / "docs" / "images" / f"architecture-{name}.svg").read_text() for name in ("light", "dark")
+    )
+    assert light != dark
+    assert re.sub("#[0-9a-f]{6}", "", light) == re.sub("#[0-9a-f]{6}", "", dark)
 
 
 def test_the_newest_release_has_one_version_everywhere():
