@@ -40,7 +40,7 @@ def once(action: Callable[[Stage], object]) -> Strike:
 
 
 def killed(name: str) -> Fault:
-    what = "the process is gone at once"
+    what = "the process is killed"
     return Fault(f"kill -9 {name}", what, once(lambda stage: stage.kill(name)), combines=True)
 
 
@@ -223,17 +223,17 @@ def checkpoints_deleted_then_killed(stage: Stage) -> Iterator[None]:
 
 
 CATALOGUE = [
-    Fault("nothing", "the measure of the others: how long new rows take to Silver", once(lambda stage: None)),
+    Fault("nothing", "the baseline: how long new rows take to reach Silver", once(lambda stage: None)),
     *(killed(name) for name in ALL_PARTS),
     *(hung(name) for name in ALL_PARTS),
-    Fault("power loss", "kill -9 of every process at once, the supervisor too; then `make up`", once(power_loss), goal_s=90),
-    Fault("commit answer lost", "the catalog commits, the connection breaks before it says so", once(commit_answer_lost)),
-    Fault("kill -9 flink-taskmanager at commit", "the writer dies while its commit is applied", once(killed_at_commit)),
-    Fault("kill -9 flink-taskmanager at savepoint", "an upgrade loses its TaskManager while the savepoint is taken",
+    Fault("power loss", "kill -9 of all processes at once, the supervisor included; then `make up`", once(power_loss), goal_s=90),
+    Fault("commit answer lost", "the catalog commits, but the connection breaks before its answer", once(commit_answer_lost)),
+    Fault("kill -9 flink-taskmanager at commit", "the writer dies while its commit is being applied", once(killed_at_commit)),
+    Fault("kill -9 flink-taskmanager at savepoint", "an upgrade loses its TaskManager during the savepoint",
           once(killed_during_savepoint)),
-    Fault("kill -9 flink-jobmanager in upgrade", "the old job has ended, the new one is not submitted",
+    Fault("kill -9 flink-jobmanager in upgrade", "the old job has ended, the new one is not submitted yet",
           once(killed_during_upgrade("flink-jobmanager"))),
-    Fault("kill -9 flink-sql-gateway in upgrade", "likewise, without its gateway",
+    Fault("kill -9 flink-sql-gateway in upgrade", "the same moment, without the gateway",
           once(killed_during_upgrade("flink-sql-gateway"))),
     Fault("kill -9 of a deploy task", "the process of `deploy_bronze`", once(task_killed(JOBS_DAG, DEPLOY_BRONZE))),
     Fault("kill -9 of dbt", "while it builds Gold", once(task_killed(GOLD_DAG, "gold.dbt_build", "dbt", "build"))),
@@ -244,27 +244,27 @@ CATALOGUE = [
           once(task_killed(REPLAY_DAG, "switch", dry_run=False))),
     *(Fault(f"kill -9 {name} in rewrite", "while files of a table are rewritten", once(upkeep.killed_during_rewrite(name)))
       for name in ("flink-taskmanager", "flink-sql-gateway", "postgres")),
-    *(Fault(f"kill -9 of {operation}", "the process of that task of `iceberg_maintenance`",
+    *(Fault(f"kill -9 of {operation}", "the process of this task of `iceberg_maintenance`",
             once(task_killed(upkeep.DAG, f"maintain.{operation}", **upkeep.asked(operation, tables=[upkeep.TABLE]))))
       for operation in upkeep.OPERATIONS),
-    Fault("maintenance without pause", f"every operation on every table again and again for {upkeep.WITHOUT_PAUSE_S} s",
+    Fault("maintenance without pause", f"all operations on all tables, without a break for {upkeep.WITHOUT_PAUSE_S} s",
           once(upkeep.without_pause)),
-    Fault("catalog cut", f"no byte passes between platform and catalog for {HANG_S} s", catalog_cut, HANG_S, combines=True),
-    Fault("catalog slow", "each portion of bytes takes 0.3 s", catalog_slow, HANG_S, combines=True),
+    Fault("catalog cut", f"nothing passes between platform and catalog for {HANG_S} s", catalog_cut, HANG_S, combines=True),
+    Fault("catalog slow", "each packet takes 0.3 s", catalog_slow, HANG_S, combines=True),
     Fault("catalog refuses", f"connections are reset and refused for {HANG_S} s", catalog_refuses, HANG_S, combines=True),
     full("warehouse"),
     full("kafka"),
     Fault("warehouse blocked", f"no data file of Bronze can be written or read for {HANG_S} s",
           lambda stage: blocked(stage.folder("warehouse/bronze/raw_trips")), HANG_S),
-    Fault("postgres without its files", f"it is killed, and cannot be started for {2 * HANG_S} s",
+    Fault("postgres without its files", f"it is killed and cannot start for {2 * HANG_S} s",
           postgres_without_its_files, 2 * HANG_S),
     Fault("checkpoints blocked", f"no checkpoint can be written for {HANG_S} s",
           lambda stage: blocked(stage.folder("flink/checkpoints")), HANG_S),
-    Fault("two deploys at once", "the DAG and a shell restore the same job", once(two_deploys)),
-    Fault("upgrade to broken SQL", f"it has {STABLE_LIMIT_S} s for a checkpoint, then it must roll back", broken_sql),
-    Fault("clock backwards", "events whose Kafka and pickup times run backwards", once(events.backwards)),
-    Fault("producer killed", "a generator dies in mid-batch, and the same trips are sent again", once(events.sent_again)),
-    Fault("checkpoints deleted", f"every checkpoint file is gone, the jobs run on for {HANG_S} s", checkpoints_deleted, HANG_S),
+    Fault("two deploys at once", "the DAG and a shell restore the same job at once", once(two_deploys)),
+    Fault("upgrade to broken SQL", f"the new SQL has {STABLE_LIMIT_S} s for a checkpoint, then it is rolled back", broken_sql),
+    Fault("clock backwards", "Kafka and pickup times of the events run backwards", once(events.backwards)),
+    Fault("producer killed", "a producer dies in mid-batch, and the same trips are sent again", once(events.sent_again)),
+    Fault("checkpoints deleted", f"all checkpoint files are gone; the jobs run for {HANG_S} s more", checkpoints_deleted, HANG_S),
     Fault("checkpoints deleted; kill -9 flink-taskmanager", "there is nothing to restore from",
           checkpoints_deleted_then_killed, pending=BY_HAND),
 ]  # fmt: skip

@@ -15,23 +15,24 @@ from rich.table import Table
 from chaos.engine import Fault, Outcome
 from lakehouse.quality.audit import AuditReport
 
+SEQUENCE = "each starts before the previous one ends"
 COLUMNS = [field.name for field in fields(Outcome)]
-PAGE = """# Chaos: what breaks, and what comes of the rows
+PAGE = """# Chaos tests
 
-Written by `make chaos SEED={seed}` on {machine}. Each fault is struck on the real platform under {rate:,} events/s, with a
-checkpoint every {checkpoint_s} s. Then the load ends, all in flight arrives, and every event is looked for by its partition
-and offset in each layer.
+Written by `make chaos SEED={seed}` on {machine}. Each fault hits the real platform under {rate:,} events/s, with a checkpoint
+every {checkpoint_s} s. Then the load stops, everything in flight arrives, and every event is looked up in each layer by its
+partition and offset.
 
-- `recovery_s`: from the end of the fault until every part and both streaming jobs were healthy and new rows reached Silver
-  (bold: later than the goal). The row `nothing` is the measure: it takes some seconds anyway until new rows are committed.
-- `rows_in_flight`: the most events that Kafka held and Silver did not.
-- `lost`, `duplicated`, `altered`: rows that are missing, are there too often, or have other values than were sent.
+- `recovery_s`: from the end of the fault until all services and both streaming jobs are healthy and new rows reach Silver (bold:
+  slower than the goal). The row `nothing` is the baseline: committing new rows takes a few seconds anyway.
+- `rows_in_flight`: the maximum number of events that Kafka held and Silver did not.
+- `lost`, `duplicated`, `altered`: rows that are missing, present too often, or have other values than were sent.
 
-| {columns} | what is done |
+| {columns} | what happens |
 |---|---:|---:|---:|---:|---:|---|
 {rows}
 
-At the end every event of the suite was read again from Kafka, and compared with each layer up to Gold, by `make audit`:
+At the end, `make audit` read every event again from Kafka and compared it with each layer up to Gold:
 
 ```
 {audit}
@@ -90,7 +91,7 @@ class Report:
 
     def _row(self, outcome: Outcome) -> str:
         name, recovery, *counts = _cells(outcome)
-        what = self._faults[name].what if name in self._faults else "each before the last one is over"
+        what = self._faults[name].what if name in self._faults else SEQUENCE
         recovery = f"**{recovery}**" if self._is_late(outcome) else recovery
         return f"| {' | '.join([name, recovery, *counts, what])} |"
 

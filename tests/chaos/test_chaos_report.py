@@ -28,11 +28,11 @@ def test_json_and_page(tmp_path, capsys):
     assert "not struck: absent: mounting takes root" in capsys.readouterr().out
     report.write_page(tmp_path / "docs" / "chaos.md")
     page = (tmp_path / "docs" / "chaos.md").read_text()
-    assert "| fault | recovery_s | rows_in_flight | lost | duplicated | altered | what is done |" in page
+    assert "| fault | recovery_s | rows_in_flight | lost | duplicated | altered | what happens |" in page
     assert "| quick | 12.3 | 1,000 | 0 | 0 | 0 | what quick is |" in page
     assert "| slow | **31.0** | 20,000 | 0 | 0 | 0 | what slow is |" in page
     assert "| broken | **not by itself** | 30,000 | 1 | 2 | 3 | what broken is |" in page
-    assert "| sequence 1: quick, slow | 50.0 | 5 | 0 | 0 | 0 | each before the last one is over |" in page
+    assert "| sequence 1: quick, slow | 50.0 | 5 | 0 | 0 | 0 | each starts before the previous one ends |" in page
     assert "| absent | not struck | | | | | mounting takes root |" in page
     assert "SEED=7" in page
     assert "2,000 events/s" in page
