@@ -108,3 +108,14 @@ def test_every_column_of_a_table_is_described():
     rows = re.findall(r"^\| (`\w+`) \| (.*?) \| (.*?) \|$", PAGE.read_text(), re.MULTILINE)
     assert rows
     assert [row for row in rows if not all(row)] == []
+
+
+def test_messages_that_the_runbook_quotes_are_sent():
+    section = (REPOSITORY / "docs" / "runbook.md").read_text().split("\n## maintenance-failed\n")[1].split("\n## ")[0]
+    quoted = [
+        text for row in re.findall(r"^\| (\".*?) \|", section, re.MULTILINE) for text in re.findall(r'"([^"]+)"', row)
+    ]
+    sources = [*(REPOSITORY / "plugins").rglob("*.py"), *(REPOSITORY / "flink").glob("*/src/main/**/*.java")]
+    code = re.sub(r'"\s*\+?\s*f?"', "", "\n".join(file.read_text() for file in sources))
+    assert quoted
+    assert [text for text in quoted if not all(part in code for part in text.split(" ... "))] == []
