@@ -1,36 +1,36 @@
 """
 # Audit
 
-Counts everything again, by hand: **Trigger** shows a form. Each event that Kafka holds is read again and compared, stage by
-stage, with what became of it. Nothing of the pipeline's own SQL takes part, and nothing is changed.
+Counts everything again, on demand: **Trigger** opens a form. It reads every event that Kafka holds and compares it, stage by
+stage, with what became of it. It uses none of the pipeline's own SQL and changes nothing.
 
 | param | means |
 |---|---|
 | `pipeline` | whose events |
-| `partition` | look at this Kafka partition alone |
-| `first_offset`, `last_offset` | look at the events between these offsets |
-| `since` | look at the events since then: ISO 8601, UTC unless it has an offset |
-| `at_rest` | nothing is being sent and the jobs are done: whatever has not arrived is missing |
-| `memory_limit` | of DuckDB; what does not fit is spilled to disk |
+| `partition` | only this Kafka partition |
+| `first_offset`, `last_offset` | only events between these offsets |
+| `since` | only events since then: ISO 8601, UTC unless it has an offset |
+| `at_rest` | no events are being sent and the jobs have caught up: whatever has not arrived is missing |
+| `memory_limit` | for DuckDB; beyond it, data is spilled to disk |
 
-`compare` returns the counts by layer, which is a stage or `gold`, and the first 20 of each kind of finding. Rows that cannot be
-judged, because they are still on their way or because Kafka has deleted their events, are left out and counted, with the reason.
+`compare` returns the counts by layer (a stage, or `gold`) and the first 20 of each kind of finding. Rows that cannot be judged,
+because they are still in flight or because Kafka has deleted their events, are left out and counted, with the reason.
 
 | layer | what must hold |
 |---|---|
-| any stage | each row of its source is in exactly one of its tables; a value is the event's text by the contract's type |
+| any stage | each row of its source is in exactly one of its tables; values are the event's texts, converted by the contract |
 | rejected rows | the event's texts, unchanged, and a reason |
-| duplicates | the position alone |
-| a stage that declares `audit: <file>` | that file's rules, written down a second time: also which table a row belongs in |
+| duplicates | the position only |
+| a stage that declares `audit: <file>` | the rules in that file, written independently: also which table a row belongs in |
 | `gold` | the fact holds each row of the version that it was built from once, with equal values in the columns that both have |
 
-Rows of the fact are matched by `kafka_partition` and `kafka_offset` where it keeps them, or else as a whole: then an altered
-row is one that is missing and one too many. Rows that share no column with their source are only counted. `gold.audit: <file>`
-names another key, or values that Gold changes on purpose.
+Rows of the fact are matched by `kafka_partition` and `kafka_offset` if it keeps them, otherwise as a whole; an altered row then
+counts as one that is missing and one that is surplus. Rows that share no column with their source are only counted.
+`gold.audit: <file>` can define another key, or values that Gold changes on purpose.
 
 **When it is red**: the log lists the rows by partition and offset. `missing`: the row is in no table; `duplicated`: it is there
-too often; `altered`: it has other values, or is in another table, than the event and the rules ask for. Start with the first of
-them in the layer that comes first: what is wrong there goes on into the next one.
+too often; `altered`: it has other values, or is in another table, than the event and the rules require. Start with the first
+row of the first layer: its errors carry over to the later layers.
 """
 
 from __future__ import annotations

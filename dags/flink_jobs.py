@@ -1,54 +1,54 @@
 """
 # Flink jobs
 
-Keeps the streaming jobs of every pipeline as `include/pipelines/` declares them, one job a stage: topic → `bronze` → Iceberg →
-`silver` → Iceberg.
+Keeps the streaming jobs of all pipelines running as `include/pipelines/` declares them, one job per stage: topic → `bronze` →
+Iceberg → `silver` → Iceberg.
 
 | task | does |
 |---|---|
 | `wait_for_cluster` | waits until the JobManager, a TaskManager and the SQL Gateway answer |
-| `<pipeline>.create_topic` | the topic where it is missing, with its retention |
-| `<pipeline>.register_contract` | the contract, in the schema registry |
-| `<pipeline>.create_tables` | the tables where they are missing, and new columns |
+| `<pipeline>.create_topic` | creates the topic if it is missing, and sets its retention |
+| `<pipeline>.register_contract` | registers the contract in the schema registry |
+| `<pipeline>.create_tables` | creates missing tables, and adds new columns |
 | `<pipeline>.deploy_<stage>` | see below; returns what it found and did |
-| `<pipeline>.check_health` | fails with the reasons when rows do not reach the tables; its log names other jobs that write them |
+| `<pipeline>.check_health` | fails with the reasons if rows do not reach the tables; its log names other jobs that write them |
 
-Each pipeline is a group of its own: when one fails, the others go on. Of a pipeline with `enabled: false`, `stop_<stage>` stops
-the jobs with a savepoint; its tables stay.
+Each pipeline is a task group: if one fails, the others continue. For a pipeline with `enabled: false`, `stop_<stage>` stops the
+jobs with a savepoint; its tables stay.
 
-**Runs** every 5 minutes, within seconds after a job is gone, and whenever you trigger it. A run with nothing to do changes
-nothing; two at once deploy once; a run that dies in the middle is continued by the next.
+**Runs** every 5 minutes, within seconds of a job disappearing, and whenever you trigger it. A run that finds nothing to do
+changes nothing, two simultaneous runs deploy once, and a run that dies half-way is continued by the next one.
 
 | a job is found | then |
 |---|---|
 | running with this SQL | nothing |
-| running with other SQL or options | the new SQL is planned; stop with savepoint; start from it; watched to its first commit |
-| so upgraded, and failing | the last stable SQL comes back from the same savepoint, and the task fails |
-| not running | starts from the newest complete state that is not older than what its tables hold |
+| running with other SQL or options | plan the new SQL; stop with a savepoint; start from it; watch it until its first commit |
+| failing after such an upgrade | the last stable SQL returns from the same savepoint, and the task fails |
+| not running | start from the newest complete state that is not older than what its tables hold |
 | not running, and Kafka has deleted events that it had yet to read | refused, until `make acknowledge-loss` |
-| not running, no such state, tables empty | starts fresh |
-| not running, no such state, tables not empty | refused: each row would be written again |
+| not running, no such state, tables empty | start from scratch |
+| not running, no such state, tables not empty | refused: every row would be written again |
 
-When a task before it fails (the registry is away, the contract would break readers), a job that is gone still comes back as it
-last ran; nothing else is changed, and the run is red.
+If a task before it fails (the registry is down, or the contract would break readers), a missing job still comes back as it last
+ran. Nothing else is changed, and the run is red.
 
-A job is upgraded when the old SQL of its readers has stopped: no row with a new field passes by a job that does not know it.
-Comments and layout are no change.
+A job is upgraded only after the jobs that read its tables have left their old SQL, so that no row with a new field passes
+through a job that does not know it. Changes of comments and layout are not upgrades.
 
-**By hand**, with a form:
+**On demand**, with a form:
 
-| param | says |
+| param | means |
 |---|---|
 | `job` | which job the action is for |
-| `action` | suspend (stop with savepoint, until resume), restart, savepoint (the job goes on) or start_after_last_row |
+| `action` | suspend (stop with a savepoint, until resume), restart, savepoint (the job continues) or start_after_last_row |
 | `state_path` | the checkpoint or savepoint to restart from |
 
-A suspended job fires no alert, however many rows wait for it. `restart` also retries what was rolled back. A savepoint stays for
-at least a week (`iceberg_maintenance` removes it then): copy one that is to last. `start_after_last_row` is for a job that reads
-the topic and has lost its state: it goes on exactly where its tables end.
+A suspended job fires no alert, however many rows wait for it. `restart` also retries what was rolled back. A savepoint is kept
+for at least a week, then `iceberg_maintenance` removes it; copy it if you need it longer. `start_after_last_row` is for a job
+that reads the topic and has lost its state: it continues exactly where its tables end.
 
 **When it is red**: the failed task's log names the cause and the next step. A deployment that refuses to start a job protects the
-tables from duplicates and from silent losses, and lists the options. One that was rolled back stays red until the SQL is fixed.
+tables from duplicates and from silent loss, and lists the options. A rolled back job stays red until the SQL is fixed.
 """
 
 from __future__ import annotations

@@ -1,34 +1,34 @@
 """
 # <title>: Gold
 
-Builds what readers query. Every few minutes (`gold.every`): is the streaming side healthy, then **one `dbt build`**, shown model
-by model, then **publish**.
+Builds what readers query. Every few minutes (`gold.every`): check that the streaming side is healthy, run **one `dbt build`**,
+shown model by model, then **publish**.
 
 | task | does |
 |---|---|
-| `check_flink_health` | jobs RUNNING, checkpoints completing, few restarts, rows reaching the tables in time: picks the branch |
-| `alert_flink_down` | fails with the reasons, which go through the connection `alerts` once, until Gold is published again |
-| `prepare` | pins one version of the source, and gives this run the Gold file that it builds on |
-| `gold.dbt_build` | the pipeline's seeds, models and tests in one dbt process (DuckDB has one writer) |
-| `gold.<model>` | that model and its tests: green or red as dbt reported |
+| `check_flink_health` | picks the branch: are jobs RUNNING, checkpoints completing, restarts few, and rows arriving in time? |
+| `alert_flink_down` | fails with the reasons; they are sent through the connection `alerts` once, until Gold is published |
+| `prepare` | pins one version of the source, and gives this run the Gold file to build on |
+| `gold.dbt_build` | runs the pipeline's seeds, models and tests in one dbt process (DuckDB has a single writer) |
+| `gold.<model>` | the model and its tests: green or red as dbt reported |
 | `publish` | checks the ledger, then swaps the Gold file in atomically; never after a failed test |
 
-Two files take turns: readers have one, the next run builds on the other, so that a run costs what arrived, however large Gold
-is. It builds **all of Gold from scratch** when the models have changed, or when the source did otherwise than grow (a
-replay, a rollback, deleted rows).
+Two files alternate: readers have one, and the next run builds on the other. A run costs as much as the new rows, however large
+Gold is. It builds **all of Gold from scratch** if the models have changed, or if the source did anything but grow (a replay, a
+rollback, deleted rows).
 
-**Declared** in `include/pipelines/<name>.yaml` (`gold`), the models in `include/dbt/models/<name>/`.
+**Declared** in `include/pipelines/<name>.yaml` (`gold`); the models are in `include/dbt/models/<name>/`.
 
-**By hand**: trigger it in the UI, or `airflow dags test <name>_pipeline`.
+**On demand**: trigger it in the UI, or run `airflow dags test <name>_pipeline`.
 
-| param | says |
+| param | means |
 |---|---|
-| `full_refresh` | build all of Gold from scratch without such a reason |
+| `full_refresh` | build all of Gold from scratch even without such a reason |
 
-**When `alert_flink_down` is red**: Gold was held back, and readers have the last good file. Its log has the reasons, the
-[runbook](docs/runbook.md#gold-held-back) what fixes them. The next run looks again.
+**When `alert_flink_down` is red**: Gold was held back, and readers keep the last good file. Its log has the reasons, and the
+[runbook](docs/runbook.md#gold-held-back) says what to do. The next run checks again.
 
-**When a model is red**: its log holds dbt's message. Fix the model or the data, then clear **`prepare` with its downstream
+**When a model is red**: its log has dbt's message. Fix the model or the data, then clear **`prepare` with its downstream
 tasks**: the run starts over from a copy of the published file, with one dbt process.
 """
 

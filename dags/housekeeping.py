@@ -1,23 +1,23 @@
 """
 # Housekeeping
 
-Deletes what Airflow keeps of its own work for longer than the variable `retention` says, every day at 03:30 UTC. Which store of
-the platform is cleaned by whom: [docs/retention.md](docs/retention.md).
+Deletes Airflow's own records and logs once they are older than the variable `retention` allows, daily at 03:30 UTC. What cleans
+up the other stores: [docs/retention.md](docs/retention.md).
 
 | task | does |
 |---|---|
-| `clean_metadata` | `airflow db clean`: runs, tasks and their records that are older than `metadata_days` |
-| `delete_logs` | deletes log files of tasks and of the DAG processor that are older than `log_days`; returns how many |
+| `clean_metadata` | runs `airflow db clean`: runs, tasks and their records older than `metadata_days` |
+| `delete_logs` | deletes log files of tasks and of the DAG processor older than `log_days`; returns how many |
 
 | param | means |
 |---|---|
-| `dry_run` | only say what would go |
+| `dry_run` | only report what would be deleted |
 
-Tables, checkpoints and savepoints are cleaned by `iceberg_maintenance`. The newest scheduled run of each DAG stays, however old,
-so that a DAG that was paused goes on from there. Logs that Airflow writes to an object store are for a rule of that store.
+`iceberg_maintenance` cleans up tables, checkpoints and savepoints. The newest scheduled run of each DAG stays, however old, so
+that a paused DAG continues from there. If Airflow writes its logs to an object store, use a lifecycle rule of that store.
 
-**When it is red**: nothing else depends on it; Airflow's database and logs grow meanwhile. The log says what failed: clear the
-task once that is fixed.
+**When it is red**: nothing else depends on it, but Airflow's database and logs keep growing. The log says what failed: fix it,
+then clear the task.
 """
 
 from __future__ import annotations

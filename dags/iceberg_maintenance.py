@@ -1,37 +1,38 @@
 """
 # Iceberg maintenance
 
-Keeps the Iceberg tables of every pipeline small and quick, while jobs write and read them. Every hour each table is looked
-at, and gets **what it needs**: a table that needs nothing gets nothing.
+Keeps the Iceberg tables of all pipelines small and fast while jobs write and read them. Every hour, each table gets **what it
+needs**, and nothing if it needs nothing.
 
 | task | does |
 |---|---|
-| `remove_old_states` | checkpoints and savepoints a week old of runs that are gone: expiry keeps what they would need |
-| `tables` | which tables need something: of all pipelines, also of those that are switched off, and maintenance's own log |
-| `maintain.rewrite_data_files` | small files into large ones: a closed partition fully, once; one that is written to lightly |
-| `maintain.rewrite_manifests` | the same for manifests |
-| `maintain.expire_snapshots` | snapshots that are old and that no writer, reader, branch or tag needs; and their files |
-| `maintain.remove_orphan_files` | files that nothing leads to, into quarantine, weekly |
+| `remove_old_states` | removes week-old checkpoints and savepoints of runs that have ended: expiry keeps what they would need |
+| `tables` | finds the tables that need something: of all pipelines, including disabled ones, and maintenance's own log |
+| `maintain.rewrite_data_files` | compacts small files: closed partitions once and completely, open ones lightly |
+| `maintain.rewrite_manifests` | does the same for manifests |
+| `maintain.expire_snapshots` | removes old snapshots that no writer, reader, branch or tag needs, and their files |
+| `maintain.remove_orphan_files` | moves files that nothing references to quarantine, weekly |
 | `purge_quarantine` | deletes what has been in quarantine for a week |
-| `report` | what was done; red when anything was |
+| `report` | shows what was done; red if anything failed |
 
-A task that is skipped had nothing to do. Each one that acts writes a row to `ops.maintenance_log`: before and after, what was
-protected and for whom, and how it ended. An operation goes on to the next whether or not the one before succeeded: a table that
-cannot be rewritten must still be able to shrink. One table at a time, and under a lease: two runs, or a
-run and `replay`, never meet on a table.
+A skipped task had nothing to do. Every action writes a row to `ops.maintenance_log`: the table before and after, what was
+protected and for whom, and how it ended. Each operation runs whether or not the one before it succeeded: a table that cannot be
+compacted must still be able to shrink. Only one table is maintained at a time, under a lease: two runs, or a run and `replay`,
+never work on the same table.
 
-**By hand**, with a form; or in a shell: `make maintenance`.
+**On demand**, with a form, or in a shell: `make maintenance`.
 
-| param | says |
+| param | means |
 |---|---|
-| `tables` | only these, one a line |
-| `operations` | these, at once, whether or not their time has come; by default what the policy says |
-| `dry_run` | only say what would be done |
-| `thresholds` | in place of those of the variable `maintenance_thresholds`, as JSON |
-| `ignore_unknown_positions` | expire even where it is unknown how far a reader is; the reader may then not find its place again |
+| `tables` | only these, one per line |
+| `operations` | run these now, whether or not they are due; by default what the policy decides |
+| `dry_run` | only report what would be done |
+| `thresholds` | override those of the variable `maintenance_thresholds`, as JSON |
+| `ignore_unknown_positions` | expire even if a reader's position is unknown; the reader may then be unable to continue |
 
-**When it is red**: the failed task's log says what was refused or what failed, and the next step; see the
-[runbook](docs/runbook.md#maintenance-failed). A table is as it was or as it should be, never in between: trigger it again.
+**When it is red**: the failed task's log says what was refused or failed, and the next step; see the
+[runbook](docs/runbook.md#maintenance-failed). A table is either unchanged or fully maintained, never in between: trigger the
+DAG again.
 """
 
 from __future__ import annotations

@@ -1,37 +1,38 @@
 """
 # Platform alerts
 
-Every minute: is any rule of the platform broken, and for long enough? **One message when an alert fires, one when it is
-resolved**, none in between, through the connection `alerts`; each names the pipeline and links to its section of
+Checks every minute whether a rule of the platform has been broken for long enough. Sends **one message when an alert fires and
+one when it resolves**, none in between, through the connection `alerts`. Each names the pipeline and links to its section of
 `docs/runbook.md`.
 
 | task | does |
 |---|---|
-| `evaluate` | judges one pipeline by every rule; one mapped task a pipeline, so that one that fails leaves the others green |
-| `evaluate_airflow` | judges declarations, DAG files and runs; resolves alerts of tasks that succeeded, and of what is gone |
+| `evaluate` | evaluates all rules for one pipeline; one mapped task per pipeline, so that a failing one leaves the others green |
+| `evaluate_airflow` | evaluates declarations, DAG files and runs; resolves alerts of tasks that succeeded or no longer exist |
 
 | rule | fires when |
 |---|---|
-| `job-missing`, `job-not-running`, `restarts` | a streaming job is gone, is not RUNNING, or fails again and again |
+| `job-missing`, `job-not-running`, `restarts` | a streaming job does not exist, is not RUNNING, or keeps failing |
 | `checkpoint-late`, `checkpoint-slow`, `checkpoint-failing` | none for 60 s, the last one took 60 s, or several failed |
-| `commits-stale` | rows that wait for more than 60 s have reached no table |
-| `lag` | more than 10,000 rows wait for a job, for 5 minutes |
-| `backpressure` | an operator of a job waits for the next one for more than 10 % of its time, for 10 minutes |
-| `data-files` | a table has 1,000 data files more than its rows would fill, for 2 hours: maintenance does not keep up |
-| `unknown-writer` | at once: somebody else wrote to a pipeline's table, or rolled it back |
-| `ledger` | a pipeline's row ledger shows what no row in flight can explain |
+| `commits-stale` | rows have waited for more than 60 s and reached no table |
+| `rows-missing` | rows are in no table although later ones are, or Kafka deleted events before they were read |
+| `lag` | more than 10,000 rows have waited for a job for 5 minutes |
+| `backpressure` | an operator of a job has waited for the next one for more than 10 % of its time, for 10 minutes |
+| `data-files` | a table has had 1,000 data files more than its rows would fill, for 2 hours: maintenance cannot keep up |
+| `unknown-writer` | immediately: somebody else wrote to a pipeline's table, or rolled it back |
+| `ledger` | a table of the pipeline holds rows that its source cannot explain |
 | `gold-stale` | Gold lacks rows that its source has held for three times the pipeline's `every` (`gold_age_s`) |
-| `unreachable` | Flink, Kafka, the catalog or the warehouse cannot be asked; what needs it stays as it was |
-| `declaration-broken`, `dag-broken` | at once: a declaration cannot be used, or a DAG file cannot be imported |
-| `run-without-tasks` | a run waits for tasks that Airflow has no record of any longer |
-| `task-failed`, `dbt-failed`, `gold-held-back`, `maintenance-failed` | at once, by the task; resolved when it succeeds again |
+| `unreachable` | Flink, Kafka, the catalog or the warehouse does not answer; alerts that need it stay as they are |
+| `declaration-broken`, `dag-broken` | immediately: a declaration is invalid, or a DAG file cannot be imported |
+| `run-without-tasks` | a run waits for tasks that Airflow no longer has a record of |
+| `task-failed`, `dbt-failed`, `gold-held-back`, `maintenance-failed` | immediately, by the task; resolved when it succeeds |
 
-Both tasks return the alerts that are firing. The thresholds are in the variable `health_thresholds`; what lasts is kept in
-variables `alarm.<rule>.<subject>`, where the subject is a job (`<pipeline>.<stage>`), a pipeline or a task. A pipeline that was
-never sent an event is not judged.
+Both tasks return the alerts that are firing. The limits are in the variable `health_thresholds`. What lasts is kept in
+variables `alarm.<rule>.<subject>`, where the subject is a job (`<pipeline>.<stage>`), a pipeline or a task. A pipeline that
+never received an event is not evaluated.
 
-**When it is red**: nobody is notified of that pipeline's rules. A service that cannot be asked is `unreachable` and no red task:
-the log says what else went wrong, most likely a variable. The next run tries again.
+**When it is red**: nobody is notified about that pipeline's rules. A service that does not answer is `unreachable` and does not
+make the task red: the log says what else failed, most likely a variable. The next run tries again.
 """
 
 from __future__ import annotations

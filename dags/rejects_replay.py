@@ -1,35 +1,35 @@
 """
 # Rejected events: look, fix, replay
 
-No event is lost: what a stage cannot use is a row of its table for rejected events (the sink `rejected` in
-`include/pipelines/<name>.yaml`), with its reason and its position in the topic.
+No event is lost: what a stage cannot use becomes a row of its table for rejected events (the sink `rejected` in
+`include/pipelines/<name>.yaml`), with the reason and its position in the topic.
 
-1. **Look**: `make rejects` counts them by reason and shows the first ones; so does the log of `overview` here. Any SQL engine
-   finds them in the tables.
-2. **Fix**: `make rejects STAGE=bronze REASON='not JSON' FILE=fix.jsonl` writes one JSON object a line. Correct each
-   `payload`, leave `position` as it is, and delete the lines that are to stay rejected.
-3. **Replay**: `make rejects-replay FILE=fix.jsonl`, or this DAG with `file`. When the rule was wrong and not the events (another
-   parameter, a corrected job), give `stage` and `reason` instead: the events are sent as they are.
+1. **Look**: `make rejects` counts them by reason and shows the first ones, as does the log of `overview` here. Any SQL engine
+   can read the tables.
+2. **Fix**: `make rejects STAGE=bronze REASON='not JSON' FILE=fix.jsonl` writes one JSON object per line. Correct each
+   `payload`, leave `position` unchanged, and delete the lines that should stay rejected.
+3. **Replay**: `make rejects-replay FILE=fix.jsonl`, or this DAG with `file`. If the rule was wrong and not the events (and you
+   have changed a parameter or the SQL), give `stage` and `reason` instead: the events are sent unchanged.
 
 | param | means |
 |---|---|
 | `pipeline` | whose events |
 | `file` | path or URI of the fixed events, readable by the worker |
 | `stage`, `reason` | instead of a file: what that stage rejected for exactly that reason |
-| `dry_run` | say what would be sent, and send nothing |
+| `dry_run` | report what would be sent, and send nothing |
 
 | task | does |
 |---|---|
 | `overview` | logs rejected and fixed events by stage and reason |
 | `replay` | sends each event that no replay has sent before |
 
-A fixed event is a new event with an offset of its own, and takes the same path as all others; its header `mends`, and the
-column of that name in the tables over the topic, say which one it corrects. The rejected row stays, so the ledger stays balanced.
-A second replay of the same file sends nothing twice. Of an event that a later stage rejected, the fields of the contract are
-sent; fields beyond it are not kept.
+A fixed event is a new event with an offset of its own, and takes the same path as all others. Its header `mends`, and the
+column of that name in the tables over the topic, identify the event that it corrects. The rejected row stays, so the ledger
+stays balanced. A second replay of the same file sends nothing again. For events that a later stage rejected, only the
+contract's fields are sent.
 
-**When it is red**: the log names the line, the position or the service. What was sent before is left out by the next try: clear
-the task, or trigger the DAG again.
+**When it is red**: the log names the line, the position or the service. The next attempt skips what was already sent: clear the
+task, or trigger the DAG again.
 """
 
 from __future__ import annotations

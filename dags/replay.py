@@ -1,34 +1,34 @@
 """
-# Replay: rebuild the tables of a stage, and of all that read from them
+# Replay: rebuild the tables of a stage, and of all stages that read from it
 
-For when rules changed and old rows are to be judged by them, when a field was added, or when a job's state is lost. By hand
-only, one pipeline at a time; the others' tables and jobs are left alone. The new tables are built **while the jobs run**, by
-the same SQL; readers see the old tables until all new ones take their place in one transaction.
+Use it when rules have changed and old rows should be judged by them, when a field was added, or when a job's state is lost. It
+runs on demand, for one pipeline at a time; tables and jobs of the others are not touched. The new tables are built **while the
+jobs run**, with the same SQL. Readers see the old tables until all new ones replace them in one transaction.
 
 | task | does |
 |---|---|
-| `plan` | checks the form, counts the rows; its return value says what would happen |
-| `unless_dry_run` | ends the run here when only the plan was asked for |
-| `rebuild` | starts a Flink job for each stage: over Kafka, with the rows before the start copied, or over a whole table |
+| `plan` | checks the form and counts the rows; its return value says what would happen |
+| `unless_dry_run` | ends the run here if only the plan was requested |
+| `rebuild` | starts a Flink job for each stage: over Kafka, with earlier rows copied, or over a whole table |
 | `catch_up` | waits until they have almost reached the live tables |
 | `switch` | stops the live jobs with a savepoint, waits for the last rows, checks the ledger on the new tables, switches |
 | `deploy` | starts the live jobs from the savepoints of the jobs that built the new tables |
-| `build_gold` | starts the pipeline's DAG, which rebuilds Gold from the new tables; skipped where there is no Gold |
-| `clean_up` | removes what is left of the building |
-| `abandon` | when anything failed: removes what was built; the old tables stay live, and `flink_jobs` runs their jobs |
+| `build_gold` | triggers the pipeline's DAG, which rebuilds Gold from the new tables; skipped if there is no Gold |
+| `clean_up` | removes what the rebuild left behind |
+| `abandon` | if anything failed: removes what was built; the old tables stay live, and `flink_jobs` runs their jobs |
 
-| param | says |
+| param | means |
 |---|---|
-| `from_stage` | `<pipeline>.<stage>`: this stage is rebuilt, and every one that reads from it, directly or not |
-| `dry_run` | only say what would happen |
-| `from_timestamp` | from when on Kafka is read again, ISO 8601; else all that it holds. Rows before it are kept |
+| `from_stage` | `<pipeline>.<stage>`: rebuild this stage and every stage that reads from it, directly or indirectly |
+| `dry_run` | only report what would happen |
+| `from_timestamp` | read Kafka from here on, ISO 8601; by default everything it holds. Earlier rows are kept |
 | `from_offsets` | the same by offset of each partition: 0:100,1:250,2:0 |
 
-`from_timestamp` and `from_offsets` are for a stage that reads the topic. A replaced table stays as
+`from_timestamp` and `from_offsets` apply to a stage that reads the topic. A replaced table stays as
 `<namespace>_before_replay.<table>` until the next replay of that table. The catalog must be a database (JDBC).
 
-**When it is red**: the failed task's log says what was found. Nothing was switched unless `switch` is green: trigger it again, it
-starts from scratch. When `switch` is green, clear what comes after it.
+**When it is red**: the failed task's log says why. Unless `switch` is green, nothing was switched: trigger the DAG again, and
+it starts over. If `switch` is green, clear the tasks after it.
 """
 
 from __future__ import annotations

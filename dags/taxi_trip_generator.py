@@ -1,28 +1,28 @@
 """
 # Taxi trip generator
 
-Sends trips to the topic of the pipeline `nyc_taxi`, by hand: **Trigger** shows a form.
+Sends trips to the topic of the pipeline `nyc_taxi`, on demand: **Trigger** opens a form.
 
 | param | means |
 |---|---|
-| `events` | how many trips; with a `source` file, at most so many of its rows (nothing: all of them) |
-| `mode` | `burst` as fast as possible; `batch` in portions; `realtime` one by one at an even pace |
-| `rate` | events per second of `batch` and `realtime` |
-| `seed` | the same seed gives the same trips; another one gives others |
-| `source` | a TLC yellow-taxi file (Parquet or CSV, any year) on the worker instead of synthetic trips |
-| `where` | `worker` within the task's own process; `container` in a container of its own, where Airflow has a Docker |
+| `events` | how many trips; with a `source` file, at most this many of its rows (empty: all) |
+| `mode` | `burst`: as fast as possible; `batch`: in batches; `realtime`: one by one, evenly paced |
+| `rate` | events per second for `batch` and `realtime` |
+| `seed` | the same seed gives the same trips |
+| `source` | a TLC yellow-taxi file (Parquet or CSV, any year) on the worker, instead of synthetic trips |
+| `where` | `worker`: in the task's own process; `container`: in a container of its own, if Airflow can use Docker |
 
 | task | does |
 |---|---|
-| `choose` | goes on with what `where` asks for; the other one is skipped |
+| `choose` | picks the task that `where` asks for; the other one is skipped |
 | `generate` | sends the trips from the worker |
 | `generate_in_container` | sends them from a container, which ends with the task |
 
-What either returns counts what was delivered, and what Silver must make of it by the pipeline's parameters; `reasons` in it has
-the rejected trips by reason.
+Both return how many events were delivered, and what Silver must make of them given the pipeline's parameters; `reasons` lists the
+rejected trips by reason.
 
-**When it is red**: the log counts what was and was not delivered. A new run with the same seed or file is harmless, because
-Silver drops duplicates.
+**When it is red**: the log counts what was and was not delivered. It is safe to run it again with the same seed or file,
+because Silver drops duplicates.
 """
 
 from __future__ import annotations
