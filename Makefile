@@ -1,11 +1,11 @@
-# Every command of the platform. `make` alone lists them.
+# All commands of the platform. `make` lists them.
 PYTHON ?= python3
 VENV := .venv/bin
 UV_VERSION := 0.13.9
-# Like pip, it trusts the certificates that the machine trusts: some networks have one of their own.
+# Like pip, it trusts the machine's certificates: some networks have one of their own.
 UV := $(VENV)/uv --system-certs
 
-# Each is made when the last step of its recipe is: an interrupted setup is done again.
+# Created by the last step of its recipe, so that an interrupted setup is repeated.
 ENVIRONMENT := .venv/.complete
 JARS := flink/target/jars/.complete
 
@@ -14,9 +14,9 @@ DEMO = $(VENV)/python -m demo
 # A command in the environment of the platform's Airflow.
 INSIDE = environment=$$($(LOCAL) env) && eval "$$environment" &&
 LAKEHOUSE = $(INSIDE) python -m lakehouse
-# A command that needs no platform: it works before the first `make up`.
+# A command that needs no platform and works before the first `make up`.
 OFFLINE = PYTHONPATH=plugins AIRFLOW_HOME=$(CURDIR)/.venv/airflow $(VENV)/python -m lakehouse
-# Commands get what a person gives through the environment, as it was typed: neither make nor the shell reads anything into it.
+# Commands receive what a person typed through the environment, so that neither make nor the shell interprets it.
 GIVEN := AT BATCH ENGINE EVENTS FAULTS FILE FROM KEY LIMIT MINUTES MODE NAME OPERATION PICKUP_FROM PICKUP_TO PIPELINE RATE \
 	REASON SEED SEQUENCES SERVICE SOURCE SQL STAGE TABLE THRESHOLDS TIME WHERE
 $(foreach name,$(GIVEN),$(if $(value $(name)),$(eval override export $(name) := $$(value $(name)))))
@@ -24,9 +24,9 @@ argument = "$$$(1)"
 option = $${$(1):+--$(2)=$(argument)}
 OF_PIPELINE = $(call option,PIPELINE,pipeline)
 yes = $(filter 1 y yes,$(1))
-# All files and folders below one: what is removed counts too.
+# All files and folders below one; folders, because removing a file changes them.
 below = $(foreach path,$(wildcard $(1)/*),$(path) $(call below,$(path)))
-# Commands that make no sense before the first setup say so.
+# Commands that need a setup say so if there is none.
 LOCAL_COMMANDS := down status logs clean env generate send process health ledger audit \
 	dbt-deps dbt-build dbt-test dbt-docs query rejects rejects-replay acknowledge-loss erase \
 	history snapshots files table-size query-at maintenance
@@ -47,16 +47,16 @@ set-up-before:
 	@test -e $(ENVIRONMENT) || { echo "Nothing is set up here yet: make demo (or make up)" >&2; exit 1; }
 
 ##@ Start here
-demo: setup ## Start everything, send 10,000 taxi trips through it, and show the result (SOURCE=file EVENTS=n SEED=n PICKUP_FROM=auto|time PICKUP_TO=time)
+demo: setup ## Start everything, send 10,000 taxi trips through it, show the result (SOURCE=file EVENTS=n SEED=n PICKUP_FROM=auto|time PICKUP_TO=time)
 	@$(DEMO) $(call option,SOURCE,source) $(call option,EVENTS,events) $(call option,SEED,seed) \
 		$(call option,PICKUP_FROM,pickup-from) $(call option,PICKUP_TO,pickup-to)
 
 PYTEST = $(VENV)/python -m pytest --numprocesses 2
 
-check: lint ## Lint, and test units and DAGs, in a few minutes: no service is started
+check: lint ## Lint, type-check, and run the unit and DAG tests, in a few minutes; starts no service (ARGS=pytest arguments)
 	@$(PYTEST) -m 'not long and not service' tests/unit tests/dags $(ARGS)
 
-test: lint ## All of it, with the Java module, Gold, and the main integration tests on a platform of their own
+test: lint ## The same, plus Java and Gold tests, and the main integration tests on a separate platform (ARGS=pytest arguments)
 	@$(MAKE) --no-print-directory --jobs 2 test-java test-python
 	@$(if $(ARGS),,$(VENV)/python -m pytest -m 'not long' tests/platform)
 
@@ -66,12 +66,12 @@ test-java: setup
 test-python: setup
 	@$(PYTEST) -m 'not long' $(or $(ARGS),--ignore tests/platform)
 
-test-long: setup ## What `make test` leaves out: the long life of the platform, replay, faults, every single variant of a rule
+test-long: setup ## What `make test` leaves out: upgrades, replay, faults, every variant of a rule (ARGS=pytest arguments)
 	@$(PYTEST) -m long $(ARGS)
 
-test-all: test test-long ## All tests but those on containers
+test-all: test test-long ## All tests except those on containers
 
-setup: $(ENVIRONMENT) $(JARS) ## Get the pinned Python environment and jars, unless they are there already
+setup: $(ENVIRONMENT) $(JARS) ## Install the pinned Python environment and jars, if they are not there yet
 
 $(ENVIRONMENT): requirements.lock
 	@$(PYTHON) local/preflight.py
@@ -89,35 +89,35 @@ $(JARS): $(wildcard flink/pom.xml flink/*/pom.xml) $(foreach sources,$(wildcard 
 	@touch $@
 
 ##@ The platform
-up: setup ## Start the platform, and wait until it is healthy
+up: setup ## Start the platform and wait until it is healthy
 	@$(LOCAL) up
 
-down: ## Stop the platform; its data is kept
+down: ## Stop the platform; data is kept
 	@$(LOCAL) down
 
-status: ## Show state, pid, port, memory and log file of each service
+status: ## Show each service's state, pid, port, memory and log file
 	@$(LOCAL) status
 
-logs: ## Show the last lines of the logs (SERVICE=kafka for one, FOLLOW=1 for new lines too)
+logs: ## Show the last log lines (SERVICE=kafka for one service, FOLLOW=1 to keep following)
 	@$(LOCAL) logs $${SERVICE:+"$$SERVICE"} $(if $(call yes,$(FOLLOW)),--follow)
 
-clean: ## Delete the platform's data (YES=1: without asking)
+clean: ## Delete the platform's data (YES=1 to skip the question)
 	@$(LOCAL) clean $(if $(call yes,$(YES)),--yes)
 
-env: ## Print the environment of Airflow, for `eval` in a shell
+env: ## Print Airflow's environment, for a shell: eval "$(make -s env)"
 	@$(LOCAL) env
 
 ##@ Your data
-pipelines: setup ## List the declared pipelines, and what is wrong with a declaration
+pipelines: setup ## List the declared pipelines, and errors in declarations
 	@$(OFFLINE) pipelines
 
-new-pipeline: setup ## Write a pipeline from a sample of its events (NAME= FROM=events.jsonl|csv|parquet KEY=field TIME=field)
+new-pipeline: setup ## Generate a pipeline from a sample of its events (NAME= FROM=events.jsonl|csv|parquet KEY=field,field TIME=field)
 	@$(OFFLINE) new-pipeline $(call option,KEY,key) $(call option,TIME,time) -- $(call argument,NAME) $(call argument,FROM)
 
-send: ## Send a file's events to a pipeline's topic, checked against its contract (NAME= FILE=)
+send: ## Send a file's events to a pipeline's topic, after checking them against its contract (NAME= FILE=)
 	@$(LAKEHOUSE) send -- $(call argument,NAME) $(call argument,FILE)
 
-regenerate: setup ## Write a pipeline's dbt source and manifest again after a change of its contract or models (PIPELINE=)
+regenerate: setup ## Update a pipeline's dbt source and manifest, and docs/tables.md, after a change of contract or models (PIPELINE=)
 	@$(OFFLINE) regenerate $(OF_PIPELINE)
 
 ##@ Streaming
@@ -125,69 +125,69 @@ generate: ## Send taxi trips (EVENTS=10000 MODE=burst|batch|realtime RATE=n SEED
 	@$(INSIDE) python -m taxi_generator $(call option,EVENTS,events) $(call option,MODE,mode) \
 		$(call option,RATE,rate) $(call option,SEED,seed) $(call option,SOURCE,source)
 
-process: ## Create topics and tables, deploy the Flink jobs: the DAG flink_jobs, run here (PIPELINE= STAGE=)
+process: ## Create topics and tables and deploy the Flink jobs, without Airflow's scheduler (PIPELINE= STAGE=)
 	@$(LAKEHOUSE) process $(OF_PIPELINE) $(call option,STAGE,stage)
 
-health: ## Show each streaming job: state, checkpoints, lag, commits, and why it is unhealthy (PIPELINE=)
+health: ## Show each streaming job's state, checkpoints, lag and commits, and why it is unhealthy (PIPELINE=)
 	@$(LAKEHOUSE) health $(OF_PIPELINE)
 
 ##@ Gold (PIPELINE= when more than one is enabled)
-dbt-deps: ## Show that no dbt package is needed
+dbt-deps: ## Confirm that no dbt packages are needed
 	@$(LAKEHOUSE) $@ $(OF_PIPELINE)
 
-dbt-build: ## Build and test Gold from its source, and publish it, without Airflow
+dbt-build: ## Build, test and publish Gold without Airflow
 	@$(LAKEHOUSE) $@ $(OF_PIPELINE)
 
-dbt-test: ## Run every dbt test on a copy of the published Gold
+dbt-test: ## Run all dbt tests on a copy of the published Gold
 	@$(LAKEHOUSE) $@ $(OF_PIPELINE)
 
-dbt-docs: ## Write Gold's documentation as one HTML page
+dbt-docs: ## Generate Gold's documentation as one HTML page
 	@$(LAKEHOUSE) $@ $(OF_PIPELINE)
 
-query: ## Query the published Gold (SQL="select ...")
+query: ## Query the published Gold (SQL="select ..." PIPELINE=)
 	@$(LAKEHOUSE) query $(OF_PIPELINE) -- $(call argument,SQL)
 
 ##@ Quality
-ledger: ## Count the rows from the topic to Gold: is every Kafka offset accounted for? (PIPELINE=)
+ledger: ## Count rows from the topic to Gold: is every Kafka offset accounted for? (PIPELINE=)
 	@$(LAKEHOUSE) ledger $(OF_PIPELINE)
 
-audit: ## Compare every stage with its source, row by row (PIPELINE= ARGS='--partition 0 --at-rest --json')
+audit: ## Compare every stage with its source, value by value (PIPELINE= ARGS='--partition 0 --at-rest --json')
 	@$(LAKEHOUSE) audit $(OF_PIPELINE) $(ARGS)
 
 SELECTION = $(OF_PIPELINE) $(call option,STAGE,stage) $(call option,REASON,reason) $(call option,FILE,file)
 
-rejects: ## Count rejected events by reason and show the first (PIPELINE= STAGE= REASON=text LIMIT=n), or write them to FILE= to be fixed
+rejects: ## Count rejected events by reason and show the first ones (PIPELINE= STAGE= REASON=text LIMIT=n), or write them to FILE= for fixing
 	@$(LAKEHOUSE) rejects $(SELECTION) $(call option,LIMIT,limit)
 
-acknowledge-loss: ## Take events that Kafka deleted before they were read for lost, so that Gold goes on (PIPELINE=)
+acknowledge-loss: ## Accept the loss of events that Kafka deleted before they were read, so that Gold is built again (PIPELINE=)
 	@$(LAKEHOUSE) acknowledge-loss $(OF_PIPELINE)
 
-erase: ## Erase rows everywhere (TABLE=bronze.raw_trips WHERE="VendorID = '7'" REASON=text DRY_RUN=1 YES=1)
+erase: ## Erase rows from all tables (TABLE=bronze.raw_trips WHERE="VendorID = '7'" REASON=text DRY_RUN=1 YES=1)
 	@$(LAKEHOUSE) erase $(call option,REASON,reason) $(if $(call yes,$(YES)),--yes) \
 		$(if $(call yes,$(DRY_RUN)),--dry-run) -- $(call argument,TABLE) $(call argument,WHERE)
 
-rejects-replay: ## Send fixed events (FILE=), or rejected ones as they are (STAGE= REASON=), each once (PIPELINE= DRY_RUN=1)
+rejects-replay: ## Send fixed events (FILE=), or rejected ones unchanged (STAGE= REASON=), each once (PIPELINE= DRY_RUN=1)
 	@$(LAKEHOUSE) rejects-replay $(SELECTION) $(if $(call yes,$(DRY_RUN)),--dry-run)
 
 ##@ Tables
 QUESTION = $(LAKEHOUSE) $@ $(call option,LIMIT,limit) $(if $(call yes,$(FLINK)),--flink) -- $(call argument,TABLE)
 
-history: ## Show which snapshot of a table was current since when (TABLE=bronze.raw_trips LIMIT=n, FLINK=1 by Flink SQL)
+history: ## Show when each snapshot of a table became current (TABLE=bronze.raw_trips LIMIT=n, FLINK=1 to use Flink SQL)
 	@$(QUESTION)
 
-snapshots: ## Show what each commit to a table did (likewise)
+snapshots: ## Show what each commit to a table did (TABLE= LIMIT= FLINK=1)
 	@$(QUESTION)
 
-files: ## Show the files of a table, the smallest first (likewise)
+files: ## Show the files of a table, smallest first (TABLE= LIMIT= FLINK=1)
 	@$(QUESTION)
 
-table-size: ## Count files, rows and bytes of a table (likewise)
+table-size: ## Count files, rows and bytes of a table (TABLE= FLINK=1)
 	@$(QUESTION)
 
-query-at: ## Query a table as it was (TABLE= AT=2026-01-01T00:00:00Z|snapshot SQL="select ... from {table}" ENGINE=duckdb|pyiceberg|flink)
+query-at: ## Query a table as of a time or snapshot (TABLE= AT=2026-01-01T00:00:00Z|snapshot SQL="select ... from {table}" ENGINE=duckdb|pyiceberg|flink)
 	@$(LAKEHOUSE) query-at $(call option,SQL,sql) $(call option,ENGINE,engine) -- $(call argument,TABLE) $(call argument,AT)
 
-maintenance: ## Show what each table needs (PIPELINE=), or do it now (TABLE= OPERATION=expire_snapshots|... DRY_RUN=1 THRESHOLDS='{...}' BATCH=)
+maintenance: ## Show what maintenance each table needs (PIPELINE=), or run it now (TABLE= OPERATION=expire_snapshots|... DRY_RUN=1 THRESHOLDS='{...}' BATCH=)
 	@$(LAKEHOUSE) maintenance $(OF_PIPELINE) $(call option,TABLE,table) $(call option,OPERATION,operation) \
 		$(if $(call yes,$(DRY_RUN)),--dry-run) $(call option,THRESHOLDS,thresholds) \
 		$(call option,BATCH,batch) $(if $(call yes,$(IGNORE_UNKNOWN_POSITIONS)),--ignore-unknown-positions)
@@ -195,28 +195,28 @@ maintenance: ## Show what each table needs (PIPELINE=), or do it now (TABLE= OPE
 ##@ On containers
 COMPOSE = docker compose $(COMPOSE_FILES)
 
-compose-up: ## Start the same platform on docker compose: make passwords (.env), build, wait until it is healthy
+compose-up: ## Start the platform with Docker Compose: generate passwords (.env), build, wait until it is healthy
 	@$(PYTHON) -m compose.secrets
 	@$(COMPOSE) build --quiet
 	@$(COMPOSE) up --detach --wait --wait-timeout 600
 
-compose-down: ## Stop it; its volumes are kept
+compose-down: ## Stop it; volumes are kept
 	@$(COMPOSE) --profile '*' down
 
-compose-demo: compose-up ## Start it, send 10,000 taxi trips through it, and show the result (EVENTS=n SEED=n)
+compose-demo: compose-up ## Start it, send 10,000 taxi trips through it, show the result (EVENTS=n SEED=n)
 	@$(COMPOSE) run --rm demo $(call option,EVENTS,events) $(call option,SEED,seed)
 
-compose-backup: ## Save everything that has state to ./backups/<time>, while the platform runs (docs/backup.md)
+compose-backup: ## Back up everything that has state to ./backups/<time> while it runs (docs/backup.md)
 	@$(PYTHON) -m compose.backup create $(COMPOSE_FILES)
 
-compose-restore: ## Start a platform from a backup, where there is none yet (FROM=backups/<time>)
+compose-restore: ## Start a platform from a backup where there is none yet (FROM=backups/<time>)
 	@$(PYTHON) -m compose.backup restore $(COMPOSE_FILES) --backup=$(call argument,FROM)
 
-test-compose: setup ## Test it on containers of its own (needs Docker, root and debootstrap: tests/compose/README.md)
+test-compose: setup ## Test it on separate containers (needs Docker, root and debootstrap: tests/compose/README.md)
 	@$(VENV)/python -m pytest --override-ini 'addopts=-ra --durations=10' --timeout 1800 tests/compose
 
 ##@ Development
-lint: $(LINTS) ## Check style, types and spelling, and the files of GitHub and compose against their schemas
+lint: $(LINTS) ## Check style, types and spelling, and the files of GitHub and Compose against their schemas
 
 lint-python: setup
 	@$(VENV)/ruff check --quiet .
@@ -240,18 +240,18 @@ lint-schemas: setup
 	$(call fits,vendor.dependabot .github/dependabot.yml)
 	$(call fits,vendor.compose-spec docker-compose.yaml tests/compose/docker-compose.override.yaml)
 
-format: setup ## Format Python, and fix what lint can fix
+format: setup ## Format Python, and fix what the linter can fix
 	@$(VENV)/ruff check --fix --quiet .
 	@$(VENV)/ruff format --quiet .
 
-bench: setup ## Measure the figures of the README on a platform of its own (nothing else should run meanwhile)
+bench: setup ## Measure the figures in docs/figures.md on a separate platform (run nothing else at the same time)
 	@rm -rf .local-bench
 	@LAKEHOUSE_HOME=$(CURDIR)/.local-bench PORT_BASE=27000 $(DEMO) bench
 
-chaos: setup ## Inject every fault into a platform of its own, and count every row (FAULTS=words SEQUENCES=n SEED=n RATE=n MINUTES=n)
+chaos: setup ## Inject faults into a separate platform under load, and count every row (FAULTS=words SEQUENCES=n SEED=n RATE=n MINUTES=n)
 	@PYTHONPATH=.:plugins:tests $(VENV)/python -m chaos $(call option,FAULTS,faults) $(call option,SEED,seed) \
 		$(call option,RATE,rate) $(call option,SEQUENCES,sequences) $(call option,MINUTES,minutes)
 
-lock: setup ## Write requirements.lock from the three requirements.txt
+lock: setup ## Write requirements.lock from the three requirements.txt files
 	@$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 		--output-file requirements.lock requirements.txt local/requirements.txt tests/requirements.txt

@@ -1,4 +1,4 @@
-"""`make bench`: the figures of the README, medians of three, on a platform of its own that starts empty.
+"""`make bench`: the figures in docs/figures.md, medians of three, on a separate platform that starts empty.
 
 Nothing else should run meanwhile: the load of the machine at the start is part of the report.
 """

@@ -1,4 +1,4 @@
-"""The rows that the README promises, from the events on."""
+"""The row counts of Gold, from the events on."""
 
 from __future__ import annotations
 
