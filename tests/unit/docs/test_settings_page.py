@@ -70,3 +70,13 @@ def test_pools():
 
 def test_connections():
     assert rows("Connections").keys() == {entry["conn_id"] for entry in SETTINGS["connections"]}
+
+
+def test_containers():
+    optional = dict(re.findall(r"\$\{([A-Z_]+):-([^}]*)\}", (REPOSITORY / "docker-compose.yaml").read_text()))
+    assert rows("Containers") == {name: value or "none" for name, value in optional.items()}
+
+
+def test_the_airflow_setting_that_is_explained_is_the_one_in_force():
+    value = config.read_env(REPOSITORY / "airflow.env")["AIRFLOW__CORE__PARALLELISM"]
+    assert f"`AIRFLOW__CORE__PARALLELISM` ({value})" in PAGE
