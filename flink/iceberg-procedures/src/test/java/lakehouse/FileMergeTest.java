@@ -125,6 +125,14 @@ class FileMergeTest {
                 .toList();
     }
 
+    private static List<DataFile> tenFiles(Table table) throws Exception {
+        List<DataFile> files = new ArrayList<>();
+        for (int i = 0; i < 10; i++) {
+            files.add(write(table, FileFormat.PARQUET, numbers(i * 1_000, i * 1_000 + 1_000)));
+        }
+        return files;
+    }
+
     /** Iceberg's writer leaves floating-point numbers out of its counts where their struct is null. */
     private static Map<Integer, Long> comparable(Table table, Map<Integer, Long> counts) {
         Map<Integer, Long> some = new HashMap<>(counts);
@@ -189,10 +197,7 @@ class FileMergeTest {
     @Test
     void aFileThatIsFullIsFollowedByAnother() throws Exception {
         Table table = table(NUMBERS, SMALL_PAGES);
-        List<DataFile> files = new ArrayList<>();
-        for (int i = 0; i < 10; i++) {
-            files.add(write(table, FileFormat.PARQUET, numbers(i * 1_000, i * 1_000 + 1_000)));
-        }
+        List<DataFile> files = tenFiles(table);
         long four = 4 * files.get(0).fileSizeInBytes();
 
         Merged merged = merge(table, files, four).orElseThrow();
@@ -207,10 +212,7 @@ class FileMergeTest {
     @Test
     void aRowGroupThatIsFullIsFollowedByAnother() throws Exception {
         Table table = table(NUMBERS, SMALL_PAGES);
-        List<DataFile> files = new ArrayList<>();
-        for (int i = 0; i < 10; i++) {
-            files.add(write(table, FileFormat.PARQUET, numbers(i * 1_000, i * 1_000 + 1_000)));
-        }
+        List<DataFile> files = tenFiles(table);
         table.updateProperties().set("write.parquet.row-group-size-bytes", "50000").commit();
 
         Merged merged = merge(table, files, LARGE).orElseThrow();
