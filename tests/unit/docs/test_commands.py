@@ -28,7 +28,7 @@ COMPOSE = (REPOSITORY / "docker-compose.yaml").read_text()
 #: What the environment of a command may set.
 SETTINGS = {"LAKEHOUSE_HOME", "PORT_BASE", *config.PORTS, *config.OPTIONS, *config.OBJECT_STORE}
 #: What the environment of tests may set.
-OF_TESTS = {"TEST_PORT_BASE", "LAKEHOUSE_TLC_FILE"}
+OF_TESTS = {"TEST_PORT_BASE", "TEST_COMPOSE_IMAGES", "LAKEHOUSE_TLC_FILE"}
 TAXI = declarations().pipelines["nyc_taxi"]
 #: Variable -> the values that a document may give it. Names in other variables are the reader's own.
 VALUES = {
@@ -86,7 +86,7 @@ def test_the_environment_sets_what_the_platform_reads():
         f"{call.where}: {name}"
         for call in CALLS
         for name in call.environment
-        if name not in SETTINGS
+        if name not in SETTINGS | OF_TESTS
         and not config.PARAMETER.fullmatch(name)
         and f"${{{name}" not in COMPOSE
         and not name.startswith("COMPOSE_")

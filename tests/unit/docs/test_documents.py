@@ -11,6 +11,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
+import yaml
 from documents import DOCUMENTS, name
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
