@@ -120,21 +120,27 @@ from priced
 
 def file_trips(path: Path, processed_at: str) -> pa.Table:
     """The events of a TLC file that pass the rules of Silver."""
-    return _silver_rows(EVENTS.format(events=f"read_csv('{path}')"), processed_at)
+    return silver_rows(EVENTS.format(events=f"read_csv('{path}')"), processed_at)
 
 
 def generated_trips(events: int, processed_at: str) -> pa.Table:
     """The same of so many events as the platform's own generator makes them."""
     batches = pa.Table.from_batches(synthetic.batches(seed=42, events=events))
-    return _silver_rows(EVENTS.format(events="events"), processed_at, events=batches)
+    return silver_rows(EVENTS.format(events="events"), processed_at, events=batches)
 
 
 def odd_trips(first: int, last: int, processed_at: str) -> pa.Table:
     """Trips number `first` to `last` (excluded) of a fixed series in which much is missing."""
-    return _silver_rows(ODD_TRIPS.format(first=first, last=last), processed_at)
+    return silver_rows(ODD_TRIPS.format(first=first, last=last), processed_at)
 
 
-def _silver_rows(trips: str, processed_at: str, **sources: pa.Table) -> pa.Table:
+def silver_rows(trips: str, processed_at: str, **sources: pa.Table) -> pa.Table:
+    """What Silver makes of trips.
+
+    :param trips: a query of the columns of `EVENTS`
+    :param processed_at: when they arrive
+    :param sources: tables that the query reads, by name
+    """
     with duckdb.connect(config={"autoinstall_known_extensions": False}) as connection:
         connection.execute("set TimeZone = 'UTC'")
         for name, source in sources.items():
