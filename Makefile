@@ -74,7 +74,7 @@ test-all: test test-long ## All tests except those on containers
 setup: $(ENVIRONMENT) $(JARS) ## Install the pinned Python environment and jars, if they are not there yet
 
 $(ENVIRONMENT): requirements.lock
-	@$(PYTHON) local/preflight.py
+	@$(PYTHON) local/check_machine.py
 	@echo "Python environment: making .venv from requirements.lock (a minute or two)"
 	@$(PYTHON) -m venv .venv
 	@$(VENV)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
@@ -82,7 +82,7 @@ $(ENVIRONMENT): requirements.lock
 	@touch $@
 
 $(JARS): $(wildcard flink/pom.xml flink/*/pom.xml) $(foreach sources,$(wildcard flink/*/src/main flink/*/src/flink-2/java),$(call below,$(sources))) | $(ENVIRONMENT)
-	@$(PYTHON) local/preflight.py
+	@$(PYTHON) local/check_machine.py
 	@echo "Jars: Flink's, Kafka's and the registry's by Maven (a minute or two)"
 	@rm -rf flink/target flink/*/target
 	@mvn --batch-mode --quiet --file flink/pom.xml package -Dmaven.test.skip

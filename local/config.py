@@ -9,9 +9,10 @@ import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
-ROOT = Path(__file__).resolve().parent.parent
+from local import preflight
+
+ROOT = preflight.ROOT
 CONF = ROOT / "local" / "conf"
 JARS = ROOT / "flink" / "target" / "jars"
 
@@ -63,12 +64,19 @@ SECRETS = {
 # What a user may set, kept until it is set again.
 OPTIONS = {
     "ALERTS_URL": "",  # an Apprise address (slack://, mailto://, json://, ...)
-    "LAKEHOUSE_WAREHOUSE": "file://{home}/warehouse",  # where the tables lie; for s3:// the following count too
+    # Where the tables lie. A path, since readers take `#` and `?` in a file:// URI for something else. For s3:// the following
+    # count too.
+    "LAKEHOUSE_WAREHOUSE": "{home}/warehouse",
 }
 
 # Parameters of a pipeline that are to differ from its declaration (`lakehouse.pipelines.params`), kept likewise. An empty
 # value brings the declared one back.
 PARAMETER = re.compile("PIPELINE_[A-Z0-9_]+")
+
+# Of a platform's folder, made before its services start.
+FOLDERS = (
+    "logs", "kafka", "flink", "flink/conf", "flink/checkpoints", "flink/savepoints", "registry", "warehouse", "gold",
+)  # fmt: skip
 
 # In a warehouse on the local disk: what docs/runbook.md deletes first when that is full. The next start makes it again.
 RESERVE, RESERVE_BYTES = "_reserve", 32 << 20
@@ -107,18 +115,24 @@ class Platform:
         """Folder of one log file a part."""
         return self.home / "logs"
 
+    @property
+    def temporary(self) -> Path:
+        """Folder of what no start needs from the one before."""
+        return self.home / "tmp"
 
-def state_folder() -> Path:
-    """LAKEHOUSE_HOME, or `.local` in the repository."""
-    return Path(os.environ.get("LAKEHOUSE_HOME") or ROOT / ".local").expanduser().resolve()
+    def scratch(self, part: str) -> Path:
+        """Folder of a part's temporary files."""
+        return self.temporary / part
 
 
 def load() -> Platform:
     """The platform as its env file says; it must have been started once."""
-    home = state_folder()
+    home = preflight.state_folder()
     values = read_env(home / "env")
+    if not values:
+        raise PlatformError(f"there is no platform in {home} yet. Start one: make up")
     if missing := [name for name in (*PORTS, *SECRETS) if name not in values]:
-        raise PlatformError(f"{home} holds no platform ({missing[0]} is not in its `env` file). Start one: make up")
+        raise PlatformError(f"{home}/env is damaged ({missing[0]} is missing). Start the platform again: make up")
     for name in PORTS:
         _number(name, values[name])
     return Platform(home, values)
@@ -126,7 +140,7 @@ def load() -> Platform:
 
 def declare() -> Platform:
     """The platform as it is to be: what is missing in its env file made, what the environment sets taken over."""
-    home = state_folder()
+    home = preflight.state_folder()
     stored = read_env(home / "env")
     if (
         "LAKEHOUSE_HOME" not in stored
@@ -137,7 +151,7 @@ def declare() -> Platform:
         raise PlatformError(f"{message}: set LAKEHOUSE_HOME to a folder of its own")
     values = {"LAKEHOUSE_HOME": str(home)}
     for name, default in OPTIONS.items():
-        values[name] = os.environ.get(name, stored.get(name, default.format(home=home)))
+        values[name] = os.environ.get(name, stored.get(name, default.replace("{home}", str(home))))
     values |= _parameters(stored)
     ports = _ports(stored)
     values |= {name: str(port) for name, port in ports.items()}
@@ -162,12 +176,17 @@ def create() -> Platform:
     if platform.values != read_env(platform.env_file):
         lines = (f"{name}={shlex.quote(value)}\n" for name, value in platform.values.items())
         write_private(platform.env_file, "".join(lines))
-    for folder in ("logs", "kafka", "flink", "flink/conf", "flink/checkpoints", "flink/savepoints", "flink/tmp",
-                   "registry", "warehouse", "gold"):  # fmt: skip
+    for folder in FOLDERS:
         (home / folder).mkdir(mode=0o700, exist_ok=True)
-    if platform.values["LAKEHOUSE_WAREHOUSE"].startswith("file:"):
-        _keep_reserve(Path(urlsplit(platform.values["LAKEHOUSE_WAREHOUSE"]).path) / RESERVE)
+    if warehouse := warehouse_folder(platform.values["LAKEHOUSE_WAREHOUSE"]):
+        _keep_reserve(warehouse / RESERVE)
     return platform
+
+
+def warehouse_folder(address: str) -> Path | None:
+    """Folder of a warehouse on the local disk, given as `/x` or `file:///x`, in which no letter is an escape."""
+    path = address.removeprefix("file://")
+    return Path(path) if path.startswith("/") else None
 
 
 def _keep_reserve(file: Path) -> None:

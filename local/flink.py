@@ -2,14 +2,13 @@
 
 import hashlib
 import json
-import shutil
-import subprocess
 from pathlib import Path
 
 import yaml
 
+from local import java
 from local.config import CONF, JARS, OBJECT_STORE, ROOT, Platform, PlatformError, site_packages, write_private
-from local.java import ENVIRONMENT, java, render
+from local.generated import render, yaml_scalar
 
 HOME = site_packages() / "pyflink"
 COMMON = ROOT / "flink" / "config.yaml"
@@ -17,18 +16,19 @@ _PREFIX = "BASH_JAVA_UTILS_EXEC_RESULT:"
 
 
 def configure(platform: Platform) -> None:
-    """Write the cluster's configuration, and empty its scratch folder (nothing of Flink runs yet)."""
-    render("flink.yaml.j2", _conf(platform) / "config.yaml", {**platform.values, "common": COMMON.read_text()})
-    scratch = platform.home / "flink" / "tmp"
-    shutil.rmtree(scratch, ignore_errors=True)
-    scratch.mkdir()
+    """Write the cluster's configuration."""
+    config = _conf(platform) / "config.yaml"
+    logs_of_state = platform.scratch("flink-taskmanager")
+    render("flink.yaml.j2", config, {**platform.values, "logs_of_state": logs_of_state}, yaml_scalar)
+    with config.open("a") as file:
+        file.write(COMMON.read_text())
 
 
 def environment(platform: Platform) -> dict[str, str]:
     """What Flink's processes find by environment variable."""
     folders = {"FLINK_CONF_DIR": _conf(platform), "FLINK_LIB_DIR": HOME / "lib", "FLINK_PLUGINS_DIR": HOME / "plugins"}
     store = {name: platform.values[name] for name in OBJECT_STORE if platform.values.get(name)}
-    return ENVIRONMENT | store | {name: str(path) for name, path in folders.items()}
+    return java.ENVIRONMENT | store | {name: str(path) for name, path in folders.items()}
 
 
 def jobmanager(platform: Platform) -> list[str]:
@@ -71,10 +71,9 @@ def _java(platform: Platform, name: str, jvm: list[str]) -> list[str]:
     options = [
         *yaml.safe_load(COMMON.read_text())["env.java.opts.all"].split(),
         f"-Dlog.file={platform.logs}/{name}.log",
-        f"-Dlog4j.configurationFile={CONF}/flink-log4j2.properties",
-        f"-Djava.io.tmpdir={platform.home}/flink/tmp",
+        f"-Dlog4j.configurationFile={(CONF / 'flink-log4j2.properties').as_uri()}",
     ]
-    return [*java(), *jvm, *options, "-cp", _class_path(platform)]
+    return [*java.java(platform.scratch(name)), *jvm, *options, "-cp", _class_path(platform)]
 
 
 def _class_path(platform: Platform) -> str:
@@ -98,11 +97,8 @@ def _memory(platform: Platform, process: str) -> tuple[list[str], list[str]]:
         return memory["jvm"], memory["dynamic"]
     class_path = ":".join(str(jar) for jar in (*(HOME / "bin").glob("*.jar"), *(HOME / "lib").glob("flink-dist-*.jar")))
     main = ["org.apache.flink.runtime.util.bash.BashJavaUtils", f"GET_{process}_RESOURCE_PARAMS"]
-    run = subprocess.run(
-        # --bindir is asked for and not used
-        [*java(), "-XX:TieredStopAtLevel=1", "-cp", class_path, *main, *_conf_dir(platform), "--bindir", str(HOME)],
-        capture_output=True, text=True, timeout=60,
-    )  # fmt: skip
+    # --bindir is asked for and not used
+    run = java.run(_conf(platform), "-cp", class_path, *main, *_conf_dir(platform), "--bindir", str(HOME))
     results = [line.removeprefix(_PREFIX).split() for line in run.stdout.splitlines() if line.startswith(_PREFIX)]
     if run.returncode or len(results) != 2:
         raise PlatformError(f"Flink refuses the memory settings of {config}: {(run.stderr or run.stdout).strip()}")

@@ -1,31 +1,37 @@
 """How a Java part is started."""
 
-from collections.abc import Mapping
+import os
+import subprocess
 from pathlib import Path
 
-import jinja2
-
-from local.config import CONF, PlatformError
+from local.config import PlatformError
 from local.preflight import java_home
 
-# Less memory a process: the simple collector, two arenas of malloc, no performance file in /tmp.
-ENVIRONMENT = {"MALLOC_ARENA_MAX": "2"}
+# Less memory a process: the simple collector, two arenas of malloc. Nothing is written to /tmp. Paths are UTF-8, whatever the
+# locale of the shell.
+ENVIRONMENT = {"MALLOC_ARENA_MAX": "2", "LC_ALL": "C.UTF-8"}
+RUN_LIMIT_S = 180
 _OPTIONS = ["-XX:+UseSerialGC", "-XX:-UsePerfData", "-XX:+ExitOnOutOfMemoryError", "-Djava.net.preferIPv4Stack=true",
             "-Duser.timezone=UTC"]  # fmt: skip
 
 
-def java() -> list[str]:
-    """The Java program with what every part shares."""
+def java(scratch: Path) -> list[str]:
+    """The Java program with the options that every service shares.
+
+    :param scratch: folder for temporary files
+    """
     home = java_home()
     if home is None:
         raise PlatformError("no Java found: set JAVA_HOME, or put `java` on the PATH")
-    return [str(home / "bin" / "java"), *_OPTIONS]
+    return [str(home / "bin" / "java"), *_OPTIONS, f"-Djava.io.tmpdir={scratch}"]
 
 
-def render(template: str, target: Path, values: Mapping[str, object], **filters: object) -> None:
-    """Write a configuration file from its template; an unknown name is an error."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(CONF), undefined=jinja2.StrictUndefined, keep_trailing_newline=True
+def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a Java program that ends by itself.
+
+    :param folder: where it runs, and where its temporary files go
+    """
+    command = [*java(folder), "-XX:TieredStopAtLevel=1", *arguments]
+    return subprocess.run(
+        command, env=os.environ | ENVIRONMENT, cwd=folder, capture_output=True, text=True, timeout=RUN_LIMIT_S
     )
-    environment.filters.update(filters)
-    target.write_text(environment.get_template(template).render(values))

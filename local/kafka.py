@@ -1,32 +1,38 @@
 """The Kafka broker: one node that is its own controller."""
 
-import subprocess
+from pathlib import Path
 
+from local import java
 from local.config import CONF, JARS, Platform, PlatformError, kafka_cluster_id
-from local.java import java, render
+from local.generated import properties, render
+
+# Log4j splits what is not a URI at commas.
+_LOG = f"-Dlog4j2.configurationFile={(CONF / 'kafka-log4j2.yaml').as_uri()}"
 
 
 def _class_path() -> str:
     return f"{JARS}/kafka/*"
 
 
+def folder(platform: Platform) -> Path:
+    """Where it runs: its configuration names its data from there, since Kafka splits a path at commas."""
+    return platform.home / "kafka"
+
+
 def command(platform: Platform) -> list[str]:
     """The broker."""
-    properties = platform.home / "kafka" / "server.properties"
-    log = f"-Dlog4j2.configurationFile={CONF}/kafka-log4j2.yaml"
-    options = ["-Xms64m", "-Xmx256m", "-XX:MaxMetaspaceSize=128m", "-XX:ReservedCodeCacheSize=64m", log]
-    options.append(f"-Djava.io.tmpdir={platform.home}/kafka")
-    return [*java(), *options, "-cp", _class_path(), "kafka.Kafka", str(properties)]
+    options = ["-Xms64m", "-Xmx256m", "-XX:MaxMetaspaceSize=128m", "-XX:ReservedCodeCacheSize=64m", _LOG]
+    java_command = java.java(platform.scratch("kafka"))
+    return [*java_command, *options, "-cp", _class_path(), "kafka.Kafka", "server.properties"]
 
 
 def prepare(platform: Platform) -> None:
     """Write the broker's configuration, and format its storage once."""
-    folder = platform.home / "kafka"
-    render("kafka.properties.j2", folder / "server.properties", platform.values)
-    if (folder / "data" / "meta.properties").is_file():
+    here = folder(platform)
+    render("kafka.properties.j2", here / "server.properties", platform.values, properties)
+    if (here / "data" / "meta.properties").is_file():
         return
-    tool = ["kafka.tools.StorageTool", "format", "-c", str(folder / "server.properties"), "-t", kafka_cluster_id()]
-    fast = ["-XX:TieredStopAtLevel=1", f"-Dlog4j2.configurationFile={CONF}/kafka-log4j2.yaml"]
-    run = subprocess.run([*java(), *fast, "-cp", _class_path(), *tool], capture_output=True, text=True, timeout=60)
+    tool = ["kafka.tools.StorageTool", "format", "-c", "server.properties", "-t", kafka_cluster_id()]
+    run = java.run(here, _LOG, "-cp", _class_path(), *tool)
     if run.returncode:
-        raise PlatformError(f"formatting Kafka's storage in {folder} failed: {(run.stderr or run.stdout).strip()}")
+        raise PlatformError(f"formatting Kafka's storage in {here} failed: {(run.stderr or run.stdout).strip()}")

@@ -2,9 +2,10 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from local import airflow, flink, java, kafka, postgres, probes, registry
-from local.config import Platform
+from local.config import ROOT, Platform
 
 
 def _nothing() -> None:
@@ -15,6 +16,7 @@ def _nothing() -> None:
 class Part:
     """A supervised process.
 
+    It runs in `folder`, or in its folder for temporary files where that is None.
     `command` is asked for when the supervisor is configured. `needs` names the parts that must be healthy before it is
     started; `prepare` runs before its start, `complete` once its probe is content (it counts as healthy after that).
     """
@@ -24,6 +26,7 @@ class Part:
     port: str | None
     probe: probes.Probe
     environment: dict[str, str] = field(default_factory=dict)
+    folder: Path | None = None
     needs: tuple[str, ...] = ()
     prepare: Callable[[], None] = _nothing
     complete: Callable[[], None] = _nothing
@@ -55,14 +58,16 @@ def parts(platform: Platform) -> list[Part]:
             probe=probes.kafka(port("KAFKA_PORT")),
             prepare=lambda: kafka.prepare(platform),
             environment=java.ENVIRONMENT,
+            folder=kafka.folder(platform),
             stop_seconds=60,
         ),
         Part(
             name="registry",
-            command=registry.command,
+            command=lambda: registry.command(platform),
             port="REGISTRY_PORT",
             probe=probes.http_ok(port("REGISTRY_PORT"), "/health/ready"),
             environment=registry.environment(platform),
+            folder=registry.folder(platform),
         ),
         Part(
             name="flink-taskmanager",
@@ -91,6 +96,7 @@ def parts(platform: Platform) -> list[Part]:
             port="AIRFLOW_PORT",
             probe=probes.http_ok(port("AIRFLOW_PORT"), "/api/v2/version"),
             environment=airflow.environment(platform),
+            folder=ROOT,
             needs=("postgres",),
             prepare=lambda: airflow.prepare(platform),
         ),
@@ -111,5 +117,6 @@ def _airflow_daemon(platform: Platform, component: str) -> Part:
         port=None,
         probe=healthy,
         environment=airflow.environment(platform),
+        folder=ROOT,
         needs=("airflow-api-server",),
     )

@@ -1,12 +1,13 @@
-"""Checks what the machine must bring, before anything is made: `python3 local/preflight.py`.
+"""What the machine must bring, checked before anything is made (`local/check_machine.py` runs it).
 
-Runs on the system's own Python, so it uses the standard library alone. Everything missing or wrong is named at once,
+It runs on the system's own Python, so it uses the standard library alone. Everything missing or wrong is named at once,
 each with the way to get it.
 """
 
 import importlib.util
 import os
 import re
+import resource
 import shutil
 import subprocess
 import sys
@@ -14,13 +15,19 @@ from pathlib import Path
 
 JAVA_MAJORS = (17, 21)
 MIN_FREE_DISK_GB = 4
+MIN_FREE_HOME_GB = 2
 MIN_FREE_MEMORY_GB = 4
+MIN_OPEN_FILES = 1024
+MIN_THREADS = 1000
+# Programs of the platform that give these a meaning in the name of a folder: lists of folders and JVM class paths (:), scripts
+# of the Python environment and PostgreSQL's initdb (" $ ` \\), Flink's paths (\\).
+REFUSED_IN_PATHS = '":$`\\'
 #: Below the root.
 JAVA_FOLDERS = ("usr/lib/jvm/*", "Library/Java/JavaVirtualMachines/*/Contents/Home")
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def java_major(home: Path) -> "int | None":
+def java_major(home: Path) -> int | None:
     """Major version of the Java installed in `home`, or None when there is none."""
     release = home / "release"
     found = re.search(r'^JAVA_VERSION="(?:1\.)?(\d+)', release.read_text(), re.MULTILINE) if release.is_file() else None
@@ -34,7 +41,7 @@ def java_major(home: Path) -> "int | None":
     return int(found.group(1)) if found else None
 
 
-def java_home() -> "Path | None":
+def java_home() -> Path | None:
     """The Java that the platform uses: JAVA_HOME when set, else the `java` on the PATH."""
     if os.environ.get("JAVA_HOME"):
         return Path(os.environ["JAVA_HOME"])
@@ -42,7 +49,7 @@ def java_home() -> "Path | None":
     return Path(java).resolve().parent.parent if java else None
 
 
-def check_java() -> "list[str]":
+def check_java() -> list[str]:
     """Problems with the JDK."""
     home = java_home()
     major = java_major(home) if home else None
@@ -65,17 +72,14 @@ def check_java() -> "list[str]":
     return [f"{what}. Get it: `apt-get install openjdk-17-jdk-headless`, `brew install openjdk@17`, or adoptium.net"]
 
 
-def check_python() -> "list[str]":
+def check_python() -> list[str]:
     """Problems with the Python that runs this."""
-    if sys.version_info < (3, 11):
-        version = sys.version.split()[0]
-        return [f"Python {version} is too old: 3.11 or newer is needed. Name another one: `make PYTHON=python3.12 ...`"]
     if not all(importlib.util.find_spec(module) for module in ("venv", "ensurepip")):
         return [f"{sys.executable} cannot make virtual environments. Get it: `apt-get install python3-venv`"]
     return []
 
 
-def check_tools() -> "list[str]":
+def check_tools() -> list[str]:
     """Programs that must be on the PATH."""
     missing = []
     for tool, package in {"mvn": "maven", "make": "make"}.items():
@@ -88,12 +92,33 @@ def check_tools() -> "list[str]":
     return missing
 
 
-def check_room() -> "list[str]":
+def state_folder() -> Path:
+    """The folder of the platform's data: LAKEHOUSE_HOME, or `.local` in the repository."""
+    return Path(os.environ.get("LAKEHOUSE_HOME") or ROOT / ".local").expanduser().resolve()
+
+
+def check_paths() -> list[str]:
+    """Folders whose names some program cannot take."""
+    wrong = []
+    for what, folder in {"the repository": ROOT, "LAKEHOUSE_HOME": state_folder()}.items():
+        if bad := sorted({letter for letter in str(folder) if letter in REFUSED_IN_PATHS or not letter.isprintable()}):
+            letters = " ".join(letter if letter.isprintable() else repr(letter) for letter in bad)
+            wrong.append(
+                f"the path of {what}, {str(folder)!r}, contains {letters}. Use a folder without that in its path"
+            )
+    return wrong
+
+
+def check_room() -> list[str]:
     """Free disk and memory."""
     lacking = []
-    free_gb = shutil.disk_usage(ROOT).free / 1e9
-    if free_gb < MIN_FREE_DISK_GB:
-        lacking.append(f"{free_gb:.1f} GB free on the disk of {ROOT}: {MIN_FREE_DISK_GB} GB are needed. Make room")
+    if problem := _lacks_disk(ROOT, MIN_FREE_DISK_GB):
+        lacking.append(problem)
+    home = next(folder for folder in (state_folder(), *state_folder().parents) if folder.exists())
+    if not os.access(home, os.W_OK | os.X_OK):
+        lacking.append(f"{home} cannot be written to. Set LAKEHOUSE_HOME to a folder of yours")
+    elif home.stat().st_dev != ROOT.stat().st_dev and (problem := _lacks_disk(home, MIN_FREE_HOME_GB)):
+        lacking.append(f"{problem}, or set LAKEHOUSE_HOME to a folder on another disk")
     meminfo = Path("/proc/meminfo")
     found = re.search(r"MemAvailable:\s+(\d+)", meminfo.read_text()) if meminfo.is_file() else None
     if found and int(found.group(1)) / 1e6 < MIN_FREE_MEMORY_GB:
@@ -102,9 +127,49 @@ def check_room() -> "list[str]":
     return lacking
 
 
-def problems() -> "list[str]":
+def _lacks_disk(folder: Path, least_gb: int) -> str | None:
+    free_gb = shutil.disk_usage(folder).free / 1e9
+    if free_gb >= least_gb:
+        return None
+    return f"{free_gb:.1f} GB free on the disk of {folder}: {least_gb} GB are needed. Make room"
+
+
+def check_limits() -> list[str]:
+    """Limits of the shell: open files of a process, and threads of the user."""
+    lacking = []
+    _, files = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if files != resource.RLIM_INFINITY and files < MIN_OPEN_FILES:
+        lacking.append(
+            f"a process may open {files} files here: {MIN_OPEN_FILES} are needed. Raise the limit: `ulimit -n {MIN_OPEN_FILES}`, "
+            "or `nofile` in /etc/security/limits.conf and a new login"
+        )
+    _, threads = resource.getrlimit(resource.RLIMIT_NPROC)
+    if os.geteuid() == 0 or threads == resource.RLIM_INFINITY:  # root has no limit
+        return lacking
+    if (free := threads - _threads_of_user()) < MIN_THREADS:
+        lacking.append(
+            f"you may start {max(0, free)} more threads (`ulimit -u` is {threads}): {MIN_THREADS} are needed. Raise the limit: "
+            "`nproc` in /etc/security/limits.conf and a new login, or TasksMax of your systemd slice"
+        )
+    return lacking
+
+
+def _threads_of_user() -> int:
+    """Threads that run as this user, where /proc shows them."""
+    count = 0
+    for process in glob.glob("/proc/[0-9]*"):
+        try:
+            if os.stat(process).st_uid == os.geteuid():
+                count += len(os.listdir(f"{process}/task"))
+        except OSError:
+            continue  # it ended meanwhile
+    return count
+
+
+def problems() -> list[str]:
     """Everything that is missing or wrong."""
-    return check_python() + check_java() + check_tools() + check_room()
+    checks = (check_python, check_java, check_tools, check_paths, check_room, check_limits)
+    return [problem for check in checks for problem in check()]
 
 
 def main() -> int:
@@ -117,7 +182,3 @@ def main() -> int:
         for problem in found:
             print(f"  - {problem}", file=sys.stderr)
     return 1 if found else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

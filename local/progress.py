@@ -1,5 +1,6 @@
 """What a person sees of a command: while it takes longer than a moment, and when it fails."""
 
+import os
 import subprocess
 import sys
 import time
@@ -42,9 +43,15 @@ class Progress:
 
 
 def exit_status(command: Callable[[], object]) -> int:
-    """Run a command; 1 with its reason when it fails, 130 when it is interrupted."""
+    """Run a command; 1 with its reason when it fails, 130 when it is interrupted.
+
+    A reader that has seen enough (`| head`) is no failure.
+    """
     try:
         command()
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what Python still writes at its end
     except (PlatformError, OSError, subprocess.SubprocessError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

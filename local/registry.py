@@ -1,14 +1,21 @@
 """The schema registry (Apicurio, with Confluent's API under /apis/ccompat/v7); its data is a file of its own."""
 
+from pathlib import Path
+
 from local.config import JARS, Platform
 from local.java import ENVIRONMENT, java
 
 
-def command() -> list[str]:
+def folder(platform: Platform) -> Path:
+    """Where it runs: its data is named from there, since a JDBC address has no escapes."""
+    return platform.home / "registry"
+
+
+def command(platform: Platform) -> list[str]:
     """The registry."""
     options = ["-Xms32m", "-Xmx128m", "-XX:MaxMetaspaceSize=160m", "-XX:TieredStopAtLevel=1"]
     (runner,) = (JARS / "registry").glob("apicurio-registry-app-*-runner.jar")
-    return [*java(), *options, "-jar", str(runner)]
+    return [*java(platform.scratch("registry")), *options, "-jar", str(runner)]
 
 
 def environment(platform: Platform) -> dict[str, str]:
@@ -19,7 +26,7 @@ def environment(platform: Platform) -> dict[str, str]:
         "QUARKUS_LOG_LEVEL": "WARN",
         "APICURIO_STORAGE_KIND": "sql",
         "APICURIO_STORAGE_SQL_KIND": "h2",
-        "APICURIO_DATASOURCE_URL": f"jdbc:h2:file:{platform.home}/registry/data",
+        "APICURIO_DATASOURCE_URL": "jdbc:h2:file:./data",
         "APICURIO_DATASOURCE_JDBC_INITIAL_SIZE": "1",
         "APICURIO_DATASOURCE_JDBC_MIN_SIZE": "1",
         "APICURIO_DATASOURCE_JDBC_MAX_SIZE": "8",

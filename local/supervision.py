@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import http.client
 import os
+import shlex
 import socket
 import subprocess
 import sys
@@ -142,12 +143,24 @@ def ports_taken(ports: dict[str, int]) -> list[str]:
     try:
         for connection in psutil.net_connections("tcp"):
             if connection.status == psutil.CONN_LISTEN and connection.pid and connection.laddr:
-                holders[connection.laddr.port] = describe(psutil.Process(connection.pid))
+                holders[connection.laddr.port] = _holder(psutil.Process(connection.pid))
     except psutil.Error:
         pass  # only root may see everybody's; the port is named anyway
     return [
         f"{name}={port} is held by {holders.get(port, 'a process of another user')}" for name, port in taken.items()
     ]
+
+
+def _holder(process: psutil.Process) -> str:
+    """Who holds a port: a service of another platform by that one's folder."""
+    try:
+        environment = process.environ()
+    except psutil.Error:
+        environment = {}
+    if "LAKEHOUSE_PART" not in environment:
+        return describe(process)
+    service, home = environment["LAKEHOUSE_PART"], environment["LAKEHOUSE_HOME"]
+    return f"{service} of the platform in {home} (LAKEHOUSE_HOME={shlex.quote(home)} make down stops it)"
 
 
 def _free(port: int) -> bool:

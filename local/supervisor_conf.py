@@ -1,14 +1,22 @@
-"""The supervisor's configuration: the parts in its own notation, which knows no escapes."""
+"""What the supervisor is given: its configuration, and for each part a script and a folder for temporary files."""
 
 import os
 import pwd
-import re
 import shlex
+import shutil
 from pathlib import Path
 
-from local.config import ROOT, Platform, PlatformError
-from local.java import render
+from local.config import Platform, write_private
+from local.generated import render
 from local.parts import Part
+
+SCRIPT = """\
+#!/bin/sh
+# Written at every start from local/parts.py.
+{exports}
+cd {folder}
+exec {command}
+"""
 
 
 def mark(platform: Platform, part: str) -> dict[str, str]:
@@ -17,40 +25,34 @@ def mark(platform: Platform, part: str) -> dict[str, str]:
 
 
 def write(platform: Platform, socket: Path, parts: list[Part]) -> Path:
-    """Write the file, and return its path."""
+    """Write all of it, with temporary folders that are empty (nothing runs yet); the path of the configuration."""
+    scripts = platform.home / "services"
+    for folder in (scripts, platform.temporary):
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(mode=0o711)  # PostgreSQL's account passes through
+    for part in parts:
+        scratch = platform.scratch(part.name)
+        scratch.mkdir(mode=0o700)
+        write_private(scripts / part.name, _script(platform, part))  # it holds secrets
+        if part.user:
+            for path in (scratch, scripts / part.name):
+                shutil.chown(path, part.user)
     conf = platform.home / "supervisord.conf"
-    conf.unlink(missing_ok=True)
-    os.close(os.open(conf, os.O_CREAT | os.O_EXCL, 0o600))  # it holds secrets
     values = {
-        "home": platform.home,
-        "root": ROOT,
-        "socket": socket,
+        "socket": "%(here)s/" + socket.name if socket.parent == platform.home else str(socket).replace("%", "%%"),
         "user": pwd.getpwuid(0).pw_name if os.geteuid() == 0 else None,
         "parts": parts,
-        "environment": {part.name: _variables(part.environment | mark(platform, part.name)) for part in parts},
     }
-    render("supervisord.conf.j2", conf, values, command=_command, escaped=_escaped)
+    render("supervisord.conf.j2", conf, values, str)
     return conf
 
 
-def _escaped(value: object) -> str:
-    """A percent sign starts an expansion, some texts start a comment or end the line."""
-    text = str(value)
-    if found := re.search(r"[\n\r]|\s[;#]", text):
-        raise PlatformError(f"the supervisor cannot take {text!r}: it holds {found.group()!r}")
-    return text.replace("%", "%%")
-
-
-def _command(command: list[str]) -> str:
-    return _escaped(shlex.join(command))
-
-
-def _variables(environment: dict[str, str]) -> str:
-    """NAME="value",... The message leaves out the value, which may be a secret."""
-    for name, value in environment.items():
-        if re.search(r"""[\n\r"]|\s[;#]|^'|'$""", value):
-            message = f"the value of {name} cannot be handed to the parts"
-            raise PlatformError(
-                f'{message}: it holds a line break, a ", " ;", " #", or a \' at an end. Set another {name}'
-            )
-    return ",".join(f'{name}="{_escaped(value)}"' for name, value in environment.items())
+def _script(platform: Platform, part: Part) -> str:
+    scratch = platform.scratch(part.name)
+    environment = {"TMPDIR": str(scratch)} | part.environment | mark(platform, part.name)
+    exports = (f"export {name}={shlex.quote(value)}" for name, value in environment.items())
+    return SCRIPT.format(
+        exports="\n".join(exports),
+        folder=shlex.quote(str(part.folder or scratch)),
+        command=shlex.join(part.command()),
+    )

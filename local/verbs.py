@@ -2,9 +2,9 @@
 
 import contextlib
 import fcntl
-import os
 import shlex
 import shutil
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -27,28 +27,34 @@ STOP_LIMIT_S = 120
 def up() -> None:
     """Start what is not running, and wait until every service is healthy."""
     began = time.monotonic()
-    with _alone(config.state_folder()):
+    with _alone(preflight.state_folder()):
         platform = config.declare()
         supervisor = Supervisor(platform)
-        if supervisor.running():
+        running = supervisor.running()
+        if running:
             refuse_changes(platform)
-        platform = config.create()
-        everything = parts(platform)
-        if not supervisor.running():
+        else:
             if problems := preflight.problems():
                 raise PlatformError("this machine lacks something:\n  - " + "\n  - ".join(problems))
             if left_behind := supervision.members(platform):
                 print(f"  ending {len(left_behind)} processes that an earlier supervisor left behind", flush=True)
                 supervision.stop(left_behind, STOP_LIMIT_S)
-            if taken := supervision.ports_taken(platform.ports):
-                advice = "End it, or give other ports (NAME=port make up, or PORT_BASE=28000 make up)"
-                raise PlatformError("a port is in use:\n  - " + "\n  - ".join(taken) + f"\n  {advice}")
+            _refuse_taken_ports(platform)
+        platform = config.create()
+        everything = parts(platform)
+        if not running:
             print(f"Starting the platform in {platform.home}", flush=True)
             postgres.configure()
             flink.configure(platform)
             supervisor.launch(everything)
         start(platform, supervisor, everything)
     print(f"The platform is up ({time.monotonic() - began:.1f} s).\n{addresses(platform)}")
+
+
+def _refuse_taken_ports(platform: Platform) -> None:
+    if taken := supervision.ports_taken(platform.ports):
+        advice = "Stop it, or choose other ports (NAME=port make up, or PORT_BASE=28000 make up)"
+        raise PlatformError("a port is in use:\n  - " + "\n  - ".join(taken) + f"\n  {advice}")
 
 
 def refuse_changes(wanted: Platform) -> None:
@@ -115,7 +121,8 @@ def logs(service: str | None = None, lines: int = 20, follow: bool = False) -> N
     if service and service not in there:
         raise PlatformError(f"there is no log of {service!r} in {platform.logs} (there are: {', '.join(there)})")
     files = [str(platform.logs / f"{name}.log") for name in ([service] if service else there)]
-    os.execvp("tail", ["tail", "-n", str(lines), *(["-F"] if follow else []), *files])
+    with contextlib.suppress(KeyboardInterrupt):  # how a person ends `follow`
+        subprocess.run(["tail", "-n", str(lines), *(["-F"] if follow else []), *files])
 
 
 def clean(agreed: bool = False) -> None:
@@ -127,6 +134,16 @@ def clean(agreed: bool = False) -> None:
         _ask(platform, agreed)
         shutil.rmtree(platform.home)
     print(f"{platform.home} is deleted.")
+    if platform.ports != config.PORTS:
+        print(f"The next platform gets the default ports. To have these again: {_given(platform.ports)} make up")
+
+
+def _given(ports: dict[str, int]) -> str:
+    """The variables that give a platform these ports."""
+    base = min(ports.values())
+    if [*ports.values()] == [*range(base, base + len(ports))]:
+        return f"PORT_BASE={base}"
+    return " ".join(f"{name}={port}" for name, port in ports.items() if port != config.PORTS[name])
 
 
 def _ask(platform: Platform, agreed: bool) -> None:
@@ -150,11 +167,25 @@ def _row(platform: Platform, part: Part, info: dict[str, Any] | None) -> tuple[s
 
 @contextlib.contextmanager
 def _alone(home: Path) -> Iterator[None]:
-    """One `up`, `down` or `clean` at a time."""
-    home.mkdir(parents=True, exist_ok=True)
-    with (home / "lock").open("a") as lock:
+    """One `up`, `down` or `clean` at a time; of a start that was refused, no folder is left."""
+    made = [folder for folder in (home, *home.parents) if not folder.exists()]
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        lock = (home / "lock").open("a")
+    except OSError as error:
+        raise PlatformError(
+            f"{home} cannot be written to ({error.strerror}). Set LAKEHOUSE_HOME to a folder of yours"
+        ) from error
+    with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise PlatformError(f"another up or down of {home} is at work: wait for it, or end it") from None
-        yield
+        try:
+            yield
+        finally:
+            if not (home / "env").exists():
+                (home / "lock").unlink(missing_ok=True)
+                with contextlib.suppress(OSError):  # somebody has put something there
+                    for folder in made:
+                        folder.rmdir()

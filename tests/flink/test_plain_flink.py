@@ -101,7 +101,7 @@ class PlainFlink:
 
     def _java(self, *arguments: str) -> list[str]:
         opens = [f"--add-opens=java.base/java.{package}=ALL-UNNAMED" for package in ("util", "lang", "time", "nio")]
-        return [*java(), "-XX:TieredStopAtLevel=1", *opens, "-cp", ":".join(map(str, self.jars)), *arguments]
+        return [*java(self.folder), "-XX:TieredStopAtLevel=1", *opens, "-cp", ":".join(map(str, self.jars)), *arguments]
 
     def _env(self) -> dict[str, str]:
         folders = {

@@ -24,6 +24,7 @@ def clone(tmp_path: Path) -> Path:
         "flink/pom.xml",
         "flink/platform/pom.xml",
         JAVA,
+        "local/check_machine.py",
         "local/preflight.py",
     ):
         (clone / name).parent.mkdir(parents=True, exist_ok=True)

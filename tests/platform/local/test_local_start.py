@@ -101,11 +101,14 @@ def test_a_part_that_stops_again_and_again_is_named_with_its_log(platform, super
         start(platform, supervisor, parts)
 
 
-def test_a_program_that_is_not_there_is_said_of_its_part(platform, supervisor, fake):
+def test_a_program_that_is_not_there_is_said_of_its_part(platform, supervisor, fake, monkeypatch):
+    monkeypatch.setattr(limits, "CRASH_LIMIT", 1)
     part = fake("lost")
     parts = [limits.Part(name="lost", command=lambda: ["/nowhere/bin/java"], port=None, probe=part.probe)]
     supervisor.launch(parts)
-    with pytest.raises(PlatformError, match=r"lost does not come up: .*/nowhere/bin/java(?s:.*)lost.log: .none"):
+    with pytest.raises(
+        PlatformError, match=r"lost does not come up: (?s:.*)lost\.log:(?s:.*)/nowhere/bin/java: not found"
+    ):
         start(platform, supervisor, parts)
 
 

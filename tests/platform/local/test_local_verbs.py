@@ -5,6 +5,7 @@ import fcntl
 import os
 import pty
 import shlex
+import signal
 import socket
 import subprocess
 import sys
@@ -44,8 +45,7 @@ def _local(*arguments: str, answer: str | None = None) -> subprocess.CompletedPr
 def test_without_a_platform_a_verb_says_how_to_start_one(home, verb):
     run = _local(verb)
     assert (run.returncode, run.stdout) == (1, "")
-    assert run.stderr.startswith(f"error: {home} holds no platform")
-    assert "Start one: make up" in run.stderr
+    assert run.stderr == f"error: there is no platform in {home} yet. Start one: make up\n"
     assert not home.exists()
 
 
@@ -179,6 +179,88 @@ def test_up_names_a_taken_port_and_starts_nothing(platform, supervisor, monkeypa
     assert "make up" in run.stderr
     assert not supervisor.running()
     assert not (platform.home / "supervisord.conf").exists()
+
+
+def test_a_port_of_another_platform_is_named_with_its_folder(platform, supervisor, fake, tmp_path, monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    code = f"import signal, socket\nsocket.create_server(('127.0.0.1', {port}))\nready()\nsignal.pause()\n"
+    holder = [fake("kafka", code.replace("socket.create", "kept = socket.create"))]
+    supervisor.launch(holder)
+    start(platform, supervisor, holder)
+    monkeypatch.setenv("KAFKA_PORT", str(port))
+    monkeypatch.setenv("LAKEHOUSE_HOME", str(tmp_path / "another"))
+    run = _local("up")
+    assert run.returncode == 1
+    assert f"KAFKA_PORT={port} is held by kafka of the platform in {platform.home} (LAKEHOUSE_HOME=" in run.stderr
+
+
+def test_a_refused_start_stores_nothing(tmp_path, monkeypatch):
+    home = tmp_path / "not" / "there" / "yet"
+    monkeypatch.setenv("LAKEHOUSE_HOME", str(home))
+    monkeypatch.setenv("ALERTS_URL", "json://127.0.0.1/")
+    with socket.create_server(("127.0.0.1", 0)) as held:
+        monkeypatch.setenv("KAFKA_PORT", str(held.getsockname()[1]))
+        assert "a port is in use" in _local("up").stderr
+    assert not (tmp_path / "not").exists()
+    monkeypatch.setenv("KAFKA_PORT", "many")
+    assert "KAFKA_PORT=many is not a port" in _local("up").stderr
+    monkeypatch.setenv("KAFKA_PORT", "")
+    monkeypatch.setenv("JAVA_HOME", str(tmp_path))
+    assert "this machine lacks something" in _local("up").stderr
+    assert not (tmp_path / "not").exists()
+
+
+def test_a_folder_that_cannot_be_made_is_named(monkeypatch):
+    monkeypatch.setenv("LAKEHOUSE_HOME", "/proc/lakehouse")
+    run = _local("up")
+    assert run.returncode == 1
+    assert run.stderr.startswith("error: /proc/lakehouse cannot be written to (")
+    assert "Set LAKEHOUSE_HOME to a folder of yours" in run.stderr
+
+
+@pytest.mark.parametrize(
+    ("given", "told"), [({"PORT_BASE": "28000"}, "PORT_BASE=28000"), ({"KAFKA_PORT": "20001"}, "KAFKA_PORT=20001")]
+)
+def test_clean_tells_how_to_have_the_ports_again(home, monkeypatch, given, told):
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    config.create()
+    for name in given:
+        monkeypatch.delenv(name)
+    assert f"To have these again: {told} make up\n" in _local("clean", "--yes").stdout
+
+
+@pytest.mark.parametrize("command", ["status", "env", "logs"])
+def test_a_reader_that_has_seen_enough_is_no_error(platform, command):
+    (platform.logs / "kafka.log").write_text("a line of a log\n" * 20_000)
+    arguments = [command, *(["--lines", "20000"] if command == "logs" else [])]
+    line = f"set -o pipefail; {shlex.join([sys.executable, '-m', 'local', *arguments])} | true"
+    run = subprocess.run(["bash", "-c", line], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert (run.returncode, run.stderr) in {(0, ""), (1, "")} if command == "status" else (0, "")
+
+
+@pytest.mark.parametrize("package", ["local", "demo"])
+def test_an_interrupt_of_the_imports_shows_no_traceback(package):
+    code = f"import {package}; raise KeyboardInterrupt"
+    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert (run.returncode, run.stderr) == (-signal.SIGINT, "")
+
+
+def test_logs_are_followed_until_an_interrupt(platform):
+    (platform.logs / "kafka.log").write_text("a line\n")
+    code = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); import local.__main__ as l; l.main()"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, "logs", "--follow"],
+        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+    while "a line" not in process.stdout.readline():
+        pass
+    os.killpg(process.pid, signal.SIGINT)
+    _, said = process.communicate(timeout=30)
+    assert (process.returncode, said) == (0, "")
 
 
 def test_up_with_other_settings_is_refused_while_the_platform_runs(platform, supervisor, fake, monkeypatch):

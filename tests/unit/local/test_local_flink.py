@@ -27,7 +27,7 @@ def test_memory_is_computed_by_flink_and_kept_while_its_configuration_stands(con
     assert f"taskmanager.numberOfTaskSlots={slots}" in command
 
     with monkeypatch.context() as without:
-        without.setattr(flink, "java", lambda: ["/nowhere/java"])
+        without.setattr(flink.java, "java", lambda _: ["/nowhere/java"])
         assert flink.taskmanager(configured) == ["nice", "/nowhere/java", *command[command.index(f"-Xmx{heap}") :]]
 
     config = configured.home / "flink" / "conf" / "config.yaml"
@@ -50,11 +50,3 @@ def test_amazon_is_loaded_only_for_a_warehouse_that_lies_there(platform, warehou
     assert "iceberg-flink-runtime" in class_path
     assert "flink-sql-gateway" in class_path
     assert "flink-dist" in class_path
-
-
-def test_scratch_of_an_earlier_run_goes_and_checkpoints_stay(configured):
-    for folder in ("tmp", "checkpoints", "savepoints"):
-        (configured.home / "flink" / folder / "left").mkdir()
-    flink.configure(configured)
-    left = {path.parent.name for path in (configured.home / "flink").glob("*/left")}
-    assert left == {"checkpoints", "savepoints"}

@@ -6,7 +6,8 @@ import pytest
 import yaml
 from jinja2 import UndefinedError
 
-from local import airflow, config, flink, java, kafka, postgres, registry
+from local import airflow, config, flink, kafka, postgres, registry
+from local.generated import properties, render, yaml_scalar
 
 LOOPBACK = "127.0.0.1"
 
@@ -17,7 +18,7 @@ def rendered(platform, monkeypatch):
     monkeypatch.setenv("PORT_BASE", "28000")
     platform = config.create()
     flink.configure(platform)
-    java.render("kafka.properties.j2", platform.home / "kafka" / "server.properties", platform.values)
+    render("kafka.properties.j2", platform.home / "kafka" / "server.properties", platform.values, properties)
     return platform
 
 
@@ -92,12 +93,15 @@ def test_airflow_listens_on_loopback_and_serves_no_logs(rendered):
         assert "--skip-serve-logs" in airflow.command(component)
 
 
-@pytest.mark.parametrize("template", ["kafka.properties.j2", "flink.yaml.j2"])
-def test_a_name_that_a_template_does_not_know_is_an_error(platform, template):
-    values = {name: value for name, value in platform.values.items() if name != "LAKEHOUSE_HOME"}
+@pytest.mark.parametrize(
+    ("template", "name", "escape"),
+    [("kafka.properties.j2", "KAFKA_PORT", properties), ("flink.yaml.j2", "FLINK_REST_PORT", yaml_scalar)],
+)
+def test_a_name_that_a_template_does_not_know_is_an_error(platform, template, name, escape):
+    values = {known: value for known, value in platform.values.items() if known != name}
     target = platform.home / "rendered"
-    with pytest.raises(UndefinedError, match="LAKEHOUSE_HOME"):
-        java.render(template, target, values)
+    with pytest.raises(UndefinedError, match=name):
+        render(template, target, values, escape)
     assert not target.exists()
 
 
@@ -107,5 +111,5 @@ def test_kafka_is_configured_by_its_own_template(platform, monkeypatch):
     (platform.home / "kafka" / "data" / "meta.properties").touch()
     monkeypatch.setenv("JAVA_HOME", "/nowhere")  # no tool of Kafka's can be run
     kafka.prepare(platform)
-    assert kafka.command(platform)[-1] == str(platform.home / "kafka" / "server.properties")
+    assert kafka.folder(platform) / kafka.command(platform)[-1] == platform.home / "kafka" / "server.properties"
     assert f"{LOOPBACK}:{platform.port('KAFKA_PORT')}" in (platform.home / "kafka" / "server.properties").read_text()

@@ -3,6 +3,8 @@
 import ast
 import os
 import re
+import resource
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +12,9 @@ from pathlib import Path
 import pytest
 
 from local import preflight
+from local.config import ROOT
 
+CHECK = ROOT / "local" / "check_machine.py"
 SYSTEM_PYTHON = Path(sys.base_prefix) / "bin" / "python3"
 
 
@@ -25,7 +29,7 @@ def _jdk(home: Path, version: str, *, compiler: bool = True) -> Path:
 def _run(path: Path, java_home: Path | None = None) -> subprocess.CompletedProcess:
     """Preflight with nothing but the standard library, and a PATH of one folder."""
     environment = {"PATH": str(path)} | ({"JAVA_HOME": str(java_home)} if java_home else {})
-    command = [SYSTEM_PYTHON, "-S", "-I", preflight.__file__]
+    command = [SYSTEM_PYTHON, "-S", "-I", CHECK]
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
 
 
@@ -112,15 +116,28 @@ def test_the_version_is_what_java_itself_tells(tmp_path, release_file):
     assert preflight.java_major(home) == int(re.search(r"\d+", told.split(maxsplit=1)[1]).group())
 
 
-def test_an_old_python_is_named_with_the_way_to_give_another(monkeypatch):
-    monkeypatch.setattr(sys, "version_info", (3, 10, 12))
-    (problem,) = preflight.check_python()
-    assert "is too old: 3.11 or newer is needed" in problem
-    assert "`make PYTHON=python3.12 ...`" in problem
+@pytest.mark.parametrize("version", [(2, 7, 18), (3, 10, 12)])
+def test_an_old_python_is_named_with_the_way_to_give_another(version):
+    code = f"import sys; sys.version_info = {version}; exec(open({str(CHECK)!r}).read())"
+    run = subprocess.run([SYSTEM_PYTHON, "-S", "-c", code], capture_output=True, text=True, timeout=60)
+    assert run.returncode == 1
+    assert re.fullmatch(
+        rf"Python {version[0]}\.{version[1]} \(.*\) is too old: 3\.11 or newer is needed. .* make PYTHON=python3.12 ...\n",
+        run.stderr,
+    )
 
 
-def test_an_old_python_can_read_the_file_that_says_so():
-    ast.parse(Path(preflight.__file__).read_text(), feature_version=(3, 7))
+def test_python_2_can_read_the_file_that_says_so():
+    """What it consists of has the same notation there, and it imports nothing else before it looks at the version."""
+    source = CHECK.read_text(encoding="ascii")
+    same = (
+        ast.Module, ast.Expr, ast.Constant, ast.Import, ast.alias, ast.ImportFrom, ast.If, ast.Compare, ast.Attribute, ast.Name,
+        ast.Load, ast.Lt, ast.Tuple, ast.Call, ast.BinOp, ast.Mod, ast.Subscript,
+        ast.Assign, ast.Store,
+    )  # fmt: skip
+    assert [ast.dump(node) for node in ast.walk(ast.parse(source)) if not isinstance(node, same)] == []
+    before = source[: source.index("if sys.version_info")]
+    assert re.findall(r"^(?:import|from) .*", before, re.M) == ["import os", "import sys"]
 
 
 def test_a_python_that_cannot_make_environments_is_named(tmp_path, monkeypatch):
@@ -134,6 +151,10 @@ def test_a_python_that_cannot_make_environments_is_named(tmp_path, monkeypatch):
     ("limit", "said"),
     [
         ("MIN_FREE_DISK_GB", rf"^\d+\.\d GB free on the disk of {preflight.ROOT}: 1000000 GB are needed"),
+        (
+            "MIN_FREE_HOME_GB",
+            r"^\d+\.\d GB free on the disk of /dev/shm: 1000000 GB are needed.* set LAKEHOUSE_HOME to a folder",
+        ),
         pytest.param(
             "MIN_FREE_MEMORY_GB",
             r"^\d+\.\d GB of memory available: 1000000 GB are needed",
@@ -142,9 +163,50 @@ def test_a_python_that_cannot_make_environments_is_named(tmp_path, monkeypatch):
     ],
 )
 def test_too_little_room_is_told_in_numbers(monkeypatch, limit, said):
-    monkeypatch.setattr(preflight, "MIN_FREE_DISK_GB", 0)
-    monkeypatch.setattr(preflight, "MIN_FREE_MEMORY_GB", 0)
+    monkeypatch.setenv("LAKEHOUSE_HOME", "/dev/shm/not/made/yet")  # another disk than the repository's
+    for name in ("MIN_FREE_DISK_GB", "MIN_FREE_HOME_GB", "MIN_FREE_MEMORY_GB"):
+        monkeypatch.setattr(preflight, name, 0)
     assert preflight.check_room() == []
     monkeypatch.setattr(preflight, limit, 1_000_000)
     (problem,) = preflight.check_room()
     assert re.search(said, problem)
+
+
+def test_a_folder_that_cannot_be_written_to_is_named(monkeypatch, tmp_path):
+    monkeypatch.setenv("LAKEHOUSE_HOME", str(tmp_path / "not/made/yet"))
+    monkeypatch.setattr(preflight.os, "access", lambda path, _: path != tmp_path)  # root may write everywhere
+    assert f"{tmp_path} cannot be written to. Set LAKEHOUSE_HOME to a folder of yours" in preflight.check_room()
+
+
+@pytest.mark.parametrize("name", ['a"b', "a:b", "a$b", "a`b", "a\\b", "a\nb"])
+def test_a_path_that_some_program_cannot_take_is_refused(monkeypatch, tmp_path, name):
+    monkeypatch.setenv("LAKEHOUSE_HOME", str(tmp_path / name))
+    (problem,) = preflight.check_paths()
+    assert problem.startswith(f"the path of LAKEHOUSE_HOME, {str(tmp_path / name)!r}, contains ")
+
+
+@pytest.mark.parametrize("name", ["my project é, #1", "it's 50% ;&?*[x]", "日本"])
+def test_other_odd_paths_are_fine(monkeypatch, tmp_path, name):
+    monkeypatch.setenv("LAKEHOUSE_HOME", str(tmp_path / name))
+    assert preflight.check_paths() == []
+
+
+def test_few_open_files_are_named_with_the_way_to_raise_the_limit():
+    """As in a shell after `ulimit -n 256`."""
+    code = "from local import preflight; print(preflight.check_limits())"
+    command = f"ulimit -n 256; {shlex.join([sys.executable, '-c', code])}"
+    run = subprocess.run(["sh", "-c", command], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert "a process may open 256 files here: 1024 are needed. Raise the limit: `ulimit -n 1024`" in run.stdout, (
+        run.stderr
+    )
+
+
+def test_few_threads_are_named_for_all_but_root(monkeypatch):
+    """As in a shell after `ulimit -u 40`."""
+    limits = {resource.RLIMIT_NOFILE: (4096, 4096), resource.RLIMIT_NPROC: (40, 40)}
+    monkeypatch.setattr(preflight.resource, "getrlimit", limits.get)
+    monkeypatch.setattr(preflight.os, "geteuid", lambda: 0)
+    assert preflight.check_limits() == []
+    monkeypatch.setattr(preflight.os, "geteuid", lambda: 12345)
+    (problem,) = preflight.check_limits()
+    assert problem.startswith("you may start 40 more threads (`ulimit -u` is 40): 1000 are needed")
