@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from lakehouse.cli import main
-
 if __name__ == "__main__":
-    main()
+    try:
+        from lakehouse.cli import main
+
+        main()
+    except KeyboardInterrupt:  # while it was being imported
+        raise SystemExit(130) from None

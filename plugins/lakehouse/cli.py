@@ -109,7 +109,13 @@ def _command(name: str, on_platform: bool = True) -> Callable[[Callable[..., int
                 from lakehouse.airflow import settings
 
                 settings.see()
-            raise typer.Exit(function(*arguments, **options) or 0)
+            try:
+                status = function(*arguments, **options) or 0
+                sys.stdout.flush()
+            except BrokenPipeError:  # its reader has seen enough (`| head`)
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+                status = 0
+            raise typer.Exit(status)
 
         app.command(name)(run)
         return function

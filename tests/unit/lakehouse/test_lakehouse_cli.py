@@ -348,6 +348,27 @@ def test_nothing_is_logged():
     assert (asked.stdout, asked.stderr, asked.returncode) == ("abc\n", "", 0)
 
 
+def with_a_command(body: str) -> str:
+    return (
+        f"import sys\nfrom lakehouse import cli\n@cli._command('probe', on_platform=False)\ndef probe():\n    {body}\n"
+        "sys.argv = ['lakehouse', 'probe']\ncli.main()\n"
+    )
+
+
+@pytest.mark.parametrize("lines", [1, 100_000])
+def test_a_reader_that_has_seen_enough_is_no_error(tmp_path, lines):
+    (tmp_path / "probe.py").write_text(with_a_command(f"[print('a line') for _ in range({lines})]"))
+    line = f"set -o pipefail; {sys.executable} {tmp_path}/probe.py | true"
+    env = os.environ | {"PYTHONPATH": str(REPOSITORY / "plugins")}
+    run = subprocess.run(["bash", "-c", line], env=env, capture_output=True, text=True, timeout=60)
+    assert (run.returncode, run.stderr) == (0, "")
+
+
+def test_an_interrupt_shows_no_traceback():
+    run = python("-c", with_a_command("raise KeyboardInterrupt"))
+    assert (run.returncode, run.stderr) == (130, "")
+
+
 def test_rows_are_aligned_under_their_names():
     assert text_table([]) == "(no rows)"
     text = text_table([{"a": 1, "long": None}, {"a": 22_222, "long": "1e5"}])
