@@ -10,7 +10,7 @@ from typing import NoReturn
 from demo.bench import Bench
 from demo.run import demo
 from demo.window import shown
-from local import config
+from local import config, proxies
 from local.progress import exit_status
 from local.verbs import down
 
@@ -19,6 +19,7 @@ DIGITS = 18  # what an integer of 64 bits holds of any number
 
 def main() -> int:
     """Run the demo, or the measurements; 1 with the reason when something is not as it should be."""
+    proxies.pass_by()
     arguments = vars(_parser().parse_args())
     if arguments.pop("verb") == "bench":
         return exit_status(bench)

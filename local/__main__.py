@@ -4,7 +4,7 @@ import argparse
 import sys
 from collections.abc import Callable
 
-from local import verbs
+from local import proxies, verbs
 from local.progress import exit_status
 
 
@@ -30,6 +30,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def main() -> int:
     """Run one verb."""
+    proxies.pass_by()
     arguments = vars(_parser().parse_args())
     verb = arguments.pop("verb")
     return exit_status(lambda: verb(**arguments))

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from local import config
+from local import config, proxies
 from local.config import ROOT, Platform, PlatformError, write_private
 
 BIN = Path(sys.prefix) / "bin"
@@ -38,6 +38,7 @@ def environment(platform: Platform) -> dict[str, str]:
         "SPT_NOENV": 1,  # processes that rename themselves keep their environment, which `down` knows them by
         "PYTHONPATH": ROOT / "plugins",
         "PATH": f"{BIN}:{os.environ['PATH']}",
+        **proxies.exempting(os.environ),
     }
     shared = {name: value for name, value in platform.values.items() if value and name not in NOT_FOR_TASKS}
     return shared | config.read_env(ROOT / "airflow.env") | {name: str(value) for name, value in settings.items()}

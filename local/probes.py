@@ -3,6 +3,8 @@
 import http.client
 import json
 import socket
+import urllib.error
+import urllib.request
 from collections.abc import Callable
 from typing import Any
 
@@ -15,23 +17,20 @@ TIMEOUT_S = 10
 
 
 def http_ok(port: int, path: str, expect: Callable[[dict[str, Any]], bool] = bool) -> Probe:
-    """A probe of an HTTP address that answers 200 with JSON that is as expected."""
+    """A probe of an HTTP address that answers 200 with JSON that is as expected; a proxy counts, as for every other client."""
+
+    url = f"http://127.0.0.1:{port}{path}"
 
     def probe() -> str | None:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT_S)
         try:
-            connection.request("GET", path)
-            response = connection.getresponse()
-            body = response.read()
-            if response.status != 200:
-                return f"port {port}{path} answers {response.status}"
-            return None if expect(json.loads(body)) else f"port {port}{path} answers, not ready yet"
+            with urllib.request.build_opener().open(url, timeout=TIMEOUT_S) as response:
+                return None if expect(json.load(response)) else f"port {port}{path} answers, not ready yet"
+        except urllib.error.HTTPError as error:
+            return f"port {port}{path} answers {error.code}"
         except (OSError, http.client.HTTPException) as error:
-            return f"port {port} does not answer yet ({error})"
+            return f"port {port} does not answer yet ({getattr(error, 'reason', error)})"
         except (ValueError, LookupError, TypeError) as error:
             return f"port {port}{path} answers something else than expected ({error!r})"
-        finally:
-            connection.close()
 
     return probe
 

@@ -14,11 +14,14 @@ from airflow.sdk import BaseHook
 from airflow.sdk.execution_time.context import ConnectionAccessor
 from airflow.sdk.log import mask_secret
 
+from lakehouse.proxies import pass_by
 from lakehouse.texts import sql_literal
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection
 
+#: Names of extras that are addresses: of Iceberg's REST catalog and of the object store.
+_ADDRESSES = ("uri", "s3.endpoint")
 #: Names of extras that are secrets: of librdkafka, of Kafka's Java client, of Iceberg's catalogs and of the object store.
 _SECRET = re.compile(r"password|secret|token|credential|jaas|access-key|key\.pem|keystore\.key", re.IGNORECASE)
 #: A password within the configuration of a login module.
@@ -26,8 +29,9 @@ _IN_JAAS = re.compile(r"\bpassword=(?:\"((?:[^\"\\]|\\.)*)\"|'([^']*)'|([^\s;\"'
 
 
 def get_connection(conn_id: str) -> Connection:
-    """The connection of this id."""
+    """The connection of this id, to whose hosts no proxy leads."""
     found = BaseHook.get_connection(conn_id)
+    pass_by(found.host, *(found.extra_dejson.get(name) for name in _ADDRESSES))
     hide(found.extra_dejson)
     if found.password:
         _hide(found.password)

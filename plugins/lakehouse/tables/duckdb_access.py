@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from lakehouse.proxies import pass_by
 from lakehouse.texts import sql_literal
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ def allow_s3(connection: DuckDBPyConnection, properties: Mapping[str, str] | Non
     """
     given, env = properties or {}, os.environ
     endpoint = urlsplit(_first(given.get("s3.endpoint"), env.get("AWS_ENDPOINT_URL_S3"), env.get("AWS_ENDPOINT_URL")))
+    pass_by(endpoint.hostname)
     options: dict[str, Any] = {
         **_keys(given),
         "region": _first(

@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from confluent_kafka import Producer
 
-from local import probes
+from local import probes, proxies
 
 
 class _Answer(BaseHTTPRequestHandler):
@@ -64,6 +64,14 @@ def test_an_http_part_is_healthy_when_its_answer_is_as_expected(answer, status, 
     answer.status, answer.body = status, body
     problem = probes.http_ok(answer.port, "/overview", _ready)()
     assert problem is None if said is None else problem.startswith(said.format(port=answer.port))
+
+
+def test_a_probe_goes_the_way_that_clients_go(answer, dead_proxy):
+    """What a proxy keeps from the services keeps the platform from being called healthy."""
+    answer.body = b'{"taskmanagers": 1}'
+    assert "does not answer yet" in probes.http_ok(answer.port, "/overview", _ready)()
+    proxies.pass_by()
+    assert probes.http_ok(answer.port, "/overview", _ready)() is None
 
 
 def test_an_empty_answer_is_not_healthy(answer):

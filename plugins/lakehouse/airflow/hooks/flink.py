@@ -16,6 +16,7 @@ from airflow.providers.http.hooks.http import HttpHook
 from requests import RequestException, Response, Session
 
 from lakehouse.airflow.hooks.unavailable import ServiceUnavailable
+from lakehouse.proxies import pass_by
 from lakehouse.storage import stored
 from lakehouse.waiting import wait_until
 
@@ -42,6 +43,7 @@ class _FlinkHttpHook(HttpHook):
 
     @cached_property
     def _session(self) -> Session:
+        pass_by(self.get_connection(self.http_conn_id).host)
         return self.get_conn()
 
     def call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
