@@ -3,7 +3,7 @@ SELECT
     content,
     COUNT(*) AS files,
     SUM(record_count) AS row_count,
-    SUM(file_size_in_bytes) AS bytes,
+    SUM(file_size_in_bytes) AS `bytes`,
     MIN(file_size_in_bytes) AS smallest,
     MAX(file_size_in_bytes) AS largest
 FROM iceberg_catalog.`{{ namespace }}`.`{{ table }}$files`

@@ -13,7 +13,7 @@ import duckdb
 from airflow.sdk.exceptions import AirflowException
 
 from lakehouse.airflow.hooks.flink import SqlGatewayHook
-from lakehouse.airflow.hooks.iceberg import IcebergCatalogHook
+from lakehouse.airflow.hooks.iceberg import CATALOG, IcebergCatalogHook
 from lakehouse.pipelines.script import BATCH, catalog_statement, render
 from lakehouse.tables.duckdb_iceberg import IcebergDatabase
 from lakehouse.texts import epoch_ms, sql_problem
@@ -80,6 +80,8 @@ def ask_flink(question: str, name: str, **values: Any) -> Rows:
     namespace, _, table = name.partition(".")
     with SqlGatewayHook().session(BATCH) as session:
         session.execute(catalog_statement())
+        # Flink asks the session's catalog for a table as it was, whichever catalog the name says.
+        session.execute(f"USE CATALOG {CATALOG}")
         return session.query(
             render(f"inspect/{question}.sql", namespace=namespace, table=table, **values), FLINK_LIMIT_S
         )

@@ -66,7 +66,7 @@ def test_flink_is_asked_for_the_same_columns(table, question):
     text = render(f"inspect/{question}.sql", namespace="bronze", table="raw_trips", limit=5)
     assert "iceberg_catalog.`bronze`.`raw_trips$" in text
     selected = text[text.index("SELECT") : text.index("FROM")]
-    wanted = [part.split(" AS ")[-1].strip() for part in selected.removeprefix("SELECT").split(",")]
+    wanted = [part.split(" AS ")[-1].strip().strip("`") for part in selected.removeprefix("SELECT").split(",")]
     assert list(ask(question, NAME)[0]) == wanted
 
 
@@ -91,8 +91,9 @@ def gateway(http, connect):
 def test_by_flink(gateway):
     assert ask_flink("history", NAME, limit=7) == [{"row_count": 6, "day": "2024-01-01"}]
     assert gateway.asked[0][2] == {"properties": {"execution.runtime-mode": "batch", "table.local-time-zone": "UTC"}}
-    catalog, question = [body["statement"] for _, path, body in gateway.asked if path.endswith("/statements")]
+    catalog, used, question = [body["statement"] for _, path, body in gateway.asked if path.endswith("/statements")]
     assert catalog.startswith("CREATE CATALOG iceberg_catalog")
+    assert used == "USE CATALOG iceberg_catalog"
     assert "`raw_trips$history`" in question
     assert "LIMIT 7" in question
     query_at(NAME, "2024-01-01T01:00:00+01:00", "SELECT MAX(a) FROM {table} GROUP BY b", engine="flink")
