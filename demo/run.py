@@ -16,8 +16,9 @@ from demo.main_job import MainJob, Outcome, Trips
 from demo.report import show, verdict
 from demo.window import Window
 from local import config, supervision, verbs
-from local.config import Platform, PlatformError
+from local.config import DEMO, Platform, PlatformError
 from local.memory import PeakMemory
+from local.only_one import only_one
 from local.progress import Progress
 from local.supervision import Supervisor
 
@@ -40,9 +41,14 @@ def demo(
     :param pickup_to: first pickup time after those
     :raises PlatformError: what is given makes no sense, a step failed, a count is not as expected, or most trips were rejected
     """
+    with only_one(DEMO):
+        _demo(events, seed, source, window.read(pickup_from, pickup_to))
+
+
+def _demo(events: int | None, seed: int | None, source: Path | None, wanted: Window | str | None) -> None:
     began = time.monotonic()
     trips = Trips(events, Trips().seed if seed is None else seed, str(source.resolve()) if source is not None else None)
-    restarts = _look(trips, window.read(pickup_from, pickup_to))
+    _look(trips, wanted)
     verbs.up()
     platform = config.load()
     if seed is None:
@@ -50,7 +56,7 @@ def demo(
     daemon = Supervisor(platform).pid()
     with PeakMemory(lambda: supervision.family(daemon)) as memory:
         job = MainJob.of(platform, Progress())
-        job.deploy(after_restart=restarts)
+        job.deploy()
         started = time.monotonic() - began
         outcome = job.run(trips)
     outcome.phases_s = {"start": round(started, 1), **outcome.phases_s}
@@ -60,13 +66,12 @@ def demo(
         raise PlatformError(problem)
 
 
-def _look(trips: Trips, wanted: Window | str | None) -> bool:
-    """See that the trips can be read, and put the window in force. Whether the platform was stopped for that."""
+def _look(trips: Trips, wanted: Window | str | None) -> None:
+    """See that the trips can be read, and put the window in force."""
     if trips.source is not None:
         sources.check(trips.source)
-    if wanted is None:
-        return False
-    return window.put_in_force(sources.months(trips) if isinstance(wanted, str) else wanted)
+    if wanted is not None:
+        window.put_in_force(sources.months(trips) if isinstance(wanted, str) else wanted)
 
 
 def other_window(events: int | None, source: Path | None) -> str:

@@ -67,8 +67,8 @@ def shown(text: str) -> str:
     return quoted if len(quoted) <= SHOWN_CHARACTERS else f"{quoted[:SHOWN_CHARACTERS]}..."
 
 
-def put_in_force(window: Window) -> bool:
-    """Let the platform go by the window from its next start on. One that runs with another is stopped; whether it was."""
+def put_in_force(window: Window) -> None:
+    """Let the platform go by the window from its next start on. One that runs with another is stopped."""
     first, after = (moment.isoformat(sep=" ") for moment in window)
     os.environ |= dict(zip(OVERRIDES, (first, after), strict=True))
     platform = config.declare()
@@ -78,7 +78,6 @@ def put_in_force(window: Window) -> bool:
         flush=True,
     )
     if all(kept.get(name) == os.environ[name] for name in OVERRIDES) or not Supervisor(platform).running():
-        return False
+        return
     print("The platform is running with a different window, so it is restarted now.", flush=True)
     verbs.down()
-    return True

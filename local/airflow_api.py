@@ -3,20 +3,21 @@
 Reference: https://airflow.apache.org/docs/apache-airflow/stable/stable-rest-api-ref.html
 """
 
+import sys
+import time
 from datetime import datetime
 from functools import cached_property
+from http import HTTPStatus
 from typing import Any, Self
 from urllib.parse import quote
+from uuid import uuid4
 
 import requests
-from requests.adapters import HTTPAdapter
-from urllib3.util import Retry
 
 from local.config import Platform, PlatformError
 
-TIMEOUT_S = 30
-#: A machine that is busy may let a question wait: it is asked again.
-RETRIES = Retry(total=3, connect=0, read=3, allowed_methods={"GET"})
+#: A machine that is busy may let a request wait: it is sent again, until it has waited for so long.
+TIMEOUT_S, LIMIT_S = 30, 600
 ENDED = ("success", "failed")
 ERRORS, ERROR_CHARACTERS = 3, 1000
 
@@ -38,8 +39,13 @@ class AirflowApi:
         return cls(url, "admin", platform.values["AIRFLOW_ADMIN_PASSWORD"])
 
     def trigger(self, dag_id: str, conf: dict[str, Any]) -> str:
-        """Start a run of the DAG and return its id."""
-        return self.call("POST", f"dags/{dag_id}/dagRuns", {"logical_date": None, "conf": conf})["dag_run_id"]
+        """Start a run of the DAG and return its id, which we choose: a request that is sent again starts no second run."""
+        run_id = f"manual__{uuid4()}"
+        body = {"dag_run_id": run_id, "logical_date": None, "conf": conf}
+        answer = self._send("POST", f"api/v2/dags/{dag_id}/dagRuns", json=body)
+        if answer.status_code != HTTPStatus.CONFLICT:
+            _checked(answer)
+        return run_id
 
     def state(self, dag_id: str, run_id: str) -> str:
         """State of a DAG run: queued, running, success or failed."""
@@ -49,15 +55,18 @@ class AirflowApi:
         """Whether Airflow has read the files of these DAGs."""
         return {dag["dag_id"] for dag in self.call("GET", "dags?limit=100")["dags"]} >= set(dag_ids)
 
-    def active_run(self, dag_id: str) -> str | None:
-        """Id of a run of the DAG that waits or is at work, if any."""
-        runs = self.call("GET", f"dags/{dag_id}/dagRuns?state=running&state=queued&limit=1")["dag_runs"]
-        return runs[0]["dag_run_id"] if runs else None
+    def active_run(self, dag_id: str, since: float = 0) -> str | None:
+        """Id of a run of the DAG that waits or is at work, if any.
+
+        :param since: epoch seconds; a run that began earlier does not count
+        """
+        runs = self.call("GET", f"dags/{dag_id}/dagRuns?state=running&state=queued")["dag_runs"]
+        return next((run["dag_run_id"] for run in runs if _began(run) >= since), None)
 
     def tasks(self, dag_id: str, run_id: str) -> dict[str, dict[str, Any]]:
         """The run's task instances by task id, with `state`, `start_date` and `end_date` (datetime or None)."""
         found = self.call("GET", f"dags/{dag_id}/dagRuns/{quote(run_id)}/taskInstances")["task_instances"]
-        return {task["task_id"]: {**task, **_times(task)} for task in found}
+        return {task["task_id"]: {**task, **_times(task, "start_date", "end_date")} for task in found}
 
     def clear(self, dag_id: str, run_id: str, *task_ids: str, downstream: bool = False) -> None:
         """Have tasks run again, whatever came of them; those after them too, if wanted."""
@@ -92,31 +101,59 @@ class AirflowApi:
         return [text[:ERROR_CHARACTERS] for text in (details or [line["event"] for line in lines])[-ERRORS:]]
 
     @cached_property
-    def _session(self) -> requests.Session:
-        session = requests.Session()
-        session.mount("http://", HTTPAdapter(max_retries=RETRIES))
-        answer = session.post(f"{self._url}/auth/token", json=self._login, timeout=TIMEOUT_S)
+    def _headers(self) -> dict[str, str]:
+        answer = self._request("POST", "auth/token", json=self._login)
         if not answer.ok:
             raise PlatformError(
                 f"Airflow at {self._url} refuses the login of {self._login['username']}: {answer.text[:300]}"
             )
-        session.headers["Accept"] = "application/json"
-        session.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
-        return session
+        return {"Accept": "application/json", "Authorization": f"Bearer {answer.json()['access_token']}"}
+
+    @cached_property
+    def _session(self) -> requests.Session:
+        return requests.Session()
 
     def call(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         """Send one request below `/api/v2/` and return the decoded answer; `{}` for one without content.
 
         :raises PlatformError: Airflow cannot be reached or refuses
         """
-        try:
-            answer = self._session.request(method, f"{self._url}/api/v2/{path}", json=body, timeout=TIMEOUT_S)
-        except requests.RequestException as error:
-            raise PlatformError(f"Airflow at {self._url} cannot be reached: {error}. See: make status") from error
-        if not answer.ok:
-            raise PlatformError(f"Airflow: {method} {path} gave {answer.status_code}: {answer.text[:500]}")
+        answer = _checked(self._send(method, f"api/v2/{path}", json=body))
         return answer.json() if answer.content else {}
 
+    def _send(self, method: str, path: str, **options: Any) -> requests.Response:
+        return self._request(method, path, headers=self._headers, **options)
 
-def _times(item: dict[str, Any]) -> dict[str, datetime | None]:
-    return {name: datetime.fromisoformat(item[name]) if item[name] else None for name in ("start_date", "end_date")}
+    def _request(self, method: str, path: str, **options: Any) -> requests.Response:
+        """Send a request, again where no answer comes: whoever sends it sees to it that this does no harm."""
+        began = time.monotonic()
+        while True:
+            try:
+                return self._session.request(method, f"{self._url}/{path}", timeout=TIMEOUT_S, **options)
+            except requests.ReadTimeout as error:
+                waited_s = time.monotonic() - began
+                if waited_s > LIMIT_S:
+                    raise PlatformError(
+                        f"Airflow at {self._url} did not answer for {waited_s:.0f} s. Next: make status, make logs"
+                    ) from error
+                print(f"  waiting for Airflow's answer to {method} {path} ({waited_s:.0f} s)", file=sys.stderr)
+            except requests.RequestException as error:
+                raise PlatformError(f"Airflow at {self._url} cannot be reached: {error}. See: make status") from error
+
+
+def _checked(answer: requests.Response) -> requests.Response:
+    """An answer that is no refusal."""
+    if not answer.ok:
+        request = answer.request
+        raise PlatformError(f"Airflow: {request.method} {request.url} gave {answer.status_code}: {answer.text[:500]}")
+    return answer
+
+
+def _began(run: dict[str, Any]) -> float:
+    """When a run began, epoch seconds; one that waits has yet to."""
+    start = _times(run, "start_date")["start_date"]
+    return start.timestamp() if start else float("inf")
+
+
+def _times(item: dict[str, Any], *names: str) -> dict[str, datetime | None]:
+    return {name: datetime.fromisoformat(item[name]) if item[name] else None for name in names}

@@ -73,6 +73,10 @@ OPTIONS = {
 # value brings the declared one back.
 PARAMETER = re.compile("PIPELINE_[A-Z0-9_]+")
 
+# Files in a platform's folder: whoever holds one is alone in doing this.
+START, DEMO = "lock", "demo-lock"
+LOCKS = {START: "up or down", DEMO: "demo"}
+
 # Of a platform's folder, made before its services start.
 FOLDERS = (
     "logs", "kafka", "flink", "flink/conf", "flink/checkpoints", "flink/savepoints", "registry", "warehouse", "gold",
@@ -145,7 +149,7 @@ def declare() -> Platform:
     if (
         "LAKEHOUSE_HOME" not in stored
         and home.is_dir()
-        and (others := {path.name for path in home.iterdir()} - {"lock"})
+        and (others := {path.name for path in home.iterdir()} - {*LOCKS})
     ):
         message = f"{home} is not a platform's folder and not empty (it holds {min(others)})"
         raise PlatformError(f"{message}: set LAKEHOUSE_HOME to a folder of its own")

@@ -1,22 +1,20 @@
 """What `python -m local` does: up, down, env, status, logs, clean."""
 
 import contextlib
-import fcntl
 import shlex
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 from tabulate import tabulate
 
 from local import airflow, config, flink, postgres, preflight, supervision
-from local.config import Platform, PlatformError
+from local.config import START, Platform, PlatformError
 from local.memory import resident_mb
+from local.only_one import only_one
 from local.parts import Part, parts
 from local.start import start
 from local.supervision import Supervisor
@@ -27,7 +25,7 @@ STOP_LIMIT_S = 120
 def up() -> None:
     """Start what is not running, and wait until every service is healthy."""
     began = time.monotonic()
-    with _alone(preflight.state_folder()):
+    with only_one(START):
         platform = config.declare()
         supervisor = Supervisor(platform)
         running = supervisor.running()
@@ -85,7 +83,7 @@ def down() -> None:
     """Stop every service in order, and make sure that no process is left."""
     platform = config.load()
     supervisor = Supervisor(platform)
-    with _alone(platform.home):
+    with only_one(START):
         left = []
         if supervisor.running():
             processes = supervision.family(supervisor.pid())
@@ -128,7 +126,7 @@ def logs(service: str | None = None, lines: int = 20, follow: bool = False) -> N
 def clean(agreed: bool = False) -> None:
     """Delete the platform's state folder: all data, logs and secrets."""
     platform = config.load()
-    with _alone(platform.home):
+    with only_one(START):
         if Supervisor(platform).running() or supervision.members(platform):
             raise PlatformError(f"the platform in {platform.home} is running: make down first")
         _ask(platform, agreed)
@@ -163,29 +161,3 @@ def _row(platform: Platform, part: Part, info: dict[str, Any] | None) -> tuple[s
     log = platform.logs / f"{part.name}.log"
     return (part.name, state, str(pid) if pid else "-", str(platform.port(part.port)) if part.port else "-",
             "-" if memory is None else f"{memory:.0f}", str(log))  # fmt: skip
-
-
-@contextlib.contextmanager
-def _alone(home: Path) -> Iterator[None]:
-    """One `up`, `down` or `clean` at a time; of a start that was refused, no folder is left."""
-    made = [folder for folder in (home, *home.parents) if not folder.exists()]
-    try:
-        home.mkdir(parents=True, exist_ok=True)
-        lock = (home / "lock").open("a")
-    except OSError as error:
-        raise PlatformError(
-            f"{home} cannot be written to ({error.strerror}). Set LAKEHOUSE_HOME to a folder of yours"
-        ) from error
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise PlatformError(f"another up or down of {home} is at work: wait for it, or end it") from None
-        try:
-            yield
-        finally:
-            if not (home / "env").exists():
-                (home / "lock").unlink(missing_ok=True)
-                with contextlib.suppress(OSError):  # somebody has put something there
-                    for folder in made:
-                        folder.rmdir()

@@ -66,7 +66,7 @@ def declared_window(copy):
     yield
     copy.verb("down")
     copy.type_in(f"{DECLARED} {sys.executable} -m local up")
-    MainJob.of(config.load(), Progress()).deploy(after_restart=True)
+    MainJob.of(config.load(), Progress()).deploy()
 
 
 def report_of(platform: Platform) -> dict:

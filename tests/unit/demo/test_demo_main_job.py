@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
+from datetime import UTC, datetime
 from types import SimpleNamespace
 
 import pytest
@@ -14,22 +16,23 @@ JUDGED = {"events": 10, "reasons": {"low": 3}, "window": ["from", "to"]}
 
 
 class Api:
-    """An Airflow in which a run of `flink_jobs` is under way until somebody has looked at it."""
-
-    def __init__(self) -> None:
-        self.under_way: list[str | None] = ["began before"]
+    """An Airflow in which a run of `flink_jobs` began at second 100."""
 
     def is_known(self, *dag_ids: str) -> bool:
         return set(dag_ids) == {JOBS_DAG, GENERATOR_DAG, GOLD_DAG}
 
-    def active_run(self, dag_id: str) -> str | None:
-        return self.under_way.pop() if self.under_way else None
+    def active_run(self, dag_id: str, since: float) -> str | None:
+        return "under way" if since <= 100 else None
 
     def trigger(self, dag_id: str, conf: dict) -> str:
         return "of our own"
 
     def state(self, dag_id: str, run: str) -> str:
-        return "success"
+        return "running" if dag_id == GOLD_DAG else "success"
+
+    def tasks(self, dag_id: str, run: str) -> dict:
+        published = {"state": "success", "end_date": datetime.now(UTC)}
+        return {"publish": published, "check_flink_health": published}
 
 
 @pytest.fixture
@@ -37,12 +40,17 @@ def job() -> MainJob:
     return MainJob(Api(), Progress())
 
 
-def test_the_run_that_is_under_way_deploys_the_jobs(job):
-    assert job.deploy() == "began before"
+@pytest.mark.parametrize(("up_since", "run"), [(0, "under way"), (99, "under way"), (101, "of our own")])
+def test_a_run_that_began_before_the_platform_was_started_does_not_count(job, up_since, run):
+    job.up_since = up_since
+    assert job.deploy() == run
 
 
-def test_a_run_that_began_with_other_settings_is_waited_for_and_not_counted(job):
-    assert job.deploy(after_restart=True) == "of our own"
+def test_gold_counts_as_built_when_it_is_published(job):
+    """The run goes on: its tasks for each model have yet to say how they went."""
+    published_at, took_s = job.build()
+    assert published_at == pytest.approx(time.time(), abs=60)
+    assert took_s < 60
 
 
 def test_trips_that_were_rejected_earlier_are_not_those_of_this_run(job, monkeypatch):

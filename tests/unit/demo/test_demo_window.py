@@ -14,6 +14,7 @@ from lakehouse.pipelines.load import get_pipeline
 from lakehouse.pipelines.params import environment_name, parameters
 from local import airflow, config
 from local.config import PlatformError
+from local.only_one import only_one
 from local.supervision import Supervisor
 from taxi_generator import pipeline
 
@@ -52,7 +53,7 @@ def test_the_names_are_those_that_override_the_pipelines_parameters():
 
 
 def test_a_window_is_kept_by_the_platform_and_judges_silver_and_the_generator(home, stopped, capsys, monkeypatch):
-    assert window.put_in_force((FEBRUARY, MARCH)) is False
+    window.put_in_force((FEBRUARY, MARCH))
     config.create()
     assert "from 2024-02-01 00:00:00 until 2024-03-01 00:00:00" in capsys.readouterr().out
 
@@ -70,9 +71,9 @@ def test_a_window_is_kept_by_the_platform_and_judges_silver_and_the_generator(ho
 
 def test_a_platform_that_runs_with_another_window_is_stopped_once(home, stopped, monkeypatch):
     monkeypatch.setattr(Supervisor, "running", lambda _: True)
-    assert window.put_in_force((FEBRUARY, MARCH)) is True
+    window.put_in_force((FEBRUARY, MARCH))
     config.create()
-    assert window.put_in_force((FEBRUARY, MARCH)) is False
+    window.put_in_force((FEBRUARY, MARCH))
     assert stopped == ["platform"]
 
 
@@ -88,7 +89,7 @@ def test_auto_is_january_for_synthetic_trips(home, stopped):
 
 
 def test_without_a_window_nothing_is_put_in_force(home, stopped, february):
-    assert run._look(Trips(source=str(february)), window.read(None, None)) is False
+    run._look(Trips(source=str(february)), window.read(None, None))
     assert not os.environ.keys() & set(window.OVERRIDES)
 
 
@@ -100,6 +101,16 @@ def test_a_file_is_looked_at_before_anything_is_started(monkeypatch, tmp_path):
         PlatformError, match=r"other\.csv has no column tpep_pickup_datetime, .*only a, b\. Next: give a yellow"
     ):
         run.demo(source=file)
+
+
+def test_two_demos_at_once_are_refused(home, stopped, monkeypatch):
+    """Each would count the trips of the other as surplus ones."""
+    monkeypatch.setattr(run.verbs, "up", lambda: pytest.fail("the platform was started"))
+    with (
+        only_one(config.DEMO),
+        pytest.raises(PlatformError, match=rf"another demo of {home} is at work: wait for it, or end it"),
+    ):
+        run.demo()
 
 
 @pytest.mark.parametrize("text", ["2024-02-01 00:00:00", "2024-02-01T00:00:00", "2024-02-01"])
