@@ -246,7 +246,7 @@ format: setup ## Format Python, and fix what the linter can fix
 
 bench: setup ## Measure the figures in docs/figures.md on a separate platform (run nothing else at the same time)
 	@rm -rf .local-bench
-	@LAKEHOUSE_HOME=$(CURDIR)/.local-bench PORT_BASE=27000 $(DEMO) bench
+	@LAKEHOUSE_HOME="$$PWD/.local-bench" PORT_BASE=27000 $(DEMO) bench
 
 chaos: setup ## Inject faults into a separate platform under load, and count every row (FAULTS=words SEQUENCES=n SEED=n RATE=n MINUTES=n)
 	@PYTHONPATH=.:plugins:tests $(VENV)/python -m chaos $(call option,FAULTS,faults) $(call option,SEED,seed) \

@@ -67,13 +67,16 @@ def _conf_dir(platform: Platform) -> list[str]:
 
 
 def _java(platform: Platform, name: str, jvm: list[str]) -> list[str]:
-    """A JVM of Flink. `log.file` is the file that the supervisor writes: the web UI shows it."""
+    """A JVM of Flink. `log.file` is the file that the supervisor writes: the web UI shows it.
+
+    It runs in its folder for temporary files, which it calls `.`: Flink splits a path at commas.
+    """
     options = [
         *yaml.safe_load(COMMON.read_text())["env.java.opts.all"].split(),
         f"-Dlog.file={platform.logs}/{name}.log",
         f"-Dlog4j.configurationFile={(CONF / 'flink-log4j2.properties').as_uri()}",
     ]
-    return [*java.java(platform.scratch(name)), *jvm, *options, "-cp", _class_path(platform)]
+    return [*java.java(Path(".")), *jvm, *options, "-cp", _class_path(platform)]
 
 
 def _class_path(platform: Platform) -> str:

@@ -1,6 +1,7 @@
 """What `python -m local` does: up, down, env, status, logs, clean."""
 
 import contextlib
+import os
 import shlex
 import shutil
 import subprocess
@@ -74,9 +75,16 @@ def addresses(platform: Platform) -> str:
 
 
 def env() -> None:
-    """Print the environment of Airflow and the DAGs, for a shell: eval "$(make -s env)"."""
-    for name, value in airflow.environment(config.load()).items():
+    """Print the environment of Airflow, the DAGs and dbt, for a shell: eval "$(make -s env)"."""
+    for name, value in (airflow.environment(config.load()) | _pipeline()).items():
         print(f"export {name}={shlex.quote(value)}")
+
+
+def _pipeline() -> dict[str, str]:
+    """Whose models dbt sees: those of the pipeline that is given (PIPELINE=), or of the only one."""
+    declared = [file.stem for file in (config.ROOT / "include" / "pipelines").glob("*.yaml")]
+    name = os.environ.get("PIPELINE") or (declared[0] if len(declared) == 1 else None)
+    return {"LAKEHOUSE_PIPELINE": name} if name else {}
 
 
 def down() -> None:

@@ -63,11 +63,11 @@ class Checkout:
         """Run the demo and return what it prints."""
         return self._run("demo", arguments, DEMO_LIMIT_S)
 
-    def type_in(self, line: str) -> str:
+    def type_in(self, line: str, limit_s: float = VERB_LIMIT_S) -> str:
         """Run a line of the README as a person types it, in a shell that knows nothing of Airflow; returns what it prints."""
         env = without_airflow(self._environment)
         run = subprocess.run(
-            ["bash", "-c", line], cwd=self.folder, env=env, capture_output=True, text=True, timeout=VERB_LIMIT_S
+            ["bash", "-c", line], cwd=self.folder, env=env, capture_output=True, text=True, timeout=limit_s
         )
         assert run.returncode == 0, f"{line}:\n{run.stdout}\n{run.stderr}"
         return run.stdout
