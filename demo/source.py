@@ -16,9 +16,9 @@ T = TypeVar("T")
 def check(source: str) -> None:
     """See that it is a file of taxi trips.
 
-    :raises PlatformError: it cannot be read, or lacks a column that every trip needs
+    :raises PlatformError: it cannot be read, lacks a column that every trip needs, or holds no trip
     """
-    _ask(lambda: _trip_file(source))
+    _ask(lambda: _first_trip(source))
 
 
 def months(trips: Trips) -> tuple[datetime, datetime]:
@@ -29,10 +29,10 @@ def months(trips: Trips) -> tuple[datetime, datetime]:
     return _ask(lambda: _months(trips))
 
 
-def _trip_file(source: str) -> object:
+def _first_trip(source: str) -> object:
     from taxi_generator.files import TripFile
 
-    return TripFile(source)
+    return next(TripFile(source).batches(1))
 
 
 def _months(trips: Trips) -> tuple[datetime, datetime]:

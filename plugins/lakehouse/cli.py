@@ -265,7 +265,13 @@ def send(
     from lakehouse.pipelines.load import get_pipeline
     from lakehouse.send import send_file
 
-    print(send_file(get_pipeline(name), file))
+    sent = send_file(get_pipeline(name), file)
+    print(sent)
+    if not sent.rows:
+        print(
+            f"warning: {file} has no rows, only a header at most. Next: check that it is the right file",
+            file=sys.stderr,
+        )
 
 
 @_command("regenerate", on_platform=False)

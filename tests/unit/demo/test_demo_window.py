@@ -93,13 +93,16 @@ def test_without_a_window_nothing_is_put_in_force(home, stopped, february):
     assert not os.environ.keys() & set(window.OVERRIDES)
 
 
-def test_a_file_is_looked_at_before_anything_is_started(monkeypatch, tmp_path):
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [("a,b\n1,2\n", "has no column tpep_pickup_datetime, .*only a, b"), (f"{HEAD}\n", "holds no trip")],
+    ids=["another file", "header only"],
+)
+def test_a_file_is_looked_at_before_anything_is_started(monkeypatch, tmp_path, text, problem):
     monkeypatch.setattr(run.verbs, "up", lambda: pytest.fail("the platform was started"))
     file = tmp_path / "other.csv"
-    file.write_text("a,b\n1,2\n")
-    with pytest.raises(
-        PlatformError, match=r"other\.csv has no column tpep_pickup_datetime, .*only a, b\. Next: give a yellow"
-    ):
+    file.write_text(text)
+    with pytest.raises(PlatformError, match=rf"other\.csv {problem}\. Next: give a yellow"):
         run.demo(source=file)
 
 

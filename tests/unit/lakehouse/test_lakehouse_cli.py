@@ -13,7 +13,7 @@ import pytest
 import typer
 from airflow.sdk.exceptions import AirflowException
 
-from lakehouse import cli
+from lakehouse import cli, send
 from lakehouse.airflow import settings
 from lakehouse.airflow.hooks.flink import FlinkError
 from lakehouse.airflow.settings import SettingsError
@@ -305,6 +305,15 @@ def test_what_maintenance_does_not_understand_is_refused(run, by_hand, capsys, o
     assert run("maintenance", *options) == 2
     assert said in capsys.readouterr().err
     assert by_hand == []
+
+
+@pytest.mark.parametrize(("rows", "warned"), [(0, True), (1, False)])
+def test_a_file_without_rows_is_no_silent_success(run, monkeypatch, tmp_path, capsys, rows, warned):
+    file = tmp_path / "flights.csv"
+    file.write_text("carrier,flight\n")
+    monkeypatch.setattr(send, "send_file", lambda *_: send.Sent("t", rows, rows, {}, (), 0.1))
+    assert run("send", "nyc_taxi", str(file)) == 0
+    assert (f"warning: {file} has no rows" in capsys.readouterr().err) is warned
 
 
 # Nothing but the answer ------------------------------------------------------------------------------------------
