@@ -12,14 +12,14 @@ from local.generated import render, yaml_scalar
 
 HOME = site_packages() / "pyflink"
 COMMON = ROOT / "flink" / "config.yaml"
+JOBMANAGER, TASKMANAGER = "flink-jobmanager", "flink-taskmanager"
 _PREFIX = "BASH_JAVA_UTILS_EXEC_RESULT:"
 
 
 def configure(platform: Platform) -> None:
     """Write the cluster's configuration."""
     config = _conf(platform) / "config.yaml"
-    logs_of_state = platform.scratch("flink-taskmanager")
-    render("flink.yaml.j2", config, {**platform.values, "logs_of_state": logs_of_state}, yaml_scalar)
+    render("flink.yaml.j2", config, {**platform.values, "taskmanager_log": _log(platform, TASKMANAGER)}, yaml_scalar)
     with config.open("a") as file:
         file.write(COMMON.read_text())
 
@@ -36,7 +36,7 @@ def jobmanager(platform: Platform) -> list[str]:
     jvm, dynamic = _memory(platform, "JM")
     main = "org.apache.flink.runtime.entrypoint.StandaloneSessionClusterEntrypoint"
     return [
-        *_java(platform, "flink-jobmanager", jvm),
+        *_java(platform, jvm, f"-Dlog.file={_log(platform, JOBMANAGER)}"),
         main,
         *_conf_dir(platform),
         "--executionMode",
@@ -49,13 +49,13 @@ def taskmanager(platform: Platform) -> list[str]:
     """The TaskManager. It yields to the parts that command it: one that catches up would take every core from them."""
     jvm, dynamic = _memory(platform, "TM")
     main = "org.apache.flink.runtime.taskexecutor.TaskManagerRunner"
-    return ["nice", *_java(platform, "flink-taskmanager", jvm), main, *_conf_dir(platform), *dynamic]
+    return ["nice", *_java(platform, jvm), main, *_conf_dir(platform), *dynamic]
 
 
 def gateway(platform: Platform) -> list[str]:
     """The SQL Gateway. It plans and submits, in bursts: compiling quickly matters more than compiling well."""
     jvm = ["-Xms64m", "-Xmx256m", "-XX:MaxMetaspaceSize=256m", "-XX:TieredStopAtLevel=1"]
-    return [*_java(platform, "flink-sql-gateway", jvm), "org.apache.flink.table.gateway.SqlGateway"]
+    return [*_java(platform, jvm), "org.apache.flink.table.gateway.SqlGateway"]
 
 
 def _conf(platform: Platform) -> Path:
@@ -66,17 +66,22 @@ def _conf_dir(platform: Platform) -> list[str]:
     return ["--configDir", str(_conf(platform))]
 
 
-def _java(platform: Platform, name: str, jvm: list[str]) -> list[str]:
-    """A JVM of Flink. `log.file` is the file that the supervisor writes: the web UI shows it.
+def _log(platform: Platform, process: str) -> Path:
+    """What the supervisor writes: the web UI shows it."""
+    return platform.logs / f"{process}.log"
 
-    It runs in its folder for temporary files, which it calls `.`: Flink splits a path at commas.
-    """
-    options = [
+
+def _java(platform: Platform, jvm: list[str], *options: str) -> list[str]:
+    """A JVM of Flink. It runs in its folder for temporary files, which it calls `.`: Flink splits a path at commas."""
+    return [
+        *java.java(Path(".")),
+        *jvm,
         *yaml.safe_load(COMMON.read_text())["env.java.opts.all"].split(),
-        f"-Dlog.file={platform.logs}/{name}.log",
         f"-Dlog4j.configurationFile={(CONF / 'flink-log4j2.properties').as_uri()}",
+        *options,
+        "-cp",
+        _class_path(platform),
     ]
-    return [*java.java(Path(".")), *jvm, *options, "-cp", _class_path(platform)]
 
 
 def _class_path(platform: Platform) -> str:

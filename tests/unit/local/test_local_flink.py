@@ -50,3 +50,11 @@ def test_amazon_is_loaded_only_for_a_warehouse_that_lies_there(platform, warehou
     assert "iceberg-flink-runtime" in class_path
     assert "flink-sql-gateway" in class_path
     assert "flink-dist" in class_path
+
+
+def test_rocksdb_puts_no_path_into_the_name_of_a_file(configured):
+    """In a long folder that name would be too long, and no job with state would start."""
+    config = yaml.safe_load((configured.home / "flink" / "conf" / "config.yaml").read_text())
+    assert "state.backend.rocksdb.log.dir" not in config
+    assert not [option for option in flink.taskmanager(configured) if option.startswith("-Dlog.file")]
+    assert config["taskmanager.log.path"] == str(configured.logs / "flink-taskmanager.log")
