@@ -15,7 +15,7 @@ DEMO = $(VENV)/python -m demo
 INSIDE = environment=$$($(LOCAL) env) && eval "$$environment" &&
 LAKEHOUSE = $(INSIDE) python -m lakehouse
 # A command that needs no platform and works before the first `make up`.
-OFFLINE = PYTHONPATH=plugins AIRFLOW_HOME=$(CURDIR)/.venv/airflow $(VENV)/python -m lakehouse
+OFFLINE = PYTHONPATH=plugins AIRFLOW_HOME="$$PWD/.venv/airflow" $(VENV)/python -m lakehouse
 # Commands receive what a person typed through the environment, so that neither make nor the shell interprets it.
 GIVEN := AT BATCH ENGINE EVENTS FAULTS FILE FROM KEY LIMIT MINUTES MODE NAME OPERATION PICKUP_FROM PICKUP_TO PIPELINE RATE \
 	REASON SEED SEQUENCES SERVICE SOURCE SQL STAGE TABLE THRESHOLDS TIME WHERE

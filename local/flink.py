@@ -74,7 +74,7 @@ def _log(platform: Platform, process: str) -> Path:
 def _java(platform: Platform, jvm: list[str], *options: str) -> list[str]:
     """A JVM of Flink. It runs in its folder for temporary files, which it calls `.`: Flink splits a path at commas."""
     return [
-        *java.java(Path(".")),
+        *java.java(Path()),
         *jvm,
         *yaml.safe_load(COMMON.read_text())["env.java.opts.all"].split(),
         f"-Dlog4j.configurationFile={(CONF / 'flink-log4j2.properties').as_uri()}",

@@ -157,10 +157,10 @@ def check_limits() -> list[str]:
 def _threads_of_user() -> int:
     """Threads that run as this user, where /proc shows them."""
     count = 0
-    for process in glob.glob("/proc/[0-9]*"):
+    for process in Path("/proc").glob("[0-9]*"):
         try:
-            if os.stat(process).st_uid == os.geteuid():
-                count += len(os.listdir(f"{process}/task"))
+            if process.stat().st_uid == os.geteuid():
+                count += len([*(process / "task").iterdir()])
         except OSError:
             continue  # it ended meanwhile
     return count

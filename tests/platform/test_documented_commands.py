@@ -12,7 +12,8 @@ from demo.main_job import Trips
 
 #: What Airflow and libraries write of themselves.
 LOGGED = re.compile(
-    r"Skipping masking|Warning\b|Traceback|^\[?\d{4}-\d\d-\d\d[T ]\d\d:\d\d.*\b(DEBUG|INFO|WARNING|ERROR)\b", re.M
+    r"Skipping masking|Warning\b|Traceback|^\[?\d{4}-\d\d-\d\d[T ]\d\d:\d\d.*\b(DEBUG|INFO|WARNING|ERROR)\b",
+    re.MULTILINE,
 )
 
 

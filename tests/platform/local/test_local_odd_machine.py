@@ -53,7 +53,7 @@ def platform_of(copy: Checkout) -> Platform:
 
 def left_in_tmp(platform: Platform) -> list[str]:
     """What stands in the /tmp that the platform's services see."""
-    return os.listdir(f"/proc/{Supervisor(platform).pid()}/root/tmp")
+    return [path.name for path in Path(f"/proc/{Supervisor(platform).pid()}/root/tmp").iterdir()]
 
 
 @pytest.mark.timeout(1800)

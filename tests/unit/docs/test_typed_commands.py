@@ -11,7 +11,7 @@ from local.config import ROOT
 
 def targets() -> dict[str, set[str]]:
     """Each target that `make help` lists, with the options that its line names."""
-    lines = re.findall(r"^([a-z-]+):.*## (.*)", (ROOT / "Makefile").read_text(), re.M)
+    lines = re.findall(r"^([a-z-]+):.*## (.*)", (ROOT / "Makefile").read_text(), re.MULTILINE)
     assert len(lines) > 40
     return {name: set(re.findall(r"\b([A-Z_]{2,})=", text)) for name, text in lines}
 

@@ -137,7 +137,7 @@ def test_python_2_can_read_the_file_that_says_so():
     )  # fmt: skip
     assert [ast.dump(node) for node in ast.walk(ast.parse(source)) if not isinstance(node, same)] == []
     before = source[: source.index("if sys.version_info")]
-    assert re.findall(r"^(?:import|from) .*", before, re.M) == ["import os", "import sys"]
+    assert re.findall(r"^(?:import|from) .*", before, re.MULTILINE) == ["import os", "import sys"]
 
 
 def test_a_python_that_cannot_make_environments_is_named(tmp_path, monkeypatch):
