@@ -211,18 +211,27 @@ class MainJob:
     def wait(self, probe: Callable[[], T | None], what: str, limit_s: float) -> T:
         """Call `probe` until it returns something true, and return that; show what is awaited.
 
-        A probe that takes long is called less often: it must not take the cores from what it waits for.
+        A probe that takes long is called less often: it must not take the cores from what it waits for. A service that does not
+        answer one in time is asked again.
         """
+        from lakehouse.airflow.hooks.unavailable import ServiceUnavailable
+
         deadline = time.monotonic() + limit_s
-        began = time.monotonic()
-        while not (found := probe()):
+        while True:
+            began = time.monotonic()
+            problem = ""
+            try:
+                if found := probe():
+                    return found
+            except ServiceUnavailable as error:
+                problem = f" ({error})"
             took = time.monotonic() - began
             if time.monotonic() > deadline:
-                raise PlatformError(f"waited {limit_s:g} s for {what}. Next: make status, make logs, make ledger")
-            self.progress.waiting(f"waiting for {what}")
+                raise PlatformError(
+                    f"waited {limit_s:g} s for {what}{problem}. Next: make status, make logs, make ledger"
+                )
+            self.progress.waiting(f"waiting for {what}{problem}")
             time.sleep(max(POLL_S, 3 * took))
-            began = time.monotonic()
-        return found
 
     def _rejects(self) -> Counter[str]:
         """Trips that Silver has rejected so far, by reason."""

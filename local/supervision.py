@@ -22,8 +22,8 @@ from local.config import Platform, PlatformError
 from local.parts import Part
 from local.supervisor_conf import mark, write
 
-START_LIMIT_S = 20
-KILL_LIMIT_S = 10
+START_LIMIT_S = 120
+KILL_LIMIT_S = 60
 SOCKET_PATH_LIMIT = 100  # of 107 bytes: the supervisor adds its pid while it makes the socket
 
 
@@ -46,7 +46,7 @@ class Supervisor:
         program = str(Path(sys.prefix) / "bin" / "supervisord")
         run = subprocess.run(
             [sys.executable, program, "-c", str(conf)], env=os.environ | mark(self.platform, "supervisord"),
-            capture_output=True, text=True, timeout=60,
+            capture_output=True, text=True, timeout=START_LIMIT_S,
         )  # fmt: skip
         deadline = time.monotonic() + START_LIMIT_S
         while not self.running():

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections import Counter
 from typing import Any
 
@@ -10,6 +13,7 @@ import pytest
 from lakehouse.gold.generate import render_manifest
 from lakehouse.gold.manifest import manifest_file
 from lakehouse.gold.sources import render_source, source_file
+from lakehouse.paths import DBT
 from lakehouse.pipelines.load import enabled_pipelines
 from tests.gold.gold import Dbt
 
@@ -81,3 +85,12 @@ def test_no_package_is_used(dbt):
     parts = [*dbt.manifest["nodes"].values(), *dbt.manifest["macros"].values()]
 
     assert {part["package_name"] for part in parts} == {"lakehouse", "dbt", "dbt_duckdb"}
+
+
+def test_dbt_without_the_environment_says_how_to_get_it(tmp_path):
+    """As somebody types it in include/dbt."""
+    command = [f"{sys.prefix}/bin/dbt", "--log-path", str(tmp_path), "ls", "--target-path", str(tmp_path)]
+    env = {name: value for name, value in os.environ.items() if not name.startswith("LAKEHOUSE_")}
+    run = subprocess.run(command, cwd=DBT, env=env, capture_output=True, text=True, timeout=120)
+    assert run.returncode != 0
+    assert 'LAKEHOUSE_PIPELINE. Next, in the repository: eval "$(make -s env)"' in run.stdout

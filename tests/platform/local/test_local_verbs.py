@@ -68,6 +68,12 @@ def test_env_is_what_a_shell_evaluates_and_hands_on(home, monkeypatch):
     assert run.stdout == f"json://user:it's $HOME@127.0.0.1/a b;c\n{home}/airflow\n"
 
 
+@pytest.mark.parametrize(("given", "named"), [("", "nyc_taxi"), ("flights", "flights")])
+def test_env_names_the_pipeline_whose_models_dbt_sees(platform, monkeypatch, given, named):
+    monkeypatch.setenv("PIPELINE", given)
+    assert f"export LAKEHOUSE_PIPELINE={named}\n" in _local("env").stdout
+
+
 @pytest.mark.parametrize(
     ("arguments", "answer", "deleted"),
     [((), None, False), ((), "\n", False), ((), "y\n", True), (("--yes",), None, True)],

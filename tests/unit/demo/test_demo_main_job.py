@@ -10,6 +10,8 @@ from types import SimpleNamespace
 import pytest
 
 from demo.main_job import GENERATOR_DAG, GOLD_DAG, JOBS_DAG, TABLES, MainJob, Trips
+from lakehouse.airflow.hooks.unavailable import ServiceUnavailable
+from local.config import PlatformError
 from local.progress import Progress
 
 JUDGED = {"events": 10, "reasons": {"low": 3}, "window": ["from", "to"]}
@@ -51,6 +53,21 @@ def test_gold_counts_as_built_when_it_is_published(job):
     published_at, took_s = job.build()
     assert published_at == pytest.approx(time.time(), abs=60)
     assert took_s < 60
+
+
+def test_a_service_that_does_not_answer_in_time_is_asked_again(job):
+    answers = iter([ServiceUnavailable("busy"), None, "at last"])
+
+    def probe() -> str | None:
+        answer = next(answers)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    assert job.wait(probe, "an answer", 60) == "at last"
+    answers = iter(lambda: ServiceUnavailable("busy"), None)
+    with pytest.raises(PlatformError, match=r"waited 0 s for an answer \(busy\)\. Next: make status"):
+        job.wait(probe, "an answer", 0)
 
 
 def test_trips_that_were_rejected_earlier_are_not_those_of_this_run(job, monkeypatch):
