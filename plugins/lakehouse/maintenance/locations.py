@@ -29,7 +29,7 @@ _RENAMING = ("file", "hdfs", "viewfs")
 _PLACES = ("write.data.path", "write.object-storage.path", "write.folder-storage.path", "write.metadata.path")
 
 
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True, order=True, slots=True)
 class Location:
     """A file or folder.
 
@@ -105,7 +105,7 @@ class Location:
         return io.fs_by_scheme(self.scheme, self.authority or None), path
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Listed:
     """A file that is there.
 

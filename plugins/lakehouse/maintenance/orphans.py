@@ -87,8 +87,11 @@ def find(table: Table, older_than_ms: int, most_percent: float) -> Orphans:
     """
     refuse_unsafe(table)
     own, partitions = roots(table), _partition_folders(table)
+    files: dict[Location, list[Listed]] = defaultdict(list)  # each with its checksum
     try:
-        listed = [file for root in own for file in list_files(table.io, root)]
+        for root in own:
+            for file in list_files(table.io, root):
+                files[checked(file.location)].append(file)
     except OSError as error:
         raise AirflowException(
             f"{', '.join(root.uri for root in own)} cannot be listed as a whole ({error}): nothing was removed. Next: see that "
@@ -96,13 +99,10 @@ def find(table: Table, older_than_ms: int, most_percent: float) -> Orphans:
         ) from error
     reachable = Reachable()
     reachable.add_table(table.refresh())
-    files: dict[Location, list[Listed]] = defaultdict(list)  # each with its checksum
-    for file in listed:
-        files[checked(file.location)].append(file)
     found = [
         copies
         for file, copies in files.items()
-        if file not in reachable.files
+        if file not in reachable
         and max(copy.written_ms for copy in copies) < older_than_ms
         and not any(_is_hidden(file, root, partitions) for root in own if root.holds(file))
     ]
@@ -113,7 +113,8 @@ def find(table: Table, older_than_ms: int, most_percent: float) -> Orphans:
             "that is hard to believe, and nothing was removed. Next: look at them with DRY_RUN=1 and a higher orphan_percent; "
             "if they are, run it with that."
         )
-    return Orphans(len(listed), tuple(copy for copies in found for copy in copies))
+    listed = sum(len(copies) for copies in files.values())
+    return Orphans(listed, tuple(copy for copies in found for copy in copies))
 
 
 def remove(table: Table, orphans: Orphans, still_ours: Callable[[], None]) -> Location | None:
