@@ -31,7 +31,7 @@ LOCAL_COMMANDS := down status logs clean env generate send process health ledger
 	dbt-deps dbt-build dbt-test dbt-docs query rejects rejects-replay acknowledge-loss erase \
 	history snapshots files table-size query-at maintenance
 
-LINTS := lint-python lint-types lint-sql lint-spelling lint-schemas
+LINTS := lint-python lint-types lint-java lint-sql lint-spelling lint-schemas
 
 .DEFAULT_GOAL := help
 .PHONY: help setup set-up-before demo up check test test-java test-python test-long test-all lint $(LINTS) format regenerate bench chaos lock pipelines new-pipeline compose-up \
@@ -225,6 +225,9 @@ lint-python: setup
 lint-types: setup
 	@$(VENV)/mypy --no-error-summary
 
+lint-java:
+	@mvn --batch-mode --quiet --file flink/pom.xml spotless:check
+
 lint-sql: setup
 	@$(VENV)/sqlfluff lint --quiet --disable-progress-bar include/dbt
 
@@ -240,9 +243,10 @@ lint-schemas: setup
 	$(call fits,vendor.dependabot .github/dependabot.yml)
 	$(call fits,vendor.compose-spec docker-compose.yaml tests/compose/docker-compose.override.yaml)
 
-format: setup ## Format Python, and fix what the linter can fix
+format: setup ## Format Python and Java, and fix what the linter can fix
 	@$(VENV)/ruff check --fix --quiet .
 	@$(VENV)/ruff format --quiet .
+	@mvn --batch-mode --quiet --file flink/pom.xml spotless:apply
 
 bench: setup ## Measure the figures in docs/figures.md on a separate platform (run nothing else at the same time)
 	@rm -rf .local-bench

@@ -3,10 +3,17 @@ package lakehouse;
 import static lakehouse.Lakehouse.JAN_5;
 import static lakehouse.Lakehouse.JAN_6;
 import static lakehouse.Lakehouse.TRIPS;
-
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import java.math.BigDecimal;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Instant;
+import java.time.LocalDate;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
 import org.apache.flink.core.execution.JobClient;
 import org.apache.iceberg.DataFile;
 import org.apache.iceberg.PartitionSpec;
@@ -28,15 +35,6 @@ import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
-
-import java.math.BigDecimal;
-import java.nio.file.Files;
-import java.nio.file.Path;
-import java.time.Instant;
-import java.time.LocalDate;
-import java.util.HashMap;
-import java.util.List;
-import java.util.Map;
 
 /** Parquet files of others, which have no field IDs. */
 class AddFilesTest {
@@ -96,12 +94,18 @@ class AddFilesTest {
 
     private static Map<String, Object> read(long id, LocalDate day) {
         return Map.of(
-                "id", id,
-                "day", day,
-                "hour", 7,
-                "zone", "zone " + id,
-                "fare", BigDecimal.valueOf(id * 100, 2),
-                "at", Instant.ofEpochSecond(1_704_400_000, id * 1000));
+                "id",
+                id,
+                "day",
+                day,
+                "hour",
+                7,
+                "zone",
+                "zone " + id,
+                "fare",
+                BigDecimal.valueOf(id * 100, 2),
+                "at",
+                Instant.ofEpochSecond(1_704_400_000, id * 1000));
     }
 
     private Map<String, Object> add(String table, String more) {
@@ -119,8 +123,7 @@ class AddFilesTest {
         assertThatThrownBy(() -> add(table, "")).hasMessageContainingAll(says);
         Table untouched = lake.load("silver." + table);
         assertThat(untouched.currentSnapshot()).isNull();
-        assertThat(untouched.properties())
-                .doesNotContainKey(TableProperties.DEFAULT_NAME_MAPPING);
+        assertThat(untouched.properties()).doesNotContainKey(TableProperties.DEFAULT_NAME_MAPPING);
     }
 
     private List<Map<String, Object>> trips() {
@@ -151,8 +154,7 @@ class AddFilesTest {
         Map<String, Object> third = new HashMap<>();
         trips.schema().columns().forEach(column -> third.put(column.name(), null));
         third.putAll(Map.of("id", 3L, "day", JAN_6));
-        assertThat(trips())
-                .containsExactlyInAnyOrder(read(1, JAN_5), read(2, JAN_5), third);
+        assertThat(trips()).containsExactlyInAnyOrder(read(1, JAN_5), read(2, JAN_5), third);
         assertThat(lake.query("SELECT id FROM lake.silver.trips WHERE `day` = DATE '2024-01-06'"))
                 .containsExactly(Map.of("id", 3L));
         assertThat(Lakehouse.files(trips))
@@ -164,8 +166,7 @@ class AddFilesTest {
                         .findFirst()
                         .orElseThrow();
         assertThat(file.fileSizeInBytes()).isEqualTo(Files.size(first));
-        Long upper =
-                Conversions.fromByteBuffer(Types.LongType.get(), file.upperBounds().get(1));
+        Long upper = Conversions.fromByteBuffer(Types.LongType.get(), file.upperBounds().get(1));
         assertThat(upper).isEqualTo(2);
         assertThat(file.splitOffsets()).containsExactly(4L);
         assertThat(trips.snapshots()).hasSize(1);
@@ -178,8 +179,7 @@ class AddFilesTest {
                 .containsEntry("ndv", "2");
         assertThat(lake.call("rewrite_data_files(`table` => 'silver.trips', rewrite_all => true)"))
                 .containsEntry("rewritten_rows", 3L);
-        assertThat(trips())
-                .containsExactlyInAnyOrder(read(1, JAN_5), read(2, JAN_5), third);
+        assertThat(trips()).containsExactlyInAnyOrder(read(1, JAN_5), read(2, JAN_5), third);
     }
 
     @Test
@@ -218,7 +218,8 @@ class AddFilesTest {
         JobClient job = lake.reader();
         try {
             refused("trips", "has no name mapping yet", "Flink job", "ignore_jobs => true");
-            assertThat(add("trips", ", ignore_jobs => true")).containsEntry("added_files_count", 1L);
+            assertThat(add("trips", ", ignore_jobs => true"))
+                    .containsEntry("added_files_count", 1L);
             trip("2.parquet", 2);
             assertThat(add("trips", ", check_duplicate_files => false"))
                     .containsEntry("added_files_count", 2L);
@@ -274,10 +275,14 @@ class AddFilesTest {
                 .containsExactlyInAnyOrder(
                         none,
                         Map.of(
-                                "_text", "a/b c+d",
-                                "price", new BigDecimal("1.50"),
-                                "yes", true,
-                                "id", 1L));
+                                "_text",
+                                "a/b c+d",
+                                "price",
+                                new BigDecimal("1.50"),
+                                "yes",
+                                true,
+                                "id",
+                                1L));
     }
 
     @Test
@@ -436,11 +441,8 @@ class AddFilesTest {
     @Test
     void textsThatFootersCutOffDoNotContradict() throws Exception {
         lake.table(
-                "silver.trips",
-                PartitionSpec.builderFor(TRIPS).identity("zone").build(),
-                Map.of());
-        Path file =
-                write("zone=b/a.parquet", "optional binary zone (STRING);", new Object[] {"c"});
+                "silver.trips", PartitionSpec.builderFor(TRIPS).identity("zone").build(), Map.of());
+        Path file = write("zone=b/a.parquet", "optional binary zone (STRING);", new Object[] {"c"});
         refused("trips", "File file:" + file, "other values of column zone (c to c)");
         Files.delete(file);
         write(

@@ -3,11 +3,6 @@ package lakehouse;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
-import org.apache.flink.table.api.EnvironmentSettings;
-import org.apache.flink.table.api.TableEnvironment;
-import org.junit.jupiter.api.Test;
-import org.junit.jupiter.api.io.TempDir;
-
 import java.io.BufferedReader;
 import java.io.File;
 import java.io.InputStreamReader;
@@ -18,6 +13,10 @@ import java.time.Duration;
 import java.time.Instant;
 import java.util.List;
 import java.util.Map;
+import org.apache.flink.table.api.EnvironmentSettings;
+import org.apache.flink.table.api.TableEnvironment;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
 
 /** Nothing but SQL, on each kind of catalog that Iceberg has for Flink and that runs here. */
 class AnyCatalogTest {
@@ -43,7 +42,9 @@ class AnyCatalogTest {
 
     @Test
     void rest() throws Exception {
-        assumeTrue(Files.exists(REST.resolve("classpath")), "first: mvn test-compile -pl rest-catalog");
+        assumeTrue(
+                Files.exists(REST.resolve("classpath")),
+                "first: mvn test-compile -pl rest-catalog");
         Process server =
                 new ProcessBuilder(
                                 Path.of(System.getProperty("java.home"), "bin", "java").toString(),
@@ -114,11 +115,11 @@ class AnyCatalogTest {
 
     /** Beside a data file, and old enough. */
     private Path orphan() throws Exception {
-        String file = (String) rows("SELECT file_path FROM lake.db.`t$files`").get(0).get("file_path");
+        String file =
+                (String) rows("SELECT file_path FROM lake.db.`t$files`").get(0).get("file_path");
         Path orphan = Path.of(file.replaceFirst("^file:/*", "/")).resolveSibling("orphan.parquet");
         Files.writeString(orphan, "nobody's");
-        Files.setLastModifiedTime(
-                orphan, FileTime.from(Instant.now().minus(Duration.ofDays(30))));
+        Files.setLastModifiedTime(orphan, FileTime.from(Instant.now().minus(Duration.ofDays(30))));
         return orphan;
     }
 

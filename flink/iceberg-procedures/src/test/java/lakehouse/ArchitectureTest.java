@@ -5,13 +5,13 @@ import static com.tngtech.archunit.library.dependencies.SlicesRuleDefinition.sli
 import com.tngtech.archunit.core.domain.JavaClasses;
 import com.tngtech.archunit.core.importer.ClassFileImporter;
 import lakehouse.catalog.ProceduresCatalog;
-
 import org.junit.jupiter.api.Test;
 
 class ArchitectureTest {
     @Test
     void packagesAreFreeOfCycles() {
-        JavaClasses classes = new ClassFileImporter()
+        JavaClasses classes =
+                new ClassFileImporter()
                         .importUrl(
                                 ProceduresCatalog.class
                                         .getProtectionDomain()

@@ -1,5 +1,7 @@
 package lakehouse;
 
+import java.net.URI;
+import java.time.Duration;
 import org.apache.flink.configuration.Configuration;
 import org.apache.flink.configuration.CoreOptions;
 import org.apache.flink.configuration.DeploymentOptions;
@@ -10,9 +12,6 @@ import org.apache.flink.configuration.RestOptions;
 import org.apache.flink.configuration.TaskManagerOptions;
 import org.apache.flink.runtime.minicluster.MiniCluster;
 import org.apache.flink.runtime.minicluster.MiniClusterConfiguration;
-
-import java.net.URI;
-import java.time.Duration;
 
 /** A small Flink cluster, reached by its REST address as a real one is. */
 final class Cluster implements AutoCloseable {

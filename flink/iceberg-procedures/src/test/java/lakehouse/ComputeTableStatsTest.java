@@ -4,13 +4,25 @@ import static lakehouse.Lakehouse.JAN_5;
 import static lakehouse.Lakehouse.JAN_6;
 import static lakehouse.Lakehouse.append;
 import static lakehouse.Lakehouse.trip;
-
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.assertj.core.api.Assertions.within;
 
+import java.math.BigDecimal;
+import java.nio.ByteBuffer;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.LocalDate;
+import java.time.OffsetDateTime;
+import java.util.HashMap;
+import java.util.HashSet;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.UUID;
+import java.util.stream.LongStream;
+import java.util.stream.Stream;
 import lakehouse.statistics.TableStatistics;
-
 import org.apache.datasketches.memory.Memory;
 import org.apache.datasketches.theta.CompactSketch;
 import org.apache.datasketches.theta.HashIterator;
@@ -45,21 +57,6 @@ import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
-
-import java.math.BigDecimal;
-import java.nio.ByteBuffer;
-import java.nio.file.Files;
-import java.nio.file.Path;
-import java.time.LocalDate;
-import java.time.OffsetDateTime;
-import java.util.HashMap;
-import java.util.HashSet;
-import java.util.List;
-import java.util.Map;
-import java.util.Set;
-import java.util.UUID;
-import java.util.stream.LongStream;
-import java.util.stream.Stream;
 
 /** Statistics as other engines read them: by the table's metadata, and from the Puffin file. */
 class ComputeTableStatsTest {
@@ -116,8 +113,7 @@ class ComputeTableStatsTest {
                 byte[] theta = new byte[blob.second().remaining()];
                 blob.second().get(theta);
                 sketches.put(
-                        blob.first().inputFields().get(0),
-                        CompactSketch.wrap(Memory.wrap(theta)));
+                        blob.first().inputFields().get(0), CompactSketch.wrap(Memory.wrap(theta)));
             }
         }
         return sketches;
@@ -164,8 +160,7 @@ class ComputeTableStatsTest {
                         (column, sketch) ->
                                 assertThat((long) sketch.getEstimate())
                                         .isEqualTo(
-                                                counts.get(
-                                                        trips.schema().findColumnName(column))));
+                                                counts.get(trips.schema().findColumnName(column))));
         assertThat(lake.query("SELECT id FROM lake.silver.trips WHERE id = 49999")).hasSize(1);
     }
 
@@ -214,9 +209,7 @@ class ComputeTableStatsTest {
                         Types.NestedField.optional(1, "id", Types.LongType.get()),
                         Types.NestedField.optional(2, "time", Types.TimeType.get()),
                         Types.NestedField.optional(
-                                3,
-                                "tags",
-                                Types.ListType.ofOptional(4, Types.StringType.get())));
+                                3, "tags", Types.ListType.ofOptional(4, Types.StringType.get())));
         lake.catalog.createTable(TableIdentifier.parse("silver.trips"), schema);
         assertThatThrownBy(() -> lake.call(TRIPS + ")"))
                 .hasMessageContaining("has no snapshot yet");
@@ -270,8 +263,20 @@ class ComputeTableStatsTest {
         GenericRecord place = GenericRecord.create(schema.findType("place").asStructType());
         place.setField("x", 0.5);
         Object[] values = {
-            true, -1, 1L << 40, 1.5f, -0.0, JAN_5, at, at.toLocalDateTime(), "çà", uuid,
-            new byte[] {1, 2, 3}, ByteBuffer.wrap(new byte[] {4}), new BigDecimal("-1.2500"), place
+            true,
+            -1,
+            1L << 40,
+            1.5f,
+            -0.0,
+            JAN_5,
+            at,
+            at.toLocalDateTime(),
+            "çà",
+            uuid,
+            new byte[] {1, 2, 3},
+            ByteBuffer.wrap(new byte[] {4}),
+            new BigDecimal("-1.2500"),
+            place
         };
         GenericRecord row = GenericRecord.create(schema);
         for (int i = 0; i < values.length; i++) {
@@ -287,9 +292,21 @@ class ComputeTableStatsTest {
         assertThat(sketches).hasSize(14);
         long micros = at.toEpochSecond() * 1_000_000 + 123_456;
         Object[] stored = {
-            true, -1, 1L << 40, 1.5f, -0.0, (int) JAN_5.toEpochDay(), micros, micros, "çà", uuid,
-            ByteBuffer.wrap(new byte[] {1, 2, 3}), ByteBuffer.wrap(new byte[] {4}),
-            new BigDecimal("-1.2500"), null, 0.5
+            true,
+            -1,
+            1L << 40,
+            1.5f,
+            -0.0,
+            (int) JAN_5.toEpochDay(),
+            micros,
+            micros,
+            "çà",
+            uuid,
+            ByteBuffer.wrap(new byte[] {1, 2, 3}),
+            ByteBuffer.wrap(new byte[] {4}),
+            new BigDecimal("-1.2500"),
+            null,
+            0.5
         };
         for (int id : sketches.keySet()) {
             UpdateSketch expected = UpdateSketch.builder().build();

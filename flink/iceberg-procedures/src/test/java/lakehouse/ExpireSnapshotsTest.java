@@ -6,30 +6,9 @@ import static lakehouse.Lakehouse.commit;
 import static lakehouse.Lakehouse.onDisk;
 import static lakehouse.Lakehouse.rows;
 import static lakehouse.Lakehouse.trip;
-
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
-
-import org.apache.flink.core.execution.JobClient;
-import org.apache.iceberg.BaseCombinedScanTask;
-import org.apache.iceberg.BlobMetadata;
-import org.apache.iceberg.DeleteFile;
-import org.apache.iceberg.GenericStatisticsFile;
-import org.apache.iceberg.Snapshot;
-import org.apache.iceberg.hadoop.HadoopFileIO;
-import org.apache.iceberg.io.InputFile;
-import org.apache.iceberg.Table;
-import org.apache.iceberg.types.Types;
-import org.apache.iceberg.catalog.Namespace;
-import org.apache.iceberg.catalog.SupportsNamespaces;
-import org.apache.iceberg.exceptions.CommitStateUnknownException;
-import org.apache.iceberg.expressions.Expressions;
-import org.apache.iceberg.flink.source.split.IcebergSourceSplit;
-import org.junit.jupiter.api.AfterEach;
-import org.junit.jupiter.api.BeforeEach;
-import org.junit.jupiter.api.Test;
-import org.junit.jupiter.api.io.TempDir;
 
 import java.net.URI;
 import java.nio.file.Files;
@@ -45,6 +24,25 @@ import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.stream.StreamSupport;
+import org.apache.flink.core.execution.JobClient;
+import org.apache.iceberg.BaseCombinedScanTask;
+import org.apache.iceberg.BlobMetadata;
+import org.apache.iceberg.DeleteFile;
+import org.apache.iceberg.GenericStatisticsFile;
+import org.apache.iceberg.Snapshot;
+import org.apache.iceberg.Table;
+import org.apache.iceberg.catalog.Namespace;
+import org.apache.iceberg.catalog.SupportsNamespaces;
+import org.apache.iceberg.exceptions.CommitStateUnknownException;
+import org.apache.iceberg.expressions.Expressions;
+import org.apache.iceberg.flink.source.split.IcebergSourceSplit;
+import org.apache.iceberg.hadoop.HadoopFileIO;
+import org.apache.iceberg.io.InputFile;
+import org.apache.iceberg.types.Types;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
 
 class ExpireSnapshotsTest {
     private static final String ALL = "older_than => TIMESTAMP '2100-01-01 00:00:00'";
@@ -284,10 +282,7 @@ class ExpireSnapshotsTest {
         for (int i = 0; i < 5; i++) {
             append(trips, JAN_5, trip(i, JAN_5, 1, "a"));
         }
-        trips.manageSnapshots()
-                .createBranch("trial")
-                .setMinSnapshotsToKeep("trial", 3)
-                .commit();
+        trips.manageSnapshots().createBranch("trial").setMinSnapshotsToKeep("trial", 3).commit();
         long trial = trips.currentSnapshot().snapshotId();
         append(trips, JAN_5, trip(5, JAN_5, 1, "a"));
         assertThat(expire(ALL)).containsEntry("expired_snapshots_count", 2L);
@@ -307,8 +302,7 @@ class ExpireSnapshotsTest {
             append(trips, JAN_5, trip(i, JAN_5, 1, "a"));
         }
         trips.manageSnapshots().setMaxSnapshotAgeMs("main", 1).commit();
-        assertThat(expire(ALL + ", retain_last => 3"))
-                .containsEntry("expired_snapshots_count", 1L);
+        assertThat(expire(ALL + ", retain_last => 3")).containsEntry("expired_snapshots_count", 1L);
         assertThat(snapshots()).hasSize(3);
     }
 
@@ -711,7 +705,11 @@ class ExpireSnapshotsTest {
         List<Path> left = onDisk(trips.location());
         assertThat(left.stream().filter(path -> path.toString().endsWith(".parquet"))).hasSize(3);
         assertThat((long) done.get("deleted_manifest_files_count"))
-                .isEqualTo(disk.size() + 1 - left.size() - (long) done.get("deleted_manifest_lists_count"));
+                .isEqualTo(
+                        disk.size()
+                                + 1
+                                - left.size()
+                                - (long) done.get("deleted_manifest_lists_count"));
         assertThat((long) done.get("deleted_bytes_count")).isPositive();
     }
 

@@ -1,12 +1,22 @@
 package lakehouse;
 
 import static lakehouse.Values.text;
-
 import static org.assertj.core.api.Assertions.assertThat;
 
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Collections;
+import java.util.EnumSet;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.Random;
+import java.util.Set;
+import java.util.stream.IntStream;
 import lakehouse.parquet.FileMerge;
 import lakehouse.parquet.FileMerge.Merged;
-
 import org.apache.iceberg.DataFile;
 import org.apache.iceberg.FileFormat;
 import org.apache.iceberg.PartitionKey;
@@ -30,20 +40,9 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
-import java.nio.file.Files;
-import java.nio.file.Path;
-import java.util.ArrayList;
-import java.util.Collections;
-import java.util.EnumSet;
-import java.util.HashMap;
-import java.util.List;
-import java.util.Map;
-import java.util.Optional;
-import java.util.Random;
-import java.util.Set;
-import java.util.stream.IntStream;
-
-/** Files are merged column by column into what Iceberg's own writer would have written of the rows. */
+/**
+ * Files are merged column by column into what Iceberg's own writer would have written of the rows.
+ */
 class FileMergeTest {
     private static final long LARGE = 1L << 30;
     private static final Set<TypeID> FLOATS = EnumSet.of(TypeID.FLOAT, TypeID.DOUBLE);
@@ -133,7 +132,9 @@ class FileMergeTest {
         return files;
     }
 
-    /** Iceberg's writer leaves floating-point numbers out of its counts where their struct is null. */
+    /**
+     * Iceberg's writer leaves floating-point numbers out of its counts where their struct is null.
+     */
     private static Map<Integer, Long> comparable(Table table, Map<Integer, Long> counts) {
         Map<Integer, Long> some = new HashMap<>(counts);
         some.keySet()
@@ -182,7 +183,8 @@ class FileMergeTest {
         assertThat(merged.files()).hasSize(1);
         DataFile file = merged.files().get(0);
         assertThat(file.recordCount()).isEqualTo(expected.recordCount());
-        assertThat(file.fileSizeInBytes()).isEqualTo(table.io().newInputFile(file.location()).getLength());
+        assertThat(file.fileSizeInBytes())
+                .isEqualTo(table.io().newInputFile(file.location()).getLength());
         assertThat(comparable(table, file.valueCounts()))
                 .isEqualTo(comparable(table, expected.valueCounts()));
         assertThat(comparable(table, file.nullValueCounts()))

@@ -1,18 +1,19 @@
 package lakehouse;
 
+import java.util.concurrent.CountDownLatch;
+import java.util.function.Predicate;
 import org.apache.iceberg.hadoop.HadoopFileIO;
 import org.apache.iceberg.io.InputFile;
 import org.apache.iceberg.io.OutputFile;
-
-import java.util.concurrent.CountDownLatch;
-import java.util.function.Predicate;
 
 /** A store in which whoever opens some files, to read or to write them, waits. */
 public class HoldingFileIO extends HadoopFileIO {
     private static volatile Predicate<String> held = path -> false;
     private static volatile CountDownLatch reached;
 
-    /** So many that open such a file next wait until their threads are interrupted; others do not. */
+    /**
+     * So many that open such a file next wait until their threads are interrupted; others do not.
+     */
     static CountDownLatch hold(int count, Predicate<String> files) {
         reached = new CountDownLatch(count);
         held = files;

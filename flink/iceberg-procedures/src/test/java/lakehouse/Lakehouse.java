@@ -1,5 +1,20 @@
 package lakehouse;
 
+import java.io.IOException;
+import java.math.BigDecimal;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.LocalDate;
+import java.time.ZoneOffset;
+import java.time.format.DateTimeFormatter;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.stream.Collectors;
+import java.util.stream.IntStream;
+import java.util.stream.Stream;
 import org.apache.flink.configuration.Configuration;
 import org.apache.flink.core.execution.JobClient;
 import org.apache.flink.table.api.EnvironmentSettings;
@@ -34,22 +49,6 @@ import org.apache.iceberg.io.CloseableIterable;
 import org.apache.iceberg.io.DataWriter;
 import org.apache.iceberg.io.OutputFileFactory;
 import org.apache.iceberg.types.Types;
-
-import java.io.IOException;
-import java.math.BigDecimal;
-import java.nio.file.Files;
-import java.nio.file.Path;
-import java.time.LocalDate;
-import java.time.ZoneOffset;
-import java.time.format.DateTimeFormatter;
-import java.util.ArrayList;
-import java.util.Arrays;
-import java.util.HashMap;
-import java.util.List;
-import java.util.Map;
-import java.util.stream.Collectors;
-import java.util.stream.IntStream;
-import java.util.stream.Stream;
 
 /** A warehouse in a folder, its catalog for Iceberg's own code, and a SQL session on it. */
 final class Lakehouse implements AutoCloseable {
@@ -115,7 +114,8 @@ final class Lakehouse implements AutoCloseable {
                                                     + option.getValue()
                                                     + "'")
                             .collect(Collectors.joining(", "));
-            sql.executeSql("CREATE CATALOG lake WITH ('type' = 'iceberg-procedures', " + with + ")");
+            sql.executeSql(
+                    "CREATE CATALOG lake WITH ('type' = 'iceberg-procedures', " + with + ")");
         }
         return sql;
     }
@@ -156,7 +156,7 @@ final class Lakehouse implements AutoCloseable {
     /** A job that reads the trips for ever. */
     JobClient reader() {
         sql().executeSql(
-                "CREATE TEMPORARY TABLE nowhere (id BIGINT) WITH ('connector' = 'blackhole')");
+                        "CREATE TEMPORARY TABLE nowhere (id BIGINT) WITH ('connector' = 'blackhole')");
         return sql().executeSql(
                         "INSERT INTO nowhere SELECT id FROM lake.silver.trips /*+"
                                 + " OPTIONS('streaming' = 'true') */")

@@ -1,9 +1,8 @@
 package lakehouse;
 
+import java.util.function.Predicate;
 import org.apache.iceberg.hadoop.HadoopFileIO;
 import org.apache.iceberg.io.BulkDeletionFailureException;
-
-import java.util.function.Predicate;
 
 /** A store in which the key may not delete some files, and that says no more than their number. */
 public class LockedFileIO extends HadoopFileIO {

@@ -1,9 +1,8 @@
 package lakehouse;
 
+import java.util.concurrent.atomic.AtomicReference;
 import org.apache.iceberg.hadoop.HadoopFileIO;
 import org.apache.iceberg.io.OutputFile;
-
-import java.util.concurrent.atomic.AtomicReference;
 
 /** A store in which something else happens just when the first file goes to quarantine. */
 public class MeddledFileIO extends HadoopFileIO {

@@ -5,10 +5,25 @@ import static lakehouse.Lakehouse.append;
 import static lakehouse.Lakehouse.onDisk;
 import static lakehouse.Lakehouse.rows;
 import static lakehouse.Lakehouse.trip;
-
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.attribute.FileTime;
+import java.time.Duration;
+import java.time.Instant;
+import java.util.ArrayDeque;
+import java.util.ArrayList;
+import java.util.Deque;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.stream.Stream;
 import org.apache.flink.table.data.RowData;
 import org.apache.iceberg.DataFile;
 import org.apache.iceberg.DataFiles;
@@ -28,23 +43,6 @@ import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
-
-import java.io.IOException;
-import java.io.UncheckedIOException;
-import java.nio.file.Files;
-import java.nio.file.Path;
-import java.nio.file.attribute.FileTime;
-import java.time.Duration;
-import java.time.Instant;
-import java.util.ArrayDeque;
-import java.util.ArrayList;
-import java.util.Deque;
-import java.util.List;
-import java.util.Map;
-import java.util.concurrent.CompletableFuture;
-import java.util.concurrent.TimeUnit;
-import java.util.concurrent.atomic.AtomicBoolean;
-import java.util.stream.Stream;
 
 class RemoveOrphanFilesTest {
     @TempDir Path folder;
@@ -320,7 +318,8 @@ class RemoveOrphanFilesTest {
         append(trips, JAN_5, trip(1, JAN_5, 1, "a"));
         Path elsewhere = Files.createDirectories(folder.resolve("warehouse/elsewhere"));
         Path somebodys = Files.writeString(elsewhere.resolve("somebodys"), "somebody's");
-        Files.setLastModifiedTime(somebodys, FileTime.from(Instant.now().minus(Duration.ofDays(4))));
+        Files.setLastModifiedTime(
+                somebodys, FileTime.from(Instant.now().minus(Duration.ofDays(4))));
         assertThatThrownBy(() -> remove(", location => 'file:" + elsewhere + "'"))
                 .hasMessageContaining(elsewhere + "' is not a folder of table lake.silver.trips");
         assertThatThrownBy(() -> remove(", location => '" + trips.location() + "/../../elsewhere'"))
@@ -369,8 +368,7 @@ class RemoveOrphanFilesTest {
 
     @Test
     void whatLiesInAHiddenFolderStaysUnlessThatIsAPartition() throws Exception {
-        Schema schema =
-                new Schema(Types.NestedField.optional(1, "_col", Types.StringType.get()));
+        Schema schema = new Schema(Types.NestedField.optional(1, "_col", Types.StringType.get()));
         Table logs =
                 lake.catalog.createTable(
                         TableIdentifier.parse("silver.logs"),
@@ -415,8 +413,7 @@ class RemoveOrphanFilesTest {
                 .hasMessageContaining("equal_schemes => 'abfss' is not of the form 'a=b,c=d'");
         assertThatThrownBy(() -> remove(orphans("none")))
                 .hasMessageContaining("prefix_mismatch_mode => 'none' is none of");
-        assertThatThrownBy(
-                        () -> remove(", dry_run => TRUE, equal_schemes => 'abfss=file'"))
+        assertThatThrownBy(() -> remove(", dry_run => TRUE, equal_schemes => 'abfss=file'"))
                 .hasMessageContaining("equal_authorities");
         String equal =
                 ", equal_schemes => 'abfs=file, abfss=file', equal_authorities =>"

@@ -9,10 +9,19 @@ import static lakehouse.Lakehouse.rows;
 import static lakehouse.Lakehouse.trip;
 import static lakehouse.Lakehouse.twoFilesADay;
 import static lakehouse.Lakehouse.write;
-
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import java.nio.ByteBuffer;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.Collections;
+import java.util.List;
+import java.util.Map;
+import java.util.Random;
+import java.util.stream.IntStream;
 import org.apache.flink.configuration.CoreOptions;
 import org.apache.flink.configuration.DeploymentOptions;
 import org.apache.flink.table.data.GenericRowData;
@@ -35,17 +44,6 @@ import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
-
-import java.nio.ByteBuffer;
-import java.nio.file.Files;
-import java.nio.file.Path;
-import java.util.ArrayList;
-import java.util.Arrays;
-import java.util.Collections;
-import java.util.List;
-import java.util.Map;
-import java.util.Random;
-import java.util.stream.IntStream;
 
 class RewriteDataFilesTest {
     @TempDir Path folder;
@@ -426,10 +424,7 @@ class RewriteDataFilesTest {
                     PositionDelete.<RowData>create().set(written.get(0).location(), 1, null));
         }
         DeleteFile equals = Lakehouse.deletesOf(trips, JAN_5, 4);
-        trips.newRowDelta()
-                .addDeletes(positions.toDeleteFile())
-                .addDeletes(equals)
-                .commit();
+        trips.newRowDelta().addDeletes(positions.toDeleteFile()).addDeletes(equals).commit();
         List<String> before = rows(trips);
         assertThat(before).hasSize(10);
         assertThat(rewrite("")).containsEntry("rewritten_rows", 10L);
@@ -544,8 +539,7 @@ class RewriteDataFilesTest {
                                     "hour",
                                     "zone"))
                     .hasSize(5)
-                    .isSortedAccordingTo(
-                            (a, b) -> compareOne(a.get(0), b.get(0), true, false));
+                    .isSortedAccordingTo((a, b) -> compareOne(a.get(0), b.get(0), true, false));
         }
     }
 
@@ -656,8 +650,7 @@ class RewriteDataFilesTest {
                 .containsEntry("rewritten_rows", 4L);
         assertThat(keys(lake.load("silver.trips"), "größe"))
                 .containsExactly(List.of(1), List.of(2), List.of(3), List.of(4));
-        assertThatThrownBy(
-                        () -> rewrite(", strategy => 'sort', sort_order => 'ZORDER(id, größe)'"))
+        assertThatThrownBy(() -> rewrite(", strategy => 'sort', sort_order => 'ZORDER(id, größe)'"))
                 .hasMessageContaining("sort_order => 'ZORDER(id, größe)'")
                 .hasMessageContaining("Next: name the columns");
     }
@@ -685,7 +678,7 @@ class RewriteDataFilesTest {
         assertThat(
                         lake.call(
                                 "rewrite_data_files(`table` => 'silver.wide', strategy => 'sort',"
-                                    + " sort_order => 'id', target_file_size_bytes => 300000)"))
+                                        + " sort_order => 'id', target_file_size_bytes => 300000)"))
                 .containsEntry("rewritten_rows", (long) count);
         List<DataFile> files = files(wide);
         assertThat(files).hasSizeGreaterThan(2);

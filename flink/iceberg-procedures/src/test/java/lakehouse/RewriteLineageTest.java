@@ -6,10 +6,14 @@ import static lakehouse.Lakehouse.files;
 import static lakehouse.Lakehouse.onDisk;
 import static lakehouse.Lakehouse.partition;
 import static lakehouse.Lakehouse.trip;
-
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.HashSet;
+import java.util.List;
+import java.util.Map;
 import org.apache.iceberg.DataFile;
 import org.apache.iceberg.DeleteFile;
 import org.apache.iceberg.FileFormat;
@@ -36,12 +40,6 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
-
-import java.nio.file.Path;
-import java.util.ArrayList;
-import java.util.HashSet;
-import java.util.List;
-import java.util.Map;
 
 /** Tables of format version 3: a rewrite changes neither the id of a row, nor when it changed. */
 class RewriteLineageTest {
@@ -74,8 +72,7 @@ class RewriteLineageTest {
 
     /** One snapshot with a file of two rows. */
     private static DataFile two(Table table, long id) throws Exception {
-        FileFormat format =
-                FileFormat.fromString(table.properties().get("write.format.default"));
+        FileFormat format = FileFormat.fromString(table.properties().get("write.format.default"));
         var writer =
                 new FlinkFileWriterFactory.Builder(table)
                         .dataFileFormat(format)
@@ -365,8 +362,7 @@ class RewriteLineageTest {
                         Types.NestedField.optional(
                                 2,
                                 "place",
-                                Types.StructType.of(
-                                        Types.NestedField.optional(3, "what", type)))),
+                                Types.StructType.of(Types.NestedField.optional(3, "what", type)))),
                 PartitionSpec.unpartitioned(),
                 Map.of("format-version", "3"));
         assertThatThrownBy(() -> lake.call("rewrite_data_files('silver." + name + "')"))

@@ -3,19 +3,17 @@ package lakehouse;
 import static lakehouse.Lakehouse.append;
 import static lakehouse.Lakehouse.rows;
 import static lakehouse.Lakehouse.trip;
-
 import static org.assertj.core.api.Assertions.assertThat;
-
-import org.apache.iceberg.ManifestFile;
-import org.apache.iceberg.Table;
-import org.junit.jupiter.api.Test;
-import org.junit.jupiter.api.io.TempDir;
 
 import java.nio.ByteOrder;
 import java.nio.file.Path;
 import java.time.LocalDate;
 import java.util.List;
 import java.util.Map;
+import org.apache.iceberg.ManifestFile;
+import org.apache.iceberg.Table;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
 
 class RewriteManifestsTest {
     @TempDir Path folder;

@@ -8,23 +8,8 @@ import static lakehouse.Lakehouse.rows;
 import static lakehouse.Lakehouse.trip;
 import static lakehouse.Lakehouse.twoFilesADay;
 import static lakehouse.Lakehouse.write;
-
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
-
-import org.apache.flink.configuration.CoreOptions;
-import org.apache.flink.configuration.RestOptions;
-import org.apache.flink.runtime.client.JobStatusMessage;
-import org.apache.flink.table.data.RowData;
-import org.apache.iceberg.DataFile;
-import org.apache.iceberg.Table;
-import org.apache.iceberg.relocated.com.google.common.collect.Iterables;
-import org.apache.iceberg.types.Conversions;
-import org.apache.iceberg.types.Types;
-import org.junit.jupiter.api.AfterEach;
-import org.junit.jupiter.api.BeforeEach;
-import org.junit.jupiter.api.Test;
-import org.junit.jupiter.api.io.TempDir;
 
 import java.nio.ByteBuffer;
 import java.nio.file.Path;
@@ -41,6 +26,19 @@ import java.util.Set;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
+import org.apache.flink.configuration.CoreOptions;
+import org.apache.flink.configuration.RestOptions;
+import org.apache.flink.runtime.client.JobStatusMessage;
+import org.apache.flink.table.data.RowData;
+import org.apache.iceberg.DataFile;
+import org.apache.iceberg.Table;
+import org.apache.iceberg.relocated.com.google.common.collect.Iterables;
+import org.apache.iceberg.types.Conversions;
+import org.apache.iceberg.types.Types;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
 
 /** Groups on two TaskManagers of one slot each. */
 class RewriteOnClusterTest {
@@ -105,7 +103,9 @@ class RewriteOnClusterTest {
         CountDownLatch reached = HoldingFileIO.hold(2, held::contains);
         lake.sql();
         CompletableFuture<Map<String, Object>> done = CompletableFuture.supplyAsync(this::rewrite);
-        assertThat(reached.await(LIMIT.toSeconds(), TimeUnit.SECONDS)).as("both are at work").isTrue();
+        assertThat(reached.await(LIMIT.toSeconds(), TimeUnit.SECONDS))
+                .as("both are at work")
+                .isTrue();
         cluster.flink.terminateTaskManager(0).get();
         assertThat(done.get(LIMIT.toSeconds(), TimeUnit.SECONDS))
                 .containsEntry("groups", GROUPS)
@@ -114,7 +114,9 @@ class RewriteOnClusterTest {
         assertThat(rows(trips)).isEqualTo(before);
         assertThat(files(trips)).hasSize(GROUPS);
         assertThat(onDisk(trips.location() + "/data")).hasSize(3 * GROUPS);
-        assertThat(cluster.jobs()).as("the lost one, one that gets no two slots, and one task").isEqualTo(3);
+        assertThat(cluster.jobs())
+                .as("the lost one, one that gets no two slots, and one task")
+                .isEqualTo(3);
     }
 
     @Test
@@ -124,10 +126,12 @@ class RewriteOnClusterTest {
         JobStatusMessage job = cluster.flink.listJobs().get().iterator().next();
         cluster.flink.cancelJob(job.getJobId()).get();
         assertThat(done.get(LIMIT.toSeconds(), TimeUnit.SECONDS))
-                .hasEntrySatisfying("failed_groups", failed -> assertThat((int) failed).isBetween(1, 3));
+                .hasEntrySatisfying(
+                        "failed_groups", failed -> assertThat((int) failed).isBetween(1, 3));
         assertThat(rows(trips)).isEqualTo(before);
         assertThat(files(trips)).hasSizeBetween(GROUPS + 1, GROUPS + 3);
-        assertThat(onDisk(trips.location() + "/data")).hasSizeBetween(3 * GROUPS - 3, 3 * GROUPS - 1);
+        assertThat(onDisk(trips.location() + "/data"))
+                .hasSizeBetween(3 * GROUPS - 3, 3 * GROUPS - 1);
         assertThat(cluster.jobs()).isEqualTo(1);
     }
 
@@ -142,7 +146,13 @@ class RewriteOnClusterTest {
                             trips,
                             day,
                             random.ints(500, 0, 3000)
-                                    .mapToObj(id -> trip(id, day, id % 24, id % 7 == 0 ? null : "z" + id))
+                                    .mapToObj(
+                                            id ->
+                                                    trip(
+                                                            id,
+                                                            day,
+                                                            id % 24,
+                                                            id % 7 == 0 ? null : "z" + id))
                                     .toArray(RowData[]::new)));
         }
         append(trips, files);
@@ -200,8 +210,7 @@ class RewriteOnClusterTest {
         files(trips).forEach(file -> there.add(name(file.location())));
         CountDownLatch reached =
                 HoldingFileIO.hold(
-                        2,
-                        path -> path.endsWith(".parquet") && !there.contains(name(path)));
+                        2, path -> path.endsWith(".parquet") && !there.contains(name(path)));
         lake.sql();
         CompletableFuture<Map<String, Object>> done =
                 CompletableFuture.supplyAsync(() -> sort("id, zone"));

@@ -7,10 +7,14 @@ import static lakehouse.Lakehouse.rows;
 import static lakehouse.Lakehouse.trip;
 import static lakehouse.Lakehouse.twoFilesADay;
 import static lakehouse.Lakehouse.write;
-
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Comparator;
+import java.util.List;
+import java.util.Map;
 import org.apache.flink.runtime.client.JobStatusMessage;
 import org.apache.flink.runtime.executiongraph.AccessExecutionJobVertex;
 import org.apache.flink.runtime.minicluster.MiniCluster;
@@ -22,12 +26,6 @@ import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
-
-import java.nio.file.Files;
-import java.nio.file.Path;
-import java.util.Comparator;
-import java.util.List;
-import java.util.Map;
 
 class RewriteOptionsTest {
     @TempDir Path folder;
@@ -82,10 +80,7 @@ class RewriteOptionsTest {
         assertThat(planned("rewrite-all=true")).isEqualTo(12);
         assertThat(planned("rewrite-all=true, max-files-to-rewrite=4")).isEqualTo(4);
         assertThat(planned("min-input-files=2,min-file-size-bytes=" + size / 2)).isZero();
-        assertThat(
-                        rewrite(
-                                "rewrite-all=true,max-file-group-input-files=1",
-                                ", dry_run => true"))
+        assertThat(rewrite("rewrite-all=true,max-file-group-input-files=1", ", dry_run => true"))
                 .containsEntry("groups", 12);
         assertThat(
                         rewrite(
@@ -127,8 +122,7 @@ class RewriteOptionsTest {
                         .filter(one -> one.getJobName().equals("rewrite_data_files silver.trips"))
                         .max(Comparator.comparing(JobStatusMessage::getStartTime))
                         .orElseThrow();
-        assertThat(
-                        flink.getExecutionGraph(job.getJobId()).get().getAllVertices().values())
+        assertThat(flink.getExecutionGraph(job.getJobId()).get().getAllVertices().values())
                 .extracting(AccessExecutionJobVertex::getParallelism)
                 .contains(2);
     }
@@ -212,9 +206,7 @@ class RewriteOptionsTest {
     @Test
     void aBranchMustExist() {
         trips.manageSnapshots().createBranch("audit").commit();
-        trips.manageSnapshots()
-                .createTag("monthly", trips.currentSnapshot().snapshotId())
-                .commit();
+        trips.manageSnapshots().createTag("monthly", trips.currentSnapshot().snapshotId()).commit();
         for (String branch : List.of("adit", "monthly")) {
             assertThatThrownBy(() -> rewrite("rewrite-all=true", ", branch => '" + branch + "'"))
                     .hasMessageContaining("has no branch '" + branch + "'; it has [audit, main]");

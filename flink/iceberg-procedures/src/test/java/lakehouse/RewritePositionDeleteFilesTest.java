@@ -7,10 +7,16 @@ import static lakehouse.Lakehouse.onDisk;
 import static lakehouse.Lakehouse.partition;
 import static lakehouse.Lakehouse.rows;
 import static lakehouse.Lakehouse.trip;
-
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import java.nio.file.Path;
+import java.time.LocalDate;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.TreeSet;
+import java.util.stream.LongStream;
 import org.apache.flink.table.data.GenericRowData;
 import org.apache.flink.table.data.RowData;
 import org.apache.iceberg.DataFile;
@@ -29,14 +35,6 @@ import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
-
-import java.nio.file.Path;
-import java.time.LocalDate;
-import java.util.ArrayList;
-import java.util.List;
-import java.util.Map;
-import java.util.TreeSet;
-import java.util.stream.LongStream;
 
 class RewritePositionDeleteFilesTest {
     @TempDir Path folder;
@@ -90,8 +88,7 @@ class RewritePositionDeleteFilesTest {
                                 partition);
         try (writer) {
             for (long position : positions) {
-                writer.write(
-                        PositionDelete.<RowData>create().set(file.location(), position, null));
+                writer.write(PositionDelete.<RowData>create().set(file.location(), position, null));
             }
         }
         return writer.toDeleteFile();
@@ -100,8 +97,7 @@ class RewritePositionDeleteFilesTest {
     /** One snapshot that deletes rows of a file. */
     private static DeleteFile delete(Table table, LocalDate day, DataFile file, long... positions)
             throws Exception {
-        DeleteFile written =
-                deletes(table, table.spec(), partition(table, day), file, positions);
+        DeleteFile written = deletes(table, table.spec(), partition(table, day), file, positions);
         table.newRowDelta().addDeletes(written).commit();
         return written;
     }
@@ -136,8 +132,7 @@ class RewritePositionDeleteFilesTest {
         List<DeleteFile> files = new ArrayList<>();
         for (var manifest : table.currentSnapshot().deleteManifests(table.io())) {
             try (var entries =
-                    ManifestFiles.readDeleteManifest(
-                            manifest, table.io(), table.specs())) {
+                    ManifestFiles.readDeleteManifest(manifest, table.io(), table.specs())) {
                 entries.forEach(file -> files.add(file.copy()));
             }
         }

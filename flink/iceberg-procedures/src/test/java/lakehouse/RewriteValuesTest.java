@@ -1,10 +1,16 @@
 package lakehouse;
 
 import static lakehouse.Values.text;
-
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import java.nio.file.Path;
+import java.time.LocalTime;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.Random;
+import java.util.stream.IntStream;
 import org.apache.iceberg.DataFile;
 import org.apache.iceberg.FileFormat;
 import org.apache.iceberg.PartitionSpec;
@@ -24,14 +30,6 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
-
-import java.nio.file.Path;
-import java.time.LocalTime;
-import java.util.ArrayList;
-import java.util.List;
-import java.util.Map;
-import java.util.Random;
-import java.util.stream.IntStream;
 
 /** What files hold is what they hold after a rewrite, bit for bit. */
 class RewriteValuesTest {
@@ -62,16 +60,11 @@ class RewriteValuesTest {
                 TableIdentifier.of("silver", "all"),
                 schema,
                 PartitionSpec.unpartitioned(),
-                Map.of(
-                        "format-version",
-                        String.valueOf(version),
-                        "write.format.default",
-                        format));
+                Map.of("format-version", String.valueOf(version), "write.format.default", format));
     }
 
     private static DataFile write(Table table, List<Record> rows) throws Exception {
-        FileFormat format =
-                FileFormat.fromString(table.properties().get("write.format.default"));
+        FileFormat format = FileFormat.fromString(table.properties().get("write.format.default"));
         var files =
                 OutputFileFactory.builderFor(table, 0, System.nanoTime()).format(format).build();
         var writer =
@@ -133,7 +126,8 @@ class RewriteValuesTest {
     @ParameterizedTest
     @ValueSource(ints = {2, 3})
     void valuesOfEveryTypeThatAreSorted(int version) throws Exception {
-        assertUnchanged(version, ", strategy => 'sort', sort_order => 'o_time DESC, o_double, o_uuid'");
+        assertUnchanged(
+                version, ", strategy => 'sort', sort_order => 'o_time DESC, o_double, o_uuid'");
     }
 
     @Test
@@ -160,9 +154,7 @@ class RewriteValuesTest {
     void timesAreSortedByTheirMicroseconds() throws Exception {
         Table times = table(TIMES, "parquet");
         for (int micros : new int[] {7_003, 7_000, 7_005, 7_001, 7_004, 7_002}) {
-            times.newAppend()
-                    .appendFile(write(times, List.of(time(1, micros(micros)))))
-                    .commit();
+            times.newAppend().appendFile(write(times, List.of(time(1, micros(micros))))).commit();
         }
         lake.call(
                 "rewrite_data_files(`table` => 'silver.all', strategy => 'sort', sort_order =>"
@@ -182,8 +174,7 @@ class RewriteValuesTest {
         }
         Schema deletes = TIMES.select("at");
         var writer =
-                new GenericAppenderFactory(
-                                times.schema(), times.spec(), new int[] {2}, deletes)
+                new GenericAppenderFactory(times.schema(), times.spec(), new int[] {2}, deletes)
                         .newEqDeleteWriter(
                                 Lakehouse.newFile(times, null), FileFormat.PARQUET, null);
         try (writer) {

@@ -5,10 +5,15 @@ import static lakehouse.Lakehouse.LITERAL;
 import static lakehouse.Lakehouse.append;
 import static lakehouse.Lakehouse.commit;
 import static lakehouse.Lakehouse.trip;
-
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import java.nio.file.Path;
+import java.time.Duration;
+import java.time.Instant;
+import java.time.ZoneOffset;
+import java.util.List;
+import java.util.Map;
 import org.apache.flink.core.execution.JobClient;
 import org.apache.iceberg.HasTableOperations;
 import org.apache.iceberg.Table;
@@ -17,13 +22,6 @@ import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
-
-import java.nio.file.Path;
-import java.time.Duration;
-import java.time.Instant;
-import java.time.ZoneOffset;
-import java.util.List;
-import java.util.Map;
 
 /** Rollbacks, branches, tags, and what was staged. */
 class SnapshotProceduresTest {
@@ -80,11 +78,9 @@ class SnapshotProceduresTest {
     @Test
     void aRollbackGoesToAnAncestor() {
         assertThat(lake.call("rollback_to_snapshot('silver.trips', " + first + ")"))
-                .isEqualTo(
-                        Map.of("previous_snapshot_id", third, "current_snapshot_id", first));
+                .isEqualTo(Map.of("previous_snapshot_id", third, "current_snapshot_id", first));
         assertThat(ids()).containsExactly(1L);
-        assertThatThrownBy(
-                        () -> lake.call("rollback_to_snapshot('silver.trips', " + third + ")"))
+        assertThatThrownBy(() -> lake.call("rollback_to_snapshot('silver.trips', " + third + ")"))
                 .hasMessageContaining("Table lake.silver.trips")
                 .hasMessageContaining("not an ancestor")
                 .hasMessageContaining("$snapshots");
@@ -133,14 +129,16 @@ class SnapshotProceduresTest {
         long written = commit(trips, JOB, "operator", 1, JAN_5, trip(4, JAN_5, 1, "a"));
         String back = "rollback_to_snapshot(`table` => 'silver.trips', snapshot_id => " + first;
         assertThat(lake.call(back + ")")).containsEntry("previous_snapshot_id", written);
-        lake.call("set_current_snapshot(`table` => 'silver.trips', snapshot_id => " + written + ")");
+        lake.call(
+                "set_current_snapshot(`table` => 'silver.trips', snapshot_id => " + written + ")");
         States.write(folder.resolve("state/checkpoints/writer/" + JOB + "/chk-1"));
         for (String call :
                 List.of(
                         back,
                         "rollback_to_timestamp(`table` => 'silver.trips', `timestamp` =>"
                                 + " TIMESTAMP '2100-01-01 00:00:00'",
-                        "set_current_snapshot(`table` => 'silver.trips', snapshot_id => " + first)) {
+                        "set_current_snapshot(`table` => 'silver.trips', snapshot_id => "
+                                + first)) {
             assertThatThrownBy(() -> lake.call(call + ")"))
                     .as(call)
                     .hasMessageContaining("is in use: writer operator of Flink job " + JOB)
@@ -308,8 +306,7 @@ class SnapshotProceduresTest {
                                 "total_data_files_count",
                                 3L));
         assertThat(ids()).containsExactly(1L, 2L, 3L);
-        assertThatThrownBy(
-                        () -> lake.call("register_table('silver.other', 'file:/nowhere.json')"))
+        assertThatThrownBy(() -> lake.call("register_table('silver.other', 'file:/nowhere.json')"))
                 .hasMessageContaining("silver.other is not registered from file:/nowhere.json");
     }
 }

@@ -1,12 +1,11 @@
 package lakehouse;
 
+import java.util.Set;
+import java.util.concurrent.ConcurrentHashMap;
 import org.apache.iceberg.hadoop.HadoopFileIO;
 import org.apache.iceberg.io.InputFile;
 import org.apache.iceberg.io.OutputFile;
 import org.apache.iceberg.io.SeekableInputStream;
-
-import java.util.Set;
-import java.util.concurrent.ConcurrentHashMap;
 
 /** A store that gives back another file than the one that was written. */
 public class SwappingFileIO extends HadoopFileIO {

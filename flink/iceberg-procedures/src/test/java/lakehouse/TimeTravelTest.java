@@ -4,21 +4,19 @@ import static lakehouse.Lakehouse.JAN_5;
 import static lakehouse.Lakehouse.LITERAL;
 import static lakehouse.Lakehouse.append;
 import static lakehouse.Lakehouse.trip;
-
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
-
-import org.apache.flink.table.data.GenericRowData;
-import org.apache.iceberg.Table;
-import org.apache.iceberg.types.Types;
-import org.junit.jupiter.api.Test;
-import org.junit.jupiter.api.io.TempDir;
 
 import java.nio.file.Path;
 import java.time.Instant;
 import java.time.ZoneOffset;
 import java.util.List;
 import java.util.Map;
+import org.apache.flink.table.data.GenericRowData;
+import org.apache.iceberg.Table;
+import org.apache.iceberg.types.Types;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
 
 class TimeTravelTest {
     @TempDir Path folder;

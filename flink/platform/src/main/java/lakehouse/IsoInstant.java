@@ -11,11 +11,13 @@ import org.apache.flink.table.functions.FunctionContext;
 import org.apache.flink.table.functions.ScalarFunction;
 
 /**
- * ISO_INSTANT(text): the TIMESTAMP_LTZ(6) of a date and a time with an offset from UTC (Z or +01:00) after a blank or a T; NULL
- * for what no calendar has, and for a time without an offset, because nobody knows when that was.
+ * ISO_INSTANT(text): the TIMESTAMP_LTZ(6) of a date and a time with an offset from UTC (Z or
+ * +01:00) after a blank or a T; NULL for what no calendar has, and for a time without an offset,
+ * because nobody knows when that was.
  */
 public class IsoInstant extends ScalarFunction {
     private static final long serialVersionUID = 1L;
+
     /** Java reads it as no fraction; IsoTimestamp takes it for no time either. */
     private static final Pattern POINT_WITHOUT_DIGITS = Pattern.compile("[.](Z|[+-])");
 
@@ -26,8 +28,8 @@ public class IsoInstant extends ScalarFunction {
         read = new Remembered<>(IsoInstant::read);
     }
 
-    public @DataTypeHint(value = "TIMESTAMP_LTZ(6)", bridgedTo = TimestampData.class) TimestampData eval(
-            @DataTypeHint(value = "STRING", bridgedTo = StringData.class) StringData text) {
+    public @DataTypeHint(value = "TIMESTAMP_LTZ(6)", bridgedTo = TimestampData.class) TimestampData
+            eval(@DataTypeHint(value = "STRING", bridgedTo = StringData.class) StringData text) {
         return text == null ? null : read.get(text.toString());
     }
 

@@ -10,13 +10,15 @@ import org.apache.flink.table.functions.ScalarFunction;
 import org.apache.flink.table.utils.DateTimeUtils;
 
 /**
- * ISO_TIMESTAMP(text): the TIMESTAMP(6) of a date, or of a date and a time after a blank or a T; NULL for what no calendar
- * has. A cast takes 30 February for 1 March and overlooks a last point: only what reads back as it was written counts.
+ * ISO_TIMESTAMP(text): the TIMESTAMP(6) of a date, or of a date and a time after a blank or a T;
+ * NULL for what no calendar has. A cast takes 30 February for 1 March and overlooks a last point:
+ * only what reads back as it was written counts.
  */
 public class IsoTimestamp extends ScalarFunction {
     private static final long serialVersionUID = 1L;
     private static final int PRECISION = 6;
-    private static final DateTimeFormatter SECONDS = DateTimeFormatter.ofPattern("yyyy-MM-dd HH:mm:ss");
+    private static final DateTimeFormatter SECONDS =
+            DateTimeFormatter.ofPattern("yyyy-MM-dd HH:mm:ss");
 
     private transient Remembered<TimestampData> read;
 
@@ -25,8 +27,8 @@ public class IsoTimestamp extends ScalarFunction {
         read = new Remembered<>(IsoTimestamp::read);
     }
 
-    public @DataTypeHint(value = "TIMESTAMP(6)", bridgedTo = TimestampData.class) TimestampData eval(
-            @DataTypeHint(value = "STRING", bridgedTo = StringData.class) StringData text) {
+    public @DataTypeHint(value = "TIMESTAMP(6)", bridgedTo = TimestampData.class) TimestampData
+            eval(@DataTypeHint(value = "STRING", bridgedTo = StringData.class) StringData text) {
         return text == null ? null : read.get(text.toString());
     }
 

@@ -7,21 +7,25 @@ import org.apache.flink.table.functions.FunctionContext;
 import org.apache.flink.table.functions.ScalarFunction;
 
 /**
- * JSON_NUMBER(text): the nearest DOUBLE, Infinity where the number is too large for one; NULL for what JSON would not write
- * without quotes. A cast takes 20d, 0x1p4, NaN and blanks too.
+ * JSON_NUMBER(text): the nearest DOUBLE, Infinity where the number is too large for one; NULL for
+ * what JSON would not write without quotes. A cast takes 20d, 0x1p4, NaN and blanks too.
  */
 public class JsonNumber extends ScalarFunction {
     private static final long serialVersionUID = 1L;
-    private static final Pattern NUMBER = Pattern.compile("-?(0|[1-9][0-9]*)([.][0-9]+)?([eE][-+]?[0-9]+)?");
+    private static final Pattern NUMBER =
+            Pattern.compile("-?(0|[1-9][0-9]*)([.][0-9]+)?([eE][-+]?[0-9]+)?");
 
     private transient Remembered<Double> read;
 
     @Override
     public void open(FunctionContext context) {
-        read = new Remembered<>(text -> NUMBER.matcher(text).matches() ? Double.valueOf(text) : null);
+        read =
+                new Remembered<>(
+                        text -> NUMBER.matcher(text).matches() ? Double.valueOf(text) : null);
     }
 
-    public Double eval(@DataTypeHint(value = "STRING", bridgedTo = StringData.class) StringData text) {
+    public Double eval(
+            @DataTypeHint(value = "STRING", bridgedTo = StringData.class) StringData text) {
         return text == null ? null : read.get(text.toString());
     }
 }

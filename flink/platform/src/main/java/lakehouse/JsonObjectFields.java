@@ -5,9 +5,7 @@ import java.nio.ByteBuffer;
 import java.nio.CharBuffer;
 import java.nio.charset.CharacterCodingException;
 import java.nio.charset.StandardCharsets;
-import java.util.Arrays;
 import java.util.HashMap;
-import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.stream.IntStream;
@@ -27,19 +25,25 @@ import org.apache.flink.table.types.logical.LogicalTypeFamily;
 import org.apache.flink.types.Row;
 
 /**
- * JSON_OBJECT_FIELDS(payload, 'a', 'b', ...): exactly one row (reason, a, b, ...) of STRINGs for any payload.
+ * JSON_OBJECT_FIELDS(payload, 'a', 'b', ...): exactly one row (reason, a, b, ...) of STRINGs for
+ * any payload.
  *
- * <p>Either the payload is one JSON object in UTF-8 and nothing more, the reason is NULL, and each field is as it came: a
- * number digit by digit, a structure as its JSON; NULL where it is null or missing, and the last value where a key comes
- * twice. Or the reason says what the payload is instead, and the fields are NULL.
+ * <p>Either the payload is one JSON object in UTF-8 and nothing more, the reason is NULL, and each
+ * field is as it came: a number digit by digit, a structure as its JSON; NULL where it is null or
+ * missing, and the last value where a key comes twice. Or the reason says what the payload is
+ * instead, and the fields are NULL.
  *
- * <p>Whatever asks whether an event is an object asks this function, so that all give the same answer: Flink's JSON format
- * and IS JSON OBJECT do not agree on a byte order mark, UTF-16, broken escapes or what follows the object.
+ * <p>Whatever asks whether an event is an object asks this function, so that all give the same
+ * answer: Flink's JSON format and IS JSON OBJECT do not agree on a byte order mark, UTF-16, broken
+ * escapes or what follows the object.
  */
 public class JsonObjectFields extends TableFunction<Row> {
     private static final long serialVersionUID = 1L;
 
-    /** No limits: Kafka's on the size of a message is enough, because time and memory grow with nothing else. */
+    /**
+     * No limits: Kafka's on the size of a message is enough, because time and memory grow with
+     * nothing else.
+     */
     private static final JsonFactory JSON =
             JsonFactory.builder()
                     .streamReadConstraints(
@@ -112,7 +116,9 @@ public class JsonObjectFields extends TableFunction<Row> {
             Integer position = positions.get(json.currentName());
             JsonToken value = json.nextToken();
             if (position != null) {
-                row.setField(position, value == JsonToken.VALUE_NULL ? null : encodable(asItCame(json, text)));
+                row.setField(
+                        position,
+                        value == JsonToken.VALUE_NULL ? null : encodable(asItCame(json, text)));
             }
             json.skipChildren();
             json.finishToken();
@@ -147,7 +153,8 @@ public class JsonObjectFields extends TableFunction<Row> {
                                 InputTypeStrategies.logical(LogicalTypeFamily.BINARY_STRING),
                                 InputTypeStrategies.and(
                                         InputTypeStrategies.LITERAL,
-                                        InputTypeStrategies.logical(LogicalTypeFamily.CHARACTER_STRING))))
+                                        InputTypeStrategies.logical(
+                                                LogicalTypeFamily.CHARACTER_STRING))))
                 .outputTypeStrategy(call -> Optional.of(row(call)))
                 .build();
     }

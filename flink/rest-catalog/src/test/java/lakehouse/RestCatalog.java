@@ -1,5 +1,7 @@
 package lakehouse;
 
+import java.net.InetSocketAddress;
+import java.util.Map;
 import org.apache.hadoop.conf.Configuration;
 import org.apache.iceberg.CatalogUtil;
 import org.apache.iceberg.rest.RESTCatalogAdapter;
@@ -7,9 +9,6 @@ import org.apache.iceberg.rest.RESTCatalogServlet;
 import org.eclipse.jetty.ee10.servlet.ServletContextHandler;
 import org.eclipse.jetty.ee10.servlet.ServletHolder;
 import org.eclipse.jetty.server.Server;
-
-import java.net.InetSocketAddress;
-import java.util.Map;
 
 /** Iceberg's REST catalog over a folder, on a free port of the loopback address. */
 public final class RestCatalog {
@@ -23,10 +22,14 @@ public final class RestCatalog {
     public static void main(String[] arguments) throws Exception {
         Map<String, String> options =
                 Map.of(
-                        "catalog-impl", "org.apache.iceberg.jdbc.JdbcCatalog",
-                        "uri", "jdbc:sqlite:" + arguments[0] + "/catalog.db",
-                        "jdbc.schema-version", "V1",
-                        "warehouse", "file://" + arguments[0] + "/warehouse");
+                        "catalog-impl",
+                        "org.apache.iceberg.jdbc.JdbcCatalog",
+                        "uri",
+                        "jdbc:sqlite:" + arguments[0] + "/catalog.db",
+                        "jdbc.schema-version",
+                        "V1",
+                        "warehouse",
+                        "file://" + arguments[0] + "/warehouse");
         RESTCatalogAdapter adapter =
                 new RESTCatalogAdapter(
                         CatalogUtil.buildIcebergCatalog("rest", options, new Configuration()));

@@ -1,5 +1,10 @@
 package lakehouse.catalog;
 
+import java.io.Closeable;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.util.List;
+import java.util.stream.Stream;
 import org.apache.iceberg.catalog.Catalog;
 import org.apache.iceberg.catalog.Namespace;
 import org.apache.iceberg.catalog.SupportsNamespaces;
@@ -7,13 +12,9 @@ import org.apache.iceberg.catalog.TableIdentifier;
 import org.apache.iceberg.exceptions.NoSuchNamespaceException;
 import org.apache.iceberg.flink.CatalogLoader;
 
-import java.io.Closeable;
-import java.io.IOException;
-import java.io.UncheckedIOException;
-import java.util.List;
-import java.util.stream.Stream;
-
-/** The tables of a catalog in its namespaces at whatever depth; Flink SQL sees one level of them. */
+/**
+ * The tables of a catalog in its namespaces at whatever depth; Flink SQL sees one level of them.
+ */
 final class AllTables {
     private final Catalog catalog;
 

@@ -1,5 +1,17 @@
 package lakehouse.catalog;
 
+import java.time.Instant;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.Set;
+import java.util.TreeMap;
+import java.util.function.Function;
+import java.util.function.Predicate;
+import java.util.stream.Stream;
 import lakehouse.procedure.AddFiles;
 import lakehouse.procedure.AncestorsOf;
 import lakehouse.procedure.Branches;
@@ -16,7 +28,6 @@ import lakehouse.procedure.RewritePositionDeleteFiles;
 import lakehouse.procedure.Tags;
 import lakehouse.protection.Protection;
 import lakehouse.table.History;
-
 import org.apache.flink.configuration.Configuration;
 import org.apache.flink.configuration.DeploymentOptions;
 import org.apache.flink.configuration.ReadableConfig;
@@ -35,26 +46,13 @@ import org.apache.iceberg.catalog.Namespace;
 import org.apache.iceberg.catalog.TableIdentifier;
 import org.apache.iceberg.exceptions.AlreadyExistsException;
 import org.apache.iceberg.exceptions.NoSuchNamespaceException;
-import org.apache.iceberg.exceptions.NotFoundException;
 import org.apache.iceberg.exceptions.NoSuchTableException;
+import org.apache.iceberg.exceptions.NotFoundException;
 import org.apache.iceberg.flink.CatalogLoader;
 import org.apache.iceberg.flink.FlinkCatalog;
 import org.apache.iceberg.flink.FlinkReadOptions;
 import org.apache.iceberg.flink.FlinkSchemaUtil;
 import org.apache.iceberg.util.SnapshotUtil;
-
-import java.time.Instant;
-import java.util.ArrayList;
-import java.util.Arrays;
-import java.util.HashMap;
-import java.util.List;
-import java.util.Map;
-import java.util.Optional;
-import java.util.Set;
-import java.util.TreeMap;
-import java.util.function.Function;
-import java.util.function.Predicate;
-import java.util.stream.Stream;
 
 /**
  * Iceberg's catalog for Flink SQL, with maintenance as procedures in the database {@code system},
@@ -93,11 +91,14 @@ public class ProceduresCatalog extends FlinkCatalog implements MaintenanceCatalo
                             entry("remove_orphan_files", RemoveOrphanFiles::new),
                             entry("rewrite_data_files", RewriteDataFiles::new),
                             entry("rewrite_manifests", RewriteManifests::new),
-                            entry(
-                                    "rewrite_position_delete_files", RewritePositionDeleteFiles::new),
+                            entry("rewrite_position_delete_files", RewritePositionDeleteFiles::new),
                             entry("rollback_to_snapshot", CurrentSnapshot.RollbackToSnapshot::new),
-                            entry("rollback_to_timestamp", CurrentSnapshot.RollbackToTimestamp::new),
-                            entry("set_current_snapshot", CurrentSnapshot.SetCurrentSnapshot::new)));
+                            entry(
+                                    "rollback_to_timestamp",
+                                    CurrentSnapshot.RollbackToTimestamp::new),
+                            entry(
+                                    "set_current_snapshot",
+                                    CurrentSnapshot.SetCurrentSnapshot::new)));
 
     private final Namespace baseNamespace;
     private final CatalogLoader loader;
@@ -247,7 +248,9 @@ public class ProceduresCatalog extends FlinkCatalog implements MaintenanceCatalo
                             + getName()
                             + (warehouse == null
                                     ? " has no option 'warehouse'"
-                                    : " has the warehouse '" + warehouse + "', a name and no folder")
+                                    : " has the warehouse '"
+                                            + warehouse
+                                            + "', a name and no folder")
                             + ". Next: add the option '"
                             + QUARANTINE_DIR
                             + "', a folder in the tables' store");

@@ -1,5 +1,6 @@
 package lakehouse.catalog;
 
+import java.util.Map;
 import org.apache.flink.table.catalog.Catalog;
 import org.apache.iceberg.CatalogProperties;
 import org.apache.iceberg.catalog.Namespace;
@@ -7,11 +8,9 @@ import org.apache.iceberg.flink.CatalogLoaders;
 import org.apache.iceberg.flink.FlinkCatalogFactory;
 import org.apache.iceberg.util.PropertyUtil;
 
-import java.util.Map;
-
 /**
- * {@code 'type' = 'iceberg-procedures'}: Iceberg's catalog with the same options, and with procedures and
- * time travel.
+ * {@code 'type' = 'iceberg-procedures'}: Iceberg's catalog with the same options, and with
+ * procedures and time travel.
  *
  * <p>Options of its own are in {@link ProceduresCatalog}.
  */

@@ -1,19 +1,17 @@
 package lakehouse.expiry;
 
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Set;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.function.Consumer;
 import lakehouse.expiry.ExpiredFiles.ExpiredFile;
-
 import org.apache.iceberg.Table;
 import org.apache.iceberg.io.SupportsBulkOperations;
 import org.apache.iceberg.util.Tasks;
 import org.apache.iceberg.util.ThreadPools;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
-
-import java.util.ArrayList;
-import java.util.List;
-import java.util.Set;
-import java.util.concurrent.ConcurrentHashMap;
-import java.util.function.Consumer;
 
 /** Deletes files, many at once, and counts those that are gone and those that are not. */
 class Deletion implements Consumer<ExpiredFile>, AutoCloseable {

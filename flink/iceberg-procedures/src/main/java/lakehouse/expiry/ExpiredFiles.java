@@ -1,14 +1,5 @@
 package lakehouse.expiry;
 
-import lakehouse.table.Manifests;
-
-import org.apache.iceberg.ManifestFile;
-import org.apache.iceberg.PartitionStatisticsFile;
-import org.apache.iceberg.Snapshot;
-import org.apache.iceberg.StatisticsFile;
-import org.apache.iceberg.Table;
-import org.apache.iceberg.relocated.com.google.common.hash.Hashing;
-
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.Collection;
@@ -19,6 +10,13 @@ import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.function.Consumer;
+import lakehouse.table.Manifests;
+import org.apache.iceberg.ManifestFile;
+import org.apache.iceberg.PartitionStatisticsFile;
+import org.apache.iceberg.Snapshot;
+import org.apache.iceberg.StatisticsFile;
+import org.apache.iceberg.Table;
+import org.apache.iceberg.relocated.com.google.common.hash.Hashing;
 
 /**
  * The files that only expired snapshots hold. How long they are is read where they are listed: the

@@ -1,9 +1,14 @@
 package lakehouse.expiry;
 
+import java.time.Instant;
+import java.util.ArrayList;
+import java.util.HashSet;
+import java.util.LinkedHashSet;
+import java.util.List;
+import java.util.Set;
 import lakehouse.expiry.ExpiredFiles.Kind;
 import lakehouse.protection.Protection;
 import lakehouse.table.References;
-
 import org.apache.flink.table.api.ValidationException;
 import org.apache.iceberg.ExpireSnapshots;
 import org.apache.iceberg.Snapshot;
@@ -13,13 +18,6 @@ import org.apache.iceberg.TableProperties;
 import org.apache.iceberg.exceptions.CommitStateUnknownException;
 import org.apache.iceberg.util.PropertyUtil;
 import org.apache.iceberg.util.SnapshotUtil;
-
-import java.time.Instant;
-import java.util.ArrayList;
-import java.util.HashSet;
-import java.util.LinkedHashSet;
-import java.util.List;
-import java.util.Set;
 
 /**
  * Removes the oldest snapshots of a table that are neither young nor needed, and the files that

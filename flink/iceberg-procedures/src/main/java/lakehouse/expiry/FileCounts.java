@@ -1,11 +1,10 @@
 package lakehouse.expiry;
 
-import lakehouse.expiry.ExpiredFiles.ExpiredFile;
-import lakehouse.expiry.ExpiredFiles.Kind;
-
 import java.util.EnumMap;
 import java.util.Map;
 import java.util.function.Consumer;
+import lakehouse.expiry.ExpiredFiles.ExpiredFile;
+import lakehouse.expiry.ExpiredFiles.Kind;
 
 /** Counts files by their kind, and their bytes together. */
 class FileCounts implements Consumer<ExpiredFile> {

@@ -1,14 +1,13 @@
 package lakehouse.imports;
 
-import org.apache.iceberg.Metrics;
-import org.apache.iceberg.types.Comparators;
-import org.apache.iceberg.types.Conversions;
-import org.apache.iceberg.types.Type;
-import org.apache.iceberg.transforms.Transforms;
-
 import java.nio.ByteBuffer;
 import java.util.Comparator;
 import java.util.Map;
+import org.apache.iceberg.Metrics;
+import org.apache.iceberg.transforms.Transforms;
+import org.apache.iceberg.types.Comparators;
+import org.apache.iceberg.types.Conversions;
+import org.apache.iceberg.types.Type;
 
 /**
  * The values of a column of one file, as far as its footer tells.
@@ -54,7 +53,10 @@ record ColumnRange(Type type, Object lower, Object upper, Long nulls, long rows)
 
     @Override
     public String toString() {
-        return text(lower) + " to " + text(upper) + (nulls != null && nulls > 0 ? ", and NULL" : "");
+        return text(lower)
+                + " to "
+                + text(upper)
+                + (nulls != null && nulls > 0 ? ", and NULL" : "");
     }
 
     private String text(Object bound) {

@@ -1,9 +1,17 @@
 package lakehouse.imports;
 
+import java.io.UncheckedIOException;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.Collection;
+import java.util.List;
+import java.util.Set;
+import java.util.TreeSet;
+import java.util.concurrent.ConcurrentLinkedQueue;
+import java.util.stream.Collectors;
 import lakehouse.table.FilePath;
 import lakehouse.table.Listing;
 import lakehouse.table.Manifests;
-
 import org.apache.flink.table.api.ValidationException;
 import org.apache.iceberg.AppendFiles;
 import org.apache.iceberg.PartitionData;
@@ -19,16 +27,6 @@ import org.apache.iceberg.mapping.NameMappingParser;
 import org.apache.iceberg.util.StructLikeSet;
 import org.apache.iceberg.util.Tasks;
 import org.apache.iceberg.util.ThreadPools;
-
-import java.io.UncheckedIOException;
-import java.util.ArrayList;
-import java.util.Arrays;
-import java.util.Collection;
-import java.util.List;
-import java.util.Set;
-import java.util.TreeSet;
-import java.util.concurrent.ConcurrentLinkedQueue;
-import java.util.stream.Collectors;
 
 /**
  * Makes the Parquet files of a folder files of a table, where they lie, by one commit: all of them
@@ -107,7 +105,8 @@ public class Import {
             }
         } catch (UncheckedIOException error) {
             throw new ValidationException(
-                    "path => '" + request.path() + "' cannot be listed: " + error.getCause(), error);
+                    "path => '" + request.path() + "' cannot be listed: " + error.getCause(),
+                    error);
         }
         if (found.isEmpty()) {
             throw new ValidationException(

@@ -9,4 +9,7 @@ import java.util.Map;
  * @param partitionFilter only files of these partitions; all if empty
  */
 public record ImportRequest(
-        String path, Map<String, String> partitionFilter, boolean checkDuplicates, boolean dryRun) {}
+        String path,
+        Map<String, String> partitionFilter,
+        boolean checkDuplicates,
+        boolean dryRun) {}

@@ -1,5 +1,11 @@
 package lakehouse.imports;
 
+import java.io.IOException;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.stream.Collectors;
+import java.util.stream.Stream;
 import org.apache.flink.table.api.ValidationException;
 import org.apache.iceberg.DataFile;
 import org.apache.iceberg.DataFiles;
@@ -20,15 +26,6 @@ import org.apache.iceberg.shaded.org.apache.parquet.hadoop.metadata.ParquetMetad
 import org.apache.iceberg.shaded.org.apache.parquet.schema.MessageType;
 import org.apache.iceberg.types.CheckCompatibility;
 import org.apache.iceberg.types.TypeUtil;
-import org.apache.iceberg.types.Types;
-
-import java.io.IOException;
-import java.util.ArrayList;
-import java.util.List;
-import java.util.Map;
-import java.util.Set;
-import java.util.stream.Collectors;
-import java.util.stream.Stream;
 
 /** Checks by its footer that a Parquet file holds what the table says of its files. */
 final class ParquetFiles {
@@ -200,8 +197,7 @@ final class ParquetFiles {
         for (int i = 0; i < fields.size(); i++) {
             int column = fields.get(i).sourceId();
             if (fields.get(i).transform().isIdentity() && schema.findField(column) != null) {
-                ColumnRange range =
-                        ColumnRange.of(table.schema().findType(column), column, whole);
+                ColumnRange range = ColumnRange.of(table.schema().findType(column), column, whole);
                 if (range.contradicts(partition.get(i))) {
                     throw refused(
                             location,

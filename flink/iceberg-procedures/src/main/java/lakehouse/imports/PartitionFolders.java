@@ -1,14 +1,5 @@
 package lakehouse.imports;
 
-import org.apache.flink.table.api.ValidationException;
-import org.apache.iceberg.PartitionData;
-import org.apache.iceberg.PartitionField;
-import org.apache.iceberg.PartitionSpec;
-import org.apache.iceberg.Table;
-import org.apache.iceberg.types.Conversions;
-import org.apache.iceberg.types.Type;
-import org.apache.iceberg.types.Types;
-
 import java.math.BigDecimal;
 import java.math.RoundingMode;
 import java.net.URLDecoder;
@@ -18,6 +9,14 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
+import org.apache.flink.table.api.ValidationException;
+import org.apache.iceberg.PartitionData;
+import org.apache.iceberg.PartitionField;
+import org.apache.iceberg.PartitionSpec;
+import org.apache.iceberg.Table;
+import org.apache.iceberg.types.Conversions;
+import org.apache.iceberg.types.Type;
+import org.apache.iceberg.types.Types;
 
 /** The partitions that folders stand for as Hive names them: {@code day=2024-01-05/hour=3}. */
 final class PartitionFolders {
@@ -68,8 +67,7 @@ final class PartitionFolders {
                                         + "; "
                                         + partitioning());
                     }
-                    this.filter.put(
-                            places.get(column), value("partition_filter", column, text));
+                    this.filter.put(places.get(column), value("partition_filter", column, text));
                 });
     }
 
@@ -107,7 +105,8 @@ final class PartitionFolders {
         named.forEach(
                 (column, text) ->
                         partition.set(
-                                places.get(column), value("File " + file, column, unescaped(text))));
+                                places.get(column),
+                                value("File " + file, column, unescaped(text))));
         return partition;
     }
 

@@ -1,14 +1,12 @@
 package lakehouse.io;
 
+import java.io.File;
 import lakehouse.table.FilePath;
-
 import org.apache.iceberg.Files;
 import org.apache.iceberg.hadoop.HadoopFileIO;
 import org.apache.iceberg.io.InputFile;
 import org.apache.iceberg.io.OutputFile;
 import org.apache.iceberg.io.PositionOutputStream;
-
-import java.io.File;
 
 /**
  * Files of a warehouse on the local disk. Hadoop starts a process for each file that it writes, to

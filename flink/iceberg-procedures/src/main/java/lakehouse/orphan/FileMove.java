@@ -1,16 +1,14 @@
 package lakehouse.orphan;
 
+import java.io.IOException;
+import java.io.UncheckedIOException;
 import lakehouse.io.LocalFileIO;
-
 import org.apache.hadoop.fs.FileSystem;
 import org.apache.hadoop.fs.Path;
 import org.apache.iceberg.hadoop.HadoopFileIO;
 import org.apache.iceberg.io.FileIO;
 import org.apache.iceberg.io.PositionOutputStream;
 import org.apache.iceberg.io.SeekableInputStream;
-
-import java.io.IOException;
-import java.io.UncheckedIOException;
 
 /**
  * Moves files of a store: Hadoop's file systems rename them and S3 copies them itself, so that no
@@ -29,7 +27,8 @@ final class FileMove {
                 return;
             }
             // By name: where there is no such store, there are no classes of AWS either.
-            if (!(store.getClass().getName().equals(S3) && S3Copy.copied(store, source, bytes, target))) {
+            if (!(store.getClass().getName().equals(S3)
+                    && S3Copy.copied(store, source, bytes, target))) {
                 copy(store, source, target);
             }
         } catch (IOException error) {

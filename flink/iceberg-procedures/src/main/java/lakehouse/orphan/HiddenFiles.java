@@ -2,17 +2,17 @@ package lakehouse.orphan;
 
 import static java.nio.charset.StandardCharsets.UTF_8;
 
-import org.apache.iceberg.PartitionField;
-import org.apache.iceberg.Table;
-
 import java.net.URLEncoder;
 import java.util.Arrays;
 import java.util.Set;
 import java.util.stream.Collectors;
+import org.apache.iceberg.PartitionField;
+import org.apache.iceberg.Table;
 
 /**
  * Files below a table's folder that are somebody's own affair: their name, or that of a folder on
- * the way, begins with "_" or ".". The folder of a partition may begin so too, when its column does.
+ * the way, begins with "_" or ".". The folder of a partition may begin so too, when its column
+ * does.
  */
 final class HiddenFiles {
     private final String folder;

@@ -1,9 +1,22 @@
 package lakehouse.orphan;
 
+import java.time.Instant;
+import java.time.ZoneOffset;
+import java.time.format.DateTimeFormatter;
+import java.util.ArrayList;
+import java.util.Comparator;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.atomic.AtomicInteger;
+import java.util.function.Consumer;
+import java.util.function.Predicate;
+import java.util.function.Supplier;
+import java.util.stream.Stream;
 import lakehouse.table.FilePath;
 import lakehouse.table.Listing;
 import lakehouse.table.Manifests;
-
 import org.apache.flink.table.api.ValidationException;
 import org.apache.iceberg.HasTableOperations;
 import org.apache.iceberg.PartitionStatisticsFile;
@@ -19,21 +32,6 @@ import org.apache.iceberg.util.Tasks;
 import org.apache.iceberg.util.ThreadPools;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
-
-import java.time.Instant;
-import java.time.ZoneOffset;
-import java.time.format.DateTimeFormatter;
-import java.util.ArrayList;
-import java.util.Comparator;
-import java.util.List;
-import java.util.Map;
-import java.util.Set;
-import java.util.concurrent.ConcurrentHashMap;
-import java.util.concurrent.atomic.AtomicInteger;
-import java.util.function.Consumer;
-import java.util.function.Predicate;
-import java.util.function.Supplier;
-import java.util.stream.Stream;
 
 /**
  * Takes away files in a table's folder that nothing of the table reaches. They are moved, not
@@ -276,8 +274,7 @@ public class Orphans {
                     .run(
                             orphan -> {
                                 String target = FilePath.of(orphan.location()).below(quarantine);
-                                FileMove.move(
-                                        table.io(), orphan.location(), orphan.size(), target);
+                                FileMove.move(table.io(), orphan.location(), orphan.size(), target);
                                 moved.incrementAndGet();
                             });
         } catch (RuntimeException error) {

@@ -1,10 +1,9 @@
 package lakehouse.orphan;
 
-import lakehouse.table.FilePath;
-
 import java.util.HashMap;
 import java.util.Locale;
 import java.util.Map;
+import lakehouse.table.FilePath;
 
 /**
  * Which schemes and authorities are the same, as Iceberg's procedure for Spark is given them, and

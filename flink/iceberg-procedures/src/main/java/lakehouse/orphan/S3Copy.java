@@ -1,7 +1,6 @@
 package lakehouse.orphan;
 
 import lakehouse.table.FilePath;
-
 import org.apache.iceberg.aws.s3.S3FileIO;
 import org.apache.iceberg.aws.s3.S3FileIOProperties;
 import org.apache.iceberg.io.FileIO;

@@ -1,8 +1,14 @@
 package lakehouse.orphan;
 
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.function.Predicate;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 import lakehouse.table.FilePath;
 import lakehouse.table.Listing;
-
 import org.apache.iceberg.HasTableOperations;
 import org.apache.iceberg.Schema;
 import org.apache.iceberg.Table;
@@ -14,14 +20,6 @@ import org.apache.iceberg.io.CloseableIterable;
 import org.apache.iceberg.io.FileInfo;
 import org.apache.iceberg.io.SupportsPrefixOperations;
 import org.apache.iceberg.types.Types;
-
-import java.io.IOException;
-import java.io.UncheckedIOException;
-import java.util.ArrayList;
-import java.util.List;
-import java.util.function.Predicate;
-import java.util.regex.Matcher;
-import java.util.regex.Pattern;
 
 /**
  * What Flink's sinks have written and not committed: with each checkpoint, manifests that only the
@@ -48,8 +46,7 @@ final class StagedFiles {
     /**
      * @param restorable whether a job of that ID can be restored
      */
-    static List<String> of(
-            Table table, SupportsPrefixOperations io, Predicate<String> restorable) {
+    static List<String> of(Table table, SupportsPrefixOperations io, Predicate<String> restorable) {
         List<String> staged = new ArrayList<>();
         for (FileInfo file : Listing.of(io, folder(table))) {
             Matcher manifest = MANIFEST.matcher(FilePath.of(file.location()).name());

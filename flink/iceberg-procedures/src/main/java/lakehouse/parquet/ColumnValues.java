@@ -12,7 +12,6 @@ import org.apache.iceberg.shaded.org.apache.parquet.io.api.Binary;
 import org.apache.iceberg.shaded.org.apache.parquet.io.api.PrimitiveConverter;
 import org.apache.iceberg.shaded.org.apache.parquet.schema.PrimitiveType.PrimitiveTypeName;
 
-
 /**
  * The values of one column with their levels, as they come from row groups: into a digest, and into
  * a writer if there is one.

@@ -1,8 +1,7 @@
 package lakehouse.parquet;
 
-import org.apache.iceberg.shaded.org.apache.parquet.io.api.Binary;
-
 import java.nio.ByteBuffer;
+import org.apache.iceberg.shaded.org.apache.parquet.io.api.Binary;
 
 /** Of a sequence of 64-bit words: any change of a word, or of the order, changes the digest. */
 final class Digest {

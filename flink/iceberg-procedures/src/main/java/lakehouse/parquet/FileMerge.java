@@ -1,5 +1,10 @@
 package lakehouse.parquet;
 
+import java.io.IOException;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Optional;
+import java.util.function.Supplier;
 import org.apache.iceberg.DataFile;
 import org.apache.iceberg.FileFormat;
 import org.apache.iceberg.SortOrder;
@@ -17,12 +22,6 @@ import org.apache.iceberg.shaded.org.apache.parquet.column.page.PageReadStore;
 import org.apache.iceberg.shaded.org.apache.parquet.hadoop.ParquetFileReader;
 import org.apache.iceberg.shaded.org.apache.parquet.hadoop.metadata.FileMetaData;
 import org.apache.iceberg.shaded.org.apache.parquet.schema.MessageType;
-
-import java.io.IOException;
-import java.util.ArrayList;
-import java.util.List;
-import java.util.Optional;
-import java.util.function.Supplier;
 
 /**
  * Merges Parquet files that have a table's current columns into larger ones, with their rows in the
@@ -67,8 +66,7 @@ public final class FileMerge {
             long maxFileSize,
             Supplier<EncryptedOutputFile> outputs)
             throws IOException {
-        boolean isParquet =
-                files.stream().allMatch(file -> file.format() == FileFormat.PARQUET);
+        boolean isParquet = files.stream().allMatch(file -> file.format() == FileFormat.PARQUET);
         if (!isParquet
                 || !settings.isSupported()
                 || !(table.encryption() instanceof PlaintextEncryptionManager)) {

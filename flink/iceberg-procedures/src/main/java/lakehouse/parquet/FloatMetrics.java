@@ -1,14 +1,13 @@
 package lakehouse.parquet;
 
+import java.util.function.DoubleConsumer;
+import java.util.function.Supplier;
+import java.util.stream.Stream;
 import org.apache.iceberg.DoubleFieldMetrics;
 import org.apache.iceberg.FieldMetrics;
 import org.apache.iceberg.FloatFieldMetrics;
 import org.apache.iceberg.shaded.org.apache.parquet.column.ColumnDescriptor;
 import org.apache.iceberg.shaded.org.apache.parquet.schema.PrimitiveType;
-
-import java.util.function.DoubleConsumer;
-import java.util.function.Supplier;
-import java.util.stream.Stream;
 
 /**
  * Bounds of a column of floating-point numbers, and how many are NaN, which Parquet's footer does

@@ -1,5 +1,8 @@
 package lakehouse.parquet;
 
+import java.io.IOException;
+import java.util.List;
+import java.util.Map;
 import org.apache.iceberg.DataFile;
 import org.apache.iceberg.DataFiles;
 import org.apache.iceberg.FileFormat;
@@ -17,10 +20,6 @@ import org.apache.iceberg.shaded.org.apache.parquet.VersionParser.ParsedVersion;
 import org.apache.iceberg.shaded.org.apache.parquet.column.page.PageReadStore;
 import org.apache.iceberg.shaded.org.apache.parquet.hadoop.ParquetFileWriter;
 import org.apache.iceberg.shaded.org.apache.parquet.schema.MessageType;
-
-import java.io.IOException;
-import java.util.List;
-import java.util.Map;
 
 /** A file under way, which takes row groups of others. */
 final class MergedFile implements AutoCloseable {

@@ -1,5 +1,9 @@
 package lakehouse.parquet;
 
+import java.io.IOException;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.stream.IntStream;
 import org.apache.iceberg.parquet.WriteSettings;
 import org.apache.iceberg.shaded.org.apache.parquet.VersionParser.ParsedVersion;
 import org.apache.iceberg.shaded.org.apache.parquet.column.ColumnDescriptor;
@@ -11,12 +15,9 @@ import org.apache.iceberg.shaded.org.apache.parquet.schema.GroupType;
 import org.apache.iceberg.shaded.org.apache.parquet.schema.MessageType;
 import org.apache.iceberg.shaded.org.apache.parquet.schema.Type;
 
-import java.io.IOException;
-import java.util.ArrayList;
-import java.util.List;
-import java.util.stream.IntStream;
-
-/** A row group under way. Each column has a store of its own, so that one can be ahead of others. */
+/**
+ * A row group under way. Each column has a store of its own, so that one can be ahead of others.
+ */
 final class RowGroup {
     private final ColumnChunkPageWriteStore pages;
     private final List<ColumnWriteStore> stores = new ArrayList<>();
@@ -30,7 +31,8 @@ final class RowGroup {
         pages = settings.pages(schema);
         List<ColumnDescriptor> all = schema.getColumns();
         for (int i = 0; i < all.size(); i++) {
-            MessageType alone = new MessageType(schema.getName(), only(schema, all.get(i).getPath(), 0));
+            MessageType alone =
+                    new MessageType(schema.getName(), only(schema, all.get(i).getPath(), 0));
             ColumnWriteStore store = settings.parquet().newColumnWriteStore(alone, pages);
             stores.add(store);
             columns.add(new ColumnValues(all.get(i), store, metrics.get(i)));
@@ -42,8 +44,7 @@ final class RowGroup {
         Type child = parent.getType(path[depth]);
         return child.isPrimitive()
                 ? child
-                : child.asGroupType()
-                        .withNewFields(only(child.asGroupType(), path, depth + 1));
+                : child.asGroupType().withNewFields(only(child.asGroupType(), path, depth + 1));
     }
 
     void add(PageReadStore rowGroup, ParsedVersion writtenBy) {

@@ -4,7 +4,6 @@ import lakehouse.imports.Import;
 import lakehouse.imports.ImportRequest;
 import lakehouse.imports.ImportResult;
 import lakehouse.protection.Protection;
-
 import org.apache.flink.table.annotation.ArgumentHint;
 import org.apache.flink.table.annotation.DataTypeHint;
 import org.apache.flink.table.annotation.ProcedureHint;
@@ -24,9 +23,9 @@ import org.apache.iceberg.TableProperties;
  * takes them away if they lie in the table's own folder. Whoever else reads the folder loses them.
  * The table property {@code gc.enabled=false} forbids all of that.
  *
- * <p>The files have no field IDs, so that the table gets a name mapping with the first of them. Jobs
- * that read the table since before have none, and would take the columns of such files by their
- * order.
+ * <p>The files have no field IDs, so that the table gets a name mapping with the first of them.
+ * Jobs that read the table since before have none, and would take the columns of such files by
+ * their order.
  */
 public class AddFiles implements Procedure {
     private final MaintenanceCatalog catalog;

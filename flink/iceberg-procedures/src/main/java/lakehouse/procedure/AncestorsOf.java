@@ -1,5 +1,7 @@
 package lakehouse.procedure;
 
+import java.util.ArrayList;
+import java.util.List;
 import org.apache.flink.table.annotation.ArgumentHint;
 import org.apache.flink.table.annotation.DataTypeHint;
 import org.apache.flink.table.annotation.ProcedureHint;
@@ -9,9 +11,6 @@ import org.apache.flink.types.Row;
 import org.apache.iceberg.Snapshot;
 import org.apache.iceberg.Table;
 import org.apache.iceberg.util.SnapshotUtil;
-
-import java.util.ArrayList;
-import java.util.List;
 
 /**
  * {@code CALL system.ancestors_of(table)}: a snapshot and those before it, newest first, as far as

@@ -1,19 +1,17 @@
 package lakehouse.procedure;
 
-import lakehouse.protection.Protection;
-
-import org.apache.flink.table.api.ValidationException;
-import org.apache.flink.util.TimeUtils;
-import org.apache.iceberg.Table;
-import org.apache.iceberg.TableProperties;
-import org.apache.iceberg.util.PropertyUtil;
-
 import java.time.Duration;
 import java.util.Arrays;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import lakehouse.protection.Protection;
+import org.apache.flink.table.api.ValidationException;
+import org.apache.flink.util.TimeUtils;
+import org.apache.iceberg.Table;
+import org.apache.iceberg.TableProperties;
+import org.apache.iceberg.util.PropertyUtil;
 
 /** Checks of what procedures are given; each refusal names the argument and the value. */
 final class Arguments {
@@ -39,7 +37,8 @@ final class Arguments {
                                                 + " => '"
                                                 + value
                                                 + "' is none of "
-                                                + Arrays.toString(choices).toLowerCase(Locale.ROOT)));
+                                                + Arrays.toString(choices)
+                                                        .toLowerCase(Locale.ROOT)));
     }
 
     static String given(String name, String value) {
@@ -89,8 +88,8 @@ final class Arguments {
     }
 
     /**
-     * A text, because Flink's planner fails on a call that leaves out an optional array; null if not
-     * given.
+     * A text, because Flink's planner fails on a call that leaves out an optional array; null if
+     * not given.
      */
     static List<String> names(String name, String value) {
         if (value == null) {

@@ -1,5 +1,6 @@
 package lakehouse.procedure;
 
+import java.time.Duration;
 import org.apache.flink.table.annotation.ArgumentHint;
 import org.apache.flink.table.annotation.DataTypeHint;
 import org.apache.flink.table.annotation.ProcedureHint;
@@ -9,8 +10,6 @@ import org.apache.flink.types.Row;
 import org.apache.iceberg.ManageSnapshots;
 import org.apache.iceberg.SnapshotRef;
 import org.apache.iceberg.Table;
-
-import java.time.Duration;
 
 /** Procedures for branches of a table. */
 public final class Branches {

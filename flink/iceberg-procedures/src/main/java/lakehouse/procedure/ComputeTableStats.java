@@ -1,7 +1,6 @@
 package lakehouse.procedure;
 
 import lakehouse.statistics.TableStatistics;
-
 import org.apache.flink.table.annotation.ArgumentHint;
 import org.apache.flink.table.annotation.DataTypeHint;
 import org.apache.flink.table.annotation.ProcedureHint;

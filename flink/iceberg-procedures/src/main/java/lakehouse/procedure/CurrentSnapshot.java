@@ -1,7 +1,10 @@
 package lakehouse.procedure;
 
+import java.time.Instant;
+import java.time.LocalDateTime;
+import java.util.ArrayList;
+import java.util.List;
 import lakehouse.table.History;
-
 import org.apache.flink.table.annotation.ArgumentHint;
 import org.apache.flink.table.annotation.DataTypeHint;
 import org.apache.flink.table.annotation.ProcedureHint;
@@ -12,11 +15,6 @@ import org.apache.flink.types.Row;
 import org.apache.iceberg.Snapshot;
 import org.apache.iceberg.SnapshotSummary;
 import org.apache.iceberg.Table;
-
-import java.time.Instant;
-import java.time.LocalDateTime;
-import java.util.ArrayList;
-import java.util.List;
 
 /** Procedures that choose what a table's main branch holds. */
 public final class CurrentSnapshot {
@@ -115,7 +113,8 @@ public final class CurrentSnapshot {
                 String ref,
                 Boolean ignoreJobs) {
             if ((snapshotId == null) == (ref == null)) {
-                throw new ValidationException("Either snapshot_id => or ref => is needed, not both");
+                throw new ValidationException(
+                        "Either snapshot_id => or ref => is needed, not both");
             }
             Table loaded = catalog.load(table);
             long target =
@@ -182,7 +181,9 @@ public final class CurrentSnapshot {
                         "Table "
                                 + loaded.name()
                                 + " has "
-                                + (staged.isEmpty() ? "no snapshot" : "several snapshots, " + staged + ",")
+                                + (staged.isEmpty()
+                                        ? "no snapshot"
+                                        : "several snapshots, " + staged + ",")
                                 + " staged with wap_id => '"
                                 + wapId
                                 + "'; cherrypick_snapshot takes one by its ID");

@@ -1,8 +1,11 @@
 package lakehouse.procedure;
 
+import java.time.LocalDateTime;
+import java.util.LinkedHashSet;
+import java.util.List;
+import java.util.Set;
 import lakehouse.expiry.Expiry;
 import lakehouse.protection.Protection;
-
 import org.apache.flink.table.annotation.ArgumentHint;
 import org.apache.flink.table.annotation.DataTypeHint;
 import org.apache.flink.table.annotation.ProcedureHint;
@@ -10,11 +13,6 @@ import org.apache.flink.table.procedure.ProcedureContext;
 import org.apache.flink.table.procedures.Procedure;
 import org.apache.flink.types.Row;
 import org.apache.iceberg.Table;
-
-import java.time.LocalDateTime;
-import java.util.LinkedHashSet;
-import java.util.List;
-import java.util.Set;
 
 /**
  * {@code CALL system.expire_snapshots(...)}: old snapshots that nobody needs, and the files that
@@ -52,11 +50,11 @@ public class ExpireSnapshots implements Procedure {
             output =
                     @DataTypeHint(
                             "ROW<deleted_data_files_count BIGINT, deleted_manifest_files_count"
-                                + " BIGINT, deleted_manifest_lists_count BIGINT,"
-                                + " deleted_statistics_files_count BIGINT, deleted_bytes_count BIGINT,"
-                                + " expired_snapshots_count BIGINT, kept_snapshots_count BIGINT, protected_snapshots_count"
-                                + " BIGINT, protected_by STRING, dry_run BOOLEAN, seconds DOUBLE,"
-                                + " failed_deletes_count BIGINT, expired_references STRING>"))
+                                    + " BIGINT, deleted_manifest_lists_count BIGINT,"
+                                    + " deleted_statistics_files_count BIGINT, deleted_bytes_count BIGINT,"
+                                    + " expired_snapshots_count BIGINT, kept_snapshots_count BIGINT, protected_snapshots_count"
+                                    + " BIGINT, protected_by STRING, dry_run BOOLEAN, seconds DOUBLE,"
+                                    + " failed_deletes_count BIGINT, expired_references STRING>"))
     public Row[] call(
             ProcedureContext context,
             String table,
@@ -102,7 +100,8 @@ public class ExpireSnapshots implements Procedure {
 
     private static Set<Long> named(Table table, String snapshotIds) {
         Set<Long> ids = new LinkedHashSet<>();
-        for (String id : Arguments.or(Arguments.names("snapshot_ids", snapshotIds), List.<String>of())) {
+        for (String id :
+                Arguments.or(Arguments.names("snapshot_ids", snapshotIds), List.<String>of())) {
             ids.add(Snapshots.existing(table, Arguments.number("snapshot_ids", id)));
         }
         return ids;

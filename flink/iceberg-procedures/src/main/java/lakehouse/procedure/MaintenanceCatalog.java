@@ -1,13 +1,11 @@
 package lakehouse.procedure;
 
+import java.util.function.Predicate;
+import java.util.stream.Stream;
 import lakehouse.protection.Protection;
-
 import org.apache.flink.configuration.Configuration;
 import org.apache.iceberg.Table;
 import org.apache.iceberg.catalog.TableIdentifier;
-
-import java.util.function.Predicate;
-import java.util.stream.Stream;
 
 /**
  * What the procedures need of the catalog that they belong to. A table is named as a caller writes

@@ -1,15 +1,13 @@
 package lakehouse.procedure;
 
+import java.time.Instant;
 import lakehouse.protection.Protection;
-
 import org.apache.flink.table.annotation.ArgumentHint;
 import org.apache.flink.table.annotation.DataTypeHint;
 import org.apache.flink.table.annotation.ProcedureHint;
 import org.apache.flink.table.procedure.ProcedureContext;
 import org.apache.flink.table.procedures.Procedure;
 import org.apache.flink.types.Row;
-
-import java.time.Instant;
 
 /**
  * {@code CALL system.protected_snapshots(table)}: what expiry must keep, newest first, and for
@@ -35,8 +33,7 @@ public class ProtectedSnapshots implements Procedure {
                             "ROW<snapshot_id BIGINT, committed_at TIMESTAMP_LTZ(3), protected_by"
                                     + " STRING>"))
     public Row[] call(ProcedureContext context, String table, Boolean ignoreUnknownPositions) {
-        Protection protection =
-                catalog.protection(table, Session.configuration(context));
+        Protection protection = catalog.protection(table, Session.configuration(context));
         Arguments.knownOrIgnored(protection, ignoreUnknownPositions);
         return protection.protectors().entrySet().stream()
                 .map(

@@ -31,10 +31,7 @@ public class RegisterTable implements Procedure {
                             "ROW<current_snapshot_id BIGINT, total_records_count BIGINT,"
                                     + " total_data_files_count BIGINT>"))
     public Row[] call(ProcedureContext context, String table, String metadataFile) {
-        Table registered =
-                catalog.register(
-                        table,
-                        Arguments.given("metadata_file", metadataFile));
+        Table registered = catalog.register(table, Arguments.given("metadata_file", metadataFile));
         Snapshot current = registered.currentSnapshot();
         return new Row[] {
             Row.of(

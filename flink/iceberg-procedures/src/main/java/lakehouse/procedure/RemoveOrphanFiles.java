@@ -1,9 +1,11 @@
 package lakehouse.procedure;
 
+import java.time.Duration;
+import java.time.Instant;
+import java.time.LocalDateTime;
 import lakehouse.orphan.OrphanRequest;
 import lakehouse.orphan.Orphans;
 import lakehouse.orphan.Prefixes;
-
 import org.apache.flink.table.annotation.ArgumentHint;
 import org.apache.flink.table.annotation.DataTypeHint;
 import org.apache.flink.table.annotation.ProcedureHint;
@@ -13,10 +15,6 @@ import org.apache.flink.table.procedures.Procedure;
 import org.apache.flink.types.Row;
 import org.apache.iceberg.Table;
 import org.apache.iceberg.io.FileInfo;
-
-import java.time.Duration;
-import java.time.Instant;
-import java.time.LocalDateTime;
 
 /**
  * {@code CALL system.remove_orphan_files(...)}: files that the table does not know go to

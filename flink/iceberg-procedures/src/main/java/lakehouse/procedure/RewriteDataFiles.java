@@ -1,10 +1,11 @@
 package lakehouse.procedure;
 
+import java.util.List;
+import java.util.Map;
 import lakehouse.rewrite.Rewrite;
 import lakehouse.rewrite.RewriteOptions;
 import lakehouse.rewrite.RewriteRequest;
 import lakehouse.rewrite.RewriteResult;
-
 import org.apache.flink.table.annotation.ArgumentHint;
 import org.apache.flink.table.annotation.DataTypeHint;
 import org.apache.flink.table.annotation.ProcedureHint;
@@ -13,9 +14,6 @@ import org.apache.flink.table.procedure.ProcedureContext;
 import org.apache.flink.table.procedures.Procedure;
 import org.apache.flink.types.Row;
 import org.apache.iceberg.Table;
-
-import java.util.List;
-import java.util.Map;
 
 /**
  * {@code CALL system.rewrite_data_files(...)}: few big files instead of many small ones, sorted on

@@ -1,7 +1,6 @@
 package lakehouse.procedure;
 
 import lakehouse.table.ManifestClusters;
-
 import org.apache.flink.table.annotation.ArgumentHint;
 import org.apache.flink.table.annotation.DataTypeHint;
 import org.apache.flink.table.annotation.ProcedureHint;
@@ -42,12 +41,7 @@ public class RewriteManifests implements Procedure {
             rewritten = count(snapshot, SnapshotSummary.REPLACED_MANIFESTS_COUNT);
             added = count(snapshot, SnapshotSummary.CREATED_MANIFESTS_COUNT);
         }
-        return new Row[] {
-            Row.of(
-                    rewritten,
-                    added,
-                    Seconds.since(started))
-        };
+        return new Row[] {Row.of(rewritten, added, Seconds.since(started))};
     }
 
     private static long count(Snapshot snapshot, String key) {

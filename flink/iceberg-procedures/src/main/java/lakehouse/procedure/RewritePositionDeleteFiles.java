@@ -3,7 +3,6 @@ package lakehouse.procedure;
 import lakehouse.rewrite.DeletesRewrite;
 import lakehouse.rewrite.RewriteOptions;
 import lakehouse.rewrite.RewriteResult;
-
 import org.apache.flink.table.annotation.ArgumentHint;
 import org.apache.flink.table.annotation.DataTypeHint;
 import org.apache.flink.table.annotation.ProcedureHint;

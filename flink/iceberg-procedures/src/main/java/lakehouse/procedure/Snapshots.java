@@ -1,7 +1,10 @@
 package lakehouse.procedure;
 
+import java.util.LinkedHashSet;
+import java.util.Map;
+import java.util.Set;
+import java.util.function.UnaryOperator;
 import lakehouse.protection.Protection;
-
 import org.apache.flink.table.api.ValidationException;
 import org.apache.flink.table.procedure.ProcedureContext;
 import org.apache.flink.types.Row;
@@ -9,11 +12,6 @@ import org.apache.iceberg.ManageSnapshots;
 import org.apache.iceberg.Snapshot;
 import org.apache.iceberg.SnapshotRef;
 import org.apache.iceberg.Table;
-
-import java.util.LinkedHashSet;
-import java.util.Map;
-import java.util.Set;
-import java.util.function.UnaryOperator;
 
 /** Changes of the snapshot that a table, a branch or a tag stands at. */
 final class Snapshots {
@@ -110,7 +108,9 @@ final class Snapshots {
         return found.snapshotId();
     }
 
-    /** Refuses what is no branch of the table; null is the main one, which even an empty table has. */
+    /**
+     * Refuses what is no branch of the table; null is the main one, which even an empty table has.
+     */
     static void branch(Table table, String name) {
         if (name == null || name.equals(SnapshotRef.MAIN_BRANCH)) {
             return;

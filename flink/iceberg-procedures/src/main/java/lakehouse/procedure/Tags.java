@@ -1,7 +1,9 @@
 package lakehouse.procedure;
 
+import java.time.Duration;
+import java.time.Instant;
+import java.time.LocalDateTime;
 import lakehouse.table.History;
-
 import org.apache.flink.table.annotation.ArgumentHint;
 import org.apache.flink.table.annotation.DataTypeHint;
 import org.apache.flink.table.annotation.ProcedureHint;
@@ -10,10 +12,6 @@ import org.apache.flink.table.procedures.Procedure;
 import org.apache.flink.types.Row;
 import org.apache.iceberg.ManageSnapshots;
 import org.apache.iceberg.Table;
-
-import java.time.Duration;
-import java.time.Instant;
-import java.time.LocalDateTime;
 
 /** Procedures for the names of snapshots. */
 public final class Tags {

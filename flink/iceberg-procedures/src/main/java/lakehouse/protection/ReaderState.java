@@ -1,5 +1,13 @@
 package lakehouse.protection;
 
+import java.io.ByteArrayInputStream;
+import java.io.DataInputStream;
+import java.io.IOException;
+import java.util.ArrayList;
+import java.util.HashSet;
+import java.util.List;
+import java.util.Optional;
+import java.util.Set;
 import org.apache.flink.api.common.typeutils.base.array.BytePrimitiveArraySerializer;
 import org.apache.flink.core.fs.FSDataInputStream;
 import org.apache.flink.core.io.SimpleVersionedSerialization;
@@ -10,15 +18,6 @@ import org.apache.flink.runtime.state.OperatorStateHandle;
 import org.apache.iceberg.FileScanTask;
 import org.apache.iceberg.flink.source.split.IcebergSourceSplit;
 import org.apache.iceberg.flink.source.split.IcebergSourceSplitSerializer;
-
-import java.io.ByteArrayInputStream;
-import java.io.DataInputStream;
-import java.io.IOException;
-import java.util.ArrayList;
-import java.util.HashSet;
-import java.util.List;
-import java.util.Optional;
-import java.util.Set;
 
 /**
  * How far a streaming reader of an Iceberg table has come, as a checkpoint holds it.
@@ -99,8 +98,7 @@ record ReaderState(String operator, boolean readable, Long snapshotId, Set<Strin
         return Optional.empty();
     }
 
-    private static Long oldPosition(OperatorStateHandle handle, long[] offsets)
-            throws IOException {
+    private static Long oldPosition(OperatorStateHandle handle, long[] offsets) throws IOException {
         try (FSDataInputStream in = handle.openInputStream()) {
             in.seek(offsets[0]);
             long snapshotId = new DataInputStream(in).readLong();

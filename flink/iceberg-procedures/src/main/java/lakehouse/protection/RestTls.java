@@ -1,21 +1,19 @@
 package lakehouse.protection;
 
-import org.apache.flink.configuration.ConfigOption;
-import org.apache.flink.configuration.Configuration;
-import org.apache.flink.configuration.SecurityOptions;
-
 import java.io.IOException;
 import java.io.InputStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.security.GeneralSecurityException;
 import java.security.KeyStore;
-
 import javax.net.ssl.KeyManager;
 import javax.net.ssl.KeyManagerFactory;
 import javax.net.ssl.SSLContext;
 import javax.net.ssl.TrustManager;
 import javax.net.ssl.TrustManagerFactory;
+import org.apache.flink.configuration.ConfigOption;
+import org.apache.flink.configuration.Configuration;
+import org.apache.flink.configuration.SecurityOptions;
 
 /** TLS as Flink's own clients of its REST API are told to speak it. */
 final class RestTls {
@@ -28,7 +26,8 @@ final class RestTls {
             context.init(keys(session), trusted(session), null);
             return context;
         } catch (GeneralSecurityException error) {
-            throw new IOException("security.ssl.rest.* cannot be used: " + error.getMessage(), error);
+            throw new IOException(
+                    "security.ssl.rest.* cannot be used: " + error.getMessage(), error);
         }
     }
 

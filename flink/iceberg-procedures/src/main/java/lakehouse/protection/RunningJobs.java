@@ -1,11 +1,5 @@
 package lakehouse.protection;
 
-import org.apache.flink.configuration.Configuration;
-import org.apache.flink.configuration.RestOptions;
-import org.apache.flink.configuration.SecurityOptions;
-import org.apache.flink.shaded.jackson2.com.fasterxml.jackson.databind.JsonNode;
-import org.apache.flink.shaded.jackson2.com.fasterxml.jackson.databind.ObjectMapper;
-
 import java.io.IOException;
 import java.net.URI;
 import java.net.http.HttpClient;
@@ -16,6 +10,11 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 import java.util.Set;
+import org.apache.flink.configuration.Configuration;
+import org.apache.flink.configuration.RestOptions;
+import org.apache.flink.configuration.SecurityOptions;
+import org.apache.flink.shaded.jackson2.com.fasterxml.jackson.databind.JsonNode;
+import org.apache.flink.shaded.jackson2.com.fasterxml.jackson.databind.ObjectMapper;
 
 /** The jobs of the session's cluster that have not ended, asked by REST. */
 class RunningJobs {
@@ -49,7 +48,8 @@ class RunningJobs {
         String scheme = tls ? "https" : "http";
         int port = session.get(RestOptions.PORT);
         return Optional.of(
-                new RunningJobs(URI.create(scheme + "://" + host.get() + ":" + port), http.build()));
+                new RunningJobs(
+                        URI.create(scheme + "://" + host.get() + ":" + port), http.build()));
     }
 
     List<Job> list() throws IOException {

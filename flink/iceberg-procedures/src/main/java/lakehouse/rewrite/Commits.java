@@ -1,5 +1,11 @@
 package lakehouse.rewrite;
 
+import java.util.Collection;
+import java.util.HashSet;
+import java.util.Map;
+import java.util.Set;
+import java.util.TreeMap;
+import java.util.stream.Collectors;
 import org.apache.iceberg.ContentFile;
 import org.apache.iceberg.Snapshot;
 import org.apache.iceberg.Table;
@@ -8,13 +14,6 @@ import org.apache.iceberg.exceptions.CleanableFailure;
 import org.apache.iceberg.exceptions.ValidationException;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
-
-import java.util.Collection;
-import java.util.HashSet;
-import java.util.Map;
-import java.util.Set;
-import java.util.TreeMap;
-import java.util.stream.Collectors;
 
 /**
  * Replaces the files of groups by what was written, at most so many times in a run: each commit is
@@ -53,9 +52,7 @@ class Commits<G extends RewriteGroupBase<?, ?, F>, F extends ContentFile<F>> {
         this.kind = kind;
         int most = options.maxCommits();
         this.groupsPerCommit =
-                options.partialProgress()
-                        ? (groups + most - 1) / most
-                        : Integer.MAX_VALUE;
+                options.partialProgress() ? (groups + most - 1) / most : Integer.MAX_VALUE;
         this.result = result;
     }
 

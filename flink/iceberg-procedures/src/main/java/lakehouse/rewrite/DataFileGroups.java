@@ -1,5 +1,9 @@
 package lakehouse.rewrite;
 
+import java.util.Collection;
+import java.util.List;
+import java.util.Map;
+import java.util.SortedMap;
 import org.apache.flink.streaming.api.datastream.DataStream;
 import org.apache.flink.streaming.api.environment.StreamExecutionEnvironment;
 import org.apache.iceberg.DataFile;
@@ -13,11 +17,6 @@ import org.apache.iceberg.SortOrder;
 import org.apache.iceberg.Table;
 import org.apache.iceberg.actions.RewriteFileGroup;
 import org.apache.iceberg.util.DataFileSet;
-
-import java.util.Collection;
-import java.util.List;
-import java.util.Map;
-import java.util.SortedMap;
 
 /**
  * Data files, which are written again row by row.

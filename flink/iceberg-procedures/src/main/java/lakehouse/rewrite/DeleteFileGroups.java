@@ -1,5 +1,10 @@
 package lakehouse.rewrite;
 
+import java.util.ArrayList;
+import java.util.Collection;
+import java.util.List;
+import java.util.Map;
+import java.util.SortedMap;
 import org.apache.flink.streaming.api.datastream.DataStream;
 import org.apache.flink.streaming.api.environment.StreamExecutionEnvironment;
 import org.apache.iceberg.DeleteFile;
@@ -11,12 +16,6 @@ import org.apache.iceberg.Table;
 import org.apache.iceberg.actions.RewritePositionDeletesGroup;
 import org.apache.iceberg.util.DeleteFileSet;
 
-import java.util.ArrayList;
-import java.util.Collection;
-import java.util.List;
-import java.util.Map;
-import java.util.SortedMap;
-
 /**
  * Position delete files.
  *
@@ -24,10 +23,7 @@ import java.util.SortedMap;
  * @param dataFiles by group, the data files that its deletes apply to
  */
 record DeleteFileGroups(
-        Table table,
-        long startSnapshot,
-        List<Map<String, Long>> dataFiles,
-        String runId)
+        Table table, long startSnapshot, List<Map<String, Long>> dataFiles, String runId)
         implements GroupKind<RewritePositionDeletesGroup, DeleteFile> {
     @Override
     public boolean divisible(RewritePositionDeletesGroup group) {

@@ -1,5 +1,13 @@
 package lakehouse.rewrite;
 
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.UUID;
+import java.util.function.Supplier;
 import org.apache.flink.configuration.Configuration;
 import org.apache.flink.streaming.api.environment.StreamExecutionEnvironment;
 import org.apache.flink.table.api.ValidationException;
@@ -13,15 +21,6 @@ import org.apache.iceberg.actions.RewritePositionDeletesGroup;
 import org.apache.iceberg.expressions.Expression;
 import org.apache.iceberg.expressions.Expressions;
 import org.apache.iceberg.io.CloseableIterable;
-
-import java.io.IOException;
-import java.io.UncheckedIOException;
-import java.util.ArrayList;
-import java.util.HashMap;
-import java.util.List;
-import java.util.Map;
-import java.util.UUID;
-import java.util.function.Supplier;
 
 /** One rewrite of a table's position delete files: which of them, in which groups. */
 public class DeletesRewrite {
@@ -63,9 +62,7 @@ public class DeletesRewrite {
         this.table = table;
         this.name = name;
         this.filter =
-                where == null
-                        ? Expressions.alwaysTrue()
-                        : WhereClause.parse(table, where, session);
+                where == null ? Expressions.alwaysTrue() : WhereClause.parse(table, where, session);
         this.options = options;
         this.cluster = cluster;
     }
@@ -87,10 +84,7 @@ public class DeletesRewrite {
                         options,
                         cluster,
                         new DeleteFileGroups(
-                                table,
-                                start.snapshotId(),
-                                dataFiles(start, groups),
-                                runId))
+                                table, start.snapshotId(), dataFiles(start, groups), runId))
                 .rewrite(groups);
     }
 

@@ -1,13 +1,12 @@
 package lakehouse.rewrite;
 
+import java.util.ArrayList;
+import java.util.List;
 import org.apache.iceberg.FileScanTask;
 import org.apache.iceberg.PartitionKey;
 import org.apache.iceberg.StructLike;
 import org.apache.iceberg.Table;
 import org.apache.iceberg.actions.RewriteFileGroup;
-
-import java.util.ArrayList;
-import java.util.List;
 
 /**
  * The files that one task writes again and one commit replaces.

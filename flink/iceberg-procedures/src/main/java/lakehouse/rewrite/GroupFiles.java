@@ -1,7 +1,11 @@
 package lakehouse.rewrite;
 
+import java.io.IOException;
+import java.io.Serializable;
+import java.util.List;
+import java.util.Optional;
+import java.util.function.Consumer;
 import lakehouse.parquet.FileMerge;
-
 import org.apache.flink.table.data.RowData;
 import org.apache.flink.table.types.logical.RowType;
 import org.apache.iceberg.BaseFileScanTask;
@@ -19,12 +23,6 @@ import org.apache.iceberg.expressions.ResidualEvaluator;
 import org.apache.iceberg.io.CloseableIterable;
 import org.apache.iceberg.io.ClusteredDataWriter;
 import org.apache.iceberg.io.OutputFileFactory;
-
-import java.io.IOException;
-import java.io.Serializable;
-import java.util.List;
-import java.util.Optional;
-import java.util.function.Consumer;
 
 /** Reads and writes the rows of a group, all in the same schema. */
 class GroupFiles implements Serializable {
@@ -122,8 +120,7 @@ class GroupFiles implements Serializable {
         FileMerge.Content before = merged.get().content();
         List<DataFile> written = merged.get().files();
         FileMerge.Content after = verify ? merge.content(written) : before;
-        return Optional.of(
-                new GroupOperator.Rewritten(written, digest(before), digest(after)));
+        return Optional.of(new GroupOperator.Rewritten(written, digest(before), digest(after)));
     }
 
     private static RowDigest.Value digest(FileMerge.Content content) {

@@ -1,14 +1,13 @@
 package lakehouse.rewrite;
 
-import org.apache.flink.streaming.api.datastream.DataStream;
-import org.apache.flink.streaming.api.environment.StreamExecutionEnvironment;
-import org.apache.iceberg.ContentFile;
-import org.apache.iceberg.actions.RewriteGroupBase;
-
 import java.util.Collection;
 import java.util.List;
 import java.util.Map;
 import java.util.SortedMap;
+import org.apache.flink.streaming.api.datastream.DataStream;
+import org.apache.flink.streaming.api.environment.StreamExecutionEnvironment;
+import org.apache.iceberg.ContentFile;
+import org.apache.iceberg.actions.RewriteGroupBase;
 
 /**
  * What a rewrite does by the kind of file that it replaces.

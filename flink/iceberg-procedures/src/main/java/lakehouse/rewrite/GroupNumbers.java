@@ -1,5 +1,7 @@
 package lakehouse.rewrite;
 
+import java.util.Collection;
+import java.util.stream.IntStream;
 import org.apache.flink.api.common.eventtime.WatermarkStrategy;
 import org.apache.flink.api.common.typeinfo.TypeInformation;
 import org.apache.flink.api.connector.source.SplitEnumerator;
@@ -11,9 +13,6 @@ import org.apache.flink.streaming.api.environment.StreamExecutionEnvironment;
 import org.apache.flink.streaming.api.operators.ChainingStrategy;
 import org.apache.flink.streaming.api.operators.OneInputStreamOperator;
 import org.apache.flink.streaming.api.transformations.PhysicalTransformation;
-
-import java.util.Collection;
-import java.util.stream.IntStream;
 
 /**
  * The numbers from 0 on, each handed to the next task that is free: groups, and files, take unlike

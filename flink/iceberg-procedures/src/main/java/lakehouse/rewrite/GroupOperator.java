@@ -1,5 +1,7 @@
 package lakehouse.rewrite;
 
+import java.io.IOException;
+import java.util.List;
 import org.apache.flink.api.common.typeinfo.PrimitiveArrayTypeInfo;
 import org.apache.flink.streaming.api.datastream.DataStream;
 import org.apache.flink.streaming.api.datastream.SingleOutputStreamOperator;
@@ -9,9 +11,6 @@ import org.apache.flink.streaming.api.operators.OneInputStreamOperator;
 import org.apache.flink.streaming.runtime.streamrecord.StreamRecord;
 import org.apache.flink.util.ExceptionUtils;
 import org.apache.iceberg.ContentFile;
-
-import java.io.IOException;
-import java.util.List;
 
 /**
  * Takes the number of a group, writes what its files hold into new files, and reads those again.

@@ -1,16 +1,14 @@
 package lakehouse.rewrite;
 
+import java.util.Set;
 import lakehouse.table.FilePath;
 import lakehouse.table.Listing;
-
 import org.apache.iceberg.Table;
 import org.apache.iceberg.TableProperties;
 import org.apache.iceberg.io.FileInfo;
 import org.apache.iceberg.io.SupportsPrefixOperations;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
-
-import java.util.Set;
 
 /**
  * Files of groups that were never committed. They are looked for by name: a task that was killed

@@ -1,5 +1,8 @@
 package lakehouse.rewrite;
 
+import java.util.HashMap;
+import java.util.Map;
+import java.util.stream.Stream;
 import org.apache.flink.table.data.GenericRowData;
 import org.apache.flink.table.data.RowData;
 import org.apache.flink.table.data.utils.JoinedRowData;
@@ -7,10 +10,6 @@ import org.apache.flink.table.types.logical.IntType;
 import org.apache.flink.table.types.logical.LogicalType;
 import org.apache.flink.table.types.logical.RowType;
 import org.apache.iceberg.PartitionKey;
-
-import java.util.HashMap;
-import java.util.Map;
-import java.util.stream.Stream;
 
 /**
  * Gives rows one more field, the number of their partition, so that they can be sorted by it: each

@@ -1,5 +1,6 @@
 package lakehouse.rewrite;
 
+import java.util.List;
 import org.apache.iceberg.shaded.org.apache.parquet.schema.GroupType;
 import org.apache.iceberg.shaded.org.apache.parquet.schema.LogicalTypeAnnotation.TimeLogicalTypeAnnotation;
 import org.apache.iceberg.shaded.org.apache.parquet.schema.LogicalTypeAnnotation.TimeUnit;
@@ -7,8 +8,6 @@ import org.apache.iceberg.shaded.org.apache.parquet.schema.MessageType;
 import org.apache.iceberg.shaded.org.apache.parquet.schema.PrimitiveType;
 import org.apache.iceberg.shaded.org.apache.parquet.schema.PrimitiveType.PrimitiveTypeName;
 import org.apache.iceberg.shaded.org.apache.parquet.schema.Type;
-
-import java.util.List;
 
 /** The schema of a Parquet file in which a time of day looks like any other INT64. */
 final class PlainTimes {

@@ -1,10 +1,9 @@
 package lakehouse.rewrite;
 
-import org.apache.flink.util.InstantiationUtil;
-import org.apache.iceberg.ContentFile;
-
 import java.io.IOException;
 import java.io.Serializable;
+import org.apache.flink.util.InstantiationUtil;
+import org.apache.iceberg.ContentFile;
 
 /**
  * What the tasks tell the procedure about a group, as bytes so that no serializer has to know

@@ -1,5 +1,6 @@
 package lakehouse.rewrite;
 
+import java.util.List;
 import org.apache.flink.streaming.api.operators.AbstractStreamOperator;
 import org.apache.flink.streaming.api.operators.BoundedOneInput;
 import org.apache.flink.streaming.api.operators.OneInputStreamOperator;
@@ -7,8 +8,6 @@ import org.apache.flink.streaming.runtime.streamrecord.StreamRecord;
 import org.apache.flink.table.data.RowData;
 import org.apache.flink.util.OutputTag;
 import org.apache.iceberg.FileScanTask;
-
-import java.util.List;
 
 /** Takes the number of a file and gives its rows, and at the end a digest of all that it gave. */
 class RangeReader extends AbstractStreamOperator<RowData>

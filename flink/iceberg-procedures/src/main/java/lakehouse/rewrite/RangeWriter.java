@@ -1,14 +1,13 @@
 package lakehouse.rewrite;
 
+import java.io.IOException;
+import java.util.List;
 import org.apache.flink.streaming.api.operators.AbstractStreamOperator;
 import org.apache.flink.streaming.api.operators.BoundedOneInput;
 import org.apache.flink.streaming.api.operators.OneInputStreamOperator;
 import org.apache.flink.streaming.runtime.streamrecord.StreamRecord;
 import org.apache.flink.table.data.RowData;
 import org.apache.iceberg.DataFile;
-
-import java.io.IOException;
-import java.util.List;
 
 /** Sorts the rows of one range, writes them into new files, and reads those again. */
 class RangeWriter extends AbstractStreamOperator<byte[]>

@@ -1,5 +1,7 @@
 package lakehouse.rewrite;
 
+import java.util.ArrayList;
+import java.util.List;
 import org.apache.flink.api.common.typeinfo.PrimitiveArrayTypeInfo;
 import org.apache.flink.streaming.api.datastream.DataStream;
 import org.apache.flink.streaming.api.datastream.SingleOutputStreamOperator;
@@ -9,9 +11,6 @@ import org.apache.flink.table.runtime.typeutils.InternalTypeInfo;
 import org.apache.flink.util.CloseableIterator;
 import org.apache.flink.util.OutputTag;
 
-import java.util.ArrayList;
-import java.util.List;
-
 /**
  * Sorts one group by several tasks: each has a range of the sort keys, so that their files do not
  * overlap. A job that samples the keys determines beforehand where the ranges end.
@@ -20,17 +19,11 @@ import java.util.List;
  * @param sampler draws keys of them
  */
 record RangedSort(
-        FileGroup group,
-        GroupFiles files,
-        RowOrder order,
-        SampleOperator sampler,
-        boolean verify) {
+        FileGroup group, GroupFiles files, RowOrder order, SampleOperator sampler, boolean verify) {
     private static final OutputTag<byte[]> PROGRESS =
             new OutputTag<>("progress", PrimitiveArrayTypeInfo.BYTE_PRIMITIVE_ARRAY_TYPE_INFO);
 
-    /**
-     * Adds the sort to a job, after the sampling job has run under the same name.
-     */
+    /** Adds the sort to a job, after the sampling job has run under the same name. */
     DataStream<byte[]> job(StreamExecutionEnvironment environment, JobPlan plan) throws Exception {
         int tasks = plan.tasks();
         KeyRanges ranges = new KeyRanges(order, sample(environment, plan), tasks);

@@ -1,5 +1,11 @@
 package lakehouse.rewrite;
 
+import java.util.ArrayList;
+import java.util.EnumSet;
+import java.util.List;
+import java.util.Set;
+import java.util.UUID;
+import java.util.function.Supplier;
 import org.apache.flink.configuration.Configuration;
 import org.apache.flink.streaming.api.environment.StreamExecutionEnvironment;
 import org.apache.iceberg.FileFormat;
@@ -10,13 +16,6 @@ import org.apache.iceberg.actions.BinPackRewriteFilePlanner;
 import org.apache.iceberg.actions.RewriteFileGroup;
 import org.apache.iceberg.expressions.Expression;
 import org.apache.iceberg.expressions.Expressions;
-
-import java.util.ArrayList;
-import java.util.EnumSet;
-import java.util.List;
-import java.util.Set;
-import java.util.UUID;
-import java.util.function.Supplier;
 
 /** One rewrite of a table's data files: which of them, in which groups. */
 public class Rewrite {
@@ -68,8 +67,7 @@ public class Rewrite {
         }
         List<RewriteFileGroup> groups = plan(start);
         Set<FileFormat> formats = EnumSet.of(GroupFiles.format(table));
-        groups.forEach(
-                group -> group.rewrittenFiles().forEach(file -> formats.add(file.format())));
+        groups.forEach(group -> group.rewrittenFiles().forEach(file -> formats.add(file.format())));
         StoredRows.check(table, formats);
         if (request.dryRun()) {
             RewriteResult planned = new RewriteResult();
@@ -90,8 +88,7 @@ public class Rewrite {
         long limit = request.maxRewriteBytes() == null ? Long.MAX_VALUE : request.maxRewriteBytes();
         BinPackRewriteFilePlanner planner =
                 new BinPackRewriteFilePlanner(table, filter, start.snapshotId(), true);
-        request.options()
-                .init(planner, request.sort() ? SORTED_GROUP_BYTES : GROUP_BYTES, limit);
+        request.options().init(planner, request.sort() ? SORTED_GROUP_BYTES : GROUP_BYTES, limit);
         List<RewriteFileGroup> groups = new ArrayList<>();
         long bytes = 0;
         for (RewriteFileGroup group : planner.plan().groups()) {

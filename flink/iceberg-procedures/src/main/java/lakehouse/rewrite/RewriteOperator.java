@@ -1,13 +1,12 @@
 package lakehouse.rewrite;
 
-import org.apache.flink.table.data.RowData;
-import org.apache.flink.table.types.logical.RowType;
-import org.apache.iceberg.DataFile;
-
 import java.io.IOException;
 import java.util.List;
 import java.util.Optional;
 import java.util.function.Consumer;
+import org.apache.flink.table.data.RowData;
+import org.apache.flink.table.types.logical.RowType;
+import org.apache.iceberg.DataFile;
 
 /** Writes the rows of data files again, sorted on demand. */
 class RewriteOperator extends GroupOperator<FileGroup> {
@@ -19,11 +18,7 @@ class RewriteOperator extends GroupOperator<FileGroup> {
     private final boolean verify;
 
     RewriteOperator(
-            List<FileGroup> groups,
-            GroupFiles files,
-            RowOrder order,
-            boolean verify,
-            int attempt) {
+            List<FileGroup> groups, GroupFiles files, RowOrder order, boolean verify, int attempt) {
         super(groups, attempt);
         this.sorts = !order.isNone() || groups.stream().anyMatch(FileGroup::scattered);
         this.files = files;
@@ -73,8 +68,7 @@ class RewriteOperator extends GroupOperator<FileGroup> {
             throws IOException {
         PartitionNumbers numbers =
                 group.scattered() ? new PartitionNumbers(files.partition()) : null;
-        RowType type =
-                numbers == null ? files.rowType() : PartitionNumbers.type(files.rowType());
+        RowType type = numbers == null ? files.rowType() : PartitionNumbers.type(files.rowType());
         RowOrder by = numbers == null ? order : order.afterLast(type);
         try (RowSorter sorter = new RowSorter(getContainingTask(), getOperatorConfig(), type, by)) {
             files.read(

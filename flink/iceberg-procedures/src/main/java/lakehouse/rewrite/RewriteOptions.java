@@ -1,13 +1,12 @@
 package lakehouse.rewrite;
 
+import java.util.HashMap;
+import java.util.Map;
+import java.util.TreeMap;
 import org.apache.flink.table.api.ValidationException;
 import org.apache.iceberg.actions.BinPackRewriteFilePlanner;
 import org.apache.iceberg.actions.RewriteDataFiles;
 import org.apache.iceberg.actions.SizeBasedFileRewritePlanner;
-
-import java.util.HashMap;
-import java.util.Map;
-import java.util.TreeMap;
 
 /** How a rewrite goes about its work, by the names that Spark's procedures have for it. */
 public final class RewriteOptions {

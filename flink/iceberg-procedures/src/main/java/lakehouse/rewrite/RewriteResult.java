@@ -1,13 +1,12 @@
 package lakehouse.rewrite;
 
+import java.util.ArrayList;
+import java.util.Collection;
+import java.util.List;
 import org.apache.iceberg.ContentFile;
 import org.apache.iceberg.DataFile;
 import org.apache.iceberg.actions.RewriteFileGroup;
 import org.apache.iceberg.actions.RewriteGroupBase;
-
-import java.util.ArrayList;
-import java.util.Collection;
-import java.util.List;
 
 /** Counts of a rewrite, or of one that would be done. */
 public class RewriteResult {

@@ -1,12 +1,11 @@
 package lakehouse.rewrite;
 
+import java.io.Serializable;
 import org.apache.flink.core.memory.MemorySegment;
 import org.apache.flink.table.data.RowData;
 import org.apache.flink.table.data.binary.BinaryRowData;
 import org.apache.flink.table.runtime.typeutils.RowDataSerializer;
 import org.apache.flink.table.types.logical.RowType;
-
-import java.io.Serializable;
 
 /** How many rows, and a sum of their hashes: equal for the same rows in any order. */
 class RowDigest {

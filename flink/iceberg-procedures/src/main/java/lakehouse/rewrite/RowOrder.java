@@ -1,5 +1,10 @@
 package lakehouse.rewrite;
 
+import java.io.Serializable;
+import java.util.Arrays;
+import java.util.List;
+import java.util.stream.IntStream;
+import java.util.stream.Stream;
 import org.apache.flink.table.data.RowData;
 import org.apache.flink.table.runtime.generated.RecordComparator;
 import org.apache.flink.table.types.logical.LogicalType;
@@ -8,12 +13,6 @@ import org.apache.iceberg.NullOrder;
 import org.apache.iceberg.Schema;
 import org.apache.iceberg.SortDirection;
 import org.apache.iceberg.SortOrder;
-
-import java.io.Serializable;
-import java.util.Arrays;
-import java.util.List;
-import java.util.stream.IntStream;
-import java.util.stream.Stream;
 
 /**
  * Compares rows as a sort order of Iceberg says: strings and bytes by their bytes, NaN above all
@@ -94,7 +93,9 @@ class RowOrder implements RecordComparator {
         return new RowOrder(Stream.concat(Stream.of(last), columns.stream()).toList());
     }
 
-    /** The same order of rows that have its columns alone, which are those of {@link #keyType()}. */
+    /**
+     * The same order of rows that have its columns alone, which are those of {@link #keyType()}.
+     */
     RowOrder ofKeys() {
         RowType type = keyType();
         return new RowOrder(

@@ -12,8 +12,7 @@ class RowPartition {
 
     RowPartition(Table table) {
         key = new PartitionKey(table.spec(), table.schema());
-        wrapper =
-                new RowDataWrapper(StoredRows.type(table.schema()), table.schema().asStruct());
+        wrapper = new RowDataWrapper(StoredRows.type(table.schema()), table.schema().asStruct());
     }
 
     /** The key is only valid until the next row. */

@@ -1,5 +1,7 @@
 package lakehouse.rewrite;
 
+import java.io.IOException;
+import java.util.function.Consumer;
 import org.apache.flink.core.memory.ManagedMemoryUseCase;
 import org.apache.flink.runtime.execution.Environment;
 import org.apache.flink.streaming.api.datastream.SingleOutputStreamOperator;
@@ -12,9 +14,6 @@ import org.apache.flink.table.runtime.typeutils.BinaryRowDataSerializer;
 import org.apache.flink.table.runtime.typeutils.RowDataSerializer;
 import org.apache.flink.table.types.logical.RowType;
 import org.apache.flink.util.MutableObjectIterator;
-
-import java.io.IOException;
-import java.util.function.Consumer;
 
 /** Sorts rows in the managed memory of an operator, and on its disk what does not fit. */
 final class RowSorter implements AutoCloseable {

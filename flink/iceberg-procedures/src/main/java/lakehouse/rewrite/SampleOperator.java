@@ -1,14 +1,13 @@
 package lakehouse.rewrite;
 
-import org.apache.flink.streaming.api.operators.AbstractStreamOperator;
-import org.apache.flink.streaming.api.operators.OneInputStreamOperator;
-import org.apache.flink.streaming.runtime.streamrecord.StreamRecord;
-import org.apache.iceberg.FileScanTask;
-
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Random;
 import java.util.function.Supplier;
+import org.apache.flink.streaming.api.operators.AbstractStreamOperator;
+import org.apache.flink.streaming.api.operators.OneInputStreamOperator;
+import org.apache.flink.streaming.runtime.streamrecord.StreamRecord;
+import org.apache.iceberg.FileScanTask;
 
 /** Takes the number of a file, and gives the sort keys of some of its rows, drawn by chance. */
 class SampleOperator extends AbstractStreamOperator<byte[]>

@@ -1,13 +1,12 @@
 package lakehouse.rewrite;
 
+import java.nio.ByteBuffer;
+import java.util.Arrays;
 import org.apache.flink.core.memory.MemorySegment;
 import org.apache.flink.table.data.RowData;
 import org.apache.flink.table.data.TimestampData;
 import org.apache.flink.table.runtime.generated.NormalizedKeyComputer;
 import org.apache.flink.table.types.logical.utils.LogicalTypeChecks;
-
-import java.nio.ByteBuffer;
-import java.util.Arrays;
 
 /**
  * The first bytes of what rows are sorted by, in an encoding whose bytes compare as the values do:

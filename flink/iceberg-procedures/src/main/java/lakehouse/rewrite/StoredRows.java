@@ -1,5 +1,9 @@
 package lakehouse.rewrite;
 
+import java.util.EnumSet;
+import java.util.List;
+import java.util.Set;
+import java.util.TreeSet;
 import org.apache.flink.table.api.ValidationException;
 import org.apache.flink.table.data.RowData;
 import org.apache.flink.table.types.logical.BigIntType;
@@ -18,11 +22,6 @@ import org.apache.iceberg.formats.FormatModelRegistry;
 import org.apache.iceberg.parquet.ParquetFormatModel;
 import org.apache.iceberg.types.Type;
 import org.apache.iceberg.types.TypeUtil;
-
-import java.util.EnumSet;
-import java.util.List;
-import java.util.Set;
-import java.util.TreeSet;
 
 /**
  * Rows with the values that files hold. Flink's TIME ends at milliseconds, so that here TIME is the

@@ -1,5 +1,7 @@
 package lakehouse.rewrite;
 
+import java.util.HashMap;
+import java.util.Map;
 import org.apache.flink.table.data.RowData;
 import org.apache.flink.table.types.logical.RowType;
 import org.apache.iceberg.BaseCombinedScanTask;
@@ -20,9 +22,6 @@ import org.apache.iceberg.io.CloseableIterable;
 import org.apache.iceberg.io.InputFile;
 import org.apache.iceberg.mapping.NameMappingParser;
 import org.apache.iceberg.util.PartitionUtil;
-
-import java.util.HashMap;
-import java.util.Map;
 
 /** The rows of one file that are not deleted, in the schema that is asked for. */
 final class TaskRows extends DeleteFilter<RowData> {

@@ -1,5 +1,7 @@
 package lakehouse.statistics;
 
+import java.util.ArrayList;
+import java.util.List;
 import org.apache.datasketches.common.Family;
 import org.apache.datasketches.theta.UpdateSketch;
 import org.apache.flink.table.data.RowData;
@@ -11,9 +13,6 @@ import org.apache.iceberg.flink.RowDataWrapper;
 import org.apache.iceberg.types.Conversions;
 import org.apache.iceberg.types.Type;
 import org.apache.iceberg.types.Types;
-
-import java.util.ArrayList;
-import java.util.List;
 
 /**
  * One sketch for each column, as the Puffin specification has them: of the family Alpha, fed with

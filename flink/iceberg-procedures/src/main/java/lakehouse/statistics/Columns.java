@@ -1,20 +1,19 @@
 package lakehouse.statistics;
 
+import java.util.EnumSet;
+import java.util.List;
+import java.util.Set;
 import org.apache.flink.table.api.ValidationException;
 import org.apache.iceberg.Schema;
 import org.apache.iceberg.Table;
 import org.apache.iceberg.types.Type.TypeID;
 import org.apache.iceberg.types.Types;
 
-import java.util.EnumSet;
-import java.util.List;
-import java.util.Set;
-
 /** The columns that can have statistics. */
 final class Columns {
     /**
-     * Those whose values Flink gives as they are stored: TIME ends at milliseconds in Flink, so that
-     * other values would be counted.
+     * Those whose values Flink gives as they are stored: TIME ends at milliseconds in Flink, so
+     * that other values would be counted.
      */
     private static final Set<TypeID> TYPES =
             EnumSet.of(
@@ -50,7 +49,9 @@ final class Columns {
                         : names.stream().map(this::id).distinct().toList();
         if (ids.isEmpty()) {
             throw new ValidationException(
-                    "Table " + table.name() + " has no column of a type that statistics are for: "
+                    "Table "
+                            + table.name()
+                            + " has no column of a type that statistics are for: "
                             + TYPES);
         }
         return ids;

@@ -1,10 +1,9 @@
 package lakehouse.table;
 
+import java.time.Instant;
 import org.apache.flink.table.api.ValidationException;
 import org.apache.iceberg.Table;
 import org.apache.iceberg.util.SnapshotUtil;
-
-import java.time.Instant;
 
 /** What a table held at some time. */
 public final class History {
@@ -25,7 +24,12 @@ public final class History {
                                     + Instant.ofEpochMilli(
                                             table.history().get(0).timestampMillis());
             throw new ValidationException(
-                    "Table " + table.name() + " has no snapshot of " + time + " or before; " + first);
+                    "Table "
+                            + table.name()
+                            + " has no snapshot of "
+                            + time
+                            + " or before; "
+                            + first);
         }
         return snapshot;
     }

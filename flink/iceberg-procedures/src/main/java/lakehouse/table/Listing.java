@@ -1,10 +1,5 @@
 package lakehouse.table;
 
-import org.apache.flink.table.api.ValidationException;
-import org.apache.iceberg.Table;
-import org.apache.iceberg.io.FileInfo;
-import org.apache.iceberg.io.SupportsPrefixOperations;
-
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.FileVisitOption;
@@ -17,6 +12,10 @@ import java.nio.file.attribute.BasicFileAttributes;
 import java.util.ArrayList;
 import java.util.EnumSet;
 import java.util.List;
+import org.apache.flink.table.api.ValidationException;
+import org.apache.iceberg.Table;
+import org.apache.iceberg.io.FileInfo;
+import org.apache.iceberg.io.SupportsPrefixOperations;
 
 /** The files below a folder, at whatever depth. */
 public final class Listing {

@@ -3,6 +3,11 @@ package lakehouse.io;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import java.io.IOException;
+import java.io.OutputStream;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.stream.Stream;
 import org.apache.hadoop.conf.Configuration;
 import org.apache.iceberg.exceptions.AlreadyExistsException;
 import org.apache.iceberg.io.OutputFile;
@@ -11,12 +16,6 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
-
-import java.io.IOException;
-import java.io.OutputStream;
-import java.nio.file.Files;
-import java.nio.file.Path;
-import java.util.stream.Stream;
 
 class LocalFileIOTest {
     @TempDir Path folder;
@@ -57,8 +56,7 @@ class LocalFileIOTest {
     @Test
     void itGoesToTheTaskManagers() throws IOException {
         LocalFileIO copy =
-                SerializationUtil.deserializeFromBytes(
-                        SerializationUtil.serializeToBytes(io));
+                SerializationUtil.deserializeFromBytes(SerializationUtil.serializeToBytes(io));
         write(copy.newOutputFile(folder + "/x").create(), "rows");
         assertThat(folder.resolve("x")).hasContent("rows");
     }

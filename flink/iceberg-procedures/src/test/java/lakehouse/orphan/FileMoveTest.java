@@ -5,15 +5,6 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import com.sun.net.httpserver.HttpExchange;
 import com.sun.net.httpserver.HttpServer;
-
-import lakehouse.io.LocalFileIO;
-
-import org.apache.hadoop.conf.Configuration;
-import org.apache.iceberg.aws.s3.S3FileIO;
-import org.apache.iceberg.hadoop.HadoopFileIO;
-import org.junit.jupiter.api.Test;
-import org.junit.jupiter.api.io.TempDir;
-
 import java.io.IOException;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;
@@ -25,6 +16,12 @@ import java.util.List;
 import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.CopyOnWriteArrayList;
+import lakehouse.io.LocalFileIO;
+import org.apache.hadoop.conf.Configuration;
+import org.apache.iceberg.aws.s3.S3FileIO;
+import org.apache.iceberg.hadoop.HadoopFileIO;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
 
 class FileMoveTest {
     @TempDir Path folder;
@@ -110,7 +107,8 @@ class FileMoveTest {
             store.lengths.put("/lake/db/t/data/é x.parquet", 7);
             io.initialize(
                     Map.of(
-                            "s3.endpoint", "http://127.0.0.1:" + store.server.getAddress().getPort(),
+                            "s3.endpoint",
+                                    "http://127.0.0.1:" + store.server.getAddress().getPort(),
                             "s3.path-style-access", "true",
                             "s3.access-key-id", "key",
                             "s3.secret-access-key", "secret",

@@ -1,8 +1,7 @@
 package org.apache.iceberg.flink;
 
-import org.apache.hadoop.conf.Configuration;
-
 import java.util.Map;
+import org.apache.hadoop.conf.Configuration;
 
 /** Iceberg's own reading of a catalog's options, which it keeps to its package. */
 public final class CatalogLoaders {

@@ -1,13 +1,12 @@
 package org.apache.iceberg.parquet;
 
+import java.io.IOException;
 import org.apache.iceberg.io.InputFile;
 import org.apache.iceberg.shaded.org.apache.parquet.ParquetReadOptions;
 import org.apache.iceberg.shaded.org.apache.parquet.conf.ParquetConfiguration;
 import org.apache.iceberg.shaded.org.apache.parquet.conf.PlainParquetConfiguration;
 import org.apache.iceberg.shaded.org.apache.parquet.hadoop.ParquetFileReader;
 import org.apache.iceberg.shaded.org.apache.parquet.hadoop.metadata.ParquetMetadata;
-
-import java.io.IOException;
 
 /** Opens Iceberg's files with Parquet's reader: Iceberg keeps the adapter in its own package. */
 public final class ParquetAccess {

@@ -1,5 +1,7 @@
 package org.apache.iceberg.parquet;
 
+import java.io.IOException;
+import java.util.Map;
 import org.apache.hadoop.conf.Configuration;
 import org.apache.iceberg.io.OutputFile;
 import org.apache.iceberg.shaded.org.apache.parquet.column.ParquetProperties;
@@ -9,9 +11,6 @@ import org.apache.iceberg.shaded.org.apache.parquet.hadoop.ParquetFileWriter;
 import org.apache.iceberg.shaded.org.apache.parquet.hadoop.codec.ZstandardCodec;
 import org.apache.iceberg.shaded.org.apache.parquet.hadoop.metadata.CompressionCodecName;
 import org.apache.iceberg.shaded.org.apache.parquet.schema.MessageType;
-
-import java.io.IOException;
-import java.util.Map;
 
 /** How the properties of a table want its Parquet files written. */
 public final class WriteSettings {

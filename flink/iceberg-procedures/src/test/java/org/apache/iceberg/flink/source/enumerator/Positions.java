@@ -1,11 +1,10 @@
 package org.apache.iceberg.flink.source.enumerator;
 
+import java.io.IOException;
+import java.util.List;
 import org.apache.iceberg.flink.source.split.IcebergSourceSplit;
 import org.apache.iceberg.flink.source.split.IcebergSourceSplitState;
 import org.apache.iceberg.flink.source.split.IcebergSourceSplitStatus;
-
-import java.io.IOException;
-import java.util.List;
 
 /** States of Iceberg's source, written by its own code, which it keeps to its package. */
 public final class Positions {
