@@ -1,5 +1,5 @@
-# Airflow with the DAGs, and what they need. The versions are those of requirements.lock. Airflow's user is 50000 in the official image
-# and in Astro Runtime.
+# Airflow with the DAGs and their dependencies. Versions are from requirements.lock. Airflow's user is 50000 in the official image and
+# in Astro Runtime.
 ARG AIRFLOW_IMAGE=apache/airflow:3.3.2-python3.11
 FROM ${AIRFLOW_IMAGE}
 

@@ -11,7 +11,7 @@ JARS := flink/target/jars/.complete
 
 LOCAL = $(VENV)/python -m local
 DEMO = $(VENV)/python -m demo
-# A command in the environment of the platform's Airflow.
+# Runs a command in the environment of the platform's Airflow.
 INSIDE = environment=$$($(LOCAL) env) && eval "$$environment" &&
 LAKEHOUSE = $(INSIDE) python -m lakehouse
 # A command that needs no platform and works before the first `make up`.

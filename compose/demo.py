@@ -1,4 +1,4 @@
-"""The demo on containers: the main job once, through Airflow, and the same table as `make demo` prints."""
+"""The demo on containers: runs the main job once, through Airflow, and prints the same table as `make demo`."""
 
 import argparse
 import os
@@ -15,18 +15,20 @@ from local.config import PlatformError
 from local.progress import Progress
 
 OTHER_WINDOW = (
-    "correct the variable pipeline.nyc_taxi (Admin, Variables), or give the window in include/pipelines/nyc_taxi.yaml"
+    "correct the variable pipeline.nyc_taxi (Admin, Variables), or set the window in include/pipelines/nyc_taxi.yaml"
 )
 
 
 def main() -> int:
-    """Run it; 0 when every count is right and the ledger is balanced."""
+    """Run the demo; return 0 if every count is right and the ledger is balanced."""
     parser = argparse.ArgumentParser(prog="python -m compose.demo", description=__doc__)
-    parser.add_argument("--events", type=int, help="how many trips (default 10,000)")
-    parser.add_argument("--seed", type=int, default=int(time.time()), help="of synthetic trips (default: a new one)")
+    parser.add_argument("--events", type=int, help="number of trips (default 10,000)")
+    parser.add_argument(
+        "--seed", type=int, default=int(time.time()), help="seed of synthetic trips (default: a new one)"
+    )
     arguments = parser.parse_args()
     began = time.monotonic()
-    airflow_settings.see()
+    airflow_settings.apply_to_environment()
     job = MainJob(AirflowApi(os.environ["AIRFLOW_URL"], "admin", os.environ["AIRFLOW_ADMIN_PASSWORD"]), Progress())
     try:
         job.deploy()

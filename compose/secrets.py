@@ -1,6 +1,6 @@
-"""`.env` of docker compose: every password and key, and where Docker is; made once, readable by its owner alone.
+"""`.env` of docker compose: all passwords and keys, and Docker's socket; generated once, readable by its owner alone.
 
-Needs Python alone: a machine that runs containers has nothing else of ours.
+It needs only Python, because nothing else is installed on a machine that runs containers.
 """
 
 import os
@@ -26,15 +26,15 @@ def _make(name: str) -> str:
 
 
 def docker_socket() -> str:
-    """Where the gate before Docker finds it; a file that is no socket where there is none, so that all else starts."""
+    """Path of Docker's socket for the gate; another file if there is none, so that everything else starts."""
     socket = Path(os.environ.get("DOCKER_HOST", "").removeprefix("unix://") or "/var/run/docker.sock")
     return str(socket if socket.is_socket() else os.devnull)
 
 
 def complete() -> dict[str, str]:
-    """See that `.env` has a value for each name that docker-compose.yaml needs; what it holds stays.
+    """Add missing values to `.env` for the names that docker-compose.yaml needs; existing ones are kept.
 
-    :return: all of its values by name
+    :return: name -> value
     """
     lines = FILE.read_text().splitlines() if FILE.exists() else []
     values = dict(line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))

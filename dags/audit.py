@@ -16,7 +16,7 @@ stage, with what became of it. It uses none of the pipeline's own SQL and change
 `compare` returns the counts by layer (a stage, or `gold`) and the first 20 of each kind of finding. Rows that cannot be judged,
 because they are still in flight or because Kafka has deleted their events, are left out and counted, with the reason.
 
-| layer | what must hold |
+| layer | rule |
 |---|---|
 | any stage | each row of its source is in exactly one of its tables; values are the event's texts, converted by the contract |
 | rejected rows | the event's texts, unchanged, and a reason |
@@ -47,17 +47,19 @@ with DAG(
     "audit",
     schedule=None,
     start_date=datetime(2024, 1, 1, tzinfo=UTC),
-    # Another try would find the same.
+    # A retry would find the same.
     default_args=default_args(retries=0, pool=LONG_POOL, execution_timeout=timedelta(hours=6)),
     params={
         "pipeline": pipeline_param(),
-        "partition": Param(None, type=["null", "integer"], minimum=0, description="A Kafka partition (nothing: all)"),
+        "partition": Param(None, type=["null", "integer"], minimum=0, description="A Kafka partition (empty: all)"),
         "first_offset": offset_param("From this offset on"),
         "last_offset": offset_param("Up to and including this offset"),
         "since": Param(
             None, type=["null", "string"], format="date-time", description="Events since then, by Kafka's timestamp"
         ),
-        "at_rest": Param(False, type="boolean", description="Nothing is under way: what has not arrived is missing"),
+        "at_rest": Param(
+            False, type="boolean", description="Nothing is in flight: whatever has not arrived is missing"
+        ),
         "memory_limit": Param("1GB", type="string", pattern=MEMORY, description="For DuckDB"),
     },
     **dag_args(__doc__, Tag.OPERATIONS),
@@ -65,7 +67,7 @@ with DAG(
 
     @task
     def compare() -> dict[str, Any]:
-        """Compare every layer with its source; fails when anything is missing, duplicated or altered."""
+        """Compare every layer with its source; fails if anything is missing, duplicated or altered."""
         from airflow.sdk.exceptions import AirflowFailException
 
         from lakehouse.pipelines.load import get_pipeline
@@ -79,7 +81,7 @@ with DAG(
         print(report)
         if not report.clean:
             counts = f"missing {report.missing}, duplicated {report.duplicated}, altered {report.altered}"
-            raise AirflowFailException(f"{pipeline.name}: {counts}. Next: the log lists the first of them")
+            raise AirflowFailException(f"{pipeline.name}: {counts}. Next: see the log, which lists the first of them")
         return report.as_dict()
 
     compare()

@@ -19,7 +19,7 @@ jobs with a savepoint; its tables stay.
 **Runs** every 5 minutes, within seconds of a job disappearing, and whenever you trigger it. A run that finds nothing to do
 changes nothing, two simultaneous runs deploy once, and a run that dies half-way is continued by the next one.
 
-| a job is found | then |
+| state of the job | action |
 |---|---|
 | running with this SQL | nothing |
 | running with other SQL or options | plan the new SQL; stop with a savepoint; start from it; watch it until its first commit |
@@ -72,8 +72,8 @@ from lakehouse.streaming.job import Action
 
 DECLARED = declarations()
 JOBS = [stage.job for pipeline in DECLARED.enabled for stage in pipeline.stages.values()]
-#: What the form asks for, and for the jobs that it does not name, what a schedule does.
-ASKED = {
+#: The action of the form for the selected job; the other jobs are reconciled, as in a scheduled run.
+ACTION = {
     "action": "{{ params.action if params.job in ('all', task.job) else 'reconcile' }}",
     "state_path": "{{ params.state_path or '' if params.job in ('all', task.job) else '' }}",
 }
@@ -90,7 +90,7 @@ with DAG(
         "action": Param(
             Action.RECONCILE.value,
             enum=[action.value for action in Action],
-            description="What to do; see the page of the DAG",
+            description="What to do; see the DAG's documentation",
         ),
         "state_path": Param(None, type=["null", "string"], description="Checkpoint or savepoint to restart from"),
     },
@@ -100,7 +100,7 @@ with DAG(
 
     @task
     def create_topic(name: str) -> str:
-        """Kafka topic of the events; one that is gone is not made again while tables hold its rows."""
+        """Create the Kafka topic; one that is gone is not created again while tables have its rows."""
         from lakehouse.pipelines.load import get_pipeline
         from lakehouse.streaming.topic import ensure_topic
 
@@ -108,7 +108,7 @@ with DAG(
 
     @task
     def register_contract(name: str) -> int:
-        """JSON Schema of an event, under the topic's value subject; returns its id."""
+        """Register the JSON Schema of an event under the topic's value subject; returns its id."""
         from lakehouse.airflow.hooks.registry import SchemaRegistryHook
         from lakehouse.pipelines.load import get_pipeline
 
@@ -117,7 +117,7 @@ with DAG(
 
     @task
     def check_health(name: str) -> list[dict[str, Any]]:
-        """State, checkpoints, lag and commits of the pipeline's jobs; fails with the reasons."""
+        """Check state, checkpoints, lag and commits of the pipeline's jobs; fails with the reasons."""
         from lakehouse.pipelines.load import get_pipeline
         from lakehouse.streaming.flow import flows_of
         from lakehouse.streaming.health import health_of
@@ -135,10 +135,13 @@ with DAG(
                 create_tables = FlinkTablesOperator(task_id="create_tables", pipeline=pipeline.name)
                 checked = check_health(pipeline.name)
                 topic_ready = [create_topic(pipeline.name), register_contract(pipeline.name)]
-                [create_tables, *topic_ready] >> checked  # else the run would be green, whatever of these failed
+                [
+                    create_tables,
+                    *topic_ready,
+                ] >> checked  # otherwise the run would be green although one of these failed
                 for stage in pipeline.stages.values():
                     deploy = FlinkJobOperator(
-                        task_id=f"deploy_{stage.name}", job=stage.job, trigger_rule=TriggerRule.ALL_DONE, **ASKED
+                        task_id=f"deploy_{stage.name}", job=stage.job, trigger_rule=TriggerRule.ALL_DONE, **ACTION
                     )
                     create_tables >> deploy >> checked
                     if stage.reads_topic:

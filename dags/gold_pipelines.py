@@ -54,13 +54,13 @@ ENV = {
 
 @task.branch
 def check_flink_health(name: str) -> str:
-    """Judge the pipeline's jobs, after a deployment that is under way; the reasons are in the log and go to the alert."""
+    """Check the pipeline's jobs, after any running deployment; the reasons are logged and passed to the alert."""
     from lakehouse.streaming.health import is_unused, reasons_when_deployed
 
     pipeline = get_pipeline(name)
     if is_unused(pipeline):
         raise AirflowSkipException(
-            f"No event was ever sent to {pipeline.topic.name}, so there is nothing to build. Next: send some"
+            f"No event was ever sent to {pipeline.topic.name}, so there is nothing to build. Next: send events to it"
         )
     reasons = reasons_when_deployed(pipeline)
     get_current_context()["ti"].xcom_push(key="reasons", value=reasons)
@@ -69,22 +69,22 @@ def check_flink_health(name: str) -> str:
 
 @task(on_failure_callback=AlertNotifier("failure", rule="gold-held-back", until="publish"))
 def alert_flink_down() -> None:
-    """Fail, and so send the alert, with the reasons why the streaming jobs are unhealthy."""
+    """Fail with the reasons why the streaming jobs are unhealthy, which fires the alert."""
     reasons = get_current_context()["ti"].xcom_pull("check_flink_health", key="reasons")
     raise AirflowFailException(f"Gold is held back: {'; '.join(reasons)}")
 
 
 @task
 def prepare(name: str, run_id: str, params: dict[str, Any]) -> dict[str, str]:
-    """Pin the source's version; give this run a Gold file to build on, or have it start from scratch."""
+    """Pin the source's version, and provide the Gold file to build on, if there is one."""
     from lakehouse.gold import file as gold_file
 
     return gold_file.prepare(get_pipeline(name), run_id, params["full_refresh"])
 
 
-@task(priority_weight=100)  # before the models' tasks, which only show what is done
+@task(priority_weight=100)  # before the models' tasks, which only show results
 def publish(name: str, env: dict[str, str]) -> dict[str, Any]:
-    """Check the ledger, then swap the file in."""
+    """Check the ledger, then publish the file."""
     from lakehouse.gold import file as gold_file
 
     ledger = gold_file.publish(get_pipeline(name), env)
@@ -105,7 +105,7 @@ for pipeline in buildable(declarations()):
         },
         **dag_args(page(__doc__, pipeline), Tag.PIPELINE, Tag.GOLD),
     ):
-        prepared = prepare(pipeline.name)  # type: ignore[call-arg, misc]  # Airflow gives the rest
+        prepared = prepare(pipeline.name)  # type: ignore[call-arg, misc]  # Airflow fills in the rest
         gold = gold_task_group("gold", pipeline, ENV)
         check_flink_health(pipeline.name) >> [alert_flink_down(), prepared]
         prepared >> gold

@@ -32,7 +32,7 @@ with DAG(
     "housekeeping",
     schedule=upkeep_at("30 3 * * *"),
     default_args=default_args(),
-    params={"dry_run": Param(False, type="boolean", description="Only say what would go")},
+    params={"dry_run": Param(False, type="boolean", description="Only show what would be deleted")},
     **dag_args(__doc__, Tag.MAINTENANCE, Tag.OPERATIONS),
 ):
 
@@ -45,14 +45,14 @@ with DAG(
 
     @task
     def delete_logs() -> int:
-        """Delete old log files; returns how many."""
+        """Delete old log files; returns their number."""
         from airflow.configuration import conf
 
         from lakehouse import housekeeping
 
         dry_run, folder = get_current_context()["params"]["dry_run"], conf.get("logging", "base_log_folder")
         deleted = housekeeping.delete_logs(Path(folder), dry_run)
-        print(f"{deleted.files:,} files, {deleted.bytes / 1e6:,.1f} MB {'would go' if dry_run else 'deleted'}")
+        print(f"{deleted.files:,} files, {deleted.bytes / 1e6:,.1f} MB {'would be deleted' if dry_run else 'deleted'}")
         return deleted.files
 
     clean_metadata()

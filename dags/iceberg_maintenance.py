@@ -58,23 +58,25 @@ with DAG(
             None,
             type=["null", "array"],
             items={"type": "string"},
-            description="Only these (namespace.table), one a line",
+            description="Only these (namespace.table), one per line",
         ),
         "operations": Param(
             None,
             type=["null", "array"],
             items={"type": "string", "enum": [operation.value for operation in Operation]},
             examples=[operation.value for operation in Operation],
-            description="These, at once; by default what the policy says",
+            description="Run these now; by default those that are due",
         ),
         "dry_run": Param(False, type="boolean", description="Change nothing"),
         "thresholds": Param(
             None,
             type=["null", "object"],
             additionalProperties={"type": "number"},
-            description="In place of maintenance_thresholds",
+            description="Overrides of maintenance_thresholds",
         ),
-        "ignore_unknown_positions": Param(False, type="boolean", description="Expire whatever a lost reader may need"),
+        "ignore_unknown_positions": Param(
+            False, type="boolean", description="Expire even if a reader's position is unknown"
+        ),
     },
     max_active_tasks=1,  # so that the streaming jobs keep their share of Flink and disk
     **dag_args(__doc__, Tag.MAINTENANCE, Tag.OPERATIONS),
@@ -82,7 +84,7 @@ with DAG(
 
     @task
     def tables() -> list[str]:
-        """The tables that the form names, or those that need something."""
+        """The tables that the form selects, or those for which something is due."""
         from lakehouse.maintenance import tasks
 
         return tasks.tables(get_current_context())
@@ -94,28 +96,28 @@ with DAG(
         map_index_template="{{ task.op_kwargs['table'] }}",
     )
     def operate(table: str, operation: str) -> str:
-        """Do one operation to one table, if it needs it; returns why."""
+        """Run one operation on one table, if it is due; returns the reason."""
         from lakehouse.maintenance import tasks
 
         return tasks.operate(get_current_context(), table, Operation(operation))
 
     @task(pool=LONG_POOL, execution_timeout=LIMIT)
     def remove_old_states() -> int:
-        """Delete what Flink keeps of runs long gone; returns how many files."""
+        """Delete old checkpoints and savepoints; returns the number of files."""
         from lakehouse.maintenance import tasks
 
         return tasks.remove_old_states(get_current_context())
 
     @task(pool=LONG_POOL, execution_timeout=LIMIT, trigger_rule=TriggerRule.ALL_DONE)
     def purge_quarantine() -> int:
-        """Delete what has been in quarantine for long enough; returns how many files."""
+        """Delete what has been in quarantine for long enough; returns the number of files."""
         from lakehouse.maintenance import tasks
 
         return tasks.purge_quarantine(get_current_context())
 
     @task(trigger_rule=TriggerRule.NONE_FAILED)
     def report() -> str:
-        """What this run did, table by table."""
+        """Show what this run did, table by table."""
         from lakehouse.maintenance import tasks
 
         print(done := tasks.report(get_current_context()))

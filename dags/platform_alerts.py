@@ -57,7 +57,7 @@ with DAG(
 
     @task(map_index_template="{{ task.op_kwargs['name'] }}")
     def evaluate(name: str) -> list[str]:
-        """Every rule against what is seen of a pipeline; notify of what fires and what is resolved."""
+        """Evaluate every rule for a pipeline; notify of alerts that fire or are resolved."""
         from lakehouse.alerting.evaluate import evaluate
         from lakehouse.pipelines.load import get_pipeline
 
@@ -65,7 +65,7 @@ with DAG(
 
     @task
     def evaluate_airflow() -> list[str]:
-        """Judge declarations, DAG files and runs; resolve alerts of tasks that succeeded again, and of what is gone."""
+        """Check declarations, DAG files and runs; resolve alerts of tasks that succeeded, and of what no longer exists."""
         from lakehouse.alerting.evaluate import evaluate_airflow
 
         return evaluate_airflow(Path(__file__).parent)

@@ -1,5 +1,5 @@
 """
-# Rejected events: look, fix, replay
+# Rejected events: inspect, fix, replay
 
 No event is lost: what a stage cannot use becomes a row of its table for rejected events (the sink `rejected` in
 `include/pipelines/<name>.yaml`), with the reason and its position in the topic.
@@ -13,7 +13,7 @@ No event is lost: what a stage cannot use becomes a row of its table for rejecte
 
 | param | means |
 |---|---|
-| `pipeline` | whose events |
+| `pipeline` | which pipeline |
 | `file` | path or URI of the fixed events, readable by the worker |
 | `stage`, `reason` | instead of a file: what that stage rejected for exactly that reason |
 | `dry_run` | report what would be sent, and send nothing |
@@ -49,7 +49,7 @@ with DAG(
     params={
         "pipeline": pipeline_param(),
         "file": Param(None, type=["null", "string"], description="JSON lines with fixed payloads"),
-        "stage": Param(None, type=["null", "string"], description="Instead: rejected by this stage ..."),
+        "stage": Param(None, type=["null", "string"], description="Instead of a file: rejected by this stage ..."),
         "reason": Param(None, type=["null", "string"], description="... for exactly this reason"),
         "dry_run": Param(False, type="boolean", description="Send nothing"),
     },
@@ -58,7 +58,7 @@ with DAG(
 
     @task
     def overview() -> None:
-        """What was rejected, and how much of it is fixed."""
+        """Show what was rejected, and how much of it is fixed."""
         from lakehouse.quality import rejects
 
         with form():
@@ -67,7 +67,7 @@ with DAG(
 
     @task
     def replay() -> dict[str, int]:
-        """Send the events that the form names; returns how many were sent, now and before."""
+        """Send the events that the form selects; returns how many were sent, now and before."""
         from lakehouse.quality import rejects
 
         params = {**get_current_context()["params"]}

@@ -60,9 +60,9 @@ with DAG(
         "from_stage": Param(
             [*PIPELINES[0].stages.values()][-1].job if PIPELINES else None,
             enum=STAGES,
-            description="The first stage that is rebuilt",
+            description="The first stage to rebuild",
         ),
-        "dry_run": Param(True, type="boolean", description="Only say what would happen"),
+        "dry_run": Param(True, type="boolean", description="Only show what would happen"),
         "from_timestamp": Param(None, type=["null", "string"], description="ISO 8601; read Kafka from here on"),
         "from_offsets": Param(
             None, type=["null", "string"], description="partition:offset,...; read Kafka from here on"
@@ -73,7 +73,7 @@ with DAG(
 
     @task
     def plan() -> dict[str, Any]:
-        """Check the form and count; the value that it returns is what the other tasks go by."""
+        """Check the form and count rows; the returned plan directs the other tasks."""
         from lakehouse.replay.plan import make_plan
 
         context = get_current_context()
@@ -81,7 +81,7 @@ with DAG(
 
     @task.short_circuit
     def unless_dry_run() -> bool:
-        """End here when only the plan was asked for."""
+        """End the run here if only the plan was requested."""
         return not get_current_context()["params"]["dry_run"]
 
     @task(pool=LONG_POOL, execution_timeout=LIMIT)
@@ -93,12 +93,12 @@ with DAG(
 
     @task
     def clean_up(plan: dict[str, Any]) -> None:
-        """Remove what is left of the building."""
+        """Remove the replay's namespaces and checkpoints."""
         _switch(plan).clean_up()
 
     @task(trigger_rule=TriggerRule.ONE_FAILED)
     def abandon(plan: dict[str, Any] | None) -> None:
-        """Remove what was built, if it came to that; the old tables are live."""
+        """Remove what was built, if anything; the old tables stay live."""
         if plan:
             _switch(plan).abandon()
 

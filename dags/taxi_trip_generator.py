@@ -16,7 +16,7 @@ Sends trips to the topic of the pipeline `nyc_taxi`, on demand: **Trigger** open
 |---|---|
 | `choose` | picks the task that `where` asks for; the other one is skipped |
 | `generate` | sends the trips from the worker |
-| `generate_in_container` | sends them from a container, which ends with the task |
+| `generate_in_container` | sends the trips from a container, which ends with the task |
 
 Both return how many events were delivered, and what Silver must make of them given the pipeline's parameters; `reasons` lists the
 rejected trips by reason.
@@ -36,7 +36,7 @@ from lakehouse.airflow.dag_policy import LONG_POOL, Tag, dag_args, default_args
 from taxi_generator import EVENTS, MODES, SEED
 from taxi_generator.operator import GeneratorContainerOperator
 
-#: Which task sends the trips, by what the form says.
+#: Value of the form -> task that sends the trips.
 WHERE = {"worker": "generate", "container": "generate_in_container"}
 LIMIT = timedelta(hours=6)
 
@@ -44,7 +44,7 @@ with DAG(
     "taxi_trip_generator",
     schedule=None,
     start_date=datetime(2024, 1, 1, tzinfo=UTC),
-    # No retry by itself: a second try would send the first try's events again.
+    # No automatic retry: it would send the first try's events again.
     default_args=default_args(retries=0),
     params={
         "events": Param(EVENTS, type=["null", "integer"], minimum=1, description="How many trips"),
@@ -52,21 +52,21 @@ with DAG(
         "rate": Param(
             None, type=["null", "number"], exclusiveMinimum=0, description="Events per second (batch, realtime)"
         ),
-        "seed": Param(SEED, type="integer", minimum=0, description="Of synthetic trips"),
+        "seed": Param(SEED, type="integer", minimum=0, description="Seed of synthetic trips"),
         "source": Param(None, type=["null", "string"], description="A TLC file instead of synthetic trips"),
-        "where": Param("worker", enum=[*WHERE], description="What runs the generator"),
+        "where": Param("worker", enum=[*WHERE], description="Where the generator runs"),
     },
     **dag_args(__doc__, Tag.GENERATOR),
 ):
 
     @task.branch
     def choose() -> str:
-        """Name the task that sends the trips."""
+        """Choose the task that sends the trips."""
         return WHERE[get_current_context()["params"]["where"]]
 
     @task(pool=LONG_POOL, execution_timeout=LIMIT)
     def generate() -> dict[str, Any]:
-        """Produce the trips that the form asks for, and return the generator's summary."""
+        """Send the trips that the form requests, and return the generator's summary."""
         import taxi_generator as generator
         from lakehouse.airflow.connections import get_connection
 

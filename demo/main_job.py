@@ -8,13 +8,11 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from local import airflow
 from local.airflow_api import ENDED, AirflowApi
-from local.config import Platform, PlatformError
+from local.config import PlatformError
 from local.progress import Progress
-from local.supervision import Supervisor
 
 if TYPE_CHECKING:
     from lakehouse.quality.ledger import Ledger
@@ -27,7 +25,6 @@ SEND_LIMIT_S = 3600
 ARRIVE_LIMIT_S = 1800
 GOLD_LIMIT_S = 1800
 PIPELINE = "nyc_taxi"
-SCHEDULER = "airflow-scheduler"
 JOBS_DAG, GENERATOR_DAG, GOLD_DAG = "flink_jobs", "taxi_trip_generator", "nyc_taxi_pipeline"
 #: Place, as the outcome names it -> its table.
 TABLES = {
@@ -107,12 +104,6 @@ class MainJob:
     def topic(self) -> str:
         """The topic that the trips are sent to."""
         return self.pipeline.topic.name
-
-    @classmethod
-    def of(cls, platform: Platform, progress: Progress) -> Self:
-        """The main job of an embedded platform, which this process sees from now on."""
-        airflow.adopt(platform)
-        return cls(AirflowApi.of(platform), progress, Supervisor(platform).info()[SCHEDULER]["start"])
 
     def deploy(self) -> str:
         """See the Flink jobs running: by the run of `flink_jobs` that is under way, or by one of ours. Returns its id.
@@ -248,7 +239,7 @@ class MainJob:
 
         with tempfile.TemporaryDirectory() as folder:
             keys = Path(folder) / "keys.parquet"
-            judged = generator.judge(keys, **asdict(trips))
+            judged = generator.expected_result(keys, **asdict(trips))
             held = (
                 IcebergCatalogHook()
                 .table(TABLES["silver"])

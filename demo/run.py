@@ -10,8 +10,8 @@ from pathlib import Path
 
 from rich.console import Console
 
+from demo import embedded, window
 from demo import source as sources
-from demo import window
 from demo.main_job import MainJob, Outcome, Trips
 from demo.report import show, verdict
 from demo.window import Window
@@ -55,7 +55,7 @@ def _demo(events: int | None, seed: int | None, source: Path | None, wanted: Win
         trips = replace(trips, seed=next_seed(platform))
     daemon = Supervisor(platform).pid()
     with PeakMemory(lambda: supervision.family(daemon)) as memory:
-        job = MainJob.of(platform, Progress())
+        job = embedded.main_job(platform, Progress())
         job.deploy()
         started = time.monotonic() - began
         outcome = job.run(trips)

@@ -50,7 +50,7 @@ def adopt(platform: Platform) -> None:
     sys.path.insert(0, str(ROOT / "plugins"))
     from lakehouse.airflow import settings as airflow_settings
 
-    airflow_settings.see()
+    airflow_settings.apply_to_environment()
 
 
 def command(component: str) -> list[str]:

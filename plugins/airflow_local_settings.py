@@ -1,8 +1,7 @@
-"""Airflow imports this module before it opens its metadata database, in each of its commands.
+"""Airflow imports this module in each of its commands, before it opens its metadata database.
 
-`airflow dags test` and `airflow tasks test` make an ordinary running DAG run. On the platform's database the live
-scheduler would take its tasks too (and a test that is killed would leave a run that blocks the DAG), so a test gets a
-database of its own.
+`airflow dags test` and `airflow tasks test` create an ordinary DAG run. On the platform's database the live scheduler would
+execute its tasks too, and a test that is killed would leave a run that blocks the DAG; so a test gets its own database.
 """
 
 from __future__ import annotations
@@ -19,5 +18,5 @@ if sys.argv[1:3] in (["dags", "test"], ["tasks", "test"]):
     SQL_ALCHEMY_CONN, SQL_ALCHEMY_CONN_ASYNC = open_throwaway_database()
 
     def task_policy(task: BaseOperator) -> None:
-        """Whoever tests in a shell wants the error now, not after two retries five minutes apart."""
+        """Disable retries: in a shell you want the error now, not after two retries five minutes apart."""
         task.retries = 0

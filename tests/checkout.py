@@ -1,6 +1,6 @@
-"""A copy of the repository for tests that run a platform: a state folder and ports of its own.
+"""A copy of the repository for tests that run a platform, with a separate state folder and ports.
 
-A running demo is not disturbed, and what a test breaks on purpose (a model, a setting) is broken in the copy.
+A running demo is not affected, and tests only break files (a model, a setting) in the copy.
 """
 
 from __future__ import annotations
@@ -28,19 +28,21 @@ COMMAND_LIMIT_S = 240
 
 
 def without_airflow(environment: Mapping[str, str]) -> dict[str, str]:
-    """An environment of a shell that knows nothing of Airflow, though this process may be connected to a platform."""
+    """The environment of a shell without Airflow's variables, although this process may be connected to a platform."""
     return {name: value for name, value in environment.items() if not name.startswith("AIRFLOW")}
 
 
 class Checkout:
-    """The copy, which shares the environment and the jars; `environment` is given to its commands."""
+    """The copy, which shares the virtual environment and the jars; `environment` is passed to its commands."""
 
     def __init__(self, folder: Path, **environment: str) -> None:
         self.folder = folder
         for part in PARTS:
             shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("target", "__pycache__"))
         for file in FILES:
-            shutil.copy2(ROOT / file, folder)  # with its time: the environment is not older than its lock file
+            shutil.copy2(
+                ROOT / file, folder
+            )  # with its time, so that the virtual environment is not older than its lock file
         for part in SHARED:
             (folder / part).symlink_to(ROOT / part)
         inherited = {
@@ -56,11 +58,11 @@ class Checkout:
         return self.folder / ".local"
 
     def verb(self, *arguments: str) -> str:
-        """Run a command of the platform (`python -m local`) and return what it prints."""
+        """Run a command of the platform (`python -m local`) and return its output."""
         return self._run("local", arguments, VERB_LIMIT_S)
 
     def demo(self, *arguments: str) -> str:
-        """Run the demo and return what it prints."""
+        """Run the demo and return its output."""
         return self._run("demo", arguments, DEMO_LIMIT_S)
 
     def type_in(self, line: str, limit_s: float = VERB_LIMIT_S) -> str:
@@ -86,31 +88,31 @@ class Checkout:
         return run.stdout
 
     def shell(self, platform: Platform, *command: str, **changed: str) -> subprocess.CompletedProcess:
-        """Run a command as a person does after `eval "$(make -s env)"`; other values for some variables may be given."""
+        """Run a command in a shell after `eval "$(make -s env)"`; some variables can be overridden."""
         env = self.shell_environment(platform) | changed
         return subprocess.run(
             command, cwd=self.folder, env=env, capture_output=True, text=True, timeout=COMMAND_LIMIT_S
         )
 
     def shell_environment(self, platform: Platform) -> dict[str, str]:
-        """The environment of a person's shell after `eval "$(make -s env)"`."""
-        # Connections and variables come from Airflow's database there, not from what this process looks them up in.
+        """The environment of a shell after `eval "$(make -s env)"`."""
+        # Connections and variables come from Airflow's database there, not from the sources of this process.
         inherited = {
             name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW_CONN_", "AIRFLOW_VAR_"))
         }
         environment = airflow.environment(platform)
-        # `local` was imported from the repository: its folders are those of the copy there.
+        # `local` was imported from the repository; in that shell, its folders are those of the copy.
         moved = {
             name: text.replace(str(ROOT), str(self.folder)) for name, text in environment.items() if "FOLDER" in name
         }
         return inherited | environment | moved | {"PYTHONPATH": str(self.folder / "plugins")}
 
     def connect(self, conn_id: str, **fields: Any) -> None:
-        """Give fields of a connection other values in the copy's settings, as somebody does who moves a part."""
+        """Change fields of a connection in the copy's settings, as after moving a service."""
         self._edit("connections", "conn_id", conn_id, {f"conn_{name}": value for name, value in fields.items()})
 
     def change_variable(self, name: str, **changes: Any) -> str:
-        """Give entries of a variable that is a mapping other values in the copy's settings; returns all of it as JSON."""
+        """Change entries of a mapping variable in the copy's settings; return it as JSON."""
         declared = yaml.safe_load(self._settings.read_text())["airflow"]["variables"]
         value = next(v["variable_value"] for v in declared if v["variable_name"] == name) | changes
         self._edit("variables", "variable_name", name, {"variable_value": value})

@@ -1,4 +1,4 @@
-"""An Airflow of the tests' own, before anything imports Airflow: a throw-away home, and no database that could be used."""
+"""Configures a separate Airflow for tests before anything imports it: a temporary home, and no usable database."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ os.environ |= {
     "AIRFLOW__CORE__DAGS_FOLDER": str(ROOT / "dags"),
     "AIRFLOW__CORE__PLUGINS_FOLDER": str(ROOT / "plugins"),
     "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-    # Nothing listens on port 1: whatever opens the metadata database fails.
+    # Nothing listens on port 1: opening the metadata database fails.
     "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": "postgresql+psycopg2://nobody:no-password@127.0.0.1:1/none",
     "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
     "AIRFLOW__COSMOS__ENABLE_TELEMETRY": "False",
@@ -35,14 +35,14 @@ os.environ |= {
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what needs a database server, so that `make check` starts none."""
+    """Mark tests that need a database server, so that `make check` does not start one."""
     for item in items:
         if "database" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.service)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
-    """A file's tests run one after the other in one process, and so do all that share a platform: it begins with them."""
+    """Tests of one file run in one process, and so do all tests that share a platform, which run first."""
     from xdist.scheduler import LoadScopeScheduling
 
     class ByPlatform(LoadScopeScheduling):
@@ -54,7 +54,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadSco
 
 
 class Nowhere(dict):
-    """A value for every placeholder of `airflow_settings.yaml`: parts that are not there, on a port where nothing listens."""
+    """Values for all placeholders of `airflow_settings.yaml`: services on a port where nothing listens."""
 
     def __missing__(self, name: str) -> str:
         return "1" if name.endswith("_PORT") else f"no-{name}"
@@ -62,7 +62,7 @@ class Nowhere(dict):
 
 @pytest.fixture(scope="session")
 def load_settings() -> Callable[..., AirflowSettings]:
-    """Load the settings file with these placeholders, and with values that lead nowhere for the others."""
+    """Load the settings file with these placeholders, and with unusable values for the others."""
     from lakehouse.airflow import settings as airflow_settings
 
     def load(**placeholders: object) -> AirflowSettings:
@@ -83,7 +83,7 @@ def real_file() -> Path:
 
 @pytest.fixture
 def new_york(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A machine whose local time is not UTC."""
+    """A machine in a time zone other than UTC."""
     with monkeypatch.context() as there:
         there.setenv("TZ", "America/New_York")
         time.tzset()
@@ -93,7 +93,7 @@ def new_york(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.fixture
 def own_state_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where a platform of the test's own is going to be, whatever the shell has set; not made yet."""
+    """The state folder of the test's own platform, regardless of the shell's variables; not created yet."""
     from local import config
 
     overridden = [name for name in os.environ if config.PARAMETER.fullmatch(name)]

@@ -1,4 +1,4 @@
-"""The steps of docs/schema-change.md, taken in a copy of the repository for a field that TLC added in 2025."""
+"""The steps of docs/schema-change.md in a copy of the repository, for a field that TLC added in 2025."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ PROPERTY = {"type": ["number", "null"], "description": DESCRIPTION, "unit": "USD
 
 
 def add_to_contract(include: Path) -> None:
-    """The event may carry it: Bronze, Silver and the audit follow."""
+    """Add the field to the contract, from which Bronze, Silver and the audit are derived."""
     change_contract(include, {FIELD: PROPERTY})
 
 
 def change_contract(include: Path, properties: dict[str, dict]) -> None:
-    """Give the contract these properties besides, or instead of those of the same name."""
+    """Add properties to the contract, or replace those with the same name."""
     file = include / "contracts" / "nyc_taxi.json"
     contract = json.loads(file.read_text())
     contract["properties"] |= properties
@@ -24,7 +24,7 @@ def change_contract(include: Path, properties: dict[str, dict]) -> None:
 
 
 def add_to_gold(dbt: Path) -> None:
-    """The fact gets it."""
+    """Add the field to the fact."""
     models = dbt / "models" / "nyc_taxi"
     for model in ("staging/stg_trips", "marts/core/fct_trips"):
         _add(models / f"{model}.sql", "    airport_fee,\n", f"    {FIELD},\n")

@@ -1,4 +1,4 @@
-"""Backup and restore of the platform on containers: what has state, at one recovery point, into a folder and back.
+"""Backup and restore of the platform on containers: all state, as of one recovery point, in a folder.
 
-`create` and `restore` run on the machine that has Docker, with Python alone; `archive` runs in a container beside the volumes.
+`create` and `restore` run on the Docker host and need only Python; `archive` runs in a container that mounts the volumes.
 """

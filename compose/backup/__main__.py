@@ -15,13 +15,13 @@ FOLDER = ROOT / "backups"
 
 
 def main() -> int:
-    """Do it; 1 with the reason when it failed."""
+    """Run the command; return 1 after an error."""
     parser = argparse.ArgumentParser(prog="python -m compose.backup", description=__doc__)
     parser.add_argument("verb", choices=["create", "restore"])
-    parser.add_argument("--file", action="append", default=[], help="of docker compose, as its own option")
-    parser.add_argument("--backup", help="of restore: the folder of a backup")
+    parser.add_argument("--file", action="append", default=[], help="option of docker compose")
+    parser.add_argument("--backup", help="for restore: the folder of a backup")
     arguments = parser.parse_args()
-    # So that whatever was quiesced continues.
+    # So that clean-up code runs, and the quiesced platform continues.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     compose, began = Compose(*(f"--file={file}" for file in arguments.file)), time.monotonic()
     try:
@@ -29,7 +29,7 @@ def main() -> int:
             backup = create(compose, FOLDER)
             size = sum(file.stat().st_size for file in backup.iterdir())
             print(f"Backup {backup.relative_to(ROOT)}: {size / 1e6:,.1f} MB, {time.monotonic() - began:.0f} s.")
-            print("It holds every secret of the platform (.env): keep it as you keep those.")
+            print("It contains all secrets of the platform (.env): protect it accordingly.")
             compose.await_health("kafka")
         else:
             if not arguments.backup:

@@ -1,8 +1,8 @@
-"""Files of the volumes as one stream of tar, in a container that sees them: `pack` writes it, `unpack` reads it.
+"""Packs the files of volumes into a tar stream, and unpacks it, in a container that mounts the volumes.
 
-Most files never change once they are there. They are copied first, while the platform runs; only then is it quiesced, and
-what was added or changed since is copied too. So the pause depends on what is new, not on how much there is. The index at the
-end of the stream names the files of that moment: what was gone by then is not restored.
+Most files are immutable. They are copied first, while the platform runs; then it is quiesced, and files that were added or
+changed since are copied too. So the length of the pause depends on what is new, not on the total size. The index at the end of
+the stream lists the files at that moment: files that were deleted before are not restored.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from typing import IO, BinaryIO
 
 VOLUMES = Path("/volumes")
 INDEX = ".index.json"
-STEADY_COPIED = "steady files are copied"
-#: Folders of a volume that are not copied: the object store's drafts and locks; Gold's builds, which a run makes again.
+IMMUTABLE_COPIED = "immutable files are copied"
+#: Folders of a volume that are not copied: the object store's temporary files and locks; Gold's builds, which can be repeated.
 LEFT_OUT = {"store": (".sgwtmp", ".vgwlocks"), "gold": ("runs",)}
 XATTR = "SCHILY.xattr."  # as GNU tar writes them
 
@@ -29,21 +29,21 @@ Stamp = tuple[int, int, int]
 
 
 def pack(volumes: list[str], out: BinaryIO | gzip.GzipFile, quiesced: BinaryIO) -> None:
-    """Write the files of the volumes: the steady ones, then, when a line comes in, whatever else there is.
+    """Write the immutable files of the volumes; then, after a line was read from `quiesced`, all others.
 
-    :raises FileNotFoundError: a file went away though the platform is quiesced
+    :raises FileNotFoundError: a file was deleted although the platform is quiesced
     """
     with tarfile.open(fileobj=out, mode="w|", format=tarfile.PAX_FORMAT, dereference=True) as tar:
         copied: dict[str, Stamp] = {}
         for volume in volumes:
-            for path in _steady(volume):
+            for path in _immutable(volume):
                 try:
                     copied[_name(path)] = _add(tar, path)
                 except FileNotFoundError:
-                    continue  # deleted before the moment that counts
-        print(STEADY_COPIED, file=sys.stderr, flush=True)
+                    continue  # deleted before the recovery point
+        print(IMMUTABLE_COPIED, file=sys.stderr, flush=True)
         if not quiesced.readline():
-            raise SystemExit("Nobody waits for the rest any more.")
+            raise SystemExit("The backup was aborted.")
         index = []
         for volume in volumes:
             for folder in _folders(volume):
@@ -59,13 +59,13 @@ def pack(volumes: list[str], out: BinaryIO | gzip.GzipFile, quiesced: BinaryIO) 
 
 
 def unpack(volumes: list[str], stream: BinaryIO) -> int:
-    """Write the files back, with owners, modes, times and attributes; return how many.
+    """Write the files back, with owners, modes, times and attributes; return their number.
 
-    :raises SystemExit: a volume is not empty, or the stream is not what `pack` wrote for these volumes
+    :raises SystemExit: a volume is not empty, or the stream was not written by `pack` for these volumes
     """
     for volume in volumes:
         if held := next(_files(volume), None):
-            raise SystemExit(f"The volume {volume} is not empty, it holds {held}. Nothing was written.")
+            raise SystemExit(f"The volume {volume} is not empty, it contains {held}. Nothing was written.")
     written: set[str] = set()
     index: set[str] | None = None
     with tarfile.open(fileobj=stream, mode="r|*") as tar:
@@ -75,12 +75,12 @@ def unpack(volumes: list[str], stream: BinaryIO) -> int:
                 continue
             parts = Path(member.name).parts
             if parts[0] not in volumes or ".." in parts or not (member.isdir() or member.isfile()):
-                raise SystemExit(f"{member.name} is no file of {' or '.join(volumes)}.")
+                raise SystemExit(f"{member.name} is not a file of {' or '.join(volumes)}.")
             _write(tar, member)
             if member.isfile():
                 written.add(member.name)
     if index is None or (missing := index - written):
-        what = "its index" if index is None else f"{len(missing):,} files, {min(missing)} among them"
+        what = "its index" if index is None else f"{len(missing):,} files, such as {min(missing)}"
         raise SystemExit(f"The archive lacks {what}.")
     for name in written - index:
         (VOLUMES / name).unlink()
@@ -88,8 +88,8 @@ def unpack(volumes: list[str], stream: BinaryIO) -> int:
     return len(index)
 
 
-def _steady(volume: str) -> Iterator[Path]:
-    """Files that are only ever written as a whole: not the segments that Kafka appends to, nor their indexes."""
+def _immutable(volume: str) -> Iterator[Path]:
+    """Files that are immutable once written: not the segments that Kafka appends to, nor their indexes."""
     if volume != "kafka":
         yield from _files(volume)
         return
@@ -117,11 +117,11 @@ def _name(path: Path) -> str:
 
 
 def _stamp(found: os.stat_result) -> Stamp:
-    return found.st_ino, found.st_size, found.st_ctime_ns  # which new attributes change too
+    return found.st_ino, found.st_size, found.st_ctime_ns  # ctime also changes with attributes
 
 
 def _add(tar: tarfile.TarFile, path: Path) -> Stamp:
-    """Add a file as it was when it was opened."""
+    """Add a file; return its stamp as of when it was opened."""
     with path.open("rb") as opened:
         stamp = _stamp(os.fstat(opened.fileno()))
         tar.addfile(_described(tar.gettarinfo(arcname=_name(path), fileobj=opened), path), opened)
@@ -129,7 +129,7 @@ def _add(tar: tarfile.TarFile, path: Path) -> Stamp:
 
 
 def _described(member: tarfile.TarInfo, path: Path) -> tarfile.TarInfo:
-    """With its attributes: the object store keeps there what it knows of an object."""
+    """Add the file's extended attributes, in which the object store keeps metadata of objects."""
     attributes = {
         XATTR + name: os.getxattr(path, name).decode(errors="surrogateescape")
         for name in os.listxattr(path)
@@ -141,7 +141,7 @@ def _described(member: tarfile.TarInfo, path: Path) -> tarfile.TarInfo:
 
 def _content(tar: tarfile.TarFile, member: tarfile.TarInfo) -> IO[bytes]:
     if (content := tar.extractfile(member)) is None:
-        raise SystemExit(f"{member.name} is no file.")
+        raise SystemExit(f"{member.name} is not a file.")
     return content
 
 
@@ -158,11 +158,11 @@ def _write(tar: tarfile.TarFile, member: tarfile.TarInfo) -> None:
             os.setxattr(path, name.removeprefix(XATTR), value.encode(errors="surrogateescape"))
     os.chown(path, member.uid, member.gid)
     path.chmod(member.mode)
-    os.utime(path, (member.mtime, member.mtime))  # by which the newest of a job's states is found
+    os.utime(path, (member.mtime, member.mtime))  # needed to find the newest state of a job
 
 
 def main() -> None:
-    """`pack VOLUME ...` or `unpack VOLUME ...`."""
+    """Run `pack VOLUME ...` or `unpack VOLUME ...`."""
     verb, *volumes = sys.argv[1:]
     if verb == "unpack":
         try:
@@ -170,7 +170,7 @@ def main() -> None:
         except (tarfile.TarError, EOFError) as error:
             raise SystemExit(f"The archive cannot be read to its end: {error}") from error
         return
-    if volumes == ["kafka"]:  # its indexes are mostly room for more; files of tables are compressed already
+    if volumes == ["kafka"]:  # its indexes are mostly preallocated; tables' files are already compressed
         with gzip.GzipFile(fileobj=sys.stdout.buffer, mode="wb", compresslevel=1) as out:
             pack(volumes, out, sys.stdin.buffer)
     else:

@@ -1,4 +1,4 @@
-"""Makes a backup of a running platform: the jobs stop for a moment, and Kafka is paused for a shorter one."""
+"""Creates a backup of a running platform: the jobs are stopped briefly, and Kafka is paused even more briefly."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from pathlib import Path
 from typing import IO, Any
 
 from compose.backup import manifest
-from compose.backup.archive import STEADY_COPIED
+from compose.backup.archive import IMMUTABLE_COPIED
 from compose.backup.docker import Compose, Stream, as_owner, pipes
 from compose.secrets import FILE as ENV
 from local.config import PlatformError
 
-#: Those that must run; the others hold nothing, or come back by themselves.
+#: Services that must be running; the others have no state, or start by themselves.
 NEEDED = ("postgres", "kafka", "object-store", "flink-jobmanager", "airflow-scheduler")
 
 
 def create(compose: Compose, folder: Path) -> Path:
-    """Make a backup in a folder, and return its path. A failed one leaves nothing behind that looks like a backup.
+    """Create a backup in a folder, and return its path. After a failure, nothing is left that looks like a backup.
 
-    The order makes it one: the tables' files are copied while the tables are quiesced, the catalog with them, so each
-    pointer leads to files of the copy; Kafka comes last, so it has every event that the tables have, and those after.
+    The order makes it consistent: the tables' files and the catalog are copied while the tables are quiesced, so that all files
+    which the catalog refers to are in the copy; Kafka comes last, so it has every event that the tables have, and later ones.
 
     :raises PlatformError: something could not be saved; the message says what
     """
     running = compose("ps", "--services", "--status=running").split()
     if missing := [service for service in NEEDED if service not in running]:
-        raise PlatformError(f"{', '.join(missing)} is not running, a backup needs it. Next: make compose-up.")
+        raise PlatformError(f"{', '.join(missing)} is not running, but is needed for a backup. Next: make compose-up.")
     made_at = datetime.now(UTC)
     backup = folder / f"{made_at:%Y-%m-%dT%H-%M-%SZ}"
     draft = folder / f".{backup.name}.draft"
@@ -68,18 +68,18 @@ def _fill(compose: Compose, draft: Path, about: dict[str, Any]) -> None:
         sums["env"] = manifest.checksum(draft / "env")
         store = stream("store.tar", "run", "--rm", "-T", "backup", "pack", "store", "gold")
         kafka = stream("kafka.tar.gz", "run", "--rm", "-T", "backup", "pack", "kafka")
-        # Airflow as it was before the jobs stopped, with no task in it that waits for them.
+        # Airflow as of before the jobs were stopped, without tasks that wait for them.
         dump("airflow")
         dump("registry")
-        store.await_line(STEADY_COPIED)
-        kafka.await_line(STEADY_COPIED)
-        print("Files that never change are copied. The streaming jobs stop with a savepoint ...", flush=True)
+        store.await_line(IMMUTABLE_COPIED)
+        kafka.await_line(IMMUTABLE_COPIED)
+        print("Immutable files are copied. Stopping the streaming jobs with savepoints ...", flush=True)
         with _quiesced(compose) as point:
             quiesced = time.monotonic()
             dump("iceberg")
             sums["store.tar"] = store.finish(b"now\n")
         released = time.monotonic()
-        print(f"The tables were quiesced for {released - quiesced:.1f} s; Airflow starts the jobs again.", flush=True)
+        print(f"The tables were quiesced for {released - quiesced:.1f} s; Airflow restarts the jobs.", flush=True)
         with compose.paused("kafka"):
             paused, recovery_point = time.monotonic(), datetime.now(UTC)
             sums["kafka.tar.gz"] = kafka.finish(b"now\n")
@@ -105,17 +105,17 @@ def _fill(compose: Compose, draft: Path, about: dict[str, Any]) -> None:
 
 
 def _keep_secrets(file: Path) -> None:
-    """Without the key in it, nobody can read the connections that people made in Airflow."""
+    """Copy `.env`: without its Fernet key, the connections in Airflow's database cannot be decrypted."""
     if not ENV.exists():
-        raise PlatformError(f"{ENV} is missing: with which secrets does the platform run? Next: put it back.")
+        raise PlatformError(f"{ENV} with the secrets of the running platform is missing. Next: restore the file.")
     shutil.copyfile(ENV, file)
 
 
 @contextmanager
 def _quiesced(compose: Compose) -> Iterator[dict[str, Any]]:
-    """Quiesce the tables; gives the recovery point.
+    """Quiesce the tables; yields the recovery point.
 
-    :raises PlatformError: they were not quiesced, or not until the end
+    :raises PlatformError: they could not be quiesced, or not until the end
     """
     command = compose.command("exec", "-T", "airflow-scheduler", "python", "-m", "lakehouse", "quiesce")
     with subprocess.Popen(
@@ -139,9 +139,9 @@ def _why(stderr: IO[str]) -> str:
 
 
 def _check(archive: Path, point: dict[str, Any]) -> None:
-    """See that what the catalog and the jobs point to was copied.
+    """Check that everything that the catalog and the jobs refer to was copied.
 
-    :raises PlatformError: something is not there
+    :raises PlatformError: something is missing
     """
     states = [f"{state}/_metadata" for state in point["states"].values() if state]
     needed = {f"store/{address.removeprefix('s3://')}" for address in [*point["tables"].values(), *states]}
@@ -149,5 +149,6 @@ def _check(archive: Path, point: dict[str, Any]) -> None:
         copied = {member.name for member in tar}
     if missing := sorted(needed - copied):
         raise PlatformError(
-            f"{archive.name} lacks {', '.join(missing)}: is that another object store? See docs/backup.md. Nothing was kept."
+            f"{archive.name} lacks {', '.join(missing)}, and was deleted. Next: if this is in another object store, see "
+            "docs/backup.md."
         )

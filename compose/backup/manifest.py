@@ -1,4 +1,4 @@
-"""What a backup says of itself, and whether that is so: without a manifest that holds, a folder is no backup."""
+"""Writes and checks the manifest of a backup: without a valid manifest, a folder is not a backup."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ CHUNK = 1 << 20
 def describe(folder: Path, about: dict[str, Any], sums: dict[str, str]) -> None:
     """Write the manifest of the files in a folder.
 
-    :param sums: SHA-256 of each, as it was written
+    :param sums: file name -> SHA-256, computed when it was written
     """
     files = {name: {"bytes": (folder / name).stat().st_size, "sha256": sums[name]} for name in sorted(sums)}
     (folder / FILE).write_text(json.dumps({"format": FORMAT, **about, "files": files}, indent=2) + "\n")
 
 
 def checked(folder: Path) -> dict[str, Any]:
-    """The manifest of a backup that is whole and as it was written.
+    """The manifest of a backup, after a check that all files are complete and unchanged.
 
-    :raises PlatformError: it is not; the message says what is wrong
+    :raises PlatformError: they are not; the message says which
     """
     file = folder / FILE
     try:
@@ -34,27 +34,29 @@ def checked(folder: Path) -> dict[str, Any]:
         made_with, files = manifest["format"], manifest["files"]
     except FileNotFoundError:
         raise PlatformError(
-            f"{folder} is no whole backup: it has no {FILE}, which is written last. Next: name another folder (ls backups)."
+            f"{folder} is not a complete backup: {FILE}, which is written last, is missing. Next: choose another (ls backups)."
         ) from None
     except (ValueError, LookupError, TypeError) as error:
-        raise PlatformError(f"{file} cannot be understood ({error!r}). Next: name another backup.") from error
+        raise PlatformError(f"{file} is damaged ({error!r}). Next: choose another backup.") from error
     if made_with != FORMAT:
         raise PlatformError(
-            f"{folder} has format {made_with}, this version reads {FORMAT}. Next: restore it with the version that made it."
+            f"{folder} has format {made_with}, but this version reads {FORMAT}. Next: restore it with the version that made it."
         )
-    wrong = [problem for name, told in files.items() if (problem := _problem(folder / name, told))]
-    if wrong:
-        raise PlatformError(f"{folder} is damaged: {'; '.join(wrong)}. Nothing was written. Next: name another backup.")
+    problems = [problem for name, expected in files.items() if (problem := _problem(folder / name, expected))]
+    if problems:
+        raise PlatformError(
+            f"{folder} is damaged: {'; '.join(problems)}. Nothing was written. Next: choose another backup."
+        )
     return manifest
 
 
-def _problem(file: Path, told: dict[str, Any]) -> str | None:
+def _problem(file: Path, expected: dict[str, Any]) -> str | None:
     if not file.is_file():
         return f"{file.name} is missing"
-    if (size := file.stat().st_size) != told["bytes"]:
-        return f"{file.name} has {size:,} bytes instead of {told['bytes']:,}"
-    if (found := checksum(file)) != told["sha256"]:
-        return f"{file.name} has the checksum {found[:12]}... instead of {told['sha256'][:12]}..."
+    if (size := file.stat().st_size) != expected["bytes"]:
+        return f"{file.name} has {size:,} bytes instead of {expected['bytes']:,}"
+    if (found := checksum(file)) != expected["sha256"]:
+        return f"{file.name} has the checksum {found[:12]}... instead of {expected['sha256'][:12]}..."
     return None
 
 

@@ -1,4 +1,4 @@
-"""Starts a platform from a backup, where there is none yet."""
+"""Restores a backup into a new platform."""
 
 from __future__ import annotations
 
@@ -12,32 +12,32 @@ from local.config import PlatformError, write_private
 
 DATABASES = ("airflow", "iceberg", "registry")
 ARCHIVES = {"store.tar": ("store", "gold"), "kafka.tar.gz": ("kafka",)}
-#: What is in the backup can only be read with these; any other secret may be a new one.
+#: Secrets without which the backup cannot be read; the others may be new.
 SAME = ("AIRFLOW_FERNET_KEY", "KAFKA_CLUSTER_ID")
 HEALTHY_LIMIT_S = 600
 
 
 def restore(compose: Compose, backup: Path) -> None:
-    """Check everything, then write: databases, files, and start all of it.
+    """Check everything, restore databases and files, and start the platform.
 
-    :raises PlatformError: the backup is not whole, there is a platform already, or a step failed; the message says which
+    :raises PlatformError: the backup is incomplete, a platform already exists, or a step failed; the message says which
     """
     manifest.checked(backup)
     secrets = _secrets(backup / "env")
     project = compose.project()["name"]
     if held := sorted(volumes(project)):
         raise PlatformError(
-            f"The project {project} has volumes already ({held[0]} and {len(held) - 1} more): nothing was written. Next: restore "
-            "under another name (COMPOSE_PROJECT_NAME=... and a free AIRFLOW_PORT=...); or, if what it holds may go, "
+            f"The project {project} already has volumes ({held[0]} and {len(held) - 1} more): nothing was written. Next: restore "
+            "under another name (COMPOSE_PROJECT_NAME=... and a free AIRFLOW_PORT=...); or, if its data is not needed, "
             "`docker compose --profile '*' down --volumes`."
         )
     write_private(ENV, secrets)
-    complete()  # a newer version may need more of them
+    complete()  # a newer version may need more secrets
     try:
         _write(compose, backup)
     except PlatformError as error:
         raise PlatformError(
-            f"{error} The project {project} is restored in part. Next: `docker compose --profile '*' down --volumes`, then again."
+            f"{error} Project {project} is partially restored. Next: `docker compose --profile '*' down --volumes`, then retry."
         ) from error
 
 
@@ -55,16 +55,16 @@ def _write(compose: Compose, backup: Path) -> None:
 
 
 def _secrets(env: Path) -> str:
-    """What `.env` is to hold: what it holds, and from the backup what it lacks.
+    """The new content of `.env`: its current content, and what it lacks from the backup.
 
-    :raises PlatformError: it holds a key that what is in the backup cannot be read with
+    :raises PlatformError: it has a key with which the backup cannot be read
     """
     lines = ENV.read_text().splitlines() if ENV.exists() else []
     here, there = _values(lines), _values(env.read_text().splitlines())
     if other := [name for name in SAME if here.get(name, there[name]) != there[name]]:
         raise PlatformError(
             f"{ENV} has another {' and '.join(other)} than the backup, which cannot be read with it. Nothing was written. "
-            "Next: move that file away; then the one of the backup is taken."
+            "Next: move that file away; then the one in the backup is used."
         )
     return "".join(f"{line}\n" for line in [*lines, *(f"{name}={there[name]}" for name in there if name not in here)])
 

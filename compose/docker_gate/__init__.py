@@ -1,6 +1,6 @@
-"""Before Docker: Airflow may run the generator in a container, and do nothing else.
+"""A gate in front of Docker: Airflow may run the generator in a container, and nothing else.
 
-Who may create any container is root on the machine. Therefore nothing of a request goes on as it came: it is parsed, held against
-what is allowed, and written again. Of a new container only the arguments and the environment are the client's, and these by name;
-of other containers only those that this gate created are within reach. A container lives as long as who is attached to it.
+Whoever can create arbitrary containers is root on the host. Therefore no request is forwarded as it is: it is parsed, compared
+with what is allowed, and written from scratch. For a new container, the client controls only arguments and environment variables
+with certain names. It can only access containers that this gate created. A container is stopped when its client disconnects.
 """

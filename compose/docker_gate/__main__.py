@@ -1,4 +1,4 @@
-"""`python -m compose.docker_gate`: serve those who show a certificate of the platform's authority, until a signal."""
+"""`python -m compose.docker_gate`: serve clients with a certificate of the platform's authority, until a signal."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SOCKET = "/run/docker.sock"
 
 
 async def main() -> None:
-    """Serve, and at the end see every container ended."""
+    """Serve until SIGTERM; then wait until every container has ended."""
     tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=f"{TLS}/ca.pem")
     tls.load_cert_chain(f"{TLS}/tls.pem")
     tls.verify_mode = ssl.CERT_REQUIRED

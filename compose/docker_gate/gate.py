@@ -1,4 +1,4 @@
-"""Lets requests through, each one by a connection of its own to Docker."""
+"""Forwards requests to Docker, each over its own connection."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .generator import LABEL, Generator
 from .request import Refused, Request, Unknown, answer, json_of, to_docker
 
 READ_LIMIT_S = 10
-#: What is let through, and as what it goes on: with a query of ours, never with the client's.
+#: Allowed requests -> the request to Docker: with our own query, never the client's.
 ROUTES = {
     "GET /_ping": "GET /_ping",
     "GET /version": "GET /version",
@@ -27,16 +27,16 @@ ROUTES = {
 
 
 class Gate:
-    """Serves Docker's API as far as `ROUTES` goes.
+    """Serves the part of Docker's API in `ROUTES`.
 
-    :param socket: Docker's
+    :param socket: path of Docker's socket
     """
 
     def __init__(self, generator: Generator, socket: str) -> None:
         self._generator, self._socket = generator, socket
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Answer one request; with it the connection ends."""
+        """Answer one request, and close the connection."""
         try:
             async with asyncio.timeout(READ_LIMIT_S):
                 request = await Request.read(reader)
@@ -46,14 +46,14 @@ class Gate:
             print(f"refused: {error}", flush=True)
             writer.write(answer(error.status, str(error)))
         except OSError as error:
-            why = f"Docker is not reached ({error!r}). Next: name its socket in .env (DOCKER_SOCKET)"
+            why = f"Docker cannot be reached ({error!r}). Next: set DOCKER_SOCKET in .env to its socket"
             print(why, flush=True)
             writer.write(answer("502 Bad Gateway", why))
         finally:
             writer.close()
 
     async def _onward(self, request: Request) -> bytes:
-        """What goes to Docker in place of the request."""
+        """The request to Docker that replaces the client's."""
         if request.route not in ROUTES:
             raise Refused(f"{request.route} is not served")
         if request.container and not await self._is_ours(request.container):
@@ -80,7 +80,7 @@ class Gate:
     ) -> None:
         docker, writer = await asyncio.open_unix_connection(self._socket)
         writer.write(onward)
-        # What a client sends after its request goes nowhere; that it leaves is seen.
+        # What a client sends after its request is discarded, but its disconnect is noticed.
         answering, leaving = asyncio.create_task(_copy(docker, answered)), asyncio.create_task(_copy(client))
         try:
             await asyncio.wait({answering, leaving}, return_when=asyncio.FIRST_COMPLETED)
@@ -92,14 +92,14 @@ class Gate:
                 await self._end(request.container)
 
     async def _end(self, container: str) -> None:
-        """End a container that nobody is attached to any more: its task is gone."""
-        print(f"ended, its client has left: {container}", flush=True)
+        """Stop and remove a container after its client has disconnected, because its task is gone."""
+        print(f"stopped, its client has disconnected: {container}", flush=True)
         for request in ("POST /containers/{id}/stop", "DELETE /containers/{id}"):
             await self._ask(ROUTES[request].format(id=container))
 
 
 async def _copy(source: asyncio.StreamReader, sink: asyncio.StreamWriter | None = None) -> None:
-    """Copy to the end, or only read."""
+    """Copy to the end; without a sink, only read."""
     with contextlib.suppress(OSError):
         while data := await source.read(65_536):
             if sink:

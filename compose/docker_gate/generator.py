@@ -1,4 +1,4 @@
-"""The one container that may be created: the generator's."""
+"""The only container that may be created: the generator's."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ VARIABLES = {*environment.KAFKA, environment.REGISTRY}
 
 @dataclass(frozen=True)
 class Generator:
-    """The one container that may be created.
+    """The specification of the generator's container.
 
-    :param project: of compose; its containers are known by it
+    :param project: name of the compose project, which labels the containers
     """
 
     image: str
@@ -32,7 +32,7 @@ class Generator:
 
     @classmethod
     def of(cls, variables: Mapping[str, str]) -> Generator:
-        """The one that the environment describes, by the names that fill `airflow_settings.yaml`."""
+        """Create it from the environment variables that `airflow_settings.yaml` uses too."""
         return cls(
             image=variables["GENERATOR_IMAGE"],
             network=variables["GENERATOR_NETWORK"],
@@ -42,7 +42,7 @@ class Generator:
         )
 
     def described(self) -> dict[str, Any]:
-        """All but its arguments and environment, in the words of Docker's API."""
+        """The container's specification for Docker's API, without arguments and environment."""
         return {
             "Image": self.image,
             "Entrypoint": ["python", "-m", "taxi_generator"],
@@ -63,29 +63,29 @@ class Generator:
             },
         }
 
-    def created_as(self, asked: dict[str, Any]) -> dict[str, Any]:
-        """What goes on for a request to create a container.
+    def created_as(self, requested: dict[str, Any]) -> dict[str, Any]:
+        """The specification to forward for a request to create a container.
 
-        :raises Refused: it asks for anything else
+        :raises Refused: it requests anything else
         """
-        arguments, variables = (_texts(asked.pop(name, None), name) for name in ("Cmd", "Env"))
+        arguments, variables = (_texts(requested.pop(name, None), name) for name in ("Cmd", "Env"))
         if strange := [text for text in arguments if not ARGUMENT.fullmatch(text)]:
             raise Refused(f"Cmd has {strange}")
         if unknown := {text.partition("=")[0] for text in variables} - VARIABLES:
             raise Refused(f"Env has {sorted(unknown)}")
-        _compare(asked, self.described())
+        _compare(requested, self.described())
         return {**self.described(), "Cmd": arguments, "Env": variables}
 
 
 def _texts(value: Any, name: str) -> list[str]:
     if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
-        raise Refused(f"{name} is no list of texts")
+        raise Refused(f"{name} is not a list of strings")
     return value
 
 
-def _compare(asked: dict[str, Any], described: dict[str, Any], path: str = "") -> None:
-    """Refuse what differs. What is empty says nothing: Docker's clients send every field."""
-    for name, value in asked.items():
+def _compare(requested: dict[str, Any], described: dict[str, Any], path: str = "") -> None:
+    """Refuse any difference. Empty values do not count, because Docker's clients send every field."""
+    for name, value in requested.items():
         allowed = described.get(name)
         if isinstance(value, dict) and isinstance(allowed, dict):
             _compare(value, allowed, f"{path}{name}.")

@@ -1,4 +1,4 @@
-"""A client's request, read without trust; and how requests to Docker and answers of our own are written."""
+"""Parses untrusted requests of clients; writes requests to Docker, and our own responses."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ CONTAINER = re.compile(r"/containers/([0-9a-f]{64})(?![^/])")
 
 
 class Refused(Exception):
-    """A request that is not let through; the message says what of it."""
+    """A request is refused; the message says why."""
 
     status = "403 Forbidden"
 
 
 class Unknown(Refused):
-    """It is about a container that this gate did not create, or that is gone: to a client both are the same."""
+    """The container does not exist, or this gate did not create it: clients cannot tell the difference."""
 
     status = "404 Not Found"
 
 
 class Request(NamedTuple):
-    """What a client asks.
+    """A client's request.
 
-    :param route: method and path, with `{id}` for a container's
-    :param container: that id, if there is one
+    :param route: method and path, with `{id}` for the id of a container
+    :param container: the id, if there is one
     """
 
     route: str
@@ -37,19 +37,19 @@ class Request(NamedTuple):
 
     @classmethod
     async def read(cls, reader: asyncio.StreamReader) -> Request:
-        """Read one, and nothing of what follows it.
+        """Read one request, and nothing after it.
 
-        :raises Refused: it is not plain HTTP/1.1 with a body of a stated length, or it does not come whole
+        :raises Refused: it is not plain HTTP/1.1 with a body of a declared length, or it is incomplete
         """
         try:
             head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
             first, *lines = head[:-4].split("\r\n")
-            if not (asked := REQUEST.fullmatch(first)):
+            if not (matched := REQUEST.fullmatch(first)):
                 raise Refused(f"{first[:200]!r} is not served")
             body = await reader.readexactly(_length(lines))
         except (EOFError, OSError, asyncio.LimitOverrunError) as error:
-            raise Refused("no whole request came") from error
-        method, path = asked.groups()
+            raise Refused("the request is incomplete") from error
+        method, path = matched.groups()
         container = CONTAINER.match(path)
         route = f"{method} {CONTAINER.sub('/containers/{id}', path)}"
         return cls(route, container[1] if container else "", body)
@@ -66,29 +66,29 @@ def _length(lines: list[str]) -> int:
 
 
 def json_of(body: bytes) -> dict[str, Any]:
-    """The object that a body holds.
+    """The JSON object in a body.
 
-    :raises Refused: it holds none, or a key twice
+    :raises Refused: it is not a JSON object, or has a repeated key
     """
     try:
         found = json.loads(body, object_pairs_hook=_once)
     except (ValueError, RecursionError) as error:
-        raise Refused(f"the body is no JSON: {error}") from error
+        raise Refused(f"the body is not JSON: {error}") from error
     if not isinstance(found, dict):
-        raise Refused("the body is no JSON object")
+        raise Refused("the body is not a JSON object")
     return found
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object whose keys are there once: of two, Docker takes the last, and not every reader does."""
+    """An object without repeated keys: Docker uses the last one, but not every parser does."""
     found = dict(pairs)
     if len(found) < len(pairs):
-        raise Refused(f"a key is there twice among {[name for name, _ in pairs]}")
+        raise Refused(f"a key is repeated among {[name for name, _ in pairs]}")
     return found
 
 
 def to_docker(request: str, body: bytes = b"") -> bytes:
-    """A request to Docker. By HTTP/1.0 a connection has one, and ends with its answer."""
+    """A request to Docker. With HTTP/1.0, a connection has one request and ends after the response."""
     head = (
         f"{request} HTTP/1.0\r\nHost: docker\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
     )
@@ -96,7 +96,7 @@ def to_docker(request: str, body: bytes = b"") -> bytes:
 
 
 def answer(status: str, message: str) -> bytes:
-    """An answer of our own, in the form of Docker's."""
+    """Our own response, in Docker's format."""
     body = json.dumps({"message": f"docker-gate: {message}"})
     head = f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
     return (head + body).encode()

@@ -1,4 +1,1 @@
-"""What must be there before the services (`prepare`), and what only running services can be given (`grant`).
-
-Each may run again at any time: what is there and good stays.
-"""
+"""Set-up before the services start (`prepare`), and set-up of running services (`grant`). Both are idempotent."""

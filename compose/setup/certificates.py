@@ -1,7 +1,7 @@
 """The internal certificate authority, and a certificate for each service: as PEM, and as PKCS #12 for Flink.
 
-Each service mounts its own folder alone. The authority's key stays where only this step sees it. A certificate that ends
-within a month is issued again; its service reads it when it starts.
+Each service mounts only its own folder. The authority's key is accessible to this step only. A certificate that expires within a
+month is renewed; the service reads it when it starts.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ PEM = serialization.Encoding.PEM
 
 @dataclass(frozen=True)
 class Holder:
-    """Who gets a certificate.
+    """The holder of a certificate.
 
-    :param name: common name, which Kafka takes for the user; also the folder
-    :param hosts: by which it is reached; none for a mere client
-    :param owner: user and group id under which its image runs
-    :param keystore: whether it reads PKCS #12
+    :param name: common name, which is the user name in Kafka; also the folder
+    :param hosts: its host names; none if it is only a client
+    :param owner: user and group id of its image
+    :param keystore: whether it needs PKCS #12
     """
 
     name: str
@@ -40,7 +40,7 @@ class Holder:
 
 
 class Authority:
-    """Signs certificates. Made once, kept in a folder."""
+    """Signs certificates. Created once, and stored in a folder."""
 
     def __init__(self, folder: Path) -> None:
         key_file, certificate_file = folder / "ca.key", folder / "ca.pem"
@@ -60,10 +60,10 @@ class Authority:
         self.certificate = x509.load_pem_x509_certificate(certificate_file.read_bytes())
 
     def issue(self, holder: Holder, folder: Path, password: str) -> None:
-        """See that a holder's folder has a certificate that is good for another month.
+        """Make sure that a holder's folder has a certificate that is valid for another month.
 
-        `ca.pem`, `tls.pem` (key and certificate), `tls.key`, `tls.crt`; for a keystore `keystore.p12`, `truststore.p12`, and the
-        same without a password, for a JVM's command line, `trusted.p12`.
+        Files: `ca.pem`, `tls.pem` (key and certificate), `tls.key`, `tls.crt`; with a keystore also `keystore.p12`,
+        `truststore.p12`, and a truststore without a password for a JVM's command line, `trusted.p12`.
         """
         if not _is_good(folder / "tls.crt", self.certificate):
             key = ec.generate_private_key(ec.SECP256R1())
@@ -94,7 +94,7 @@ class Authority:
         certificate: x509.Certificate,
         password: str,
     ) -> None:
-        # What every Java reads without a choice of algorithms.
+        # Algorithms that every Java version supports by default.
         encryption = (
             serialization.PrivateFormat.PKCS12.encryption_builder()
             .kdf_rounds(10_000)
@@ -127,13 +127,13 @@ def _builder(
 
 
 def _is_good(file: Path, authority: x509.Certificate) -> bool:
-    """Whether a certificate is there, signed by this authority, and good for a month at least."""
+    """Whether a certificate exists, is signed by this authority, and is valid for at least a month."""
     if not file.exists():
         return False
     certificate = x509.load_pem_x509_certificate(file.read_bytes())
     try:
         certificate.verify_directly_issued_by(authority)
-    except Exception:  # of whichever kind: it is not this authority's
+    except Exception:  # any error means that it is not this authority's
         return False
     return certificate.not_valid_after_utc - datetime.now(UTC) > RENEWED_BEFORE
 
@@ -143,7 +143,7 @@ def _key_bytes(key: ec.EllipticCurvePrivateKey) -> bytes:
 
 
 def _write(file: Path, content: bytes, mode: int) -> None:
-    """Write a file that is at no moment open to more than it should be, and never half there."""
+    """Write a file atomically, with its final mode from the start."""
     draft = file.with_name(f".{file.name}.draft")
     draft.unlink(missing_ok=True)
     with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as opened:

@@ -1,4 +1,4 @@
-"""What running services are given: Kafka's users and their rights, and the bucket with who may do what in it."""
+"""Sets up running services: Kafka's users and their permissions, and the bucket with its policy."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ from lakehouse.pipelines.load import declarations
 
 LIMIT_S = 60
 TLS = "/tls"
-#: What the names of the platform's consumer groups begin with: those of the jobs, of the audit, and of replays.
+#: Prefix of the platform's consumer groups: those of the jobs, of the audit, and of replays.
 GROUPS = "lakehouse-"
-#: Each user of Kafka: what it may do with the pipelines' topics, and with the platform's consumer groups.
-RIGHTS = {
+#: Kafka user -> permissions on the pipelines' topics, and on the platform's consumer groups.
+PERMISSIONS = {
     "airflow": (
         (
             AclOperation.CREATE,
@@ -47,30 +47,30 @@ RIGHTS = {
 
 
 def acls(topics: Iterable[str]) -> list[AclBinding]:
-    """The rights of every user on these topics."""
+    """The permissions of all users on these topics."""
     topics = list(topics)
     return [
-        _allow(user, kind, name, pattern, right)
-        for user, (of_topics, of_groups) in RIGHTS.items()
-        for kind, names, pattern, rights in (
+        _allow(user, kind, name, pattern, operation)
+        for user, (of_topics, of_groups) in PERMISSIONS.items()
+        for kind, names, pattern, operations in (
             (ResourceType.TOPIC, topics, ResourcePatternType.LITERAL, of_topics),
             (ResourceType.GROUP, [GROUPS], ResourcePatternType.PREFIXED, of_groups),
         )
         for name in names
-        for right in rights
+        for operation in operations
     ]
 
 
 def declared_topics() -> list[str]:
-    """The topic of each pipeline, enabled or not; a declaration that cannot be used is reported, and stops no other."""
+    """The topics of all pipelines, enabled or not; invalid declarations are reported and skipped."""
     declared = declarations()
     for problem in declared.problems.values():
-        print(f"no rights for include/pipelines/{problem}", file=sys.stderr)
+        print(f"no permissions for include/pipelines/{problem}", file=sys.stderr)
     return [pipeline.topic.name for pipeline in declared.pipelines.values()]
 
 
 def kafka() -> None:
-    """Set every user's password, and the rights that are declared here."""
+    """Set all users' passwords and permissions."""
     client = AdminClient(
         {
             "bootstrap.servers": "kafka:9094",
@@ -83,30 +83,32 @@ def kafka() -> None:
     info = ScramCredentialInfo(ScramMechanism.SCRAM_SHA_512, 8192)
     passwords: list[UserScramCredentialAlteration] = [
         UserScramCredentialUpsertion(user, info, os.environ[f"KAFKA_{user.upper()}_PASSWORD"].encode())
-        for user in RIGHTS
+        for user in PERMISSIONS
     ]
-    rights = acls(declared_topics())
-    for answers in (client.alter_user_scram_credentials(passwords), client.create_acls(rights)):
+    bindings = acls(declared_topics())
+    for answers in (client.alter_user_scram_credentials(passwords), client.create_acls(bindings)):
         for future in answers.values():
             future.result(timeout=LIMIT_S)
-    print(f"Kafka: {len(passwords)} users, {len(rights)} rights")
+    print(f"Kafka: {len(passwords)} users, {len(bindings)} permissions")
 
 
-def _allow(user: str, kind: ResourceType, name: str, pattern: ResourcePatternType, right: AclOperation) -> AclBinding:
-    return AclBinding(kind, name, pattern, f"User:{user}", "*", right, AclPermissionType.ALLOW)
+def _allow(
+    user: str, kind: ResourceType, name: str, pattern: ResourcePatternType, operation: AclOperation
+) -> AclBinding:
+    return AclBinding(kind, name, pattern, f"User:{user}", "*", operation, AclPermissionType.ALLOW)
 
 
 def policy(bucket: str) -> dict[str, Any]:
-    """Who may do what: Flink and maintenance write and delete, readers read the tables.
+    """The bucket's policy: Flink and maintenance write and delete, readers read the tables.
 
-    Flink deletes old checkpoints, old metadata files, and what only expired snapshots held.
+    Flink deletes old checkpoints, old metadata files, and files that only expired snapshots reference.
     """
     everything, tables, state = (f"arn:aws:s3:::{bucket}{path}" for path in ("", "/warehouse/*", "/flink/*"))
     write = ["s3:PutObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"]
-    rights = [
+    operations = [
         (["writer", "maintenance", "reader"], ["s3:ListBucket", "s3:GetBucketLocation"], [everything]),
         (["writer", "maintenance"], ["s3:ListBucketMultipartUploads"], [everything]),
-        # Who lists a folder asks for an object of its name first.
+        # Clients that list a folder request an object of its name first.
         (["writer", "maintenance", "reader"], ["s3:GetObject"], [tables, f"{everything}/warehouse"]),
         (["writer", "maintenance"], ["s3:GetObject"], [state, f"{everything}/flink"]),
         (["writer", "maintenance"], write, [tables]),
@@ -118,13 +120,13 @@ def policy(bucket: str) -> dict[str, Any]:
         "Version": "2012-10-17",
         "Statement": [
             {"Effect": "Allow", "Principal": who, "Action": actions, "Resource": where}
-            for who, actions, where in rights
+            for who, actions, where in operations
         ],
     }
 
 
 def object_store() -> None:
-    """Make the bucket where it is missing, and set its policy."""
+    """Create the bucket if it is missing, and set its policy."""
     bucket = os.environ["STORE_BUCKET"]
     client = botocore.session.get_session().create_client("s3")
     try:

@@ -1,4 +1,4 @@
-"""Before any service: certificates, the object store's accounts, Airflow's passwords, and who owns each volume. Runs as root."""
+"""Set-up before any service starts, as root: certificates, the object store's accounts, Airflow's passwords, volume owners."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from compose.setup.certificates import Authority, Holder
 from local.config import write_private
 
 VOLUMES = Path("/volumes")
-#: User and group ids of the images' own users.
+#: User and group ids in the images.
 ROOT, KAFKA, STORE, FLINK, AIRFLOW = (0, 0), (1000, 1000), (1000, 1000), (9999, 9999), (50000, 0)
 POSTGRES, HAPROXY, PROMETHEUS, GRAFANA = (999, 999), (99, 99), (65534, 65534), (472, 0)
 HOLDERS = (
@@ -26,7 +26,7 @@ HOLDERS = (
     Holder("generator", (), AIRFLOW),
     Holder("docker-gate", ("docker-gate",), ROOT),
 )
-#: Owners of the volumes whose image leaves them to root.
+#: Owners of volumes that would belong to root otherwise.
 OWNERS = {
     "store": STORE,
     "gold": AIRFLOW,
@@ -35,14 +35,14 @@ OWNERS = {
     "prometheus": PROMETHEUS,
     "grafana": GRAFANA,
 }
-#: Accounts of the object store; what each may do is in `grant`.
+#: Accounts of the object store; their permissions are in `grant`.
 ACCOUNTS = ("writer", "maintenance", "reader")
 #: Users of Airflow and their roles.
 USERS = {"admin": "ADMIN", "operator": "OPERATOR", "viewer": "VIEWER"}
 
 
 def prepare() -> None:
-    """Make what is missing."""
+    """Create what is missing."""
     authority = Authority(VOLUMES / "ca")
     for holder in HOLDERS:
         authority.issue(holder, VOLUMES / "tls" / holder.name, os.environ["FLINK_KEYSTORE_PASSWORD"])

@@ -17,6 +17,7 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
+from demo import embedded
 from demo.bench import streams, tables
 from demo.main_job import GOLD_DAG, MainJob, Trips
 from local import airflow, supervision
@@ -106,7 +107,7 @@ class Bench:
 
     def main_job(self) -> MainJob:
         """New trips through every layer, to Gold."""
-        job = MainJob.of(self.platform, self.progress)
+        job = embedded.main_job(self.platform, self.progress)
         self.note("`flink_jobs` that deploys everything, s", self.timed(job.deploy))
         job.run(Trips(TRIPS, seed=100))  # the first one also loads what later ones find loaded
         for seed in range(1, ROUNDS + 1):

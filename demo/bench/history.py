@@ -99,14 +99,14 @@ class Lake:
         """Let Gold have been built from what is there."""
         from lakehouse.gold.file import published_file
         from lakehouse.gold.pin import SourceVersion
-        from lakehouse.gold.turns import offer
+        from lakehouse.gold.swap import publish
         from lakehouse.pipelines.load import gold_of
 
         published = published_file(self.pipeline)
         work = published.parent / "run" / published.name
         work.parent.mkdir(parents=True)
         work.touch()
-        offer(work, published, SourceVersion.of(self._catalog.load_table(gold_of(self.pipeline).source)), "models")
+        publish(work, published, SourceVersion.of(self._catalog.load_table(gold_of(self.pipeline).source)), "models")
 
 
 def _schema() -> pa.Schema:

@@ -1,6 +1,6 @@
--- What every Flink session needs: the Iceberg catalog, the functions that Flink SQL lacks, and the namespaces of a stage's tables.
--- Safe to run at any moment: a statement is IF NOT EXISTS, or lives in the session alone. The catalog is Iceberg's own with
--- procedures for maintenance (flink/iceberg-procedures), which ask the jobs' saved states what a table must keep.
+-- Set-up of every Flink session: the Iceberg catalog, functions that Flink SQL lacks, and the namespaces of a stage's tables.
+-- Idempotent: statements are IF NOT EXISTS, or apply only to the session. The catalog is Iceberg's, extended with maintenance
+-- procedures (flink/iceberg-procedures), which read from the jobs' saved states what a table must keep.
 CREATE CATALOG iceberg_catalog WITH (
     'type' = 'iceberg-procedures',
     {%- for option, value in catalog_options.items() %}

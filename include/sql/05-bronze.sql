@@ -1,9 +1,9 @@
--- Bronze, for any contract: every Kafka offset becomes one row, either an event as it came or a rejected payload with its reason.
+-- Bronze, for any contract: every Kafka offset becomes one row, either an event or a rejected payload with its reason.
 {% import 'macros/fields.jinja' as fields %}
 {% import 'macros/tables.jinja' as tables %}
 
--- Fields stay text, exactly as they came. Both tables are partitioned by Kafka partition, so that rows can be counted by partition
--- from the table's metadata. `mends` names the rejected event (partition:offset) that an event was sent to correct.
+-- Fields are stored as the original text. Both tables are partitioned by Kafka partition, so that rows can be counted by partition
+-- from the table's metadata. `mends` is the rejected event (partition:offset) that an event was sent to correct.
 CREATE TABLE IF NOT EXISTS {{ sinks.accepted }} (
     {{- fields.text_columns(contract.fields) }},
     ingested_at TIMESTAMP_LTZ(6),
@@ -21,8 +21,8 @@ CREATE TABLE IF NOT EXISTS {{ sinks.rejected }} (
 ) PARTITIONED BY (kafka_partition) WITH ({{ tables.options() }}
 );
 
--- The topic as bytes, because what a format cannot read would be in no table; once for each sink, so that each can start where its
--- own rows end.
+-- The topic as bytes, because a format would drop events that it cannot parse; once for each sink, so that each can start after its
+-- own last row.
 {% for role in sinks %}
 CREATE TABLE topic_{{ role }} (
     payload BYTES,
@@ -43,7 +43,7 @@ CREATE TABLE topic_{{ role }} (
 );
 {% endfor %}
 
-{# Both sinks ask the same question of the same bytes: no event can be in both or in neither. #}
+{# Both sinks apply the same condition to the same bytes: no event can be in both or in neither. #}
 {% macro judged(events) -%}
 {{ events }}, LATERAL TABLE(json_object_fields(payload, '{{ contract.names | join("', '") }}'))
 {%- endmacro %}

@@ -1,1 +1,1 @@
-"""The platform's own Python: hooks, operators, notifiers, and what they share. The DAGs say when, this says how."""
+"""The platform's Python code: how things are done. `include/` declares what, `dags/` when."""

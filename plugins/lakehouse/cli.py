@@ -1,7 +1,7 @@
-"""The command line of the platform: `python -m lakehouse COMMAND`; `make help` lists the same as `make` targets.
+"""The command line of the platform: `python -m lakehouse COMMAND`; `make help` lists the same commands as targets.
 
-A command imports what it needs when it runs: it starts quickly, and a module that cannot be imported breaks its own command
-alone. Answers go to stdout and errors to stderr; nothing is logged.
+A command imports what it needs when it runs, so that it starts quickly, and a module that cannot be imported breaks only its own
+command. Answers go to stdout and errors to stderr; nothing is logged.
 """
 
 from __future__ import annotations
@@ -25,23 +25,23 @@ if TYPE_CHECKING:
     from lakehouse.pipelines.model import Pipeline
 
 LOG_LEVEL = "AIRFLOW__LOGGING__LOGGING_LEVEL"
-MOST_ROWS = 1_000_000_000
+MAX_ROWS = 1_000_000_000
 app = typer.Typer(
     help="The platform from a shell.", add_completion=False, rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )  # fmt: skip
 
-Name = Annotated[str | None, typer.Option("--pipeline", help="its name; may be left out when one pipeline is enabled")]
-AnyName = Annotated[str | None, typer.Option("--pipeline", help="its name; by default every enabled pipeline")]
-Json = Annotated[bool, typer.Option("--json", help="print it as JSON")]
-StageName = Annotated[str | None, typer.Option("--stage", help="of this stage only")]
-Reason = Annotated[str | None, typer.Option(help="for this reason only")]
+Name = Annotated[str | None, typer.Option("--pipeline", help="name of the pipeline; optional if only one is enabled")]
+AnyName = Annotated[str | None, typer.Option("--pipeline", help="name of the pipeline; by default all enabled ones")]
+Json = Annotated[bool, typer.Option("--json", help="print JSON")]
+StageName = Annotated[str | None, typer.Option("--stage", help="only this stage")]
+Reason = Annotated[str | None, typer.Option(help="only this reason")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="change nothing")]
 Table = Annotated[str, typer.Argument(metavar="TABLE", help="namespace.table")]
 
 
 class Engine(StrEnum):
-    """What reads a table as it was."""
+    """The engine for a time-travel query."""
 
     DUCKDB = "duckdb"
     PYICEBERG = "pyiceberg"
@@ -49,7 +49,7 @@ class Engine(StrEnum):
 
 
 def main() -> None:
-    """Run one command; exits with 1 when it failed or when its answer is not good, with 2 when it was called wrongly."""
+    """Run one command; exit with 1 if it failed or its check did, with 2 if it was called incorrectly."""
     try:
         status = app(prog_name="python -m lakehouse", standalone_mode=False)
     except typer.TyperException as error:
@@ -64,21 +64,21 @@ def main() -> None:
 
 
 def _as_wrong_call(error: typer.TyperException) -> ValueError:
-    """What was wrong with the arguments: which one, its value, and what it may be."""
+    """The error about an invalid argument: which one, its value, and the valid values."""
     from pydantic import ValidationError
 
     from lakehouse.validation import reasons
 
     if isinstance(error.__cause__, ValidationError):
         error.message = reasons(error.__cause__)
-    said = error.format_message()
+    text = error.format_message()
     return ValueError(
-        said if "Next: " in said else f"{said.rstrip('.')}. Next: `make help` shows what each command takes"
+        text if "Next: " in text else f"{text.rstrip('.')}. Next: `make help` shows the arguments of each command"
     )
 
 
 def _expected_errors() -> tuple[type[Exception], ...]:
-    """Those whose message says all that a person needs."""
+    """Errors whose message is all that a user needs."""
     from airflow.sdk.exceptions import AirflowException
 
     from lakehouse.airflow.hooks.flink import FlinkError
@@ -95,20 +95,20 @@ def _report(error: Exception) -> None:
 
 
 def _command(name: str, on_platform: bool = True) -> Callable[[Callable[..., int | None]], Callable[..., int | None]]:
-    """Declare a command; what it returns is its exit status.
+    """Declare a command, whose return value is its exit status.
 
-    :param on_platform: it uses the platform's connections and variables
+    :param on_platform: whether it uses the platform's connections and variables
     """
 
     def declare(function: Callable[..., int | None]) -> Callable[..., int | None]:
         @wraps(function)
         def run(*arguments: Any, **options: Any) -> None:
-            # Before Airflow is imported: it would write its log, and warnings about short passwords, between the answers.
+            # Before Airflow is imported: its log, and warnings about short passwords, would get mixed with the answer.
             os.environ.setdefault(LOG_LEVEL, "CRITICAL")
             if on_platform:
                 from lakehouse.airflow import settings
 
-                settings.see()
+                settings.apply_to_environment()
             try:
                 status = function(*arguments, **options) or 0
                 sys.stdout.flush()
@@ -124,9 +124,9 @@ def _command(name: str, on_platform: bool = True) -> Callable[[Callable[..., int
 
 
 def _one(name: str | None) -> Pipeline:
-    """The pipeline of this name, or the only one that is enabled.
+    """The pipeline with this name, or the only enabled one.
 
-    :raises DeclarationError: there is no such pipeline, or a name is needed
+    :raises DeclarationError: there is no such pipeline, or the name is required
     """
     from lakehouse.pipelines.load import DeclarationError, enabled_pipelines, get_pipeline
 
@@ -136,13 +136,13 @@ def _one(name: str | None) -> Pipeline:
     if len(enabled) == 1:
         return enabled[0]
     names = ", ".join(pipeline.name for pipeline in enabled) or "(none is enabled)"
-    raise DeclarationError(f"Which pipeline? Next: give --pipeline (make: PIPELINE=) with one of {names}")
+    raise DeclarationError(f"Which pipeline? Next: set --pipeline (make: PIPELINE=) to one of {names}")
 
 
 def _each(name: str | None, show: Callable[[Pipeline], bool]) -> int:
-    """Show the pipeline of this name, or every enabled one: what one of them lacks does not hide the others.
+    """Show the pipeline with this name, or all enabled ones: an error in one does not hide the others.
 
-    :param show: whether what it printed is good
+    :param show: prints a pipeline; returns whether it is fine
     """
     from lakehouse.pipelines.load import declarations, get_pipeline
 
@@ -160,7 +160,7 @@ def _each(name: str | None, show: Callable[[Pipeline], bool]) -> int:
 
 
 def _report_problems(declared: Declarations) -> bool:
-    """Name each declaration that cannot be used; whether there is one."""
+    """Print the problem of each invalid declaration; return whether there is one."""
     for problem in declared.problems.values():
         print(f"error: include/pipelines/{problem}", file=sys.stderr)
     return bool(declared.problems)
@@ -172,7 +172,7 @@ def _mapping(text: str) -> dict[str, Any]:
     except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict):
-        raise ValueError(f'{text!r} is not a JSON object. Next: write it like {{"retain_last": 10}}')
+        raise ValueError(f'{text!r} is not a JSON object. Next: write one like {{"retain_last": 10}}')
     return found
 
 
@@ -185,19 +185,19 @@ def _condition(text: str) -> str:
 
 
 def _written(text: str, what: str, example: str) -> str:
-    """SQL that a person wrote."""
+    """Check SQL from the command line."""
     try:
         text.encode()
     except UnicodeEncodeError:
         raise ValueError(f"{text!r} is not UTF-8. Next: write the {what} in UTF-8") from None
     if not text.strip():
-        raise ValueError(f"{text!r} is no {what}. Next: write one, as in {example}")
+        raise ValueError(f"The {what} is empty. Next: write one, as in {example}")
     return text
 
 
 def _memory(text: str) -> str:
     if not re.fullmatch(MEMORY, text):
-        raise ValueError(f"{text!r} is no amount of memory. Next: write it like 512MB or 2GB")
+        raise ValueError(f"{text!r} is not a memory size. Next: write it like 512MB or 2GB")
     return text
 
 
@@ -218,7 +218,7 @@ def _print_rows(rows: Iterable[dict[str, Any]]) -> None:
 
 @_command("pipelines", on_platform=False)
 def pipelines() -> int:
-    """List the declared pipelines, enabled or not; fails when a declaration cannot be used."""
+    """List all declared pipelines; fails if a declaration is invalid."""
     from lakehouse.pipelines.load import declarations
 
     declared = declarations()
@@ -238,14 +238,14 @@ def pipelines() -> int:
 
 @_command("new-pipeline", on_platform=False)
 def new_pipeline(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="of the pipeline: lower-case letters, digits and _")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="name of the pipeline: lower-case letters, digits and _")],
     sample: Annotated[
         Path, typer.Argument(metavar="FILE", help="events as JSON lines, CSV or Parquet", exists=True, dir_okay=False)
     ],
     key: Annotated[str | None, typer.Option(help="fields that identify an event, separated by commas")] = None,
     time: Annotated[str | None, typer.Option(help="field with the time of an event")] = None,
 ) -> None:
-    """Write a pipeline's declaration, contract, SQL and dbt models from a sample of its events."""
+    """Generate a pipeline's declaration, contract, SQL and dbt models from a sample of its events."""
     from lakehouse.gold.dictionary import write_dictionary
     from lakehouse.scaffold.write import new_pipeline, next_steps
 
@@ -276,7 +276,7 @@ def send(
 
 @_command("regenerate", on_platform=False)
 def regenerate(name: AnyName = None) -> int:
-    """Write a pipeline's dbt source and manifest and docs/tables.md, after a change of its declaration, contract or models."""
+    """Generate a pipeline's dbt source and manifest, and docs/tables.md, after a change of its contract or models."""
     from lakehouse.gold.dictionary import write_dictionary
     from lakehouse.gold.generate import regenerate
 
@@ -294,9 +294,9 @@ def regenerate(name: AnyName = None) -> int:
 @app.command("process")
 def process(
     name: AnyName = None,
-    stage: Annotated[str | None, typer.Option(help="one stage of it, without its health check")] = None,
+    stage: Annotated[str | None, typer.Option(help="only this stage, without the health check")] = None,
 ) -> None:
-    """Deploy the Flink jobs as declared: one run of the DAG flink_jobs in this process."""
+    """Deploy the Flink jobs as declared: run the DAG flink_jobs once in this process."""
     command = ["airflow", "dags", "test", "flink_jobs"]
     if name or stage:
         command += ["--mark-success-pattern", _all_tasks_but(_one(name), stage)]
@@ -304,7 +304,7 @@ def process(
 
 
 def _all_tasks_but(pipeline: Pipeline, stage: str | None) -> str:
-    """Pattern of the tasks of flink_jobs that a run for this pipeline, or for one stage of it, leaves out."""
+    """Pattern of the tasks of flink_jobs that a run for this pipeline or stage skips."""
     from lakehouse.pipelines.load import get_stage
 
     tasks = ".*"
@@ -319,7 +319,7 @@ def _all_tasks_but(pipeline: Pipeline, stage: str | None) -> str:
 
 @_command("health")
 def health(name: AnyName = None) -> int:
-    """Show each streaming job, and why it is unhealthy; fails when one is."""
+    """Show each streaming job, and why it is unhealthy; fails if one is."""
     from lakehouse.streaming.flow import flows_of
     from lakehouse.streaming.health import health_of
 
@@ -334,7 +334,7 @@ def health(name: AnyName = None) -> int:
 
 @_command("ledger")
 def ledger(name: AnyName = None, as_json: Json = False) -> int:
-    """Count the rows from the topic to Gold; fails when rows are unaccounted for that cannot be in flight."""
+    """Count the rows from the topic to Gold; fails if there are differences that rows in flight cannot explain."""
     from lakehouse.gold.file import built_from_rows, count_fact, count_late_duplicates, published_file
     from lakehouse.quality.ledger import read_ledger
 
@@ -353,68 +353,70 @@ def ledger(name: AnyName = None, as_json: Json = False) -> int:
 
 @_command("acknowledge-loss")
 def acknowledge_loss(name: Name = None) -> None:
-    """Take events that Kafka deleted before they were read for lost: the ledger shows them, and no longer waits for them."""
+    """Acknowledge the loss of events that Kafka deleted before they were read: the ledger counts them as lost from then on."""
     from lakehouse.reconciliation.reconcile import acknowledge_loss
 
     pipeline = _one(name)
     for stage in pipeline.stages.values():
         if stage.reads_topic:
             lost = acknowledge_loss(pipeline, stage)
-            print(f"{stage.job}: {len(lost):,} events are taken for lost{f' ({lost})' if lost else ''}")
+            print(f"{stage.job}: {len(lost):,} events are acknowledged as lost{f' ({lost})' if lost else ''}")
 
 
 @_command("erase")
 def erase(
     table: Table,
     where: Annotated[
-        str, typer.Argument(parser=_condition, metavar="WHERE", help="on its columns, as DuckDB understands it")
+        str, typer.Argument(parser=_condition, metavar="WHERE", help="condition on its columns, in DuckDB's SQL")
     ],
-    reason: Annotated[str, typer.Option(help="why, for the log ops.erasures")] = "",
-    agreed: Annotated[bool, typer.Option("--yes", help="do not ask")] = False,
+    reason: Annotated[str, typer.Option(help="reason, for the log ops.erasures")] = "",
+    agreed: Annotated[bool, typer.Option("--yes", help="do not ask for confirmation")] = False,
     dry_run: DryRun = False,
 ) -> int:
-    """Erase the rows that a condition selects in one table, and whatever else was made of the same events."""
-    from lakehouse.erasure.erase import erase, remains
+    """Erase the rows that a condition selects in one table, and all other rows of the same events."""
+    from lakehouse.erasure.erase import erase, remaining_copies
     from lakehouse.erasure.selection import select
 
     selection = select(table, where)
     _print_rows({"table": name, "rows": rows} for name, rows in selection.rows.items())
-    print(f"{len(selection.positions):,} events of {selection.pipeline.name}, as {table} says")
+    print(f"{len(selection.positions):,} events of {selection.pipeline.name}, selected in {table}")
     if selection.interrupted:
-        print(f"{len(selection.interrupted):,} erasures were interrupted, and are finished with this one")
+        print(f"{len(selection.interrupted):,} interrupted erasures will be completed too")
     if dry_run or not selection.everything:
         return 0
-    question = "Erase these rows? They cannot be brought back [y/N] "
+    question = "Erase these rows? This cannot be undone [y/N] "
     if not agreed and (not sys.stdin.isatty() or input(question).strip().lower() not in ("y", "yes")):
-        print("error: nothing was erased (a script says it with YES=1)", file=sys.stderr)
+        print("error: nothing was erased. Next: confirm it (YES=1 in a script)", file=sys.stderr)
         return 1
     for name, rows in erase(selection, reason).items():
         print(f"{name}: {rows:,} rows erased")
-    print("\n".join(remains(selection.pipeline)))
+    print("\n".join(remaining_copies(selection.pipeline)))
     return 0
 
 
 @_command("audit")
 def audit(
     name: Name = None,
-    partition: Annotated[int | None, typer.Option(min=0, help="this Kafka partition only")] = None,
-    first_offset: Annotated[int | None, typer.Option(min=0, max=BIGINT[-1], help="events from this offset on")] = None,
+    partition: Annotated[int | None, typer.Option(min=0, help="only this Kafka partition")] = None,
+    first_offset: Annotated[
+        int | None, typer.Option(min=0, max=BIGINT[-1], help="only events from this offset on")
+    ] = None,
     last_offset: Annotated[
-        int | None, typer.Option(min=0, max=BIGINT[-1], help="events up to and including this offset")
+        int | None, typer.Option(min=0, max=BIGINT[-1], help="only events up to and including this offset")
     ] = None,
     since: Annotated[
         int | None,
         typer.Option(
-            parser=epoch_ms, metavar="TIME", help="events since then (ISO 8601, UTC unless it says otherwise)"
+            parser=epoch_ms, metavar="TIME", help="only events since then (ISO 8601, in UTC unless it has an offset)"
         ),
     ] = None,
     at_rest: Annotated[
-        bool, typer.Option("--at-rest", help="no row is in flight: what has not arrived is missing")
+        bool, typer.Option("--at-rest", help="no rows are in flight: whatever has not arrived is missing")
     ] = False,
     memory_limit: Annotated[str, typer.Option(parser=_memory, metavar="SIZE", help="of DuckDB")] = "1GB",
     as_json: Json = False,
 ) -> int:
-    """Compare every stage with its source, row by row; fails when anything is missing, duplicated or altered."""
+    """Compare every stage with its source, row by row; fails if anything is missing, duplicated or altered."""
     from lakehouse.quality.audit import run_audit
 
     report = run_audit(
@@ -437,9 +439,10 @@ def rejects(
     stage: StageName = None,
     reason: Reason = None,
     limit: Annotated[
-        int | None, typer.Option(min=0, max=MOST_ROWS, help="so many of each stage; by default 10, or all with --file")
+        int | None,
+        typer.Option(min=0, max=MAX_ROWS, help="maximum number per stage; by default 10, or all with --file"),
     ] = None,
-    file: Annotated[Path | None, typer.Option(help="new file: write them there as JSON lines, to be fixed")] = None,
+    file: Annotated[Path | None, typer.Option(help="write them to this new file as JSON lines, to be fixed")] = None,
 ) -> int:
     """Count rejected events by reason and show the first, or write them to a file where they can be fixed."""
     from lakehouse.quality.rejects import show, write
@@ -463,18 +466,18 @@ def rejects(
 def rejects_replay(
     name: Name = None,
     file: Annotated[
-        str | None, typer.Option(help="JSON lines as `rejects --file` writes them, with fixed payloads")
+        str | None, typer.Option(help="JSON lines in the format of `rejects --file`, with fixed payloads")
     ] = None,
     stage: StageName = None,
     reason: Reason = None,
     dry_run: DryRun = False,
 ) -> None:
-    """Send fixed events from a file, or what a stage rejected for a reason as it is; each once."""
+    """Send fixed events from a file, or unchanged ones that a stage rejected for a reason; each at most once."""
     from lakehouse.quality.rejects import run
 
     done = run(_one(name), file, stage, reason, dry_run)
-    verb = "are due" if dry_run else "were sent"
-    print(f"{done['sent']:,} events {verb}, {done['sent_before']:,} were sent before")
+    verb = "would be sent" if dry_run else "were sent"
+    print(f"{done['sent']:,} events {verb}, {done['sent_before']:,} had been sent before")
 
 
 # Gold ------------------------------------------------------------------------------------------------------------
@@ -492,7 +495,7 @@ def _dbt_command(name: str, what: str, function: str) -> None:
 
 for _name, _what in {
     "deps": "Show that no dbt package is needed.",
-    "build": "Build and test Gold from its source as it is now, and publish it.",
+    "build": "Build and test Gold from the current version of its source, and publish it.",
     "test": "Run every dbt test on a copy of the published Gold file.",
     "docs": "Write the documentation of Gold as one HTML page.",
 }.items():
@@ -501,7 +504,7 @@ for _name, _what in {
 
 @_command("query")
 def query(
-    sql: Annotated[str, typer.Argument(parser=_sql, metavar="SQL", help="as DuckDB understands it")], name: Name = None
+    sql: Annotated[str, typer.Argument(parser=_sql, metavar="SQL", help="DuckDB SQL")], name: Name = None
 ) -> None:
     """Query the published Gold file."""
     import duckdb
@@ -510,11 +513,9 @@ def query(
     from lakehouse.gold.file import count_fact, published_file
 
     pipeline = _one(name)
-    count_fact(pipeline)  # says what to do when there is no file
+    count_fact(pipeline)  # reports a missing file with the next step
     with duckdb.connect(str(published_file(pipeline)), read_only=True) as gold:
-        gold.execute(
-            "SET python_enable_replacements = false"
-        )  # a name in the query is a table's, not one of this module's
+        gold.execute("SET python_enable_replacements = false")  # names in the query must not refer to Python variables
         try:
             answer = gold.sql(sql)
             if answer is not None:
@@ -532,8 +533,8 @@ def query(
 def _question_command(question: str, what: str) -> None:
     def run(
         table: Table,
-        limit: Annotated[int, typer.Option(min=1, max=MOST_ROWS, help="so many rows at most")] = 50,
-        flink: Annotated[bool, typer.Option("--flink", help="by Flink SQL instead of pyiceberg")] = False,
+        limit: Annotated[int, typer.Option(min=1, max=MAX_ROWS, help="maximum number of rows")] = 50,
+        flink: Annotated[bool, typer.Option("--flink", help="use Flink SQL instead of pyiceberg")] = False,
     ) -> None:
         from lakehouse.tables.inspect import ask, ask_flink
         from lakehouse.tables.known import require_tables
@@ -546,9 +547,9 @@ def _question_command(question: str, what: str) -> None:
 
 
 for _name, _what in {
-    "history": "Show which snapshot of a table was current since when.",
+    "history": "Show when each snapshot of a table became current.",
     "snapshots": "Show what each commit to a table did.",
-    "files": "Show the files of a table, the smallest first.",
+    "files": "Show the files of a table, smallest first.",
     "table-size": "Count files, rows and bytes of a table.",
 }.items():
     _question_command(_name, _what)
@@ -558,17 +559,15 @@ for _name, _what in {
 def query_at(
     table: Table,
     at: Annotated[
-        str, typer.Argument(metavar="AT", help="a time (ISO 8601, UTC unless it says otherwise) or a snapshot id")
+        str, typer.Argument(metavar="AT", help="a time (ISO 8601, in UTC unless it has an offset) or a snapshot id")
     ],
     sql: Annotated[
         str | None,
-        typer.Option(
-            parser=_sql, metavar="SQL", help="{table} stands for the table then; by default its rows are counted"
-        ),
+        typer.Option(parser=_sql, metavar="SQL", help="{table} stands for the table; by default its rows are counted"),
     ] = None,
     engine: Annotated[Engine, typer.Option()] = Engine.DUCKDB,
 ) -> None:
-    """Query a table as it was at a moment."""
+    """Query a table as of a time or snapshot."""
     from lakehouse.tables.inspect import COUNT, query_at
     from lakehouse.tables.known import require_tables
 
@@ -581,38 +580,40 @@ def maintenance(
     name: Annotated[
         str | None, typer.Option("--pipeline", help="tables of this pipeline; by default all tables")
     ] = None,
-    table: Annotated[str | None, typer.Option(help="this table only (namespace.table)")] = None,
+    table: Annotated[str | None, typer.Option(help="only this table (namespace.table)")] = None,
     operation: Annotated[
-        str | None, typer.Option(help="do this now: an operation on tables, restore, purge or remove_old_states")
+        str | None, typer.Option(help="run now: an operation on tables, restore, purge or remove_old_states")
     ] = None,
     dry_run: DryRun = False,
     thresholds: Annotated[
         dict[str, Any] | None,
-        typer.Option(parser=_mapping, metavar="JSON", help="instead of those of maintenance_thresholds"),
+        typer.Option(parser=_mapping, metavar="JSON", help="overrides of maintenance_thresholds"),
     ] = None,
-    batch: Annotated[
-        str | None, typer.Option(help="of restore: the batch of the quarantine, as its folder is named")
-    ] = None,
+    batch: Annotated[str | None, typer.Option(help="for restore: folder name of a batch in quarantine")] = None,
     ignore_unknown_positions: Annotated[
-        bool, typer.Option("--ignore-unknown-positions", help="expire even what a lost reader may need")
+        bool,
+        typer.Option(
+            "--ignore-unknown-positions",
+            help="expire snapshots even if a reader whose position is unknown may need them",
+        ),
     ] = False,
 ) -> int:
-    """Show which maintenance the tables need, or do an operation now; fails when it failed for a table."""
-    from lakehouse.maintenance import by_hand
+    """Show which maintenance the tables need, or run an operation now; fails if it failed for a table."""
+    from lakehouse.maintenance import shell
     from lakehouse.pipelines.load import get_pipeline
     from lakehouse.tables.known import require_tables
 
-    if operation and operation not in by_hand.OPERATIONS:
-        raise typer.BadParameter(
-            f"{operation!r} is not one of {', '.join(by_hand.OPERATIONS)}", param_hint="--operation"
-        )
+    if operation and operation not in shell.OPERATIONS:
+        raise typer.BadParameter(f"{operation!r} is not one of {', '.join(shell.OPERATIONS)}", param_hint="--operation")
     if batch and not operation:
-        raise typer.BadParameter(f"{batch!r} is of the operation restore alone", param_hint="--batch")
+        raise typer.BadParameter(f"{batch!r} is only for the operation restore", param_hint="--batch")
     if table:
         require_tables(table)
     tables = [table] if table else get_pipeline(name).tables if name else []
-    options = by_hand.options(dry_run, thresholds, ignore_unknown_positions)
-    return by_hand.do(operation, tables, options, batch) if operation else by_hand.look_at(tables, options)
+    options = shell.options(dry_run, thresholds, ignore_unknown_positions)
+    return (
+        shell.run_operation(operation, tables, options, batch) if operation else shell.print_decisions(tables, options)
+    )
 
 
 @_command("metrics")
@@ -620,7 +621,7 @@ def metrics(
     port: Annotated[int, typer.Option(min=1, max=65_535, help="Port to listen on.")] = 9100,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
 ) -> None:
-    """Serve the platform's figures to Prometheus until the process is ended."""
+    """Serve the platform's metrics to Prometheus until the process is terminated."""
     from lakehouse.alerting.metrics import serve
 
     serve(port, host)
@@ -628,7 +629,7 @@ def metrics(
 
 @_command("quiesce")
 def quiesce() -> int:
-    """Stop the jobs with savepoints and keep every table as it is until stdin ends; prints the recovery point as JSON."""
+    """Stop the jobs with savepoints and lock all tables until stdin ends; prints the recovery point as JSON."""
     from lakehouse.streaming import recovery_point
 
     return recovery_point.main()

@@ -1,4 +1,4 @@
-"""How long Airflow keeps what is over: the records of its runs, and the logs of its tasks."""
+"""Retention of Airflow's own data: the records of its runs, and the logs of its tasks."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from lakehouse.airflow import variables
 from lakehouse.airflow.hooks.coordination import postgres_url
 
 LIMIT_S = 1500
-#: Rows of these describe what is over, and go with the runs that they belong to. What Airflow itself would also clean and
-#: still needs however old it is: DAGs that nobody changes, and triggers that watch an asset for months.
+#: Tables whose rows are deleted with the runs that they belong to. `airflow db clean` knows more tables, whose old rows are
+#: still needed: DAGs that did not change for long, and triggers that watch an asset for months.
 TABLES = (
     "asset_event", "callback", "dag_run", "dag_version", "import_error", "job", "log", "revoked_token", "task_instance",
     "task_instance_history", "task_reschedule", "xcom",
 )  # fmt: skip
-#: In one transaction: a first cleaning, after months, must not hold Airflow up.
+#: Rows per transaction, so that a first clean-up, after months, does not block Airflow.
 BATCH_ROWS = 10_000
 
 
 class Retention(BaseModel):
-    """For how many days Airflow keeps what is over (variable `retention`). No run may take longer than that.
+    """For how many days Airflow keeps finished runs (variable `retention`). No run may take longer than that.
 
-    :param metadata_days: runs, tasks and what else the metadata database says of them
-    :param log_days: files of the tasks' logs, and of the DAG processor's
+    :param metadata_days: for records in the metadata database
+    :param log_days: for log files of tasks and of the DAG processor
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
@@ -43,7 +43,7 @@ class Retention(BaseModel):
 
 @dataclass(frozen=True)
 class Deleted:
-    """What went, or would go."""
+    """What was deleted, or would be."""
 
     files: int
     bytes: int
@@ -55,10 +55,10 @@ def retention() -> Retention:
 
 
 def clean_metadata(dry_run: bool) -> str:
-    """Delete old rows of Airflow's metadata database by its own command, which tasks may not reach otherwise.
+    """Delete old rows of Airflow's metadata database with its own command, because tasks have no direct access.
 
-    :return: what the command said
-    :raises AirflowException: it failed, or did not end in time
+    :return: the output of the command
+    :raises AirflowException: it failed, or did not finish in time
     """
     before = datetime.now(UTC) - timedelta(days=retention().metadata_days)
     url = postgres_url(BaseHook.get_connection("airflow_database"))
@@ -74,18 +74,19 @@ def clean_metadata(dry_run: bool) -> str:
         )  # fmt: skip
     except subprocess.TimeoutExpired as error:
         raise AirflowException(
-            f"`airflow db clean` did not end within {LIMIT_S} s. What it deleted is gone. Next: clear this task to go on"
+            f"`airflow db clean` did not finish within {LIMIT_S} s; what it has deleted stays deleted. Next: clear this task to "
+            "continue"
         ) from error
     if done.returncode:
         raise AirflowException(
-            f"`airflow db clean` failed ({done.returncode}); see whether the connection 'airflow_database' leads to Airflow's "
-            f"metadata database: {(done.stderr or done.stdout).strip()[-1000:]}"
+            f"`airflow db clean` failed ({done.returncode}): {(done.stderr or done.stdout).strip()[-1000:]}. Next: check that "
+            "the connection 'airflow_database' is that of Airflow's metadata database"
         )
     return done.stdout
 
 
 def delete_logs(folder: Path, dry_run: bool) -> Deleted:
-    """Delete the log files of a folder that nobody has written to for so many days, and the folders that this leaves empty."""
+    """Delete the log files of a folder that are older than `log_days`, and the folders that are empty afterwards."""
     before = (datetime.now(UTC) - timedelta(days=retention().log_days)).timestamp()
     found = [file for file in folder.rglob("*") if file.is_file() and not file.is_symlink()]
     old = [file for file in found if file.stat().st_mtime < before]
@@ -98,7 +99,7 @@ def delete_logs(folder: Path, dry_run: bool) -> Deleted:
 
 
 def _remove_empty(folder: Path, root: Path) -> None:
-    """Remove a folder, and those above it up to the root, as far as nothing is in them."""
+    """Remove a folder and its parents below the root, as long as they are empty."""
     with contextlib.suppress(OSError):
         while folder != root:
             folder.rmdir()

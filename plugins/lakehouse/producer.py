@@ -1,4 +1,4 @@
-"""Events into a Kafka topic, each one accounted for."""
+"""Sends events to a Kafka topic and accounts for each of them."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from lakehouse.registry import Registry, RegistryError
 if TYPE_CHECKING:
     from lakehouse.pipelines.model import Pipeline
 
-#: The header that names the contract of an event: the registry's id in decimal digits.
+#: The header with the id of an event's contract in the registry, in decimal digits.
 SCHEMA_HEADER = "schema.id"
-#: Seconds that a broker has to answer before anything is sent.
+#: Seconds to wait for a broker before anything is sent.
 BROKER_LIMIT_S = 15.0
-#: Events between two looks at the delivery reports.
+#: Number of events between two polls for delivery reports.
 _REPORTS_EVERY = 1_000
 
-# Not to be weakened by the caller's configuration: the producer neither loses nor duplicates an event.
+# The caller's configuration must not weaken these: the producer neither loses nor duplicates an event.
 _GUARANTEES = {"enable.idempotence": True, "acks": "all"}
 _DEFAULTS = {
     "compression.type": "lz4",
@@ -28,19 +28,19 @@ _DEFAULTS = {
     "batch.size": 1_000_000,
     "queue.buffering.max.messages": 100_000,
     "delivery.timeout.ms": 60_000,
-    "partitioner": "murmur2_random",  # as Java clients: a key has one partition whoever sends
+    "partitioner": "murmur2_random",  # as Java clients do: a key has the same partition whichever client sends it
 }
 
 
 class ProducerError(Exception):
-    """Nothing can be sent; the message says what to do next."""
+    """Events cannot be sent; the message says what to do next."""
 
 
 class TopicProducer:
     """An idempotent producer that counts every delivery report.
 
     :param config: librdkafka's configuration, as in the extra of Airflow's Kafka connection
-    :param schema_id: the registry's id of the contract; each event carries it in a header. None sends without
+    :param schema_id: the registry's id of the contract, sent in a header of each event; None: no header
     """
 
     def __init__(self, config: Mapping[str, Any], topic: str, schema_id: int | None):
@@ -48,7 +48,7 @@ class TopicProducer:
 
         self.topic = topic
         self.handed_over = self.delivered = self.failed = 0
-        #: Why the first event failed.
+        #: Why the first failed event failed.
         self.first_error: str | None = None
         self._headers = [(SCHEMA_HEADER, str(schema_id).encode())] if schema_id is not None else []
         self._config = {**_DEFAULTS, **config, **_GUARANTEES}
@@ -59,7 +59,7 @@ class TopicProducer:
                 logger=_librdkafka_logger(),
             )
         except KafkaException as error:
-            problem = f"Kafka's client refuses its configuration: {error.args[0].str()}."
+            problem = f"Kafka's client rejects its configuration: {error.args[0].str()}."
             raise ProducerError(f"{problem} Next: correct the connection.") from error
 
     @property
@@ -68,15 +68,15 @@ class TopicProducer:
         return self._config.get("bootstrap.servers", "(no bootstrap.servers)")
 
     def check(self, limit: float = BROKER_LIMIT_S) -> None:
-        """Make sure of the broker before anything is sent.
+        """Check that a broker answers and has the topic, before anything is sent.
 
         :param limit: seconds
-        :raises ProducerError: none answers within the limit, or it has no such topic
+        :raises ProducerError: no broker answers within the limit, or the topic does not exist
         """
         from confluent_kafka import KafkaException
 
         try:
-            # All topics: asking for one by name would create it where the broker creates topics by itself.
+            # All topics: asking for a single one would create it if the broker creates topics automatically.
             topics = self._producer.list_topics(timeout=limit).topics
         except KafkaException as error:
             self._producer.poll(0)
@@ -96,9 +96,10 @@ class TopicProducer:
         going: Callable[[], bool] = lambda: True,
         headers: Sequence[tuple[str, bytes]] = (),
     ) -> int:
-        """Hand events over, with these headers besides the contract's, while `going` and none has failed; how many were.
+        """Hand events over to the client until one has failed or `going` returns False; return the number handed over.
 
-        `going` is asked every thousand events, and while the queue to Kafka is full.
+        :param going: called every thousand events, and while the client's queue is full
+        :param headers: in addition to that of the contract
         """
         from confluent_kafka import KafkaException
 
@@ -120,7 +121,7 @@ class TopicProducer:
                     self._producer.poll(0)
                     if self.failed or not going():
                         return sent
-        except KafkaException as error:  # not taken: the event is too large, or the producer beyond recovery
+        except KafkaException as error:  # not accepted: the event is too large, or the producer has a fatal error
             sent += 1
             self._fail(error.args[0].str())
         finally:
@@ -128,11 +129,11 @@ class TopicProducer:
         return sent
 
     def wait(self, seconds: float) -> None:
-        """Serve delivery reports for at most so long."""
+        """Process delivery reports for at most this long."""
         self._producer.poll(seconds)
 
     def finish(self, meanwhile: Callable[[], object] = lambda: None) -> None:
-        """Wait until each event is delivered or has failed; one that Kafka never answers for has failed."""
+        """Wait until each event was delivered or has failed; an event without a delivery report in time has failed."""
         limit = int(self._config["delivery.timeout.ms"]) / 1000 + 5
         end = time.monotonic() + limit
         while self._producer.flush(0.5) and time.monotonic() < end:
@@ -153,26 +154,26 @@ class TopicProducer:
             self.first_error = f"{why} ({self._broker_error})" if self._broker_error else why
 
     def _note_broker_error(self, error: Any) -> None:
-        # The first says why; "all brokers are down" follows.
+        # The first error names the cause; "all brokers are down" follows.
         self._broker_error = self._broker_error or error.str()
 
 
 class _Once(logging.Filter):
-    """While a broker is away, librdkafka says so at every attempt to reach it: once is enough."""
+    """Lets each message pass once: while a broker is down, librdkafka repeats its message at every attempt."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._said: set[str] = set()
+        self._logged: set[str] = set()
 
     def filter(self, record: logging.LogRecord) -> bool:
         text = record.getMessage()
-        new = text not in self._said
-        self._said.add(text)
+        new = text not in self._logged
+        self._logged.add(text)
         return new
 
 
 def _librdkafka_logger() -> logging.Logger:
-    """A logger of its own for each producer, so that another one's messages are not taken for repeated."""
+    """A separate logger for each producer, so that one producer's messages do not suppress another's."""
     logger = logging.Logger(f"{__name__}.librdkafka")  # noqa: LOG001
     logger.parent = logging.getLogger(__name__)
     logger.addFilter(_Once())
@@ -180,11 +181,11 @@ def _librdkafka_logger() -> logging.Logger:
 
 
 def schema_id(registry: str, subject: str, ca_file: str | None = None) -> int:
-    """The id of the subject's newest schema.
+    """The id of the subject's latest schema.
 
-    :param registry: base URL of a Confluent-compatible API; may hold a login
-    :param ca_file: certificates (PEM) that its own is checked by, instead of those that this machine trusts
-    :raises ProducerError: the registry has none, or does not answer
+    :param registry: base URL of a Confluent-compatible API; may contain a login
+    :param ca_file: CA certificates (PEM) to verify the registry's with, instead of those of this machine
+    :raises ProducerError: the registry does not know the subject, or does not answer
     """
     try:
         return Registry(registry, ca_file=ca_file).latest_id(subject)
@@ -193,9 +194,9 @@ def schema_id(registry: str, subject: str, ca_file: str | None = None) -> int:
 
 
 def pipeline_producer(pipeline: Pipeline) -> TopicProducer:
-    """A producer to the pipeline's topic, by Airflow's connections; the broker and the registry have answered.
+    """A producer for the pipeline's topic, with Airflow's connections; broker and registry have been checked.
 
-    :raises AirflowException: one of them has not, or knows nothing of the pipeline
+    :raises AirflowException: one of them does not answer, or does not know the pipeline's topic
     """
     from airflow.sdk.exceptions import AirflowException
 
@@ -212,7 +213,7 @@ def pipeline_producer(pipeline: Pipeline) -> TopicProducer:
 
 
 def key_of(payload: bytes | None, field: str | None) -> bytes | None:
-    """The key of an event: the text of this field, as the event writes it. None where there is no field or no value."""
+    """The key of an event: the text of this field, as it stands in the event. None if there is no field or no value."""
     try:
         value = json.loads(payload or b"", parse_int=str, parse_float=str, parse_constant=str)[field]
         return key_text(value)
@@ -221,9 +222,9 @@ def key_of(payload: bytes | None, field: str | None) -> bytes | None:
 
 
 def key_text(value: Any) -> bytes | None:
-    """A field's value as a key: a text as it is, anything else as JSON writes it.
+    """A field's value as a key: a string as it is, anything else as JSON.
 
-    :raises ValueError: a text that no UTF-8 can hold
+    :raises ValueError: a string that cannot be encoded in UTF-8
     """
     if value is None:
         return None

@@ -1,4 +1,4 @@
-"""A schema registry with Confluent's API, through Confluent's own client."""
+"""Client of a schema registry with Confluent's API."""
 
 from __future__ import annotations
 
@@ -10,30 +10,30 @@ from urllib.parse import unquote, urlsplit
 if TYPE_CHECKING:
     from confluent_kafka.schema_registry import SchemaRegistryClient
 
-#: Seconds to connect, to read, to write, and to get a connection. A request is sent once: whoever asks tries again.
+#: Timeouts in seconds: connect, read, write, and get a connection from the pool. Requests are not retried here: callers do.
 LIMITS_S = (3, 12, 12, 3)
-# What is sent by a new contract must be good for whoever still reads by the one before: a field may come, and none may go
-# or change its type. (BACKWARD refuses any new field where other fields are allowed: an old event may have held another type.)
+# Events of a new contract must be readable with the previous one: fields may be added, but none removed or changed in type.
+# (BACKWARD rejects any new field if additional properties are allowed: an old event may contain it with another type.)
 COMPATIBILITY = "FORWARD"
 
 
 class RegistryError(Exception):
-    """The registry does not answer, or answers no; the message says what to do next."""
+    """The registry does not answer, or rejects the request; the message says what to do next."""
 
 
 class Registry:
     """The registry at a URL.
 
-    :param url: base of its API; may hold a login (`https://user:password@host`)
+    :param url: base URL of its API; may contain a login (`https://user:password@host`)
     :param login: user and password, instead of those in the URL
-    :param ca_file: certificates (PEM) that its own is checked by, instead of those that this machine trusts
+    :param ca_file: CA certificates (PEM) to verify the registry's with, instead of those of this machine
     """
 
     def __init__(self, url: str, login: tuple[str, str] | None = None, ca_file: str | None = None) -> None:
         parts = urlsplit(url)
         if login is None and parts.username:
             login = unquote(parts.username), unquote(parts.password or "")
-        #: Without the login, so that no message tells it.
+        #: Without the login, so that no message shows it.
         self.url = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl().rstrip("/")
         self._options: dict[str, Any] = {"url": self.url, "timeout": LIMITS_S, "max.retries": 0}
         if login:
@@ -42,13 +42,13 @@ class Registry:
             self._options["ssl.ca.location"] = ca_file
 
     def latest_id(self, subject: str) -> int:
-        """The id of the subject's newest schema.
+        """The id of the subject's latest schema.
 
-        :raises RegistryError: there is none, or the registry does not answer
+        :raises RegistryError: the subject does not exist, or the registry does not answer
         """
         from confluent_kafka.schema_registry import SchemaRegistryError
 
-        with self._client(f"gives no id of {subject}") as client:
+        with self._client(f"returned no id of {subject}") as client:
             try:
                 return int(client.get_latest_version(subject).schema_id)  # type: ignore[arg-type]  # None before it has one
             except SchemaRegistryError as error:
@@ -60,9 +60,9 @@ class Registry:
                 ) from error
 
     def register(self, subject: str, schema: str) -> int:
-        """Register a JSON Schema, which must be compatible with the one before; the same text gives the same id.
+        """Register a JSON Schema, which must be compatible with the previous one; the same schema has the same id.
 
-        :raises RegistryError: it is refused, or the registry does not answer
+        :raises RegistryError: the schema is rejected, or the registry does not answer
         """
         from confluent_kafka.schema_registry import Schema
 
@@ -82,9 +82,9 @@ class Registry:
         except SchemaRegistryError as error:
             raise RegistryError(
                 f"Schema registry {self.url} {problem}: {error.http_status_code} {str(error.error_message)[:500]}. "
-                "Next: correct what it names, or look into its log."
+                "Next: fix what the message names, or look into the registry's log."
             ) from error
-        # The client raises errors of its HTTP library, and of whatever it makes of an answer that is none.
+        # The client also raises errors of its HTTP library, and any error from parsing an invalid response.
         except Exception as error:
             reason = str(error) or type(error).__name__
             raise RegistryError(

@@ -1,4 +1,4 @@
-"""Files beside the tables (what Flink saves, and what is remembered of it), on the local disk or in an object store."""
+"""Files outside of the tables (Flink's state, and the records of jobs), on the local disk or in an object store."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
 
 def stored(address: str) -> UPath:
-    """The file or folder at an address, as `file:///x` or `s3://bucket/x`.
+    """The file or folder at an address such as `file:///x` or `s3://bucket/x`.
 
-    Keys of an object store come from the environment (`AWS_ACCESS_KEY_ID` and so on). Others write there too: what is in a
-    folder is asked each time.
+    Credentials of an object store come from the environment (`AWS_ACCESS_KEY_ID` and so on). Listings are not cached, because
+    other processes write there too.
     """
     from upath import UPath
 
@@ -23,10 +23,10 @@ def stored(address: str) -> UPath:
 
 
 def write(address: str, text: str) -> None:
-    """Write a small file in one step, readable by its owner alone where the store has file modes."""
+    """Write a small file atomically, readable by its owner alone if the store has file modes."""
     path = stored(address)
     if path.protocol != "file":
-        path.write_text(text)  # an object is there as a whole, or not
+        path.write_text(text)  # writing an object is atomic
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(dir=path.parent.path, prefix=f".{path.name}.")  # mode 0600

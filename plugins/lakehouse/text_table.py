@@ -1,4 +1,4 @@
-"""Rows as a table of plain text: what every command prints."""
+"""Rows as a plain-text table, as every command prints them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 def text_table(rows: Iterable[Mapping[str, Any]]) -> str:
-    """Rows with the same keys as aligned columns under their names; a value that is None stays empty."""
+    """Rows with the same keys as aligned columns with a header; None is printed as empty."""
     from tabulate import tabulate
 
     rows = list(rows)

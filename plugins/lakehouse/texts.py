@@ -1,4 +1,4 @@
-"""How values are written as text: in events, in files of them, and in SQL. What the audit checks has rules of its own there."""
+"""How values are written as text: in events, in event files, and in SQL. The audit has its own, independent rules."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from datetime import UTC, datetime
 INTEGER = re.compile(r"-?(0|[1-9]\d*)", re.ASCII)
 #: A number as JSON writes it.
 NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][-+]?\d+)?", re.ASCII)
-#: The integers that a table can hold as such.
+#: The integers that fit into a BIGINT column.
 BIGINT = range(-(2**63), 2**63)
-#: Cells of a CSV file that stand for null in a column of numbers, booleans or dates. In a column of text only the empty one does.
+#: CSV cells that mean null in a column of numbers, booleans or dates. In a text column, only the empty cell does.
 NULLS = frozenset(("", "NA", "N/A", "NaN", "nan", "NULL", "null", "None"))
-#: A longer message holds a value that nobody would read to its end.
+#: Longer messages are cut: they contain a value that nobody would read to the end.
 MESSAGE_CHARACTERS = 2_000
-#: How DuckDB's limits on memory are written.
+#: Pattern of DuckDB's memory limits.
 MEMORY = r"^[1-9]\d{0,5} ?[MG]B$"
 _DATE_TIME = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d:\d\d(\.\d{1,9})?(?P<offset>Z|[-+]\d\d:\d\d)?)?", re.ASCII)
 
 
 def iso_8601(text: str) -> re.Match[str] | None:
-    """A date, with or without a time, as Flink's `iso_timestamp` and `iso_instant` read it; None for what no calendar has.
+    """Match a date, with or without a time, as Flink's `iso_timestamp` and `iso_instant` do; None if it is not a valid date.
 
-    :return: the match, whose group `offset` is the offset from UTC, where there is one
+    :return: the match; its group `offset` is the offset from UTC, if there is one
     """
     found = _DATE_TIME.fullmatch(text)
     try:
@@ -33,9 +33,9 @@ def iso_8601(text: str) -> re.Match[str] | None:
 
 
 def epoch_ms(text: str) -> int:
-    """A moment that a person writes: a date, with or without a time, in UTC unless it has an offset.
+    """Parse a date, with or without a time, in UTC unless it has an offset.
 
-    :raises ValueError: it is not one; says how one is written
+    :raises ValueError: it is not in ISO 8601; the message has an example
     """
     try:
         moment = datetime.fromisoformat(text)
@@ -45,24 +45,24 @@ def epoch_ms(text: str) -> int:
 
 
 def sql_literal(value: object) -> str:
-    """A text as SQL writes it."""
+    """A value as a SQL string literal."""
     return "'" + str(value).replace("'", "''") + "'"
 
 
 def printable(text: str) -> str:
-    """A text in which what does not print, or would steer a terminal, is escaped."""
+    """The text with non-printable and terminal control characters escaped."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def message(error: BaseException) -> str:
-    """What an error says, with its notes, on one line; cut in the middle, because the end says what to do next."""
-    said = ". ".join((str(error), *getattr(error, "__notes__", ())))
-    line = printable(" ".join(said.split()))
+    """An error's message and notes on one line; if too long, cut in the middle, because the end says what to do next."""
+    parts = ". ".join((str(error), *getattr(error, "__notes__", ())))
+    line = printable(" ".join(parts.split()))
     half = MESSAGE_CHARACTERS // 2
     return line if len(line) <= MESSAGE_CHARACTERS else f"{line[:half]} ... {line[-half:]}"
 
 
 def sql_problem(error: Exception) -> str:
-    """What DuckDB says of a query, as a sentence, without the drawing that points into the query."""
-    said = str(error).partition("\n\nLINE ")[0]
-    return said if said.endswith((".", "!", "?")) else f"{said}."
+    """DuckDB's error message as a sentence, without the excerpt of the query."""
+    sentence = str(error).partition("\n\nLINE ")[0]
+    return sentence if sentence.endswith((".", "!", "?")) else f"{sentence}."

@@ -1,4 +1,4 @@
-"""What pydantic finds, as a person needs it: key, value and fix, in one line."""
+"""pydantic's validation errors for people: key, value and fix, in one line."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def reasons(error: ValidationError) -> str:
-    """Everything that the data break, in one line."""
+    """All validation errors in one line."""
     return "; ".join(map(_reason, error.errors()))
 
 
@@ -17,7 +17,7 @@ def _reason(error: Any) -> str:
     key = ".".join(str(part) for part in error["loc"])
     match error["type"]:
         case "extra_forbidden":
-            return f"{key}: unknown key. Next: leave it out, or correct its name"
+            return f"{key}: unknown key. Next: remove it, or correct its name"
         case "missing":
             return f"{key} is missing. Next: add it"
         case "value_error":

@@ -1,4 +1,4 @@
-"""Waiting for a condition, always with a limit and always with a message that says what was awaited."""
+"""Waiting for a condition, always with a limit and with a message that says what was awaited."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ def wait_until(
     on_timeout: Callable[[], str] | None = None,
     longest_pause_s: float = 1,
 ) -> T:
-    """Call `probe` until it returns something true, and return that.
+    """Call `probe` until it returns a true value, and return that value.
 
-    :param what: describes the awaited condition, for the message
-    :param limit_s: seconds until giving up
-    :param on_timeout: adds to the message what was seen last
-    :param longest_pause_s: seconds between two probes, which begin closer together
+    :param what: the awaited condition, for the message
+    :param limit_s: seconds to wait
+    :param on_timeout: returns text to append to the message, such as the last state
+    :param longest_pause_s: maximum of seconds between two probes; the first ones are closer together
     :raises TimeoutError: the condition was not met within the limit
     """
     retrying = Retrying(

@@ -1,10 +1,10 @@
-"""Trips for the pipeline `nyc_taxi`: synthetic ones, or those of any TLC yellow-taxi file.
+"""Generates trips for the pipeline `nyc_taxi`: synthetic ones, or those of any TLC yellow-taxi file.
 
-`run` is what Airflow calls; `python -m taxi_generator --help` is the same by hand. Importing this
-package is cheap: numpy, pyarrow and Kafka's client are loaded by a run.
+Airflow calls `run`; `python -m taxi_generator --help` is the command line. Importing this package is cheap: numpy, pyarrow and
+Kafka's client are only imported by a run.
 """
 
 from .errors import DeliveryFailed, GeneratorError
-from .runner import EVENTS, MODES, SEED, judge, pickup_months, run
+from .runner import EVENTS, MODES, SEED, expected_result, pickup_months, run
 
-__all__ = ["EVENTS", "MODES", "SEED", "DeliveryFailed", "GeneratorError", "judge", "pickup_months", "run"]
+__all__ = ["EVENTS", "MODES", "SEED", "DeliveryFailed", "GeneratorError", "expected_result", "pickup_months", "run"]

@@ -1,7 +1,6 @@
-"""`python -m taxi_generator`: send trips to Kafka by hand.
+"""`python -m taxi_generator`: send trips to Kafka.
 
-Exit status: 0 when all that was wanted is delivered (of a stream without end: all until it was stopped),
-1 otherwise.
+Exit status: 0 if all requested events were delivered (for an endless stream: all until it was stopped), 1 otherwise.
 """
 
 from __future__ import annotations
@@ -35,18 +34,23 @@ def _parser() -> argparse.ArgumentParser:
         "--config",
         type=Path,
         metavar="FILE",
-        help=f"JSON with more of librdkafka's settings than the environment has ({', '.join(environment.KAFKA)})",
+        help=f"JSON with additional settings of librdkafka; the environment has {', '.join(environment.KAFKA)}",
     )
-    add("--events", type=int, metavar="N", help=f"default {EVENTS}, or the whole file; 0: without end")
+    add("--events", type=int, metavar="N", help=f"default {EVENTS}, or the whole file; 0: endless")
     add("--mode", choices=MODES, default="burst")
-    add("--rate", type=float, metavar="R", help="events per second of batch and realtime")
-    add("--seed", type=_seed, default=SEED, help=f"of synthetic trips, default {SEED}; new: another one each time")
+    add("--rate", type=float, metavar="R", help="events per second in the modes batch and realtime")
+    add(
+        "--seed",
+        type=_seed,
+        default=SEED,
+        help=f"seed of synthetic trips, default {SEED}; new: a different one each time",
+    )
     add("--source", metavar="FILE", help="a TLC yellow-taxi file, Parquet or CSV, instead of synthetic trips")
     add(
         "--pickup-from", type=datetime.fromisoformat, help="start of Silver's window; default: the pipeline's parameter"
     )
     add("--pickup-to", type=datetime.fromisoformat, help="end of Silver's window; likewise")
-    add("--summary", type=Path, metavar="FILE", help="write the summary as JSON; -: as a line of what is printed")
+    add("--summary", type=Path, metavar="FILE", help="write the summary as JSON; -: as a line to stdout")
     add("--keys", type=Path, metavar="FILE", help="write the valid trips' ids, dates and hours as Parquet")
     return parser
 
@@ -55,30 +59,30 @@ def _seed(text: str) -> int:
     return int(time.time()) if text == "new" else int(text)
 
 
-def _add_from_environment(add: Callable[..., Any], flag: str, variable: str, what: str) -> None:
+def _add_from_environment(add: Callable[..., Any], flag: str, variable: str, description: str) -> None:
     value = os.environ.get(variable)
-    add(flag, required=not value, default=value, metavar=variable, help=f"{what}; default ${variable}")
+    add(flag, required=not value, default=value, metavar=variable, help=f"{description}; default ${variable}")
 
 
 def _on_signals(stop: threading.Event) -> None:
     def handle(number: int, _frame: object) -> None:
         stop.set()
-        # Past Python's buffer: the signal may have come amid a line of progress, where print raises.
-        os.write(sys.stderr.fileno(), f"{signal.Signals(number).name}: finishing what is under way\n".encode())
-        signal.signal(number, signal.SIG_DFL)  # a second one ends the process at once
+        # Without Python's buffer, because print raises if the signal interrupts another print.
+        os.write(sys.stderr.fileno(), f"{signal.Signals(number).name}: finishing events in flight\n".encode())
+        signal.signal(number, signal.SIG_DFL)  # a second signal ends the process immediately
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, handle)
 
 
-def _tell(summary: dict[str, Any]) -> None:
-    counts = f"{summary['delivered']:,} events delivered to {summary['topic']}, {summary['failed']:,} not"
+def _print(summary: dict[str, Any]) -> None:
+    counts = f"{summary['delivered']:,} events delivered to {summary['topic']}, {summary['failed']:,} failed"
     print(f"{counts}, in {summary['elapsed_s']:.1f} s: {summary['rate']:,.0f} events/s ({summary['mode']})")
     for name in ("missing_columns", "extra_columns"):
         if summary[name]:
             print(f"{name.replace('_', ' ')}: {', '.join(summary[name])}")
-    for name, words in summary["unknown_codes"].items():
-        print(f"{name} was sent as null where the file has {', '.join(words)}: there is no code for it")
+    for name, values in summary["unknown_codes"].items():
+        print(f"{name} was sent as null where the file has {', '.join(values)}: there is no code for it")
     if expected := summary["expected"]:
         print("expected: " + ", ".join(f"{name} {rows:,}" for name, rows in expected.items() if isinstance(rows, int)))
         for reason, rows in expected["reasons"].items():
@@ -86,7 +90,7 @@ def _tell(summary: dict[str, Any]) -> None:
 
 
 def _setting(reason: str, window: list[str]) -> str:
-    """What decides, where it is a setting."""
+    """The setting behind a reason, if there is one."""
     if reason != pipeline.OUTSIDE:
         return ""
     first, after = window
@@ -126,9 +130,9 @@ def main(arguments: list[str] | None = None) -> int:
         print(json.dumps(summary))
     elif options.summary:
         options.summary.write_text(json.dumps(summary, indent=2) + "\n")
-    _tell(summary)
+    _print(summary)
     if summary["requested"] and summary["events"] < summary["requested"]:
-        why = "the file has no more" if summary["complete"] else "that is where it ended"
+        why = "the file has no more" if summary["complete"] else "the run was stopped"
         print(f"{summary['events']:,} of {summary['requested']:,} events: {why}.", file=sys.stderr)
     return 0 if summary["complete"] else 1
 

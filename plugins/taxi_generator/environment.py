@@ -1,11 +1,11 @@
-"""The generator's settings in the environment, by the names that fill `airflow_settings.yaml`."""
+"""The generator's settings as environment variables, with the names that `airflow_settings.yaml` uses too."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
 SERVERS, REGISTRY, CA_FILE = "KAFKA_BOOTSTRAP_SERVERS", "SCHEMA_REGISTRY_URL", "CA_FILE"
-#: Which of librdkafka's settings each holds.
+#: Variable -> setting of librdkafka.
 KAFKA = {
     SERVERS: "bootstrap.servers",
     "KAFKA_SECURITY_PROTOCOL": "security.protocol",
@@ -17,16 +17,16 @@ KAFKA = {
 
 
 def kafka_of(environment: Mapping[str, str]) -> dict[str, str]:
-    """librdkafka's settings that an environment holds; an empty one is none."""
+    """librdkafka's settings in an environment; empty ones count as missing."""
     return {setting: environment[name] for name, setting in KAFKA.items() if environment.get(name)}
 
 
 def environment_of(kafka: Mapping[str, str], registry: str) -> dict[str, str]:
-    """The environment for these settings of librdkafka, and this registry's URL.
+    """The environment for settings of librdkafka, and a registry's URL.
 
-    :raises ValueError: one of them has no name in the environment
+    :raises ValueError: a setting has no variable
     """
     unknown = sorted(kafka.keys() - KAFKA.values())
     if unknown:
-        raise ValueError(f"{', '.join(unknown)} cannot be given by environment, only {', '.join(KAFKA.values())}")
+        raise ValueError(f"{', '.join(unknown)} cannot be set in the environment, only {', '.join(KAFKA.values())}")
     return {name: str(kafka[setting]) for name, setting in KAFKA.items() if setting in kafka} | {REGISTRY: registry}

@@ -1,14 +1,14 @@
-"""What can go wrong, told in one sentence: what failed, with which value, what to do next."""
+"""Errors; messages say what failed, with which value, and the next step."""
 
 from typing import Any
 
 
 class GeneratorError(Exception):
-    """A run that cannot start or go on."""
+    """A run cannot start or continue."""
 
 
 class DeliveryFailed(GeneratorError):
-    """Not every event reached Kafka; `summary` holds what was and what was not delivered."""
+    """Not all events reached Kafka; `summary` has the counts."""
 
     def __init__(self, message: str, summary: dict[str, Any]):
         super().__init__(message)

@@ -1,7 +1,7 @@
-"""An event of the topic: its columns, which the contract lists, and its JSON.
+"""The topic's events: their columns, from the contract, and their JSON.
 
-Trips travel through the generator as Arrow record batches, because a month of them as Python objects is too
-slow and too large. Only here do they become bytes.
+The generator represents trips as Arrow record batches, because a month of them as Python objects is too slow and too large. They
+are only encoded as bytes here.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ def _kind(field: Field) -> str:
     return {"integer": INTEGER, "number": NUMBER}.get(field.json_type, TEXT)
 
 
-#: The contract's fields, in its order, which is that of TLC's files. A batch has all of them, then what a file holds besides.
+#: The contract's fields, in its order, which is that of TLC's files. A batch has all of them, then additional columns of a file.
 COLUMNS = {field.name: _kind(field) for field in CONTRACT.fields}
 
-#: Rows of a batch: small enough that making the next one (some 15 ms) does not show in a smooth stream.
+#: Rows per batch: small enough that generating the next one (about 15 ms) does not interrupt an even stream.
 BATCH_ROWS = 10_000
 
 
 def arrow_type(kind: str) -> pa.DataType:
-    """The Arrow type that stands for a column's kind in every batch."""
+    """The Arrow type of a column's kind in every batch."""
     import pyarrow as pa
 
     return {TIMESTAMP: pa.timestamp("s"), INTEGER: pa.int64(), NUMBER: pa.float64(), TEXT: pa.string()}[kind]
@@ -42,8 +42,8 @@ def arrow_type(kind: str) -> pa.DataType:
 def encode(batch: pa.RecordBatch) -> tuple[list[bytes | None], list[bytes]]:
     """The Kafka key (the pickup zone as text) and the JSON of every row.
 
-    Each distinct value of a column is turned into JSON once, and Arrow joins the rows from these fragments:
-    three times as fast as a dict for each row.
+    Each distinct value of a column is converted to JSON once, and Arrow joins these fragments to rows: three times as fast as a
+    dict per row.
     """
     import pyarrow.compute as pc
 
@@ -64,7 +64,7 @@ def _fragments(name: str, column: pa.Array) -> pa.Array:
     import pyarrow.compute as pc
 
     prefix = orjson.dumps(name) + b":"
-    if pa.types.is_timestamp(column.type):  # hardly two alike, and nothing in them to escape
+    if pa.types.is_timestamp(column.type):  # mostly distinct, and nothing to escape
         text = pc.binary_replace_slice(pc.cast(column, pa.string()), 10, 11, "T").cast(pa.binary())
         quoted = pc.binary_join_element_wise(_text(prefix + b'"'), text, _text(b'"'), _text(b""))
         return pc.fill_null(quoted, prefix + b"null")

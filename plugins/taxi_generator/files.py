@@ -1,4 +1,4 @@
-"""TLC's yellow-taxi files of any year, Parquet or CSV, read batch by batch as events of today's shape."""
+"""Reads TLC's yellow-taxi files of any year, Parquet or CSV, batch by batch, as events in the current format."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .events import BATCH_ROWS, COLUMNS, CONTRACT, INTEGER, NUMBER, TEXT, TIMEST
 if TYPE_CHECKING:
     import pyarrow as pa
 
-# What earlier years called today's columns, where Silver does not call them so too.
+# Earlier names of columns, unless they are Silver's names too.
 _FORMER_NAMES = {
     "vendor_name": "VendorID",
     "trip_pickup_datetime": "tpep_pickup_datetime",
@@ -27,14 +27,14 @@ _FORMER_NAMES = {
     "tolls_amt": "tolls_amount",
     "total_amt": "total_amount",
 }
-#: Names of an event's fields, those that come first have precedence; they are compared without case and surrounding blanks.
+#: Names of an event's fields, in order of precedence; case and surrounding blanks are ignored.
 _NAMES = (
     {field.name.lower(): field.name for field in CONTRACT.fields},
     {field.column: field.name for field in CONTRACT.fields},
     _FORMER_NAMES,
 )
 
-# Until 2010 some codes were words; today's numbers are TLC's data dictionary. Vendor DDS has none.
+# Until 2010 some codes were text; the numbers are from TLC's data dictionary. Vendor DDS has none.
 _CODES = {
     "VendorID": {"CMT": 1, "VTS": 2},
     "payment_type": {
@@ -44,10 +44,10 @@ _CODES = {
 }  # fmt: skip
 _FLAGS = {"0": "N", "1": "Y", "0.0": "N", "1.0": "Y"}
 
-# A trip without these breaks a rule of Silver: a file without the column is no yellow-taxi file.
+# A trip without these violates a rule of Silver: a file without the column is not a yellow-taxi file.
 _NEEDED = ["tpep_pickup_datetime", "tpep_dropoff_datetime", "trip_distance", "fare_amount"]
-_GIVE_A_TAXI_FILE = "give a yellow_tripdata file of TLC's trip record data"
-# CSV has no types: of the columns that only some years have, these are numbers.
+_USE_A_TAXI_FILE = "use a yellow_tripdata file of TLC's trip record data"
+# CSV has no types: of the columns that exist only in some years, these are numbers.
 _NUMBERS_OF_SOME_YEARS = {
     "cbd_congestion_fee", "ehail_fee", "start_lon", "start_lat", "end_lon", "end_lat",
     "pickup_longitude", "pickup_latitude", "dropoff_longitude", "dropoff_latitude",
@@ -55,24 +55,24 @@ _NUMBERS_OF_SOME_YEARS = {
 
 
 class TripFile:
-    """A file opened for reading: what it lacks (`missing`), holds besides (`extra`), and its `batches()`."""
+    """A file opened for reading: its `missing` and `extra` columns, and its `batches()`."""
 
     def __init__(self, path: str | Path):
         self.path = Path(path).expanduser()
-        self._is_parquet = self._look()
+        self._is_parquet = self._detect_parquet()
         self._source = self._columns_of_the_file()
-        #: The event's name -> places of its columns in the file; several, where their names differ in case alone or not at all.
+        #: Name in the event -> indexes of its columns in the file; several, if names are equal or differ only in case.
         self._places = self._match(self._source)
         self.missing = [name for name in COLUMNS if name not in self._places]
         self.extra = [name for name in self._places if name not in COLUMNS]
-        #: Words found in code columns for which there is no code, by column; complete after the last batch.
+        #: Column -> values without a code; complete after the last batch.
         self.unknown_codes: dict[str, set[str]] = {}
         needed = [name for name in _NEEDED if name in self.missing]
         if needed:
-            raise self._error(f"has no column {', '.join(needed)}, only {', '.join(self._source)}", _GIVE_A_TAXI_FILE)
+            raise self._error(f"has no column {', '.join(needed)}, only {', '.join(self._source)}", _USE_A_TAXI_FILE)
 
     def batches(self, limit: int | None = None) -> Iterator[pa.RecordBatch]:
-        """The rows, up to `limit` of them, in the file's order."""
+        """The rows, at most `limit`, in the file's order."""
         import pyarrow as pa
 
         left = limit
@@ -86,7 +86,7 @@ class TripFile:
                 raise self._error(problem, "download it again") from error
             if batch is None:
                 if not row:
-                    raise self._error("holds no trip", _GIVE_A_TAXI_FILE)
+                    raise self._error("has no trips", _USE_A_TAXI_FILE)
                 return
             for start in range(0, batch.num_rows, BATCH_ROWS):
                 part = batch.slice(start, BATCH_ROWS if left is None else min(BATCH_ROWS, left))
@@ -95,7 +95,7 @@ class TripFile:
                 row += part.num_rows
                 left = None if left is None else left - part.num_rows
 
-    def _look(self) -> bool:
+    def _detect_parquet(self) -> bool:
         try:
             with self.path.open("rb") as file:
                 return file.read(4) == b"PAR1"
@@ -114,10 +114,10 @@ class TripFile:
                 return reader.schema.names
         except (pa.ArrowInvalid, OSError, UnicodeDecodeError) as error:
             kind = "Parquet" if self._is_parquet else "CSV"
-            raise self._error(f"cannot be read as {kind}: {error}", _GIVE_A_TAXI_FILE) from error
+            raise self._error(f"cannot be read as {kind}: {error}", _USE_A_TAXI_FILE) from error
 
     def _match(self, columns: list[str]) -> dict[str, list[int]]:
-        """The event's name of each column of the file, with the places of all columns that have it."""
+        """Names in the event of all columns in the file, with the indexes of all columns that have them."""
         keys = [column.strip().lower() for column in columns]
         matched: dict[str, str] = {}
         for names in _NAMES:
@@ -133,7 +133,7 @@ class TripFile:
     def _parquet_batches(self) -> Iterator[pa.RecordBatch]:
         import pyarrow.parquet
 
-        # A buffer for each column, or all of a row group (a million rows, in TLC's files) is read at once.
+        # With a buffer per column; otherwise a whole row group (a million rows, in TLC's files) is read at once.
         with pyarrow.parquet.ParquetFile(self.path, buffer_size=65_536, pre_buffer=False) as file:
             yield from file.iter_batches(BATCH_ROWS, use_threads=False)
 
@@ -141,7 +141,7 @@ class TripFile:
         import pyarrow as pa
         import pyarrow.csv
 
-        # As text, because a type guessed from the first block fails on a later one; events get theirs below.
+        # As text, because a type inferred from the first block may fail on a later one; events are typed below.
         types = pa.csv.ConvertOptions(column_types=dict.fromkeys(self._source, pa.string()), strings_can_be_null=True)
         with pa.csv.open_csv(self.path, convert_options=types) as reader:
             yield from reader
@@ -157,7 +157,7 @@ class TripFile:
             except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
                 raise self._error(
                     f"column {self._source[places[0]].strip()}, rows {row + 1:,} to {row + batch.num_rows:,}: {error}",
-                    "correct the value, or give TLC's Parquet file of the month",
+                    "correct the value, or use TLC's Parquet file of the month",
                 ) from error
         for name in self.missing:
             by_name[name] = pa.nulls(batch.num_rows, arrow_type(COLUMNS[name]))
@@ -177,13 +177,13 @@ class TripFile:
             if name in _CODES:
                 values = self._codes(name, values)
         if name in COLUMNS and (zone := getattr(values.type, "tz", None)):
-            # Which local time an instant stands for, the writer of the file alone knows.
+            # Only the file's writer knows which local time an instant represents.
             raise self._error(
-                f"has times with a zone ({zone}) as {name}, and those of a trip are New York's local time",
+                f"has times with a zone ({zone}) as {name}, but trips have New York's local time",
                 "write them without a zone, as local time",
             )
         if kind == TIMESTAMP:
-            # Through microseconds, which reads fractions of a second too; an event has whole seconds.
+            # Via microseconds, which accepts fractions of a second too; events have whole seconds.
             return values.cast(pa.timestamp("us"), safe=False).cast(pa.timestamp("s"), safe=False)
         if kind == NUMBER or (kind == INTEGER and not pa.types.is_integer(values.type)):
             values = values.cast(pa.float64(), safe=False)
@@ -193,9 +193,9 @@ class TripFile:
         return _replace(values, _FLAGS) if name == "store_and_fwd_flag" else values
 
     def _merged(self, name: str, columns: list[pa.Array], row: int) -> pa.Array:
-        """One column of several: in each row, whichever has a value.
+        """Merge several columns: each row gets the value of whichever has one.
 
-        :raises GeneratorError: two have different values in a row
+        :raises GeneratorError: two columns have different values in a row
         """
         import pyarrow.compute as pc
 
@@ -205,22 +205,22 @@ class TripFile:
             if differs >= 0:
                 raise self._error(
                     f"has the column {name} {len(columns)} times, with different values in row {row + differs + 1:,}",
-                    "remove all of them but one",
+                    "remove all but one of them",
                 )
             merged = pc.coalesce(merged, other)
         return merged
 
-    def _codes(self, name: str, words: pa.Array) -> pa.Array:
-        """Numbers for words; numbers, as text, stay what they are."""
+    def _codes(self, name: str, values: pa.Array) -> pa.Array:
+        """Replace text codes by numbers; numbers, as text, are kept."""
         import pyarrow.compute as pc
 
         codes = _CODES[name]
-        words = _replace(pc.utf8_upper(words), {word: str(code) for word, code in codes.items()})
-        is_number = pc.match_substring_regex(words, r"^[0-9.]+$")
-        unknown = words.filter(pc.invert(pc.fill_null(is_number, True))).unique().to_pylist()
+        values = _replace(pc.utf8_upper(values), {text: str(code) for text, code in codes.items()})
+        is_number = pc.match_substring_regex(values, r"^[0-9.]+$")
+        unknown = values.filter(pc.invert(pc.fill_null(is_number, True))).unique().to_pylist()
         if unknown:
             self.unknown_codes.setdefault(name, set()).update(unknown)
-        return pc.if_else(is_number, words, None)
+        return pc.if_else(is_number, values, None)
 
     def _error(self, problem: str, next_step: str) -> GeneratorError:
         return GeneratorError(printable(" ".join(f"File {self.path} {problem}. Next: {next_step}.".split())))
@@ -239,7 +239,7 @@ def _kind_of_extra(name: str, type_: pa.DataType) -> str:
 
 
 def _replace(values: pa.Array, by: dict[str, str]) -> pa.Array:
-    """Each value, replaced when `by` has it."""
+    """Replace the values that are keys of `by`."""
     import pyarrow as pa
     import pyarrow.compute as pc
 

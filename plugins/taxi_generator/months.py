@@ -1,4 +1,4 @@
-"""The calendar months that trips are of, as Silver's window needs them."""
+"""Finds the calendar months of trips, for Silver's window."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import pyarrow as pa
 
-#: Percent of the pickup times that the months hold: some meters' clocks are years wrong.
+#: Percent of the pickup times that are in the months: some meters' clocks are wrong by years.
 NEARLY_ALL = 99
-#: Months since 1970 whose beginning, and that of the month after them, a datetime can hold.
-_KNOWN = range(-1969 * 12, 8030 * 12 - 1)
+#: Months since 1970 for which a datetime can represent their start and the start of the next month.
+_VALID = range(-1969 * 12, 8030 * 12 - 1)
 
 
 def months_of(batches: Iterable[pa.RecordBatch]) -> tuple[datetime, datetime] | None:
-    """First moment of the months that hold nearly all pickup times, and the first one after them.
+    """Start and exclusive end of the months with nearly all pickup times.
 
-    Of the stretches of months that hold so many it is the shortest; of those as short, the one that holds most.
+    The result is the shortest sequence of months with that many; of equally short ones, the one with the most.
 
-    :return: None: there is none, because there is no pickup time, or too many are of no year from 1 to 9999
+    :return: None if there is none, because there are no pickup times, or too many outside the years 1 to 9999
     """
     held = _pickups_by_month(batches)
     wanted = sum(held.values()) * NEARLY_ALL
-    months = sorted(month for month in held if month in _KNOWN)
+    months = sorted(month for month in held if month in _VALID)
     found: list[tuple[int, int, int]] = []
     end = within = 0
     for month in months:
@@ -42,7 +42,7 @@ def months_of(batches: Iterable[pa.RecordBatch]) -> tuple[datetime, datetime] | 
 
 
 def _pickups_by_month(batches: Iterable[pa.RecordBatch]) -> Counter[int]:
-    """How many pickup times are of each month, counted from January 1970."""
+    """Month since January 1970 -> number of pickup times."""
     import numpy as np
 
     held: Counter[int] = Counter()

@@ -1,4 +1,4 @@
-"""The operator that runs the generator in a container of its own."""
+"""The operator that runs the generator in a container."""
 
 from __future__ import annotations
 
@@ -17,16 +17,17 @@ from taxi_generator.environment import environment_of
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-#: Params of the run that are the command line's, too.
+#: Params of the run that are also options of the command line.
 ARGUMENTS = ("events", "mode", "rate", "seed")
 TLS = "/tls"
 
 
 class GeneratorContainerOperator(DockerOperator):
-    """Sends the trips that the run's params ask for, from a container, and returns the generator's summary.
+    """Sends trips from a container, as configured by the run's params, and returns the generator's summary.
 
-    The connection `docker_default` says where Docker is, the variable `generator_container` which image, network, volume of
-    certificates and memory, the connection `kafka_generator` who it is to Kafka. Once the task ends, so does the container.
+    The connection `docker_default` is Docker's API; the variable `generator_container` has the image, network, volume of
+    certificates and memory; the connection `kafka_generator` has the credentials for Kafka. The container is removed when the
+    task ends.
     """
 
     def __init__(self, **kwargs: Any) -> None:
@@ -40,14 +41,14 @@ class GeneratorContainerOperator(DockerOperator):
         )
 
     def execute(self, context: Context) -> dict[str, Any]:  # type: ignore[override]
-        """Run it to its end.
+        """Run the container to its end.
 
-        :raises AirflowFailException: there is no Docker to run it, it cannot be run as asked, or it failed; the message says what
-            to do
+        :raises AirflowFailException: there is no Docker, the params are not possible in a container, or the generator failed; the
+            message has the next step
         """
         if context["params"]["source"]:
             raise AirflowFailException(
-                f"A container does not see the worker's file {context['params']['source']}. "
+                f"A container has no access to the worker's file {context['params']['source']}. "
                 "Next: choose `worker`, or send synthetic trips."
             )
         self._find_docker()
@@ -67,11 +68,11 @@ class GeneratorContainerOperator(DockerOperator):
         if not docker.host:
             raise AirflowFailException(
                 "No Docker can run the generator: the connection docker_default has no host. Next: choose `worker`, use the "
-                "platform on containers (make compose-up), or name a Docker in airflow_settings.yaml."
+                "platform on containers (make compose-up), or set a host in airflow_settings.yaml."
             )
         self.docker_url = docker.host
         self.tls_ca_cert = docker.extra_dejson.get("verify")
-        # One file with both, as for Flink.
+        # One file contains both, as for Flink.
         self.tls_client_cert = self.tls_client_key = docker.extra_dejson.get("cert")
 
     def _fill_in(self, container: dict[str, str]) -> None:
@@ -81,7 +82,7 @@ class GeneratorContainerOperator(DockerOperator):
             self.mounts = [{"type": "volume", "source": volume, "target": TLS, "read_only": True}]
         kafka = get_connection("kafka_generator").extra_dejson
         try:
-            # Private: shown by no log and by no page.
+            # Private: not shown in logs or in the web UI.
             self._private_environment = environment_of(kafka, get_connection("schema_registry").host or "")
         except ValueError as error:
             raise AirflowFailException(f"The connection kafka_generator: {error}. Next: choose `worker`.") from error

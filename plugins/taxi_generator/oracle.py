@@ -1,8 +1,7 @@
-"""What Bronze and Silver must hold after a batch, worked out without the pipeline's SQL.
+"""Computes the expected contents of Bronze and Silver after a batch, without the pipeline's SQL.
 
-While events are sent, the oracle only notes what identifies each valid trip, in a temporary file, so that it
-costs the stream next to nothing. Duplicates and trip ids are worked out at the end, part by part, so that
-memory stays bounded.
+While events are sent, the oracle only records the identity of each valid trip in a temporary file, which costs almost nothing.
+Duplicates and trip ids are computed at the end, part by part, so that memory stays bounded.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
 
-#: Trips looked at together when duplicates are sought.
+#: Trips that are searched for duplicates at a time.
 PART_ROWS = 1_000_000
 _NULL = -(2**63)
 _IDENTITY = {
@@ -38,16 +37,16 @@ _IDENTITY = {
     "fare_amount": "fare",
     "total_amount": "total",
 }
-#: Amounts that tell trips apart, as whole cents.
+#: Amounts in the identity, as whole cents.
 _AMOUNTS = ("fare_amount", "total_amount")
-#: Fields that are judged by more than their type.
+#: Fields with rules in addition to their type.
 _WITH_OWN_RULES = ("tpep_pickup_datetime", "tpep_dropoff_datetime", "trip_distance")
 _BY_TYPE = sorted((f for f in CONTRACT.fields if f.name not in _WITH_OWN_RULES), key=lambda field: field.type)
 _INT_END = 2**31
 
 
 class Oracle:
-    """Add what was sent, then ask for the `result`."""
+    """Call `add` with all sent events, then `result`."""
 
     def __init__(self, pickup_from: datetime, pickup_to: datetime, keys: Path | None = None):
         import numpy as np
@@ -56,7 +55,7 @@ class Oracle:
         self._edges = [int(np.datetime64(edge, "s").astype(np.int64)) for edge in self._window]
         self._keys = keys
         if keys and not keys.parent.is_dir():
-            raise GeneratorError(f"Keys file {keys}: there is no folder {keys.parent}. Next: create it.")
+            raise GeneratorError(f"Keys file {keys}: folder {keys.parent} does not exist. Next: create it.")
         self._record = np.dtype([(field, "<i8") for field in _IDENTITY.values()])
         self._valid_trips = tempfile.TemporaryFile(prefix="lakehouse-generator-")  # noqa: SIM115
         self._events = self._valid = 0
@@ -70,7 +69,7 @@ class Oracle:
         self._valid_trips.close()
 
     def add(self, batch: pa.RecordBatch) -> None:
-        """Judge events that were sent."""
+        """Count sent events by Silver's rules, and record the valid trips."""
         import numpy as np
 
         self._events += batch.num_rows
@@ -89,7 +88,7 @@ class Oracle:
         self._hours.update(np.unique(trips["pickup"] // 3600).tolist())
 
     def _rules(self, batch: pa.RecordBatch, numbers: dict[str, np.ndarray]) -> Iterator[tuple[str, np.ndarray]]:
-        """Each of Silver's reasons, with the events that break its rule; the first that an event breaks is its own."""
+        """All of Silver's reasons with a mask of the events that violate the rule; the first one counts for each event."""
         pickup, dropoff = numbers["tpep_pickup_datetime"], numbers["tpep_dropoff_datetime"]
         distance, fare = _floats(batch, "trip_distance"), _floats(batch, "fare_amount")
         yield "tpep_pickup_datetime is missing or unreadable", pickup == _NULL
@@ -101,16 +100,16 @@ class Oracle:
         yield "fare_amount is negative", fare < 0
         for field in _BY_TYPE:
             if field.limit is not None:
-                # Null, here NaN, is no number too large.
+                # Null, here NaN, is not too large.
                 yield _misfit(field), abs(_floats(batch, field.name)) >= float(field.limit)
             elif field.type == "INT":
                 values = _integers(batch, field.name)
                 yield _misfit(field), (values != _NULL) & ((values >= _INT_END) | (values <= -_INT_END))
 
     def result(self) -> dict[str, Any]:
-        """Rows by table, the distinct dates and hours of Silver, and why trips are rejected; writes the keys file if wanted.
+        """Number of rows by table, of Silver's distinct dates and hours, and of rejected trips; writes the keys file if wanted.
 
-        `reasons` has the rejected trips by reason, the most frequent first, and `window` its edges as text.
+        `reasons` has the number of rejected trips by reason, the most frequent first; `window` its edges as text.
         """
         silver = self._write_keys() if self._keys else sum(len(hours) for _, hours in self._distinct())
         return {
@@ -143,17 +142,17 @@ class Oracle:
         return written
 
     def _distinct(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Trip ids without repetition, with the hour of pickup since 1970, part by part."""
+        """Distinct trip ids, with the hour of pickup since 1970, part by part."""
         import numpy as np
 
         parts = -(-self._valid // PART_ROWS)
         for part in range(parts):
-            # Duplicates share the pickup, so they meet in one part.
-            trips = np.concatenate([trips[trips["pickup"] % parts == part] for trips in self._noted()])
+            # Duplicates have the same pickup, so they are in the same part.
+            trips = np.concatenate([trips[trips["pickup"] % parts == part] for trips in self._recorded()])
             ids, first = np.unique(_trip_ids(trips), return_index=True)
             yield ids, trips["pickup"][first] // 3600
 
-    def _noted(self) -> Iterator[np.ndarray]:
+    def _recorded(self) -> Iterator[np.ndarray]:
         import numpy as np
 
         self._valid_trips.seek(0)
@@ -168,7 +167,7 @@ def _misfit(field: Field) -> str:
 
 
 def _trip_ids(trips: np.ndarray) -> np.ndarray:
-    """MD5 over the fields of the identity as text, joined by `|`, nulls empty."""
+    """MD5 over the identity's fields as text, joined by `|`, with nulls as empty strings."""
     import numpy as np
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -199,14 +198,14 @@ def _floats(batch: pa.RecordBatch, name: str) -> np.ndarray:
 
 
 def _cents(batch: pa.RecordBatch, name: str) -> np.ndarray:
-    """An amount as DECIMAL(10, 2) holds it: rounded half up, from the digits that JSON shows."""
+    """An amount as DECIMAL(10, 2): rounded half up, based on the digits in JSON."""
     import numpy as np
 
     values = _floats(batch, name)
     scaled = np.clip(values * 100, -1e15, 1e15)
     missing = np.isnan(scaled)
     cents = np.where(missing, 0, np.rint(scaled)).astype(np.int64)
-    # Binary fractions cannot tell which side of half a cent a number is on.
+    # Binary fractions do not show on which side of half a cent a number is.
     for i in np.flatnonzero(np.abs(np.abs(scaled - np.trunc(scaled)) - 0.5) < 1e-4):
         cents[i] = int((Decimal(repr(float(values[i]))) * 100).to_integral_value(ROUND_HALF_UP))
     cents[missing] = _NULL

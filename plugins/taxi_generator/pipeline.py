@@ -1,4 +1,4 @@
-"""The pipeline that the trips are for: its topic, and the window that its Silver accepts pickups from."""
+"""The pipeline of the trips: its topic, and the window of pickups that its Silver accepts."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ if TYPE_CHECKING:
 
 NAME = "nyc_taxi"
 EDGES = ("pickup_from", "pickup_to")
-#: Silver's reason for a trip that the window leaves out.
+#: Silver's reason for a trip outside the window.
 OUTSIDE = "tpep_pickup_datetime is outside the window"
 
 
 def topic() -> str:
-    """The topic that the pipeline reads.
+    """The pipeline's topic.
 
-    :raises GeneratorError: it is not declared
+    :raises GeneratorError: the pipeline is not declared
     """
     return _declared().topic.name
 
 
 def window() -> tuple[datetime, datetime]:
-    """First moment of the window, and the first one after it, as the pipeline's parameters say now.
+    """Start and exclusive end of the window, from the pipeline's current parameters.
 
-    :raises GeneratorError: it is not declared, or a parameter is no moment
+    :raises GeneratorError: the pipeline is not declared, or a parameter is not a timestamp
     """
     from lakehouse.pipelines.params import parameters
 
@@ -35,13 +35,13 @@ def window() -> tuple[datetime, datetime]:
         params = parameters(_declared())
         first, after = (datetime.fromisoformat(str(params[name])) for name in EDGES)
     except (ValueError, KeyError) as error:
-        problem = f"The parameters {' and '.join(EDGES)} of pipeline {NAME} are no window: {error}."
-        raise GeneratorError(f"{problem} Next: correct them, or give --pickup-from and --pickup-to.") from error
+        problem = f"The parameters {' and '.join(EDGES)} of pipeline {NAME} are not a window: {error}."
+        raise GeneratorError(f"{problem} Next: correct them, or set --pickup-from and --pickup-to.") from error
     return first, after
 
 
 def moment(edge: datetime) -> str:
-    """An edge of the window as a parameter has it."""
+    """An edge of the window in the format of the parameters."""
     return edge.isoformat(sep=" ", timespec="seconds")
 
 

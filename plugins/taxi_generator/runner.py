@@ -1,4 +1,4 @@
-"""One run of the generator: a source, a pace, a producer, and what must come of it."""
+"""One run of the generator: a source, a pace, a producer, and the expected result."""
 
 from __future__ import annotations
 
@@ -50,55 +50,54 @@ def run(
     """Send trips to Kafka and return a summary of the run.
 
     :param kafka: librdkafka's configuration, as in the extra of Airflow's Kafka connection.
-    :param registry: base URL of a Confluent-compatible API, which may hold a login; each event then carries the id of
-        the subject `<topic>-value` in a header. `None` sends without.
-    :param registry_ca_file: certificates (PEM) that its own is checked by, instead of those that this machine trusts.
+    :param registry: base URL of a Confluent-compatible API, which may contain credentials; the id of the subject `<topic>-value`
+        is added to each event as a header. `None`: no header.
+    :param registry_ca_file: certificates (PEM) for verifying the registry's, instead of those that this machine trusts.
     :param topic: by default the pipeline's.
-    :param events: how many; by default 10,000 synthetic ones or the whole file, 0 for no limit (synthetic
-        trips then never end).
-    :param mode: `burst` as fast as possible; `batch` sends what `rate` (events/s) makes due once a second;
-        `realtime` evenly.
-    :param seed: of synthetic trips.
+    :param events: number of events; by default 10,000 synthetic ones or the whole file, 0 for no limit (synthetic trips are
+        endless).
+    :param mode: `burst` sends as fast as possible; `batch` sends once a second at `rate` (events/s); `realtime` evenly.
+    :param seed: seed of synthetic trips.
     :param source: a TLC yellow-taxi file, Parquet or CSV, instead of synthetic trips.
     :param pickup_from: start of Silver's window, for `expected`; by default the pipeline's parameter of that name.
     :param pickup_to: end of Silver's window, likewise.
-    :param keys: file to write `trip_id`, `pickup_date`, `pickup_hour` of Silver's trips to (Parquet).
-    :param stopped: asked often; once it is true, the run ends in good order.
-    :param log: receives a line of progress every 2 s.
-    :raises GeneratorError: when the run cannot start, or the source cannot be read on.
-    :raises DeliveryFailed: when an event did not reach Kafka. It holds the summary.
+    :param keys: Parquet file to write, with `trip_id`, `pickup_date`, `pickup_hour` of Silver's trips.
+    :param stopped: called often; once it returns true, the run ends cleanly.
+    :param log: called with a line of progress every 2 s.
+    :raises GeneratorError: the run cannot start, or the source cannot be read to its end.
+    :raises DeliveryFailed: an event did not reach Kafka; the error has the summary.
 
-    `expected` in the summary is what Bronze and Silver get from this run alone, with `reasons`, the rejected trips by reason, and
-    `window`, the edges that they were judged by. A stream without end has none
-    unless `keys` are wanted: what identifies its trips would be kept on disk all the while.
+    `expected` in the summary is the contribution of this run to Bronze and Silver, with `reasons`, the number of rejected trips
+    by reason, and `window`. An endless stream has none unless `keys` are requested, because the identities of its trips would
+    fill the disk.
     """
     _check(events, mode, rate, seed)
     from .files import TripFile
 
     file = TripFile(source) if source else None
     if file and file.missing:
-        log(f"File {file.path} has no column {', '.join(file.missing)}: null in every event, and in what is made of it")
+        log(f"File {file.path} has no column {', '.join(file.missing)}: null in every event")
     wanted = _wanted(events, file)
     endless = not file and not wanted
     topic = topic or pipeline.topic()
 
-    def going() -> bool:
-        progress.tell()
+    def is_running() -> bool:
+        progress.report()
         return not stopped()
 
     with ExitStack() as stack:
-        # Of a stream that nobody judges, Silver's window does not matter.
+        # Silver's window only matters if there is an expected result.
         oracle = stack.enter_context(_oracle(pickup_from, pickup_to, keys)) if keys or not endless else None
         producer, id_ = _open_producer(kafka, topic, registry, registry_ca_file)
         progress = _Progress(producer, wanted, log)
         pacer = Pacer(rate, INTERVALS[mode]) if rate and mode in INTERVALS else None
         started = time.monotonic()
         try:
-            sent = _send(producer, _batches(file, seed, wanted), pacer, oracle.add if oracle else None, going)
+            sent = _send(producer, _batches(file, seed, wanted), pacer, oracle.add if oracle else None, is_running)
         except GeneratorError as error:
-            producer.finish(going)
+            producer.finish(is_running)
             raise GeneratorError(f"{error} {producer.delivered:,} events were delivered before.") from error
-        producer.finish(going)
+        producer.finish(is_running)
         elapsed = time.monotonic() - started
         summary = {
             "topic": topic,
@@ -123,7 +122,7 @@ def run(
             raise DeliveryFailed(
                 f"Kafka at {producer.servers} has {producer.delivered:,} events for {topic}; "
                 f"{producer.failed:,} were not delivered: {producer.first_error}. "
-                "Next: repair the broker, then send again: Silver drops the duplicates.",
+                "Next: repair the broker, then send again: Silver detects the duplicates.",
                 summary,
             )
         if oracle:
@@ -131,7 +130,7 @@ def run(
     return summary
 
 
-def judge(
+def expected_result(
     keys: str | Path,
     *,
     events: int | None = None,
@@ -140,12 +139,12 @@ def judge(
     pickup_from: datetime | None = None,
     pickup_to: datetime | None = None,
 ) -> dict[str, Any]:
-    """What Bronze and Silver get from `run` with the same arguments, without sending anything: its `expected`.
+    """`expected` of a `run` with the same arguments, without sending anything.
 
-    :param keys: file to write `trip_id`, `pickup_date`, `pickup_hour` of Silver's trips to (Parquet).
+    :param keys: Parquet file to write, with `trip_id`, `pickup_date`, `pickup_hour` of Silver's trips.
     :param pickup_from: start of Silver's window; by default the pipeline's parameter of that name.
     :param pickup_to: end of Silver's window, likewise.
-    :raises GeneratorError: the source cannot be read, or there is no end to what `run` would send.
+    :raises GeneratorError: the source cannot be read, or the stream is endless.
     """
     batches = _without_sending(events, seed, source)
     with _oracle(pickup_from, pickup_to, keys) as oracle:
@@ -157,37 +156,37 @@ def judge(
 def pickup_months(
     *, events: int | None = None, seed: int = SEED, source: str | Path | None = None
 ) -> tuple[datetime, datetime]:
-    """The window of whole calendar months that holds 99 % of the pickup times that `run` sends with the same arguments.
+    """The window of whole calendar months that contains 99 % of the pickup times of a `run` with the same arguments.
 
-    :return: its first moment, and the first one after it
-    :raises GeneratorError: no months hold so many, the source cannot be read, or there is no end to what `run` would send
+    :return: its start and exclusive end
+    :raises GeneratorError: there are no such months, the source cannot be read, or the stream is endless
     """
     from .months import NEARLY_ALL, months_of
 
     found = months_of(_without_sending(events, seed, source))
     if found is None:
-        what = f"File {source}" if source else "The stream"
+        name = f"File {source}" if source else "The stream"
         raise GeneratorError(
-            f"{what} has no calendar months that hold {NEARLY_ALL} % of its pickup times. Next: set the window yourself."
+            f"{name} has no calendar months with {NEARLY_ALL} % of its pickup times. Next: set the window yourself."
         )
     return found
 
 
 def _without_sending(events: int | None, seed: int, source: str | Path | None) -> Iterator[pa.RecordBatch]:
-    """The trips that `run` sends with the same arguments.
+    """The trips of a `run` with the same arguments.
 
-    :raises GeneratorError: the source cannot be read, or there is no end to them
+    :raises GeneratorError: the source cannot be read, or the stream is endless
     """
     from .files import TripFile
 
     file = TripFile(source) if source else None
     if not file and events == 0:
-        raise GeneratorError("A stream without end cannot be judged. Next: give a number of events.")
+        raise GeneratorError("An endless stream has no expected result. Next: set a number of events.")
     return _batches(file, seed, _wanted(events, file))
 
 
 def _oracle(pickup_from: datetime | None, pickup_to: datetime | None, keys: str | Path | None) -> Oracle:
-    """An oracle of this window; an edge that is not given is the pipeline's."""
+    """An oracle for a window; missing edges are the pipeline's."""
     from .oracle import Oracle
 
     if pickup_from is None or pickup_to is None:
@@ -199,9 +198,9 @@ def _oracle(pickup_from: datetime | None, pickup_to: datetime | None, keys: str 
 def _open_producer(
     kafka: Mapping[str, Any], topic: str, registry: str | None, registry_ca_file: str | None
 ) -> tuple[TopicProducer, int | None]:
-    """A producer whose broker has answered, and the contract's id.
+    """A producer whose broker has responded, and the contract's id.
 
-    :raises GeneratorError: the broker or the registry does not answer
+    :raises GeneratorError: the broker or the registry is unavailable
     """
     try:
         id_ = schema_id(registry, f"{topic}-value", registry_ca_file) if registry else None
@@ -213,7 +212,7 @@ def _open_producer(
 
 
 def _wanted(events: int | None, file: TripFile | None) -> int:
-    """How many events are asked for; 0: all there are."""
+    """Number of requested events; 0: all."""
     if events is not None:
         return events
     return 0 if file else EVENTS
@@ -223,11 +222,11 @@ def _check(events: int | None, mode: str, rate: float | None, seed: int) -> None
     if mode not in MODES:
         raise GeneratorError(f"Mode {mode!r} is unknown. Next: choose {', '.join(MODES)}.")
     if mode in INTERVALS and not (rate and rate > 0):
-        raise GeneratorError(f"Mode {mode} cannot keep rate {rate!r}. Next: give events per second, above 0.")
+        raise GeneratorError(f"Mode {mode} cannot keep rate {rate!r}. Next: set events per second, above 0.")
     if events is not None and events < 0:
-        raise GeneratorError(f"{events} events cannot be sent. Next: give a number, or 0 for no limit.")
+        raise GeneratorError(f"{events} events cannot be sent. Next: set a number, or 0 for no limit.")
     if seed < 0:
-        raise GeneratorError(f"Seed {seed} is negative. Next: give 0 or more.")
+        raise GeneratorError(f"Seed {seed} is negative. Next: set 0 or more.")
 
 
 def _batches(file: TripFile | None, seed: int, wanted: int) -> Iterator[pa.RecordBatch]:
@@ -246,10 +245,10 @@ def _send(
     producer: TopicProducer,
     batches: Iterator[pa.RecordBatch],
     pacer: Pacer | None,
-    note: Callable[[pa.RecordBatch], None] | None,
-    going: Callable[[], bool],
+    on_sent: Callable[[pa.RecordBatch], None] | None,
+    is_running: Callable[[], bool],
 ) -> _Sent:
-    """Hand everything to the producer at its pace, and tell `note` what was."""
+    """Send everything at its pace, and call `on_sent` with what was sent."""
     from .events import encode
 
     first_at = last_at = None
@@ -257,25 +256,25 @@ def _send(
         keys, values = encode(batch)
         size = pacer.size if pacer else len(values)
         done = 0
-        while done < len(values) and not producer.failed and going():
+        while done < len(values) and not producer.failed and is_running():
             if pacer and (due_in := pacer.due_in()):
                 producer.wait(min(due_in, 0.1))
                 continue
             last_at = time.time()
             first_at = first_at or last_at
-            sent = producer.send(keys[done : done + size], values[done : done + size], going)
+            sent = producer.send(keys[done : done + size], values[done : done + size], is_running)
             done += sent
             if pacer:
                 pacer.sent(sent)
-        if note:
-            note(batch.slice(0, done))
+        if on_sent:
+            on_sent(batch.slice(0, done))
         if done < len(values):
             return _Sent(first_at, last_at, False)
     return _Sent(first_at, last_at, True)
 
 
 class _Progress:
-    """A line every 2 s from the first event on, so that nobody wonders."""
+    """Logs a line of progress every 2 s, from the first event on."""
 
     def __init__(self, producer: TopicProducer, wanted: int, log: Callable[[str], None]):
         self._producer = producer
@@ -283,7 +282,7 @@ class _Progress:
         self._log = log
         self._last: tuple[float, int] | None = None
 
-    def tell(self) -> None:
+    def report(self) -> None:
         now, delivered = time.monotonic(), self._producer.delivered
         then, before = self._last = self._last or (now, 0)
         if now - then < PROGRESS_EVERY:
@@ -301,5 +300,5 @@ def _times(name: str, at: float | None) -> dict[str, Any]:
 def _about(file: TripFile | None) -> dict[str, Any]:
     if not file:
         return {"missing_columns": [], "extra_columns": [], "unknown_codes": {}}
-    codes = {name: sorted(words) for name, words in file.unknown_codes.items()}
+    codes = {name: sorted(values) for name, values in file.unknown_codes.items()}
     return {"missing_columns": file.missing, "extra_columns": file.extra, "unknown_codes": codes}

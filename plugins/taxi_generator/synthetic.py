@@ -1,12 +1,12 @@
 """Synthetic yellow-taxi trips of January 2024, the same for the same seed and number of events.
 
-What holds by construction, for any seed:
-- 1.45 % of the events (rounded half up) break a rule of Silver: 10 of 145 were picked up before January,
-  because the meter's clock was a month behind, the others are refunds with a negative fare;
-- every hour of January has a valid trip as soon as there are 744 valid ones;
-- no two trips are alike (see `_durations`);
-- events come in the order of their drop-off, as a stream would bring them, and in memory are only a batch and
-  the trips under way, whatever the number of events.
+Guaranteed for any seed:
+- 1.45 % of the events (rounded half up) violate a rule of Silver: 10 of 145 have a pickup before January, because the meter's
+  clock was a month slow; the others are refunds with a negative fare;
+- every hour of January has a valid trip if there are at least 744 valid ones;
+- no two trips are equal (see `_durations`);
+- events are in the order of drop-off, as in a real stream; only one batch and the unfinished trips are in memory, for any
+  number of events.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ JANUARY = 1_704_067_200  # 2024-01-01T00:00:00, as seconds
 HOURS = 31 * 24
 HOUR = 3600
 LONGEST_TRIP = 3 * HOUR
-#: Events of one pass through January when there is no end: the stream starts over with other trips.
+#: Events per pass through January of an endless stream, which then starts over with other trips.
 PASS_EVENTS = 100_000
-#: Trips that start within one second differ in the length of the trip modulo this many seconds.
+#: Trips that start in the same second differ in their duration modulo this many seconds.
 DISTINCT_IN_A_SECOND = 64
 
 _INVALID_PER_10_000 = 145
@@ -58,20 +58,20 @@ _PAYMENT = {_CARD: 0.783, _CASH: 0.148, _NO_CHARGE: 0.006, _DISPUTE: 0.016, _FLE
 _PASSENGERS = {1: 0.765, 2: 0.148, 3: 0.032, 4: 0.019, 5: 0.014, 6: 0.010, 0: 0.012}
 _VENDORS = {2: 0.76, 1: 0.24}
 _TIP_PERCENT = {20: 0.52, 25: 0.10, 30: 0.06, 15: 0.07, 10: 0.06, 5: 0.03, 18: 0.04, 22: 0.05, 0: 0.07}
-# A flex fare (an app's trip in a taxi) reaches TLC without these.
+# TLC's records of flex fares (a taxi trip booked in an app) lack these.
 _UNKNOWN_FOR_FLEX_FARE = {
     "passenger_count", "RatecodeID", "store_and_fwd_flag", "congestion_surcharge", "Airport_fee",
 }  # fmt: skip
 
 
 def invalid_events(events: int) -> tuple[int, int]:
-    """How many of so many events break a rule, and how many of these were picked up before January."""
+    """Of a number of events, how many violate a rule, and how many of these have a pickup before January."""
     invalid = (events * _INVALID_PER_10_000 + 5_000) // 10_000
     return invalid, (invalid * _TOO_EARLY_OF_145 + 72) // 145
 
 
 def batches(seed: int, events: int, rows: int = BATCH_ROWS) -> Iterator[pa.RecordBatch]:
-    """The trips of one seed; `events=0` never ends."""
+    """The trips of one seed; endless if `events` is 0."""
     if events:
         yield from _january((seed, events, 0), events, rows)
         return
@@ -82,29 +82,29 @@ def batches(seed: int, events: int, rows: int = BATCH_ROWS) -> Iterator[pa.Recor
 
 
 def _january(entropy: tuple[int, ...], events: int, rows: int) -> Iterator[pa.RecordBatch]:
-    """One pass through January: trips are made in the order of pickup, handed on in that of drop-off."""
+    """One pass through January: trips are generated in the order of pickup, and yielded in the order of drop-off."""
     import numpy as np
 
     hours = _HourPlan(events)
-    under_way: Columns | None = None
+    unfinished: Columns | None = None
     for first in range(0, events, rows):
         after = min(first + rows, events)
         rng = np.random.default_rng([*entropy, first // rows])
         made = _trips(rng, hours, events, np.arange(first, after))
-        if under_way is not None:
-            made = {name: np.concatenate([under_way[name], made[name]]) for name in made}
+        if unfinished is not None:
+            made = {name: np.concatenate([unfinished[name], made[name]]) for name in made}
         order = np.argsort(made["arrival"], kind="stable")
-        # A trip still to be made ends after it starts: what ended before is complete.
+        # Later trips end after they start: trips that ended before the next pickup can be yielded.
         ended = made["arrival"] < (hours.earliest_pickup(after) if after < events else np.inf)
         done = order[ended[order]]
-        under_way = {name: values[~ended] for name, values in made.items()}
+        unfinished = {name: values[~ended] for name, values in made.items()}
         for start in range(0, len(done), rows):
             part = done[start : start + rows]
             yield _batch({name: values[part] for name, values in made.items()})
 
 
 class _HourPlan:
-    """How many trips start in each hour, the first of an hour being number `starts[hour]` of all."""
+    """Number of trips in each hour; `starts[hour]` is the index of an hour's first trip."""
 
     def __init__(self, events: int):
         import numpy as np
@@ -123,14 +123,14 @@ class _HourPlan:
         self.starts = np.concatenate([[0], self.ends[:-1]])
 
     def place(self, index: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Hour of each trip, its rank among the trips of the hour, and how many these are."""
+        """Hour of each trip, its rank among the hour's trips, and their number."""
         import numpy as np
 
         hour = np.searchsorted(self.ends, index, side="right")
         return hour, index - self.starts[hour], self.ends[hour] - self.starts[hour]
 
     def earliest_pickup(self, index: int) -> int:
-        """No trip from this number on starts earlier."""
+        """Lower bound of the pickups of all trips from this index on."""
         import numpy as np
 
         hour, rank, size = (int(values[0]) for values in self.place(np.array([index])))
@@ -138,7 +138,7 @@ class _HourPlan:
 
 
 def _trips(rng: np.random.Generator, hours: _HourPlan, events: int, index: np.ndarray) -> Columns:
-    """The trips of these numbers, in the order of pickup; money in cents, distance in 1/100 of a mile."""
+    """The trips with these indexes, in the order of pickup; money in cents, distance in 1/100 of a mile."""
     import numpy as np
 
     n = len(index)
@@ -208,7 +208,7 @@ def _trips(rng: np.random.Generator, hours: _HourPlan, events: int, index: np.nd
 
 
 def _zones(rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray]:
-    """Pickup and drop-off zones: Manhattan and the airports mostly, any other of the 263 now and then."""
+    """Pickup and drop-off zones: mostly Manhattan and the airports, occasionally any other of the 263."""
     import numpy as np
 
     weights = np.full(263, 0.22)
@@ -223,7 +223,7 @@ def _zones(rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _distance(rng: np.random.Generator, origin: np.ndarray, destination: np.ndarray, in_town: np.ndarray) -> np.ndarray:
-    """Hundredths of a mile, by the kind of the trip."""
+    """Distance in hundredths of a mile, by the kind of trip."""
     import numpy as np
 
     n = len(origin)
@@ -235,11 +235,10 @@ def _distance(rng: np.random.Generator, origin: np.ndarray, destination: np.ndar
 
 
 def _durations(seconds: np.ndarray, index: np.ndarray) -> np.ndarray:
-    """Seconds of each trip: the last bits are those of the trip's number.
+    """Duration of each trip in seconds: the last bits are those of the trip's index.
 
-    So two trips are never alike, though nothing remembers which were made: trips of the same second have
-    numbers that follow each other, and so differ in their drop-off. It holds up to 64 pickups a second, some
-    80 million events.
+    So no two trips are equal, without a record of earlier trips: trips of the same second have consecutive indexes, and so differ
+    in their drop-off. This works up to 64 pickups per second, about 80 million events.
     """
     import numpy as np
 
@@ -250,18 +249,18 @@ def _durations(seconds: np.ndarray, index: np.ndarray) -> np.ndarray:
 def _break_rules(
     rng: np.random.Generator, trips: Columns, events: int, index: np.ndarray, protected: np.ndarray
 ) -> None:
-    """Make this batch's share of the invalid events, sparing the `protected` ones."""
+    """Make this batch's share of invalid events, without changing `protected` ones."""
     import numpy as np
 
     invalid, too_early = invalid_events(events)
     before, after = (int(edge) * invalid // events for edge in (index[0], index[-1] + 1))
     chosen = rng.permutation(np.flatnonzero(~protected))[: after - before]
     if len(chosen) < after - before:
-        raise AssertionError(f"{after - before} invalid trips wanted, only {len(chosen)} can be")
+        raise AssertionError(f"{after - before} invalid trips needed, but only {len(chosen)} can be changed")
     early_before, early_after = (edge * too_early // max(invalid, 1) for edge in (before, after))
     early, refunded = np.split(chosen, [early_after - early_before])
 
-    # A whole month back: as distinct as before, and never in the window. The event still arrives in its turn.
+    # A whole month earlier: still distinct, and never in the window. The order of arrival does not change.
     for name in ("tpep_pickup_datetime", "tpep_dropoff_datetime"):
         trips[name][early] -= HOURS * HOUR
     trips["payment_type"][refunded] = _DISPUTE
@@ -279,7 +278,7 @@ def _batch(trips: Columns) -> pa.RecordBatch:
     flex_fare = trips["payment_type"] == _FLEX_FARE
     columns = []
     for name, kind in COLUMNS.items():
-        if name not in trips:  # of a later contract: null
+        if name not in trips:  # a column of a later contract: null
             columns.append(pa.nulls(len(flex_fare), arrow_type(kind)))
             continue
         values, unknown = trips[name], flex_fare if name in _UNKNOWN_FOR_FLEX_FARE else None
@@ -294,7 +293,7 @@ def _batch(trips: Columns) -> pa.RecordBatch:
 
 
 def _choose(rng: np.random.Generator, weights: dict[int, float], n: int) -> np.ndarray:
-    """`n` keys, each as often as its weight says."""
+    """`n` random keys, with these weights."""
     import numpy as np
 
     edges = np.cumsum(list(weights.values()))

@@ -1,4 +1,4 @@
-"""The chaos suite: faults are struck on the real platform under a steady load, and every row is counted afterwards.
+"""The chaos suite: faults are injected into the real platform under a steady load, and every row is checked afterwards.
 
-`catalogue` says what is done, `engine` strikes and measures, `judge` counts, `report` tells; `python -m chaos` is `make chaos`.
+`catalogue` defines the faults, `engine` injects them and measures, `judge` checks rows, `report` prints; run by `make chaos`.
 """

@@ -1,4 +1,4 @@
-"""`make chaos`: strike every fault on a platform of its own, each alone and then in random sequences, and count every row."""
+"""`make chaos`: inject all faults into a separate platform, individually and then in random sequences, and check every row."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from chaos.load import RATE
 from chaos.proxy import Proxy
 from chaos.report import Report
 from chaos.stage import Stage, tolerate_restarts
-from demo.main_job import MainJob
+from demo import embedded
 from lakehouse.quality.audit import run_audit
 from local import config
 from local.config import ROOT
@@ -32,15 +32,17 @@ from local.progress import Progress
 PORT_BASE = os.environ.get("PORT_BASE", "29000")
 DISKS = {"warehouse": "6g", "kafka": "6g"}
 SEQUENCES, SEQUENCE_LENGTH = 3, 3
-CHECKPOINT_S = 4  # more often than declared: more commits to strike at, and less to wait for
+CHECKPOINT_S = 4  # shorter than declared: more commits to interrupt, and less waiting
 
 
 def main() -> int:
-    """Run the suite; 0 when the platform recovered from every fault by itself and no row was harmed."""
+    """Run the suite; return 0 if the platform recovered from all faults by itself without damaged rows."""
     arguments = _arguments()
     deadline = time.monotonic() + arguments.minutes * 60
     missed = False
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by SIGTERM"))  # in good order: the platform goes down
+    signal.signal(
+        signal.SIGTERM, lambda *_: sys.exit("ended by SIGTERM")
+    )  # runs clean-up code: the platform is stopped
     report = Report(ROOT / ".local" / "chaos.json", CATALOGUE, arguments.seed, arguments.rate, CHECKPOINT_S)
     with stage_of_its_own() as stage:
         engine = Engine(stage, Judge(stage.job.topic), arguments.seed, arguments.rate)
@@ -65,9 +67,9 @@ def main() -> int:
 
 
 def plan(arguments: argparse.Namespace) -> Iterator[tuple[str, list[Fault]]]:
-    """Each chosen fault alone, then random sequences of those that can be struck while another one lasts.
+    """Each chosen fault individually, then random sequences of those that can overlap with others.
 
-    Faults that were named are struck alone, sequences that were asked for are struck without them.
+    With `--faults` there are no sequences; with `--sequences` there are only these.
     """
     chosen = [f for f in CATALOGUE if not arguments.faults or any(word in f.name for word in arguments.faults)]
     if arguments.sequences is None:
@@ -82,10 +84,10 @@ def plan(arguments: argparse.Namespace) -> Iterator[tuple[str, list[Fault]]]:
 
 @contextmanager
 def stage_of_its_own() -> Iterator[Stage]:
-    """A platform that reaches catalog and locks through a proxy, with small disks where mounting is allowed; down at the end."""
+    """A platform that uses catalog and locks through a proxy, with small disks if mounting is allowed; stopped at the end."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="lakehouse-chaos-")))
-        folder.chmod(0o711)  # under root, PostgreSQL's user must get in
+        folder.chmod(0o711)  # if run as root, PostgreSQL's user needs access
         checkout = Checkout(folder / "checkout", PORT_BASE=PORT_BASE)
         os.environ |= {"LAKEHOUSE_HOME": str(checkout.home), "PORT_BASE": PORT_BASE}
         platform = config.create()
@@ -99,7 +101,7 @@ def stage_of_its_own() -> Iterator[Stage]:
             stack.enter_context(small_disk(platform.home / name, size))
         stack.callback(checkout.verb, "down")
         print(checkout.verb("up"), flush=True)
-        job = MainJob.of(platform, Progress())
+        job = embedded.main_job(platform, Progress())
         os.environ["AIRFLOW_VAR_HEALTH_THRESHOLDS"] = thresholds
         job.deploy()
         yield Stage(platform, checkout, job, proxy)
@@ -108,12 +110,16 @@ def stage_of_its_own() -> Iterator[Stage]:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make chaos", description=__doc__)
     parser.add_argument(
-        "--faults", type=lambda text: text.split(","), help="words of the names of faults, with commas (default: all)"
+        "--faults",
+        type=lambda text: text.split(","),
+        help="parts of the names of faults, separated by commas (default: all)",
     )
-    parser.add_argument("--seed", type=int, default=1, help="of the trips, and of the random sequences")
-    parser.add_argument("--sequences", type=int, help="random sequences of three, and these alone")
+    parser.add_argument("--seed", type=int, default=1, help="seed of the trips, and of the random sequences")
+    parser.add_argument("--sequences", type=int, help="only run random sequences of three faults")
     parser.add_argument("--rate", type=int, default=RATE, help="events per second")
-    parser.add_argument("--minutes", type=float, default=40, help="after so many, no further fault is struck")
+    parser.add_argument(
+        "--minutes", type=float, default=40, help="time limit, after which no further fault is injected"
+    )
     return parser.parse_args()
 
 

@@ -1,4 +1,4 @@
-"""Every fault: what it is called, what is done, and what the suite itself must undo."""
+"""All faults: names, actions, and what the suite itself must undo."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from demo.main_job import GOLD_DAG, JOBS_DAG, PIPELINE
 from lakehouse.airflow.hooks.flink import FlinkRestHook
 from lakehouse.streaming.cluster import STABLE_LIMIT_S
 
-HANG_S = 20  # longer than a timeout of a few seconds, shorter than what makes a cluster give a member up
+HANG_S = 20  # longer than timeouts of a few seconds, shorter than the failure detection of a cluster
 COMMIT_LIMIT_S = 60
 ALL_PARTS = ("kafka", "flink-jobmanager", "flink-taskmanager", "flink-sql-gateway", "registry", "postgres",
              "airflow-scheduler", "airflow-triggerer", "airflow-dag-processor", "airflow-api-server")  # fmt: skip
 REPLAY_DAG = "replay"
 BRONZE, DEPLOY_BRONZE = f"{PIPELINE}.bronze", f"{PIPELINE}.deploy_bronze"
-BY_HAND = "a job whose state is gone is refused on purpose: a person decides how to continue (`flink_jobs` by hand)"
-# Both are planned alike; the broken one fails with the first row.
+MANUAL = "a job whose state is gone is refused on purpose: a person decides how to continue (`flink_jobs` by hand)"
+# Both have the same plan; the broken one fails with the first row.
 GOOD_SQL = "CURRENT_TIMESTAMP, kafka_partition,"
 BROKEN_SQL = "CURRENT_TIMESTAMP, kafka_partition + 1 / (kafka_partition - kafka_partition),"
 Strike = Callable[[Stage], AbstractContextManager]
 
 
 def once(action: Callable[[Stage], object]) -> Strike:
-    """A fault that is over at once; nothing is to be undone."""
+    """A momentary fault; nothing needs to be undone."""
 
     def strike(stage: Stage) -> AbstractContextManager:
         action(stage)
@@ -54,11 +54,11 @@ def power_loss(stage: Stage) -> None:
     stage.checkout.verb("up")
 
 
-# While something is under way ------------------------------------------------------------------------------------
+# During operations ------------------------------------------------------------------------------------
 
 
 def killed_at_commit(stage: Stage) -> None:
-    """The writer dies between the UPDATE and its answer."""
+    """The writer is killed between the UPDATE and its response."""
     trap = stage.proxy.trap = CommitTrap(on_commit=lambda: stage.kill("flink-taskmanager"))
     _await_sprung(stage, trap)
 
@@ -85,7 +85,7 @@ def killed_during_savepoint(stage: Stage) -> None:
 
 
 def killed_during_upgrade(*names: str) -> Callable[[Stage], None]:
-    """Between the end of the old job and the start of the new one."""
+    """Kill services between the end of the old job and the start of the new one."""
 
     def strike(stage: Stage) -> None:
         stage.upgrade()
@@ -96,7 +96,7 @@ def killed_during_upgrade(*names: str) -> Callable[[Stage], None]:
 
 
 def task_killed(dag_id: str, task_id: str, *command: str, **conf: object) -> Callable[[Stage], None]:
-    """The process that does a task's work: Airflow's own, or the one that has these words in its command line."""
+    """Kill the process of a task: Airflow's, or the one with this command line."""
 
     def strike(stage: Stage) -> None:
         stage.at_rest(dag_id)
@@ -108,7 +108,7 @@ def task_killed(dag_id: str, task_id: str, *command: str, **conf: object) -> Cal
 
 
 def two_deploys(stage: Stage) -> None:
-    """A job is gone, and two find out at the same moment."""
+    """Two deployments restore the same missing job at the same time."""
     stage.at_rest(JOBS_DAG)
     flink = FlinkRestHook()
     flink.call("PATCH", f"jobs/{flink.live_run(BRONZE).job_id}?mode=cancel")
@@ -116,12 +116,12 @@ def two_deploys(stage: Stage) -> None:
     stage.job.api.trigger(JOBS_DAG, {})
     run = stage.checkout.shell(stage.platform, "airflow", "tasks", "test", JOBS_DAG, DEPLOY_BRONZE)
     if run.returncode:
-        raise RuntimeError(f"the deployment by hand failed: {run.stderr[-2000:]}")
+        raise RuntimeError(f"the manual deployment failed: {run.stderr[-2000:]}")
 
 
 @contextmanager
 def broken_sql(stage: Stage) -> Iterator[None]:
-    """An upgrade to SQL that is planned and started, and fails at its first row: what ran before must come back."""
+    """An upgrade to SQL that can be planned and started, but fails at its first row: the old SQL must be restored."""
     file = stage.checkout.folder / "include" / "sql" / "05-bronze.sql"
     good = file.read_text()
     file.write_text(good.replace(GOOD_SQL, BROKEN_SQL, 1))
@@ -173,7 +173,7 @@ def catalog_refuses(stage: Stage) -> Iterator[None]:
 
 @contextmanager
 def blocked(folder: Path) -> Iterator[None]:
-    """Nobody can write below the folder, not even root: a file is in its place."""
+    """Nobody can write below the folder, not even root, because a file is in its place."""
     away = folder.with_name(f"{folder.name}.away")
     folder.rename(away)
     folder.touch()
@@ -185,11 +185,11 @@ def blocked(folder: Path) -> Iterator[None]:
 
 
 def full(name: str) -> Fault:
-    """A disk of the stage that is full for a while."""
+    """A disk of the platform that is full for some time."""
 
     def impossible(stage: Stage) -> str | None:
         folder = stage.folder(name)
-        return None if is_own_filesystem(folder) else f"{folder} is no file system of its own: mounting takes root"
+        return None if is_own_filesystem(folder) else f"{folder} is not a separate file system: mounting needs root"
 
     what = f"the disk under {name}/ is full for {HANG_S} s"
     return Fault(f"disk full: {name}", what, lambda stage: filled(stage.folder(name)), HANG_S, impossible)
@@ -197,7 +197,7 @@ def full(name: str) -> Fault:
 
 @contextmanager
 def postgres_without_its_files(stage: Stage) -> Iterator[None]:
-    """It fails at once whenever it is started, until its files are back."""
+    """PostgreSQL fails whenever it is started, until its files are restored."""
     with blocked(stage.folder("postgres")):
         stage.kill("postgres")
         yield
@@ -205,7 +205,7 @@ def postgres_without_its_files(stage: Stage) -> Iterator[None]:
 
 @contextmanager
 def checkpoints_deleted(stage: Stage) -> Iterator[None]:
-    """The jobs run on; only a savepoint makes their state whole again, because checkpoints build on what is gone."""
+    """The jobs keep running; only a savepoint makes their state complete again, because checkpoints are incremental."""
     shutil.rmtree(stage.folder("flink/checkpoints"))
     yield
     stage.upgrade()
@@ -245,7 +245,7 @@ CATALOGUE = [
     *(Fault(f"kill -9 {name} in rewrite", "while files of a table are rewritten", once(upkeep.killed_during_rewrite(name)))
       for name in ("flink-taskmanager", "flink-sql-gateway", "postgres")),
     *(Fault(f"kill -9 of {operation}", "the process of this task of `iceberg_maintenance`",
-            once(task_killed(upkeep.DAG, f"maintain.{operation}", **upkeep.asked(operation, tables=[upkeep.TABLE]))))
+            once(task_killed(upkeep.DAG, f"maintain.{operation}", **upkeep.requested(operation, tables=[upkeep.TABLE]))))
       for operation in upkeep.OPERATIONS),
     Fault("maintenance without pause", f"all operations on all tables, without a break for {upkeep.WITHOUT_PAUSE_S} s",
           once(upkeep.without_pause)),
@@ -266,5 +266,5 @@ CATALOGUE = [
     Fault("producer killed", "a producer dies in mid-batch, and the same trips are sent again", once(events.sent_again)),
     Fault("checkpoints deleted", f"all checkpoint files are gone; the jobs run for {HANG_S} s more", checkpoints_deleted, HANG_S),
     Fault("checkpoints deleted; kill -9 flink-taskmanager", "there is nothing to restore from",
-          checkpoints_deleted_then_killed, pending=BY_HAND),
+          checkpoints_deleted_then_killed, pending=MANUAL),
 ]  # fmt: skip

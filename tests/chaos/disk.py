@@ -1,4 +1,4 @@
-"""Small disks that can be filled: a file system of its own under a folder of the platform."""
+"""Small disks that can be filled: separate file systems under folders of the platform."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ BLOCK, LARGEST_PIECE = 2**12, 2**30
 
 @contextmanager
 def small_disk(folder: Path, size: str) -> Iterator[None]:
-    """A tmpfs of that size on the folder, where the machine lets us mount; else the folder as it is."""
+    """Mount a tmpfs of a size on the folder, if the machine allows it; otherwise leave the folder as it is."""
     folder.mkdir(parents=True, exist_ok=True)
     options = ["-o", f"size={size},mode=700"]
     mounted = not subprocess.run(
@@ -33,7 +33,7 @@ def is_own_filesystem(folder: Path) -> bool:
 
 @contextmanager
 def filled(folder: Path) -> Iterator[None]:
-    """Not a block is left under the folder."""
+    """No block is free under the folder."""
     ballast = folder / "ballast"
     try:
         with ballast.open("wb") as file:
@@ -44,7 +44,7 @@ def filled(folder: Path) -> Iterator[None]:
 
 
 def _fill(descriptor: int) -> None:
-    """Allocate ever smaller pieces, until not one more goes in: others write meanwhile, so that free space is no fixed number."""
+    """Allocate smaller and smaller pieces until the disk is full; free space is not constant, because others write meanwhile."""
     size, piece = 0, LARGEST_PIECE
     while piece >= BLOCK:
         try:

@@ -1,4 +1,4 @@
-"""Strikes faults under load, waits for the platform to recover by itself, and has every row judged."""
+"""Injects faults under load, waits for the platform to recover by itself, and checks every row."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ FLOW_LIMIT_S = 300
 RECOVER_LIMIT_S = 360
 DRAIN_LIMIT_S = 240
 RESCUE_LIMIT_S = 600
-SETTLE_S = 1.0  # a commit that was under way when its process died has landed before rows are counted
-NEXT_AFTER_S = 5  # at most, in a sequence
+SETTLE_S = 1.0  # a commit that was in flight when its process was killed is finished before rows are counted
+NEXT_AFTER_S = 5  # maximum pause in a sequence
 POLL_S = 0.5
-#: What is raised while a part that must be asked is away; anything else is a fault of the suite, and is to be seen.
+#: Raised while a service is unavailable; anything else is an error in the suite, and is not caught.
 AWAY = (AirflowException, KafkaException, PlatformError, SQLAlchemyError, OSError)
 
 
 @dataclass(frozen=True)
 class Fault:
-    """Something that goes wrong.
+    """A fault.
 
-    :param strike: does it on entering; what nobody but the suite can undo (SIGCONT, a plugged-in cable), on leaving
-    :param lasts_s: seconds between the two
-    :param impossible: why it cannot be done on this machine, if so
-    :param goal_s: seconds within which the platform should be well again
-    :param pending: why it is not struck yet
-    :param combines: can be struck while another one lasts: it may be part of a random sequence
+    :param strike: injects the fault on entering; undoes on leaving what only the suite can undo (SIGCONT, a plugged-in cable)
+    :param lasts_s: duration in seconds
+    :param impossible: returns why the fault is not possible on this machine, or None
+    :param goal_s: seconds within which the platform should recover
+    :param pending: why it is not injected yet
+    :param combines: can overlap with other faults in a random sequence
     """
 
     name: str
@@ -55,13 +55,13 @@ class Fault:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a fault did.
+    """The effects of a fault.
 
     :param recovery_s: from its end until the platform was healthy and new rows reached Silver; None: not by itself
-    :param rows_in_flight: the most events that Kafka held and Silver did not, at one moment
-    :param lost: events that a layer lacks
-    :param duplicated: rows too many
-    :param altered: rows with other values than were sent
+    :param rows_in_flight: maximum number of events that were in Kafka but not in Silver
+    :param lost: events missing in a layer
+    :param duplicated: surplus rows
+    :param altered: rows whose values differ from those sent
     """
 
     fault: str
@@ -77,11 +77,11 @@ class Outcome:
 
 
 class NotStruck(Exception):
-    """What was to go wrong did not come about; the message says why."""
+    """The fault could not be injected; the message says why."""
 
 
 class Engine:
-    """Strikes one fault after the other on a stage, under a load of `rate` events/s."""
+    """Injects faults one after the other, under a load of `rate` events/s."""
 
     def __init__(self, stage: Stage, judge: Callable[[], Verdict], seed: int, rate: int = RATE) -> None:
         self.stage = stage
@@ -93,13 +93,13 @@ class Engine:
         self._seeds = count(seed * 1_000_000)
 
     def load(self) -> Load:
-        """A load of trips that were never sent before."""
+        """A load of new trips."""
         return Load(self.stage.platform.logs / "chaos-load.log", self._seeds, self.rate)
 
     def run(self, name: str, faults: Sequence[Fault]) -> Outcome:
-        """Strike the faults in a row, the next before the last one is over; then drain and judge.
+        """Inject overlapping faults; then drain and check all rows.
 
-        :raises NotStruck: one of them could not be
+        :raises NotStruck: a fault could not be injected
         """
         self.progress.done(f"{name} ...")
         with self.load():
@@ -114,8 +114,8 @@ class Engine:
         return outcome
 
     def strike(self, faults: Sequence[Fault]) -> float | None:
-        """Strike the faults under a load that runs; seconds until the platform had recovered, None if it did not by itself."""
-        self._await_well(FLOW_LIMIT_S)  # nothing counts before rows flow
+        """Inject faults under load; return the seconds until the platform had recovered, or None if it did not by itself."""
+        self._await_well(FLOW_LIMIT_S)  # start only when rows flow
         self._in_flight = 0
         self.stage.struck_at = None
         with ExitStack() as struck:
@@ -135,14 +135,14 @@ class Engine:
         return round(time.monotonic() - over, 1)
 
     def _hold(self, seconds: float) -> None:
-        """Let the faults last, and look meanwhile."""
+        """Wait, and measure meanwhile."""
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0:
             time.sleep(min(left, 1))
             self._look()
 
     def drain_and_judge(self) -> Verdict:
-        """With no load, wait until the ledger balances (or gives up to); then the verdict."""
+        """Without load, wait until the ledger is balanced (or the limit); then return the verdict."""
         deadline = time.monotonic() + DRAIN_LIMIT_S
         while not ((ledger := self._look()) and ledger.balanced):
             if time.monotonic() > deadline:
@@ -153,7 +153,7 @@ class Engine:
         return self.judge()
 
     def _await_well(self, limit_s: float) -> None:
-        """Wait until every part and job is healthy and rows reach Silver that were not there at the beginning.
+        """Wait until all services and jobs are healthy and new rows reach Silver.
 
         :raises TimeoutError: they are not; the message says why
         """
@@ -172,9 +172,9 @@ class Engine:
             time.sleep(POLL_S)
 
     def _rescue(self) -> None:
-        """What a person would do, so that the suite can go on."""
+        """Do what an operator would do, so that the suite can continue."""
         self.stage.checkout.verb("up")
-        wait_until(self._redeployed, "the platform to be well by hand", RESCUE_LIMIT_S, self.stage.problem)
+        wait_until(self._redeployed, "the platform to recover manually", RESCUE_LIMIT_S, self.stage.problem)
 
     def _redeployed(self) -> bool:
         self.stage.at_rest("flink_jobs")
@@ -183,7 +183,7 @@ class Engine:
         return self.stage.problem() is None
 
     def _look(self) -> Ledger | None:
-        """The ledger now, None while a part that must be asked is away; keeps the most rows in flight."""
+        """The current ledger, or None while a service is unavailable; updates the maximum of rows in flight."""
         try:
             ledger = self.stage.ledger()
         except AWAY:
@@ -193,5 +193,5 @@ class Engine:
 
 
 def in_silver(ledger: Ledger) -> int:
-    """Bronze rows that Silver has judged."""
+    """Number of Bronze rows that Silver has processed."""
     return sum(ledger["silver"].rows.values())

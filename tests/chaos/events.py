@@ -1,4 +1,4 @@
-"""Faults of whoever sends events."""
+"""Faults of producers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from confluent_kafka import Producer
 from chaos.stage import Stage
 from lakehouse.airflow.hooks.iceberg import IcebergCatalogHook
 from lakehouse.waiting import wait_until
-from taxi_generator import judge
+from taxi_generator import expected_result
 
 BACKWARDS, STEP_S = 5_000, 60
 BATCH, BATCH_RATE = 20_000, 4_000
@@ -25,7 +25,7 @@ LIMIT_S = 120
 
 
 def backwards(stage: Stage) -> None:
-    """Events whose times run backwards by a minute each, in Kafka's records (from an hour ahead) and in the trips."""
+    """Send events with decreasing times, a minute apart, in Kafka's records (from an hour ahead) and in the trips."""
     producer = Producer({**BaseHook.get_connection("kafka_default").extra_dejson, "enable.idempotence": True})
     now = time.time()
     for step in range(BACKWARDS):
@@ -47,7 +47,7 @@ def backwards(stage: Stage) -> None:
 
 
 def sent_again(_: Stage) -> None:
-    """The generator dies in mid-batch; as its own message advises, the same trips are sent again: each is in Silver once."""
+    """The generator is killed in the middle of a batch, and the same trips are sent again: each must be in Silver once."""
     seed = int(time.time())
     command = [sys.executable, "-m", "taxi_generator", "--registry", "none", "--events", str(BATCH)]
     command += ["--seed", str(seed), "--mode", "realtime", "--rate", str(BATCH_RATE)]
@@ -60,12 +60,12 @@ def sent_again(_: Stage) -> None:
     subprocess.run(command, env=os.environ, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     with tempfile.TemporaryDirectory() as folder:
         keys = Path(folder, "keys.parquet")
-        judge(keys, events=BATCH, seed=seed)
+        expected_result(keys, events=BATCH, seed=seed)
         wait_until(lambda: _missing(keys) == 0, f"the {BATCH:,} trips sent again to be in Silver", LIMIT_S)
 
 
 def _missing(keys: Path) -> int:
-    """Trips of the file that are not in Silver exactly once."""
+    """Number of trips in the file that are not in Silver exactly once."""
     silver = IcebergCatalogHook().table("silver.cleaned_trips").scan(selected_fields=("trip_id",)).to_arrow()
     with duckdb.connect() as db:
         db.register("silver", silver)

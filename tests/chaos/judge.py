@@ -1,6 +1,6 @@
-"""What became of every event: Kafka's offsets against the positions that each row of each layer carries.
+"""Checks every event: compares Kafka's offsets with the positions of all rows in each layer.
 
-Independent of the ledger, which goes by row counts: a lost row and a duplicated one make no difference there.
+This is independent of the ledger.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ BRONZE = ("bronze.raw_trips", "bronze.rejected_events")
 SILVER = ("silver.cleaned_trips", "silver.rejected_trips", "silver.duplicate_trips")
 PORTION = 10_000
 PORTION_LIMIT_S, READ_LIMIT_S = 1, 300
-#: Values that must be in Bronze as they were sent.
+#: Fields that must be in Bronze as sent.
 FIELDS = ("VendorID", "tpep_pickup_datetime", "tpep_dropoff_datetime", "trip_distance", "PULocationID", "DOLocationID",
           "payment_type", "fare_amount", "tip_amount", "total_amount")  # fmt: skip
-#: Values that must be in Silver as they are in Bronze.
+#: Columns whose values must be equal in Silver and Bronze.
 TYPED = {
     "vendor_id": '"VendorID"::INT',
     "pickup_datetime": '"tpep_pickup_datetime"::TIMESTAMP',
@@ -50,7 +50,7 @@ WHERE {" OR ".join(f'''raw."{name}" IS DISTINCT FROM json_extract_string(payload
 
 @dataclass(frozen=True)
 class Verdict:
-    """Events that are in no table of a layer, rows too many, and rows whose values are not those that were sent."""
+    """Events that are in no table of a layer, surplus rows, and rows whose values differ from those sent."""
 
     lost: int
     duplicated: int
@@ -62,14 +62,14 @@ class Verdict:
 
 
 class Judge:
-    """Judges the whole of every layer; values are compared once, of the events since the last verdict (or `__init__`)."""
+    """Checks all layers completely; values are compared once, for the events since the last verdict (or `__init__`)."""
 
     def __init__(self, topic: str) -> None:
         self._topic = topic
         self._compared = TopicHook(topic).end_offsets()
 
     def __call__(self) -> Verdict:
-        """The verdict on what every layer holds now; rows in flight count as lost."""
+        """The verdict on the current rows of all layers; rows in flight count as lost."""
         ends = TopicHook(self._topic).end_offsets()
         with duckdb.connect() as db:
             db.register("sent", self._sent_until(ends))
@@ -80,7 +80,7 @@ class Judge:
         return verdict
 
     def _sent_until(self, ends: Mapping[int, int]) -> pa.Table:
-        """The events since the last verdict, as they lie in Kafka."""
+        """The events since the last verdict, from Kafka."""
         left = sum(ends.values()) - sum(self._compared.values())
         settings = BaseHook.get_connection("kafka_default").extra_dejson
         consumer = Consumer({**settings, "group.id": "chaos-judge", "enable.auto.commit": False, "log_level": 0})
@@ -109,9 +109,9 @@ class Judge:
 
 
 def judge(db: duckdb.DuckDBPyConnection, ends: Mapping[int, int]) -> Verdict:
-    """Judge the tables of a database against Kafka's end offsets (partition -> offset after its last event).
+    """Compare the tables of a database with Kafka's end offsets (partition -> offset after its last event).
 
-    The database holds a table of each layer by its name without the namespace, and `sent` (kafka_partition, kafka_offset,
+    The database has the tables of each layer, without namespaces, and `sent` (kafka_partition, kafka_offset,
     payload): the events whose values are compared.
     """
     db.register("ends", pa.table({"partition": list(ends), "last": list(ends.values())}))
@@ -131,7 +131,7 @@ def judge(db: duckdb.DuckDBPyConnection, ends: Mapping[int, int]) -> Verdict:
 
 
 def _scan(table: str) -> str:
-    """The table's data files as DuckDB reads them: one that is listed twice is read twice. Nothing deletes rows there."""
+    """DuckDB's scan of the table's data files: a file that is listed twice is read twice. There are no row-level deletes."""
     table = IcebergCatalogHook().table(table)
     files = [f"'{task.file.file_path.removeprefix('file://')}'" for task in table.scan().plan_files()]
     if files:

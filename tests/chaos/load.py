@@ -1,4 +1,4 @@
-"""The steady load: the platform's own generator in a process of its own, started again when a fault ends it."""
+"""The steady load: the platform's generator in a separate process, restarted when a fault ends it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ AGAIN_AFTER_S = 1.0
 
 
 class Load:
-    """A stream of ever new trips while the block runs. Each generator takes a seed of its own: trips of a used one would
+    """A stream of new trips while the block runs. Each generator has another seed, because trips of a used one would
     be duplicates.
     """
 

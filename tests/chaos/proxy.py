@@ -1,6 +1,6 @@
-"""A network that can fail: TCP from the platform to its catalog, passed on until told otherwise.
+"""A network that can fail: a TCP proxy between the platform and its catalog.
 
-Ours because the maintained ones are no Python packages (Toxiproxy is a Go program), and none of them knows a commit.
+It is our own because maintained ones are not Python packages (Toxiproxy is a Go program), and none can detect commits.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from threading import Event, Thread
 
-#: In what a client sends: the new metadata of a table, which a commit binds to its UPDATE of `iceberg_tables`. Looked for
-#: instead of the SQL, because a statement that was prepared before is sent by its name alone.
+#: Found in a client's bytes: the new metadata of a table, which a commit binds to its UPDATE of `iceberg_tables`. Used
+#: instead of the SQL, because a prepared statement is sent only by its name.
 COMMIT = b".metadata.json"
 CHUNK = 65536
 CALL_LIMIT_S = 10
@@ -21,10 +21,10 @@ CALL_LIMIT_S = 10
 
 @dataclass
 class CommitTrap:
-    """What happens to the next commit, once.
+    """An action for the next commit, once.
 
-    :param on_commit: called while the commit is under way, which waits for it
-    :param lose_answer: the commit is applied, and the connection is reset before the client hears of it
+    :param on_commit: called during the commit, which waits for it
+    :param lose_answer: the commit is applied, and the connection is reset before the client gets the response
     """
 
     on_commit: Callable[[], object] = lambda: None
@@ -33,11 +33,11 @@ class CommitTrap:
 
 
 class Proxy:
-    """Passes connections on to `127.0.0.1:upstream`. Its switches may be turned from any thread."""
+    """Forwards connections to `127.0.0.1:upstream`. Its attributes may be set from any thread."""
 
     def __init__(self, upstream: int) -> None:
         self.upstream = upstream
-        #: Seconds that each portion of bytes takes, each way.
+        #: Delay in seconds of each chunk of bytes, in both directions.
         self.delay_s = 0.0
         self._whole = asyncio.Event()
         self._whole.set()
@@ -56,7 +56,7 @@ class Proxy:
         self._call(self._accept())
 
     def refuse(self) -> None:
-        """Listen no more, and reset what is open."""
+        """Stop listening, and reset open connections."""
         self._call(self._refuse())
 
     def cut(self) -> None:
@@ -68,7 +68,7 @@ class Proxy:
         self._loop.call_soon_threadsafe(self._whole.set)
 
     def close(self) -> None:
-        """End for good."""
+        """Stop permanently."""
         self.refuse()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
@@ -131,7 +131,7 @@ class Proxy:
 
 
 def _reset(writer: asyncio.StreamWriter) -> None:
-    """End the connection as a crash does, not as one that has nothing more to say."""
+    """Reset the connection, as in a crash, instead of closing it."""
     if writer.transport.is_closing():
         return
     writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

@@ -41,16 +41,16 @@ At the end, `make audit` read every event again from Kafka and compared it with 
 
 
 class Report:
-    """Outcomes as they come; what was measured outlives a suite that is interrupted.
+    """Collects outcomes, and writes each immediately, so that an interrupted suite keeps its results.
 
-    :param file: for the JSON, a list of one object a fault
+    :param file: for the JSON, a list with one object per fault
     """
 
     def __init__(self, file: Path, faults: Iterable[Fault], seed: int, rate: int, checkpoint_s: int) -> None:
         self.outcomes: list[Outcome] = []
-        #: What was not struck -> why.
+        #: Name of a fault that was not injected -> why.
         self.left_out: dict[str, str] = {}
-        #: Of the whole suite, at its end.
+        #: The audit at the end of the suite.
         self.audit: AuditReport | None = None
         self._file = file
         self._faults = {fault.name: fault for fault in faults}
@@ -59,13 +59,13 @@ class Report:
         self._machine = f"{os.cpu_count()} cores, {memory}, load {os.getloadavg()[0]:.1f} before"
 
     def add(self, outcome: Outcome) -> None:
-        """Keep one outcome, and write the JSON again."""
+        """Add an outcome, and rewrite the JSON."""
         self.outcomes.append(outcome)
         self._file.parent.mkdir(parents=True, exist_ok=True)
         self._file.write_text(json.dumps([asdict(outcome) for outcome in self.outcomes], indent=2) + "\n")
 
     def show(self) -> None:
-        """Print the table, and what was not struck and why."""
+        """Print the table, and faults that were not injected with the reasons."""
         table = Table(*COLUMNS)
         for outcome in self.outcomes:
             style = "red" if not outcome.good else "yellow" if self._is_late(outcome) else None

@@ -1,4 +1,4 @@
-"""The platform that faults are struck on: its processes, its catalog's network, its DAGs, and whether it is healthy."""
+"""The platform into which faults are injected: its processes, its catalog's network, its DAGs, and its health."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ TASK_LIMIT_S = 600
 
 
 class Stage:
-    """What the faults of the catalogue get hold of.
+    """The target of the faults.
 
-    :param job: the main job, its Flink jobs deployed
-    :param proxy: between the platform and its catalog; whoever judges goes past it
+    :param job: the main job, with deployed Flink jobs
+    :param proxy: between the platform and its catalog; checks do not use it
     """
 
     def __init__(self, platform: Platform, checkout: Checkout, job: MainJob, proxy: Proxy) -> None:
@@ -43,18 +43,18 @@ class Stage:
         self.supervisor = Supervisor(platform)
         self.parts = {part.name: part for part in parts(platform)}
         self.flink = FlinkRestHook()
-        #: When the newest fault struck (`time.monotonic`): what follows in its strike is part of the recovery.
+        #: When the last fault was injected (`time.monotonic`): the rest of its `strike` is part of the recovery.
         self.struck_at: float | None = None
         self._upgrades = 0
 
     def mark(self) -> None:
-        """The fault strikes now."""
+        """Record that the fault is injected now."""
         self.struck_at = time.monotonic()
 
     def ledger(self) -> Ledger:
-        """The ledger now.
+        """The current ledger.
 
-        :raises PlatformError: a part that must be asked does not answer: one that hangs would be waited for without end
+        :raises PlatformError: a service does not respond; a hanging one would be awaited forever
         """
         for name in ("kafka", "postgres"):
             if problem := self.parts[name].probe():
@@ -62,7 +62,7 @@ class Stage:
         return self.job.ledger()
 
     def problem(self) -> str | None:
-        """Why the platform is not healthy now, if it is not: a part, or a streaming job."""
+        """Why the platform is not healthy now, or None: a service, or a streaming job."""
         try:
             states = {name: info["statename"] for name, info in self.supervisor.info().items()}
             for name, part in self.parts.items():
@@ -70,17 +70,17 @@ class Stage:
                 if problem:
                     return f"{name}: {problem}"
             return "; ".join(unhealthy_reasons(self.job.pipeline)) or None
-        except Exception as error:  # whatever a part says that is half gone
+        except Exception as error:  # any error of a service that is going down
             return repr(error)
 
     def kill(self, *names: str) -> None:
-        """End the parts' processes as the kernel does when memory is short: at once, untold, their children left alone."""
+        """Kill the services' processes with SIGKILL, as the kernel does when memory is short, but not their children."""
         for pid in [self._pid(name) for name in names]:
             psutil.Process(pid).kill()
         self.mark()
 
     def kill_everything(self) -> None:
-        """What a power cut leaves of the processes: the supervisor first, so that it starts nothing meanwhile."""
+        """Kill all processes, as in a power cut: the supervisor first, so that it does not restart others."""
         processes = [psutil.Process(self.supervisor.pid()), *supervision.members(self.platform)]
         for process in processes:
             if process.is_running():
@@ -90,7 +90,7 @@ class Stage:
 
     @contextmanager
     def stopped(self, name: str) -> Iterator[None]:
-        """The part with all its children, held by SIGSTOP."""
+        """Stop the service and its children by SIGSTOP."""
         processes = supervision.family(self._pid(name))
         for process in processes:
             process.send_signal(signal.SIGSTOP)
@@ -102,7 +102,7 @@ class Stage:
                     process.send_signal(signal.SIGCONT)
 
     def upgrade(self) -> str:
-        """Want other options of the streaming jobs, and have `flink_jobs` see to it; the id of its run."""
+        """Change options of the streaming jobs, and trigger `flink_jobs`; return the id of its run."""
         self._upgrades += 1
         options = json.loads(self.job.api.variable("flink_job_options"))
         options |= {"execution.checkpointing.min-pause": f"{100 + self._upgrades} ms"}
@@ -110,12 +110,12 @@ class Stage:
         return self.deploy()
 
     def deploy(self) -> str:
-        """Trigger `flink_jobs`, when no run of it is under way that has not begun; the id of the run."""
+        """Trigger `flink_jobs`, unless a run is already queued; return the id of the run."""
         self.at_rest("flink_jobs")
         return self.job.api.trigger("flink_jobs", {})
 
     def at_rest(self, dag_id: str) -> None:
-        """Wait until no run of the DAG is under way. What waits for its next try, has it at once: minutes are saved."""
+        """Wait until no run of the DAG is active. Tasks that wait for a retry are retried immediately, which saves minutes."""
 
         def at_rest() -> bool:
             run = self.job.api.active_run(dag_id)
@@ -124,21 +124,21 @@ class Stage:
                 self.job.api.clear(dag_id, run, *waiting)
             return run is None
 
-        self.job.wait(at_rest, f"{dag_id} to be at rest", TASK_LIMIT_S)
+        self.job.wait(at_rest, f"{dag_id} to be idle", TASK_LIMIT_S)
 
     def await_task(self, dag_id: str, run_id: str, task_id: str) -> str:
-        """Wait until a task of the run is at work; the id of its instance."""
+        """Wait until a task of the run is running; return the id of its instance."""
 
         def running() -> str | None:
             task = self.job.api.tasks(dag_id, run_id)[task_id]
             if task["state"] in ("success", "failed", "skipped", "upstream_failed"):
-                raise RuntimeError(f"{dag_id}.{task_id} of {run_id} is {task['state']}: it was not seen at work")
+                raise RuntimeError(f"{dag_id}.{task_id} of {run_id} is {task['state']}: it was not seen running")
             return task["id"] if task["state"] == "running" else None
 
         return wait_until(running, f"{dag_id}.{task_id} to run", TASK_LIMIT_S, longest_pause_s=0.2)
 
     def processes(self, *words: str) -> list[psutil.Process]:
-        """Processes of the platform whose command line holds all of the words."""
+        """Processes of the platform whose command lines contain all of these texts."""
         found = []
         for process in supervision.members(self.platform):
             try:
@@ -150,17 +150,17 @@ class Stage:
         return found
 
     def kill_processes(self, *words: str) -> None:
-        """Kill -9 whatever comes up with these words in its command line."""
+        """Wait for processes with these texts in their command lines, and kill them."""
         for process in wait_until(lambda: self.processes(*words), f"a process with {words}", SEEN_LIMIT_S):
             process.kill()
         self.mark()
 
     def _pid(self, name: str) -> int:
-        """Of the part's process, once it has one."""
+        """The pid of a service, once it is running."""
         return wait_until(lambda: self.supervisor.info()[name]["pid"], f"a process of {name}", SEEN_LIMIT_S)
 
     def await_flink(self, what: str, seen: Callable[[], Any]) -> None:
-        """Wait, looking often, until something is seen in the JobManager."""
+        """Poll the JobManager until something is seen."""
         deadline = time.monotonic() + SEEN_LIMIT_S
         while time.monotonic() < deadline:
             try:
@@ -177,5 +177,5 @@ class Stage:
 
 
 def tolerate_restarts(checkout: Checkout) -> str:
-    """Restarts of a job are what is provoked: they do not make it unhealthy afterwards. Returns the thresholds as JSON."""
+    """Raise the threshold of restarts, which the suite provokes. Returns the thresholds as JSON."""
     return checkout.change_variable("health_thresholds", restarts=1_000)

@@ -1,4 +1,4 @@
-"""Folders that cannot be written for a while, and are as they were afterwards."""
+"""Folders that cannot be written to for some time, and are restored afterwards."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ def test_nothing_can_be_written_below_a_blocked_folder_not_even_by_root(tmp_path
             for write in ((folder / "new").touch, (folder / "deeper").mkdir, kept.read_text):
                 with pytest.raises(NotADirectoryError):
                     write()
-            open_before.write("what was open goes on")
+            open_before.write("an open file stays writable")
         open_before.flush()
-        assert kept.read_text() == "what was open goes on"
+        assert kept.read_text() == "an open file stays writable"
     assert [path.name for path in tmp_path.iterdir()] == ["data"]
 
 

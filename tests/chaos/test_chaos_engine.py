@@ -1,4 +1,4 @@
-"""The engine on a stand-in platform: what it measures, what it undoes, and what it calls not recovered."""
+"""The engine with a stub platform: what it measures, what it undoes, and what counts as not recovered."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from local.config import ROOT
 
 
 class Stage:
-    """A platform of which every look finds ten rows more in Silver, unless it is broken."""
+    """A stub platform with ten more rows in Silver at each request, unless it is broken."""
 
     def __init__(self) -> None:
         self.struck_at = None
@@ -66,13 +66,13 @@ def breaks(stage: Stage):
     return nullcontext()
 
 
-def test_what_is_over_by_itself_is_good(engine, stage):
+def test_recovery_without_intervention_is_good(engine, stage):
     outcome = engine.run("harmless", [Fault("harmless", "", lambda _: nullcontext())])
     assert outcome.good
     assert stage.verbs == []
 
 
-def test_recovery_counts_from_the_moment_that_the_fault_marks(engine, stage):
+def test_recovery_counts_from_the_marked_moment(engine, stage):
     def strike(stage: Stage):
         stage.struck_at = time.monotonic() - 100
         return nullcontext()
@@ -80,7 +80,7 @@ def test_recovery_counts_from_the_moment_that_the_fault_marks(engine, stage):
     assert engine.strike([Fault("earlier", "", strike)]) == pytest.approx(100, abs=2)
 
 
-def test_what_the_suite_must_undo_is_undone_after_it_lasted(engine, stage):
+def test_the_suite_undoes_a_fault_after_its_duration(engine, stage):
     @contextmanager
     def strike(stage: Stage):
         stage.broken = True
@@ -93,7 +93,7 @@ def test_what_the_suite_must_undo_is_undone_after_it_lasted(engine, stage):
     assert time.monotonic() - began >= 0.3
 
 
-def test_what_needs_a_hand_is_not_good_and_gets_one(engine, stage):
+def test_manual_recovery_is_not_good(engine, stage):
     outcome = engine.run("broken", [Fault("broken", "", breaks)])
     assert outcome.recovery_s is None
     assert not outcome.good
@@ -102,7 +102,7 @@ def test_what_needs_a_hand_is_not_good_and_gets_one(engine, stage):
     assert any("a part is down" in line for line in stage.done)
 
 
-def test_a_fault_that_does_not_come_about_is_said(engine):
+def test_a_fault_that_cannot_be_injected_is_reported(engine):
     def strike(stage: Stage):
         raise TimeoutError("no commit")
 
@@ -117,10 +117,10 @@ def test_lost_rows_are_not_good(stage):
     assert not outcome.good
 
 
-def test_each_fault_has_a_name_of_its_own_and_there_are_enough():
+def test_fault_names_are_unique_and_there_are_enough():
     names = [fault.name for fault in CATALOGUE]
     assert len(set(names)) == len(names) > 25
 
 
-def test_what_is_broken_by_an_upgrade_is_in_the_sql():
+def test_the_text_that_the_broken_upgrade_replaces_is_in_the_sql():
     assert GOOD_SQL in (ROOT / "include" / "sql" / "05-bronze.sql").read_text()

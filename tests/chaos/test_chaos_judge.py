@@ -1,4 +1,4 @@
-"""The judge on small tables: what it calls lost, duplicated and altered, and that it calls nothing so that is right."""
+"""The judge on small tables: lost, duplicated and altered rows, and no false positives."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ TRIP = dict.fromkeys(FIELDS, "1") | {"tpep_pickup_datetime": "2024-01-01T10:00:0
 
 @pytest.fixture
 def db():
-    """Every event went its way: one to each table."""
+    """One event in each table."""
     with duckdb.connect() as db:
         position = "kafka_partition INT, kafka_offset BIGINT"
         texts = ", ".join(f"{name} VARCHAR" for name in FIELDS)
@@ -43,7 +43,7 @@ def db():
     [
         ("SELECT 1", Verdict(0, 0, 0)),
         ("DELETE FROM rejected_events", Verdict(1, 0, 0)),
-        # Bronze lacks it; that Silver has it all the same is a row that nothing accounts for.
+        # Bronze lacks it, so the row in Silver is surplus.
         ("DELETE FROM raw_trips WHERE kafka_offset = 1", Verdict(1, 1, 0)),
         ("DELETE FROM cleaned_trips WHERE kafka_offset = 1", Verdict(1, 0, 0)),
         ("INSERT INTO raw_trips FROM raw_trips", Verdict(0, 4, 0)),

@@ -1,4 +1,4 @@
-"""The network that can fail, before a real server: what passes, what is held, what is lost and what was done all the same."""
+"""The proxy in front of a real server: what is forwarded, delayed, lost, and applied although the response was lost."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ COMMIT = b"Bind file:///warehouse/metadata/00002.metadata.json"
 
 
 class Upstream(socketserver.ThreadingTCPServer):
-    """Keeps what it is told and answers `ok`."""
+    """Records what it receives, and responds `ok`."""
 
     daemon_threads = True
 
     def __init__(self) -> None:
-        self.told: list[bytes] = []
+        self.received: list[bytes] = []
         super().__init__(("127.0.0.1", 0), self.Handler)
 
     class Handler(socketserver.BaseRequestHandler):
         def handle(self) -> None:
             with suppress(ConnectionResetError):
                 while data := self.request.recv(65536):
-                    self.server.told.append(data)
+                    self.server.received.append(data)
                     self.request.sendall(b"ok")
 
 
@@ -60,23 +60,23 @@ def ask(client: socket.socket, question: bytes) -> bytes:
     return client.recv(100)
 
 
-def test_what_is_said_passes_both_ways(client, upstream):
+def test_bytes_are_forwarded_both_ways(client, upstream):
     assert ask(client, b"question") == b"ok"
-    assert upstream.told == [b"question"]
+    assert upstream.received == [b"question"]
 
 
-def test_a_cut_cable_tells_nobody_and_loses_nothing(proxy, client, upstream):
+def test_a_cut_cable_closes_no_connection_and_loses_nothing(proxy, client, upstream):
     assert ask(client, b"before") == b"ok"
     proxy.cut()
     client.settimeout(0.3)
     with pytest.raises(TimeoutError):
         ask(client, b"meanwhile")
-    assert upstream.told == [b"before"]
+    assert upstream.received == [b"before"]
 
     proxy.join()
     client.settimeout(LIMIT_S)
     assert client.recv(100) == b"ok"
-    assert upstream.told == [b"before", b"meanwhile"]
+    assert upstream.received == [b"before", b"meanwhile"]
 
 
 def test_a_slow_network(proxy, client):
@@ -86,7 +86,7 @@ def test_a_slow_network(proxy, client):
     assert time.monotonic() - began >= 0.4
 
 
-def test_nobody_listens_and_then_again(proxy, client):
+def test_refusing_and_accepting_connections(proxy, client):
     assert ask(client, b"question") == b"ok"
     proxy.refuse()
     with pytest.raises(ConnectionResetError):
@@ -99,7 +99,7 @@ def test_nobody_listens_and_then_again(proxy, client):
         assert ask(again, b"question") == b"ok"
 
 
-def test_the_answer_to_a_commit_is_lost_after_it_was_applied_once(proxy, client, upstream):
+def test_the_response_to_a_commit_is_lost_after_it_was_applied_once(proxy, client, upstream):
     trap = proxy.trap = CommitTrap(lose_answer=True)
     assert ask(client, b"SELECT") == b"ok"
 
@@ -108,22 +108,22 @@ def test_the_answer_to_a_commit_is_lost_after_it_was_applied_once(proxy, client,
     with pytest.raises(ConnectionResetError):
         client.recv(100)
     assert trap.sprung.is_set()
-    assert upstream.told == [b"SELECT", COMMIT]
+    assert upstream.received == [b"SELECT", COMMIT]
     with socket.create_connection(("127.0.0.1", proxy.port), LIMIT_S) as again:
         assert ask(again, COMMIT) == b"ok"
 
 
-def test_something_happens_while_a_commit_is_under_way(proxy, client, upstream):
+def test_an_action_during_a_commit(proxy, client, upstream):
     seen = []
-    proxy.trap = CommitTrap(on_commit=lambda: seen.append(list(upstream.told)))
+    proxy.trap = CommitTrap(on_commit=lambda: seen.append(list(upstream.received)))
 
     assert ask(client, COMMIT) == b"ok"
 
     assert seen == [[]]
-    assert upstream.told == [COMMIT]
+    assert upstream.received == [COMMIT]
 
 
-def test_a_server_that_is_away_is_away_through_the_proxy_too(proxy, upstream):
+def test_a_server_that_is_down_is_unreachable_through_the_proxy(proxy, upstream):
     upstream.shutdown()
     upstream.server_close()
     with pytest.raises(ConnectionResetError), socket.create_connection(("127.0.0.1", proxy.port), LIMIT_S) as client:

@@ -1,4 +1,4 @@
-"""The report: JSON of one object a fault, and a page whose table says what was late and what was not struck."""
+"""The report: JSON with one object per fault, and a page whose table shows late and skipped faults."""
 
 from __future__ import annotations
 

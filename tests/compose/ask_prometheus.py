@@ -1,4 +1,4 @@
-"""Asks Prometheus each query of a JSON list (first argument), from within a container; prints how many series each gave."""
+"""Runs a JSON list of queries (first argument) against Prometheus, in a container; prints the number of series of each."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""`docker compose` on a project of the tests' own, with stand-ins for the official images, or with these."""
+"""`docker compose` for the tests' own project, with stand-ins for the official images, or with these."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ BUILD_LIMIT_S, UP_LIMIT_S, COMMAND_LIMIT_S = 1800, 900, 600
 
 
 class Compose:
-    """`docker compose` on a project of the tests' own."""
+    """`docker compose` for the tests' own project."""
 
     def __init__(self) -> None:
         self.files = [f"--file={ROOT / file}" for file in FILES]
@@ -38,23 +38,23 @@ class Compose:
         )
 
     def __call__(self, *arguments: str, limit_s: float = COMMAND_LIMIT_S, **more) -> str:
-        """Run `docker compose` and return what it prints."""
+        """Run `docker compose` and return its output."""
         run = self.run("docker", "compose", *self.files, *arguments, limit_s=limit_s, **more)
         assert run.returncode == 0, f"{arguments}:\n{run.stdout[-3000:]}\n{run.stderr[-3000:]}"
         return run.stdout
 
     def make(self, *arguments: str, limit_s: float) -> str:
-        """Run a `make` target as a person does."""
+        """Run a `make` target."""
         run = self.run("make", "--no-print-directory", *arguments, f"PYTHON={sys.executable}", limit_s=limit_s)
         assert run.returncode == 0, f"{arguments}:\n{run.stdout[-3000:]}\n{run.stderr[-3000:]}"
         return run.stdout
 
     def demo(self, events: int, seed: int) -> str:
-        """The main job once, and the table that it prints; every count must be right."""
+        """Run the main job once, and return the table that it prints; all counts must be right."""
         return self("run", "--rm", "-T", "demo", "--events", str(events), "--seed", str(seed), limit_s=UP_LIMIT_S)
 
     def lakehouse(self, *arguments: str) -> str:
-        """What a command of `python -m lakehouse` prints in the scheduler's container."""
+        """Run `python -m lakehouse` in the scheduler's container, and return its output."""
         return self("exec", "-T", "airflow-scheduler", "python", "-m", "lakehouse", *arguments)
 
     def generate(self, *arguments: str) -> str:
@@ -62,7 +62,7 @@ class Compose:
         return self("exec", "-T", "airflow-scheduler", "python", "-m", "taxi_generator", *arguments)
 
     def python(self, service: str, script: Path, *arguments: str) -> str:
-        """Run a script within a service's container, and return what it prints."""
+        """Run a script in a service's container, and return its output."""
         return self("exec", "-T", service, "python", "-", *arguments, input=script.read_text())
 
 

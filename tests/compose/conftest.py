@@ -1,4 +1,4 @@
-"""The platform on containers, started once for all of these tests, with stand-ins for the official images, or with these."""
+"""The platform on containers, started once for all tests, with stand-ins for the official images, or with these."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from compose_project import BUILD_LIMIT_S, OFFICIAL, UP_LIMIT_S, Compose
 
 @pytest.fixture(scope="session")
 def compose() -> Iterator[Compose]:
-    """All of it, healthy; gone at the end, with its volumes."""
+    """The healthy platform; removed at the end, with its volumes."""
     compose = Compose()
     if not OFFICIAL:
         images = compose.run(sys.executable, "-m", "tests.compose.images", limit_s=BUILD_LIMIT_S)

@@ -1,4 +1,4 @@
-"""Tries every entry without the right to use it, from within a container; prints what each attempt met, as JSON."""
+"""Tries unauthorised access to every service, in a container; prints the result of each attempt as JSON."""
 
 import json
 import os
@@ -17,7 +17,7 @@ met = {}
 
 
 def attempt(name):
-    """Take down what the attempt met: an error, or what it got."""
+    """Record the attempt's error, or what it got."""
 
     def decorate(door):
         try:

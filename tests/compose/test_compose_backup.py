@@ -1,4 +1,4 @@
-"""A backup of a platform that takes in events, restored into an empty project of another name: no row lost or duplicated."""
+"""A backup during ingestion, restored into an empty project with another name: no row is lost or duplicated."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ EVENTS, RATE = 20_000, 500
 
 @pytest.fixture(scope="module")
 def backup(compose: Compose) -> Iterator[Path]:
-    """A backup made while events come in; the project that it is of stops afterwards, with its data."""
+    """A backup made during ingestion; its project is stopped afterwards, and keeps its data."""
     compose.demo(10_000, 31)
     before = set((ROOT / "backups").glob("2*"))
     with ThreadPoolExecutor(1) as pool:
@@ -28,7 +28,7 @@ def backup(compose: Compose) -> Iterator[Path]:
         wait_until(lambda: "rows in flight" in compose.lakehouse("ledger"), "rows in flight", LIMIT_S)
         compose.make("compose-backup", limit_s=COMMAND_LIMIT_S)
         sending.result()
-    # The stop of the jobs loses no row.
+    # Stopping the jobs loses no row.
     assert "Ledger: balanced" in compose.demo(1_000, 34)
     [made] = set((ROOT / "backups").glob("2*")) - before
     compose("--profile", "*", "stop")
@@ -39,7 +39,7 @@ def backup(compose: Compose) -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def restored(compose: Compose, backup: Path) -> Iterator[Compose]:
-    """The platform as of the backup, in a project of another name."""
+    """The platform as of the backup, in a project with another name."""
     other = Compose()
     other.environment["COMPOSE_PROJECT_NAME"] += "-restored"
     try:
@@ -49,28 +49,27 @@ def restored(compose: Compose, backup: Path) -> Iterator[Compose]:
         other("--profile", "*", "down", "--volumes")
 
 
-def test_a_backup_is_for_its_owner_alone(backup: Path):
+def test_only_the_owner_can_read_a_backup(backup: Path):
     files = [backup, *backup.iterdir()]
     assert {file.stat().st_mode & 0o077 for file in files} == {0}
-    told = json.loads((backup / "manifest.json").read_text())["files"]
-    assert {file.name for file in backup.iterdir()} == {*told, "manifest.json"}
+    listed = json.loads((backup / "manifest.json").read_text())["files"]
+    assert {file.name for file in backup.iterdir()} == {*listed, "manifest.json"}
 
 
-def test_a_project_that_is_there_is_refused(compose: Compose, backup: Path):
+def test_restoring_into_an_existing_project_is_refused(compose: Compose, backup: Path):
     refused = compose.run("make", "compose-restore", f"FROM={backup}")
     assert refused.returncode
-    assert f"{compose.environment['COMPOSE_PROJECT_NAME']} has volumes already" in refused.stderr
+    assert f"{compose.environment['COMPOSE_PROJECT_NAME']} already has volumes" in refused.stderr
 
 
-def test_what_was_in_flight_arrives(restored: Compose):
+def test_rows_in_flight_arrive(restored: Compose):
     wait_until(lambda: "rows in flight" not in restored.lakehouse("ledger"), "no row in flight", LIMIT_S)
     assert json.loads(restored.lakehouse("ledger", "--pipeline=nyc_taxi", "--json"))["errors"] == []
 
 
-def test_more_trips_go_through(restored: Compose):
+def test_new_trips_are_processed(restored: Compose):
     assert "Ledger: balanced" in restored.demo(5_000, 33)
 
 
 def test_the_audit_finds_every_event(restored: Compose):
-    said = restored.lakehouse("audit", "--at-rest")
-    assert "audit: clean" in said
+    assert "audit: clean" in restored.lakehouse("audit", "--at-rest")

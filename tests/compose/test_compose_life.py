@@ -1,4 +1,4 @@
-"""Containers that die, stop and change: the jobs go on from the object store, and no row is lost or duplicated."""
+"""Containers are killed, restarted and upgraded: jobs resume from the object store; no row is lost or duplicated."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ def airflow(compose: Compose) -> AirflowApi:
 
 
 def events(compose: Compose) -> int:
-    """How many the topic has had, by the ledger."""
+    """Number of events ever written to the topic, according to the ledger."""
     return json.loads(compose.lakehouse("ledger", "--pipeline=nyc_taxi", "--json"))["events"]
 
 
 def containers(compose: Compose) -> str:
-    """Those that the gate before Docker created and that are still there."""
+    """Ids of existing containers that the gate in front of Docker created."""
     return compose.run("docker", "ps", "--all", "--quiet", "--filter=label=lakehouse.docker-gate=lakehouse-test").stdout
 
 
@@ -43,7 +43,7 @@ def test_the_generator_runs_in_a_container(compose: Compose, airflow: AirflowApi
     assert containers(compose) == ""
 
 
-def test_the_generators_container_ends_with_its_task(compose: Compose, airflow: AirflowApi):
+def test_the_generators_container_is_removed_with_its_task(compose: Compose, airflow: AirflowApi):
     endless = {"events": 1_000_000, "mode": "realtime", "rate": 10, "seed": 22, "where": "container"}
     run = airflow.trigger("taxi_trip_generator", endless)
     wait_until(lambda: containers(compose), "the generator's container", LIMIT_S)
@@ -66,14 +66,14 @@ def test_a_taskmanager_is_killed_under_load(compose: Compose):
     "operation", ["rewrite_data_files", "rewrite_manifests", "expire_snapshots", "remove_orphan_files"]
 )
 def test_maintenance_on_the_object_store(compose: Compose, operation: str):
-    said = compose.lakehouse(
+    output = compose.lakehouse(
         "maintenance", "--table=silver.cleaned_trips", f"--operation={operation}", f"--thresholds={SMALL}"
     )
-    assert '"verdict": "done"' in said or "Nothing to do" in said
+    assert '"verdict": "done"' in output or "Nothing to do" in output
 
 
 def test_a_job_is_upgraded_by_a_savepoint_in_the_object_store(compose: Compose, airflow: AirflowApi):
-    wait_until(lambda: airflow.active_run("flink_jobs") is None, "flink_jobs to be at rest", LIMIT_S)
+    wait_until(lambda: airflow.active_run("flink_jobs") is None, "flink_jobs to be idle", LIMIT_S)
     options = json.loads(airflow.variable("flink_job_options"))
     airflow.set_variable("flink_job_options", json.dumps(options | {"execution.checkpointing.min-pause": "100 ms"}))
     run = airflow.trigger("flink_jobs", {})
@@ -82,7 +82,7 @@ def test_a_job_is_upgraded_by_a_savepoint_in_the_object_store(compose: Compose, 
     assert "s3://lakehouse/flink/savepoints/nyc_taxi.silver" in json.dumps(deployed)
 
 
-def test_data_outlives_down_and_up(compose: Compose):
+def test_data_survives_down_and_up(compose: Compose):
     compose.make("compose-down", limit_s=300)
     compose.make("compose-up", limit_s=900)
     assert "Ledger: balanced" in compose.demo(10_000, 12)

@@ -1,6 +1,6 @@
-"""Events of every kind that may come, each with the one place where it must end. Tests send all of them in one go.
+"""All kinds of events, each with the one table where it must end. Tests send all of them at once.
 
-A new kind is a new line here.
+Add new kinds here.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 BRONZE, NO_EVENT = "bronze.raw_trips", "bronze.rejected_events"
 TRIP, BROKEN_RULE, DUPLICATE = "silver.cleaned_trips", "silver.rejected_trips", "silver.duplicate_trips"
 REFUSED = "refused by the producer"
-#: Where an event's way ends.
+#: Tables where an event can end.
 TABLES = (NO_EVENT, TRIP, BROKEN_RULE, DUPLICATE)
 GOOD = {
     "VendorID": 1,
@@ -42,12 +42,12 @@ GOOD = {
 
 @dataclass(frozen=True)
 class Event:
-    """One message and what must come of it.
+    """One message and its expected result.
 
     :param ends: the table where it must end, or `REFUSED`
-    :param reason: of the row there, or words of the producer's error
-    :param holds: some columns of the row there, as they must be
-    :param timestamp_ms: the message's own, epoch milliseconds; 0 for now
+    :param reason: the row's reason, or part of the producer's error
+    :param holds: expected values of some of the row's columns
+    :param timestamp_ms: the message's timestamp, epoch milliseconds; 0 for now
     """
 
     name: str
@@ -64,7 +64,7 @@ _zones = count(1_000)
 
 
 def trip(**changes: str | None) -> bytes:
-    """A trip that no other equals, with some fields written as given: JSON, or what is none; None leaves one out."""
+    """A unique trip with changed fields, as JSON or invalid text; None leaves a field out."""
     written = {name: json.dumps(value) for name, value in GOOD.items()} | {"DOLocationID": str(next(_zones))} | changes
     return ("{" + ",".join(f'"{name}":{value}' for name, value in written.items() if value is not None) + "}").encode()
 
@@ -195,7 +195,7 @@ ODD_BUT_GOOD = [
     good("pickup to the nanosecond", trip(**pickup("2024-01-15T10:00:00.123456789"))),
     good("pickup a date alone", trip(**pickup("2024-01-15"))),
     good("pickup in the last second", trip(**pickup("2024-01-31T23:59:59.999999"))),
-    # What Kafka carries beside the value
+    # Other parts of the message
     good("no key", key=None),
     good("empty Kafka key", key=b""),
     good("another key", key=b"\xff\xfe\x00"),
@@ -281,17 +281,17 @@ BROKEN_RULES = [
     broken("rate code empty", "RatecodeID is not an integer", RatecodeID='""'),
 ]  # fmt: skip
 
-#: What the client refuses by its own limit.
+#: Refused by the client because of its own limit.
 REFUSED_EVENTS = [
     Event("text of 10 MB", trip(store_and_fwd_flag=json.dumps("N" * 10_000_000)), REFUSED, "too large"),
     Event("a byte beyond the limit", trip(store_and_fwd_flag=json.dumps("N" * 1_000_000)), REFUSED, "too large"),
     Event("Kafka key of 2 MB", trip(), REFUSED, "too large", key=b"1" * 2_000_000),
 ]
 
-#: What the client takes when its own limit is raised, and the broker then refuses.
+#: Accepted by a client with a higher limit, but refused by the broker.
 REFUSED_BY_BROKER = [
     Event("10 MB that do not compress", random.Random(1).randbytes(10_000_000), REFUSED, "too large"),
 ]
 
-#: All that Kafka takes.
+#: All events that Kafka accepts.
 SENT = [*NO_OBJECTS, *ODD_BUT_GOOD, *BROKEN_RULES]

@@ -1,4 +1,4 @@
-"""Every DAG file of the project, and every DAG, found by looking: a new one is held to the same rules by itself."""
+"""All DAG files and DAGs of the project: new ones are tested automatically."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def dag_files() -> list[Path]:
 
 @pytest.fixture(scope="session")
 def dags() -> dict[str, DAG]:
-    """Every DAG by its id."""
+    """DAG id -> DAG."""
     from airflow.dag_processing.dagbag import DagBag
 
     return DagBag(str(DAGS)).dags

@@ -1,4 +1,4 @@
-"""Parses DAG files as Airflow's DAG processor does, each in a fork of its own, and prints what it saw as one line of JSON.
+"""Parses DAG files as Airflow's DAG processor does, each in its own fork, and prints the results as one line of JSON.
 
 python tests/dags/parse.py DAG_FILE...
 """
@@ -14,7 +14,7 @@ from refusal import refuse_network, refused
 
 
 def parse(path: str) -> dict:
-    """What Airflow gets from one file, and which modules it imports for it."""
+    """The DAGs of one file, and the modules that it imports."""
     sys.addaudithook(refuse_network)
     before, start = set(sys.modules), time.process_time()
     bag = DagBag(path)
@@ -32,7 +32,7 @@ def parse(path: str) -> dict:
 
 
 def parse_in_fork(path: str) -> dict:
-    """The same, so that what one file imports is not there yet for the next."""
+    """The same in a fork, so that the modules of one file are not already imported for the next."""
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("fork")) as fork:
         return fork.submit(parse, path).result()
 

@@ -1,4 +1,4 @@
-"""What a DAG file must not do at import: both are refused, and remembered in case the file swallows the error."""
+"""Refuses what a DAG file must not do at import, and records it in case the file swallows the error."""
 
 from airflow.sdk.exceptions import AirflowSecretsBackendAccessDenied
 from airflow.secrets import BaseSecretsBackend
@@ -7,7 +7,7 @@ refused: list[str] = []
 
 
 class NoSecrets(BaseSecretsBackend):
-    """A secrets backend that Airflow asks before all others for connections and variables, and that gives none."""
+    """A secrets backend that Airflow uses first for connections and variables, and that has none."""
 
     def get_connection(self, conn_id, *_, **__):
         self._refuse(f"the connection {conn_id!r}")
@@ -17,12 +17,12 @@ class NoSecrets(BaseSecretsBackend):
 
     def _refuse(self, what):
         refused.append(what)
-        # The one error that ends the search: after any other, Airflow asks the next backend.
+        # The only error that ends the search: after any other, Airflow uses the next backend.
         raise AirflowSecretsBackendAccessDenied(f"A DAG file reads {what} at import")
 
 
 def refuse_network(event: str, args: tuple) -> None:
-    """Audit hook of the interpreter (`sys.addaudithook`)."""
+    """An audit hook of the interpreter (`sys.addaudithook`)."""
     if event in {"socket.connect", "socket.sendto", "socket.getaddrinfo", "socket.gethostbyname"}:
         refused.append(f"the network: {event} {args[1:]}")
         raise OSError(f"A DAG file uses {refused[-1]} at import")

@@ -1,4 +1,4 @@
-"""A declaration that cannot be used takes no other pipeline down: an import error lists it, and the others' DAGs are there."""
+"""An invalid declaration does not affect other pipelines: it is an import error, and the others have their DAGs."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ print(json.dumps({"dags": sorted(bag.dags), "schedules": schedules, "errors": er
 
 @pytest.fixture
 def repository(tmp_path: Path) -> Path:
-    """A copy of what Airflow reads of the repository, with a second pipeline."""
+    """A copy of the files that Airflow reads, with a second pipeline."""
     for folder in ("dags", "plugins", "include"):
         shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "airflow_settings.yaml", tmp_path)
@@ -70,7 +70,7 @@ def repository(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def parse(repository: Path) -> Callable[[], dict]:
-    """What Airflow finds in the copy."""
+    """Parse the copy with Airflow."""
 
     def parse() -> dict:
         env = {**os.environ, "PYTHONPATH": str(repository / "plugins"), "AIRFLOW__CORE__DAGS_FOLDER": "dags"}
@@ -83,14 +83,14 @@ def parse(repository: Path) -> Callable[[], dict]:
     return parse
 
 
-def test_each_pipeline_has_its_dag_and_a_slot_to_build_in(parse):
+def test_each_pipeline_has_a_dag_and_a_slot_for_builds(parse):
     found = parse()
     assert found["errors"] == {}
     assert found["slots"] == 2
     assert found["schedules"] == {"nyc_taxi_pipeline": "*/10 * * * *", "second_pipeline": "0 */1 * * *"}
 
 
-def test_a_pipeline_that_is_switched_off_has_none(repository, parse):
+def test_a_disabled_pipeline_has_no_dag(repository, parse):
     (repository / "include" / "pipelines" / "second.yaml").write_text(f"enabled: false\n{SECOND}")
     found = parse()
     assert found["errors"] == {}
@@ -98,7 +98,7 @@ def test_a_pipeline_that_is_switched_off_has_none(repository, parse):
     assert found["schedules"].keys() == {"nyc_taxi_pipeline"}
 
 
-def test_what_is_broken_is_listed_and_the_others_run(repository, parse):
+def test_invalid_declarations_are_listed_and_the_others_run(repository, parse):
     pipelines, manifests = repository / "include" / "pipelines", repository / "include" / "dbt" / "manifests"
     (pipelines / "second.yaml").write_text(SECOND.replace("source: topic", "sauce: topic"))
     (pipelines / "third.yaml").write_text("title: [")
@@ -113,9 +113,9 @@ def test_what_is_broken_is_listed_and_the_others_run(repository, parse):
     assert found["dags"] == sorted(FILE_OF)
     assert found["errors"].keys() == {"broken_declarations.py"}
     lines = [line for line in found["errors"]["broken_declarations.py"].splitlines() if ".yaml: " in line]
-    said = {line.partition(":")[0]: line.partition(": ")[2] for line in lines}
-    assert said.keys() == {f"{name}.yaml" for name in ("second", "third", "fourth", "fifth", "sixth")}
-    assert all("Next: " in text for text in said.values())
-    assert said["fourth.yaml"].startswith("gold: there is no manifests/fourth.json")
-    assert said["fifth.yaml"].startswith("gold: include/dbt/manifests/fifth.json is no manifest")
-    assert said["sixth.yaml"].startswith("gold.fact: there is no model 'fct_events'")
+    message = {line.partition(":")[0]: line.partition(": ")[2] for line in lines}
+    assert message.keys() == {f"{name}.yaml" for name in ("second", "third", "fourth", "fifth", "sixth")}
+    assert all("Next: " in text for text in message.values())
+    assert message["fourth.yaml"].startswith("gold: include/dbt/manifests/fourth.json does not exist")
+    assert message["fifth.yaml"].startswith("gold: include/dbt/manifests/fifth.json is not a manifest")
+    assert message["sixth.yaml"].startswith("gold.fact: there is no model 'fct_events'")

@@ -1,4 +1,4 @@
-"""The docstring of a DAG file is the DAG's page in the UI, and it names the tasks and params that there are."""
+"""The docstring of a DAG file is the DAG's page in the UI, and lists its tasks and params."""
 
 import ast
 import re
@@ -15,7 +15,7 @@ def table(doc: str, header: str) -> list[str]:
 
 
 def pattern(name: str) -> re.Pattern[str]:
-    """What a name on a page stands for: `<pipeline>` and `<stage>` for those that are declared, another `<word>` for any."""
+    """The pattern of a name on a page: `<pipeline>` and `<stage>` match the declared ones, any other `<word>` matches all."""
     known = declarations().pipelines.values()
     words = {"pipeline": [one.name for one in known], "stage": [stage for one in known for stage in one.stages]}
     return re.compile(re.sub(r"<(\w+)>", lambda found: f"(?:{'|'.join(words.get(found[1], ['[^.]+']))})", name))
@@ -30,7 +30,7 @@ def test_docstring_is_the_page(dag):
     assert doc.strip().startswith("# ")
 
 
-def test_the_page_of_a_pipeline_is_its_own(dags):
+def test_each_pipeline_has_its_own_page(dags):
     for pipeline in WITH_GOLD:
         doc = dags[pipeline.dag_id].doc_md
         assert doc.strip().startswith(f"# {pipeline.title}")
@@ -38,20 +38,20 @@ def test_the_page_of_a_pipeline_is_its_own(dags):
         assert not re.search("<(name|title)>", doc)
 
 
-def test_it_says_what_to_do_when_red(dag):
+def test_it_has_next_steps_for_failures(dag):
     assert re.search(r"^\*\*When .* red\*\*:", dag.doc_md, re.MULTILINE)
 
 
-def test_tasks_it_names_exist(dag):
+def test_listed_tasks_exist(dag):
     named = table(dag.doc_md, "task")
     assert [name for name in named if not any(pattern(name).fullmatch(task_id) for task_id in dag.task_ids)] == []
 
 
-def test_every_task_is_named(dag):
+def test_every_task_is_listed(dag):
     patterns = [pattern(name) for name in re.findall(r"`([\w.<>]+)`", dag.doc_md)]
     assert [task_id for task_id in dag.task_ids if not any(one.fullmatch(task_id) for one in patterns)] == []
 
 
-def test_params_it_names_are_those_of_the_form(dag):
+def test_listed_params_are_those_of_the_form(dag):
     assert sorted(table(dag.doc_md, "param")) == sorted(dag.params)
     assert [name for name, param in dag.params.items() if not dag.params.get_param(name).description] == []

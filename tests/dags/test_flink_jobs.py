@@ -1,4 +1,4 @@
-"""What a person asks of `flink_jobs` reaches the job that was named, and no other; a schedule asks nothing."""
+"""A requested action of `flink_jobs` only reaches the chosen job; scheduled runs have none."""
 
 from types import SimpleNamespace
 
@@ -14,7 +14,7 @@ JOBS = [stage.job for pipeline in enabled_pipelines() for stage in pipeline.stag
 
 @pytest.fixture
 def asked(dags):
-    """Action and path that each deploy task gets by the params of a run."""
+    """Action and path of each deploy task, for the params of a run."""
     dag = dags["flink_jobs"]
     tasks = [task for task in dag.tasks if isinstance(task, FlinkJobOperator)]
 
@@ -43,13 +43,13 @@ def test_a_schedule_reconciles_every_job(asked):
 
 
 @pytest.mark.parametrize("action", list(Action))
-def test_an_action_is_for_the_job_that_is_named(asked, action):
+def test_an_action_is_only_for_the_chosen_job(asked, action):
     others = dict.fromkeys(JOBS, (Action.RECONCILE, ""))
     assert asked(job="nyc_taxi.silver", action=action) == {**others, "nyc_taxi.silver": (action, "")}
     assert asked(job="all", action=action) == dict.fromkeys(JOBS, (action, ""))
 
 
-def test_so_is_a_path(asked):
+def test_a_path_is_only_for_the_chosen_job(asked):
     found = asked(job="nyc_taxi.bronze", action="restart", state_path="s3://b/chk-7")
     others = dict.fromkeys(JOBS, (Action.RECONCILE, ""))
     assert found == {**others, "nyc_taxi.bronze": (Action.RESTART, "s3://b/chk-7")}
@@ -61,15 +61,15 @@ def test_the_form_offers_every_action(dags):
     assert params.get_param("job").schema["enum"] == ["all", *JOBS]
 
 
-def test_a_job_that_is_gone_starts_it(dags):
+def test_a_missing_job_triggers_it(dags):
     (asset,) = dags["flink_jobs"].timetable.asset_condition.objects
     (watcher,) = asset.watchers
     assert isinstance(watcher.trigger, FlinkJobGoneTrigger)
     assert watcher.trigger.jobs == JOBS
 
 
-def test_whatever_fails_makes_the_run_red(dags):
-    """Airflow judges a run by its last tasks; a deployment goes on though what comes before it failed."""
+def test_any_failure_fails_the_run(dags):
+    """Airflow derives the state of a run from its last tasks; deployments continue although earlier tasks failed."""
     dag = dags["flink_jobs"]
     [leaf] = [task for task in dag.leaves if task.task_id == "nyc_taxi.check_health"]
     assert leaf.trigger_rule == "all_success"

@@ -1,4 +1,4 @@
-"""The shape that each `<name>_pipeline` promises: nothing is published after a failed test, and each dbt model is a task."""
+"""The structure of each `<name>_pipeline`: nothing is published after a failed test, and each dbt model is a task."""
 
 import json
 from types import SimpleNamespace
@@ -34,12 +34,12 @@ def models(pipeline) -> dict[str, dict]:
 
 
 def test_health_decides_between_gold_and_the_alert(tasks):
-    assert tasks["check_flink_health"].inherits_from_skipmixin  # what a branch does, it does by skipping
+    assert tasks["check_flink_health"].inherits_from_skipmixin  # branching means skipping
     assert tasks["check_flink_health"].downstream_task_ids == {"alert_flink_down", "prepare"}
     assert tasks["alert_flink_down"].downstream_task_ids == set()
 
 
-def test_a_run_that_holds_gold_back_is_red_and_sends_one_alert(tasks, monkeypatch):
+def test_a_run_that_skips_gold_fails_and_sends_one_alert(tasks, monkeypatch):
     task, reasons = tasks["alert_flink_down"], ["Flink job x.y is FAILED", "the ledger is wrong"]
     context = {"ti": SimpleNamespace(xcom_pull=lambda task_id, key: reasons)}
     monkeypatch.setitem(task.python_callable.__globals__, "get_current_context", lambda: context)
@@ -58,7 +58,7 @@ def test_each_step_needs_the_one_before_it(tasks, task_id):
     assert tasks[task_id].trigger_rule == TriggerRule.ALL_SUCCESS
 
 
-def test_dbt_runs_in_one_task_at_a_time(tasks, load_settings):
+def test_only_one_dbt_task_runs_at_a_time(tasks, load_settings):
     running_dbt = [task for task in tasks.values() if type(task).__module__.startswith("cosmos.")]
     assert [task.task_id for task in running_dbt] == [BUILD]
     assert (tasks[BUILD].pool, tasks[BUILD].pool_slots) == ("dbt", 1)
@@ -69,7 +69,7 @@ def test_it_builds_its_own_models_from_its_own_source(tasks, pipeline):
     assert tasks[BUILD].env["LAKEHOUSE_PIPELINE"] == pipeline.name
     assert tasks["prepare"].op_args == tasks["check_flink_health"].op_args == (pipeline.name,)
     assert tasks["publish"].op_args[0] == pipeline.name
-    assert str(pipeline.dag_id) in str(tasks[BUILD].cache_dir)  # what dbt parsed of another pipeline is of no use
+    assert str(pipeline.dag_id) in str(tasks[BUILD].cache_dir)  # the parse results of another pipeline are useless
 
 
 def test_each_model_is_one_task(tasks, models):
@@ -85,8 +85,8 @@ def test_models_depend_on_each_other_as_in_dbt(tasks, models):
         assert tasks[task_ids[key]].upstream_task_ids == (above or {BUILD})
 
 
-def test_models_show_a_failed_build_too(tasks, models):
-    """A root model must run when the build failed, and not when there was none: ONE_DONE of one upstream."""
+def test_models_also_show_a_failed_build(tasks, models):
+    """A root model must run if the build failed, but not if it was skipped: ONE_DONE with one upstream task."""
     results = [tasks[f"gold.{model['name']}"] for model in models.values()]
     roots = [task for task in results if task.upstream_task_ids == {BUILD}]
     assert {task.trigger_rule for task in roots} == {TriggerRule.ONE_DONE}

@@ -1,4 +1,4 @@
-"""Every DAG file imports cleanly and cheaply, and touches nothing while it does."""
+"""Importing a DAG file is clean, cheap and without side effects."""
 
 import json
 import os
@@ -21,7 +21,7 @@ HEAVY = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["ruff"]["li
 
 @pytest.fixture(scope="module")
 def parsed(dag_files) -> dict[str, dict]:
-    """What a process without a database, network or secrets gets from each DAG file."""
+    """The results of parsing each DAG file without a database, network or secrets."""
     env = {
         **os.environ,
         "AIRFLOW__SECRETS__BACKEND": "refusal.NoSecrets",
@@ -35,7 +35,7 @@ def parsed(dag_files) -> dict[str, dict]:
 
 
 def test_there_are_dags(dag_files):
-    """Without one, every other test here would have nothing to fail on."""
+    """Without DAGs, the other tests would test nothing."""
     assert dag_files
 
 
@@ -43,17 +43,17 @@ def test_file_imports(dag_file, parsed):
     assert parsed[str(dag_file)]["errors"] == []
 
 
-def test_file_holds_one_dag_of_its_name_or_one_for_each_pipeline(dag_file, parsed):
+def test_a_file_defines_one_dag_with_its_name_or_one_per_pipeline(dag_file, parsed):
     assert parsed[str(dag_file)]["dags"] == DAG_IDS[dag_file]
 
 
-def test_each_dag_is_made_by_one_file(parsed):
+def test_each_dag_is_defined_by_one_file(parsed):
     made = [dag_id for found in parsed.values() for dag_id in found["dags"]]
     assert sorted(made) == sorted(set(made))
     assert "nyc_taxi_pipeline" in made
 
 
-def test_import_warns_of_nothing(dag_file, parsed):
+def test_import_has_no_warnings(dag_file, parsed):
     assert parsed[str(dag_file)]["warnings"] == []
 
 
@@ -61,8 +61,8 @@ def test_import_reads_no_secret_and_uses_no_network(dag_file, parsed):
     assert parsed[str(dag_file)]["refused"] == []
 
 
-def test_import_is_light(dag_file, parsed):
-    """Only a DAG with tasks of Cosmos or Docker may import that, and nothing may import what Cosmos runs."""
+def test_import_is_cheap(dag_file, parsed):
+    """Only DAGs with tasks of Cosmos or Docker may import these, and none may import what Cosmos runs."""
     operators = parsed[str(dag_file)]["operators"]
     drawn = {"cosmos": "cosmos.", "docker": "airflow.providers.docker."}
     used = {name for name, package in drawn.items() if any(module.startswith(package) for module in operators)}
@@ -71,7 +71,7 @@ def test_import_is_light(dag_file, parsed):
 
 
 def test_import_is_quick(dag_file, parsed):
-    """In seconds of the processor, which other processes do not take from: 0.7 s and less were seen."""
+    """Measured as CPU time, which other processes do not affect: 0.7 s at most were observed."""
     assert parsed[str(dag_file)]["cpu_s"] < 5
 
 
@@ -84,6 +84,6 @@ def test_most_files_are_shorter_still(dag_files):
 
 
 def test_airflow_imports_no_module_of_ours_as_a_plugin():
-    """It imports each file of the plugins folder that `.airflowignore` leaves, under its bare name and as a script."""
+    """It imports each file of the plugins folder that is not in `.airflowignore`, with its bare name and as a script."""
     scanned = map(Path, list_py_file_paths(ROOT / "plugins", safe_mode=False))
     assert [str(file.relative_to(ROOT)) for file in scanned if "AirflowPlugin" not in file.read_text()] == []

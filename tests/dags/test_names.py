@@ -1,4 +1,4 @@
-"""Every connection, pool and variable that the code names is in `airflow_settings.yaml`, and nothing else is."""
+"""The connections, pools and variables in the code are exactly those in `airflow_settings.yaml`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-#: They look up what others name.
+#: Helpers that look up names of other modules.
 ACCESS = {ROOT / "plugins" / "lakehouse" / "airflow" / name for name in ("connections.py", "variables.py")}
 PYTHON = sorted({*(ROOT / "dags").rglob("*.py"), *(ROOT / "plugins").rglob("*.py")} - ACCESS)
 SQL = sorted((ROOT / "include" / "sql").rglob("*.sql"))
@@ -25,16 +25,16 @@ IN_TEMPLATE = re.compile(r"\b(?:var\.(?:value|json)|conn)\.(\w+)")
 
 
 def names_in_python(tree: ast.AST) -> list[tuple[str, str]]:
-    """Looked up by their name, or the default of a parameter `..._conn_id`, or a constant `..._CONN_ID`."""
+    """Literal names in look-ups, defaults of parameters `..._conn_id`, and constants `..._CONN_ID`."""
     found = []
     for node in ast.walk(tree):
         match node:
             case ast.Call(args=[ast.JoinedStr(values=[ast.Constant(value="alarm."), *_]), *_]):
-                pass  # what `lakehouse.alerting.alerts` keeps by itself, and nobody sets
+                pass  # state of `lakehouse.alerting.alerts`, which is not a setting
             case ast.Call(args=[ast.Call(func=ast.Name(id="variable_name")), *_]):
-                pass  # `pipeline.<name>`, which overrides what a declaration says, and need not be there
+                pass  # `pipeline.<name>`, which overrides a declaration and is optional
             case ast.Call(func=ast.Attribute() as function, args=[name, *_]) if ast.unparse(function) in LOOKUPS:
-                assert isinstance(name, ast.Constant), f"{ast.unparse(node)}: a name that is computed cannot be checked"
+                assert isinstance(name, ast.Constant), f"{ast.unparse(node)}: a computed name cannot be checked"
                 found.append((LOOKUPS[ast.unparse(function)], name.value))
             case ast.arguments(args=[*_, _], defaults=[*_, _]):
                 with_default = zip(reversed(node.args), reversed(node.defaults), strict=False)
@@ -54,7 +54,7 @@ def names_in_template(text: str) -> list[tuple[str, str]]:
 
 @pytest.fixture(scope="module")
 def named(dags) -> dict[str, dict[str, list[str]]]:
-    """Kind -> name -> where it stands."""
+    """Kind -> name -> where it is used."""
     found: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     for file in [*PYTHON, *SQL]:
         text = file.read_text()

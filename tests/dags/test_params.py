@@ -1,4 +1,4 @@
-"""What a form may ask for: a wrong type is refused by the form itself, any other wrong value by the task that reads it first."""
+"""Invalid params: wrong types are refused by the form, other invalid values by the first task that reads them."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from lakehouse.airflow.hooks.iceberg import IcebergCatalogHook
 
 @pytest.fixture
 def settings(load_settings, monkeypatch) -> None:
-    """Connections and variables of the settings file, leading nowhere."""
+    """Connections and variables of the settings file, without services."""
     for name, value in load_settings().environment().items():
         monkeypatch.setenv(name, value)
 
 
 @pytest.fixture
 def start(dags, monkeypatch) -> Callable[..., Any]:
-    """Run the function of a task with these params, and the others as the form has them."""
+    """Run the function of a task with these params, and defaults for the others."""
 
     def start(dag_id: str, task_id: str, **params: Any) -> Any:
         function = dags[dag_id].get_task(task_id).python_callable
@@ -31,53 +31,53 @@ def start(dags, monkeypatch) -> Callable[..., Any]:
     return start
 
 
-#: Task that reads a form -> what a form may ask for that the form itself cannot refuse, and what the task says of it.
+#: Task that reads a form -> invalid params that the form cannot detect, and the task's messages.
 REFUSED_BY_THE_TASK = {
     ("audit", "compare"): [
         ({"since": "yesterday"}, "'yesterday' is not a time in ISO 8601. Next: write it like 2026-01-31T12:00:00Z"),
         ({"since": "2024-13-01"}, "'2024-13-01' is not a time in ISO 8601"),
-        ({"pipeline": "nope"}, "There is no pipeline 'nope'. Next: give one of nyc_taxi"),
+        ({"pipeline": "nope"}, "There is no pipeline 'nope'. Next: choose one of nyc_taxi"),
     ],
     ("rejects_replay", "overview"): [({"pipeline": "it's\n"}, "There is no pipeline \"it's\\n\"")],
     ("rejects_replay", "replay"): [
         ({"pipeline": "nope"}, "There is no pipeline 'nope'"),
-        ({}, "give either a file, or a stage and a reason"),
-        ({"stage": "bronze"}, "give either a file, or a stage and a reason"),
-        ({"file": "a", "reason": "b"}, "give either a file, or a stage and a reason"),
+        ({}, "set either a file, or a stage and a reason"),
+        ({"stage": "bronze"}, "set either a file, or a stage and a reason"),
+        ({"file": "a", "reason": "b"}, "set either a file, or a stage and a reason"),
         ({"file": "/no/such/file"}, "/no/such/file cannot be read"),
         ({"file": "/"}, "/ cannot be read"),
         ({"file": "nope://a"}, "nope://a cannot be read"),
     ],
     ("iceberg_maintenance", "tables"): [
-        ({"tables": ["bronze.nope"]}, "There is no Iceberg table 'bronze.nope'. Next: give one of bronze.raw_trips, "),
+        ({"tables": ["bronze.nope"]}, "There is no Iceberg table 'bronze.nope'. Next: choose one of bronze.raw_trips, "),
         ({"tables": [""]}, "There is no Iceberg table ''"),
         ({"tables": ["a;b"]}, "There is no Iceberg table 'a;b'"),
-        ({"thresholds": {"nope": 1}}, "Unknown threshold 'nope'. Next: give one of closed_after_s, "),
+        ({"thresholds": {"nope": 1}}, "Unknown threshold 'nope'. Next: choose one of closed_after_s, "),
         ({"thresholds": {"retain_last": -1}}, "The threshold retain_last: -1: Input should be greater than or equal to 0"),
         ({"thresholds": {"retain_last": 0.5}}, "The threshold retain_last: 0.5: Input should be a valid integer"),
     ],
     ("replay", "plan"): [
-        ({"from_stage": "nyc_taxi.nope"}, "has no stage 'nope'. Next: give one of the jobs nyc_taxi.bronze, nyc_taxi.silver"),
+        ({"from_stage": "nyc_taxi.nope"}, "has no stage 'nope'. Next: choose one of the jobs nyc_taxi.bronze, nyc_taxi.silver"),
         ({"from_stage": "nope.bronze"}, "There is no pipeline 'nope'"),
-        ({"from_timestamp": "2024-01-01", "from_offsets": "0:0"}, "Next: give one of them"),
+        ({"from_timestamp": "2024-01-01", "from_offsets": "0:0"}, "set only one of them"),
     ],
 }  # fmt: skip
 
 
 @pytest.mark.parametrize(
-    ("task", "params", "said"),
-    [(task, params, said) for task, cases in REFUSED_BY_THE_TASK.items() for params, said in cases],
+    ("task", "params", "message"),
+    [(task, params, message) for task, cases in REFUSED_BY_THE_TASK.items() for params, message in cases],
     ids=lambda value: ".".join(value) if isinstance(value, tuple) else str(value)[:40],
 )
-def test_a_value_that_cannot_be_used_fails_the_task_at_once(start, settings, monkeypatch, task, params, said):
+def test_an_invalid_value_fails_the_task_without_retries(start, settings, monkeypatch, task, params, message):
     monkeypatch.setattr(IcebergCatalogHook, "exists", lambda *_: False)
     with pytest.raises(AirflowFailException) as refused:
         start(*task, **params)
-    assert said in str(refused.value)
+    assert message in str(refused.value)
     assert "\n" not in str(refused.value)
 
 
-#: DAG -> values of its params that are of a wrong type, or out of range.
+#: DAG -> values of its params with a wrong type, or out of range.
 REFUSED_BY_THE_FORM = {
     "audit": {
         "pipeline": ["nope", 1, None], "partition": [-1, "0", 0.5], "first_offset": [-1, "0", 2**63],
@@ -108,7 +108,7 @@ REFUSED_BY_THE_FORM = {
 }  # fmt: skip
 
 
-def test_each_form_is_listed(dags):
+def test_all_forms_are_listed(dags):
     listed = {dag_id: set(params) for dag_id, params in REFUSED_BY_THE_FORM.items()}
     assert {dag_id: set(dag.params) for dag_id, dag in dags.items()} == listed
 
@@ -122,7 +122,7 @@ def test_each_form_is_listed(dags):
         for value in values
     ],
 )
-def test_a_value_of_a_wrong_type_is_refused_by_the_form(dags, dag_id, name, value):
+def test_values_of_wrong_types_are_refused_by_the_form(dags, dag_id, name, value):
     with pytest.raises(ParamValidationError):
         dags[dag_id].params.get_param(name).resolve(value)
 

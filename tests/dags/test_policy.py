@@ -1,4 +1,4 @@
-"""What every DAG and task of the platform has: an owner, tags, retries, limits, alerts."""
+"""Every DAG and task of the platform has an owner, tags, retries, limits and alerts."""
 
 from datetime import timedelta
 
@@ -30,8 +30,8 @@ def test_every_task_ends_within_a_limit(dag):
     assert each_wrong(dag, lambda task: task.execution_timeout) == []
 
 
-def test_a_task_that_may_take_long_has_a_slot_of_the_pool_for_it(dag):
-    """Else generators, audits and maintenance take every slot, for hours: no alert, no deployment, no Gold."""
+def test_long_tasks_use_their_own_pool(dag):
+    """Otherwise generators, audits and maintenance could occupy all slots for hours: no alerts, deployments or Gold."""
     assert each_wrong(dag, lambda task: task.pool == LONG_POOL or task.execution_timeout <= timedelta(minutes=30)) == []
 
 
@@ -44,8 +44,8 @@ def test_tables_are_maintained_one_at_a_time(dags):
     assert dags["iceberg_maintenance"].max_active_tasks == 1
 
 
-def test_what_runs_by_itself_retries_by_itself(dag):
-    """A DAG that a person starts may leave it to the person, but says so."""
+def test_scheduled_dags_have_retries(dag):
+    """A DAG without a schedule may leave retries to the user, but must say so."""
     assert {"retries", "retry_delay"} <= dag.default_args.keys()
     assert each_wrong(dag, lambda task: (task.retries or dag.schedule is None) and task.retry_delay) == []
 
@@ -54,7 +54,9 @@ def test_what_runs_by_itself_retries_by_itself(dag):
 def test_every_task_alerts(dag, event):
     def alerts(task) -> bool:
         callbacks = getattr(task, f"on_{event}_callback")
-        callbacks = callbacks if isinstance(callbacks, list) else [callbacks]  # of a mapped task it is as it was given
+        callbacks = (
+            callbacks if isinstance(callbacks, list) else [callbacks]
+        )  # for a mapped task it is the original argument
         return any(isinstance(one, AlertNotifier) and one.event == event for one in callbacks)
 
     assert each_wrong(dag, alerts) == []
@@ -66,7 +68,7 @@ def test_templates_are_strict(dag):
         dag.get_template_env().from_string("{{ no_such_variable }}").render()
 
 
-def test_the_pipeline_runs_as_promised(dags):
+def test_the_pipelines_schedule(dags):
     pipeline = dags["nyc_taxi_pipeline"]
     assert pipeline.schedule.expression == "*/10 * * * *"
     assert each_wrong(pipeline, lambda t: (t.retries, t.retry_delay) == (2, timedelta(minutes=5))) == []

@@ -15,7 +15,7 @@ from local.config import ROOT
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("version", ["2.0", "1.20"])
 def test_all_java_tests_pass(version, tmp_path: Path):
-    """In a copy, because two builds in one folder would meet."""
+    """In a copy, because two builds in one folder would conflict."""
     module = tmp_path / "flink"
     shutil.copytree(ROOT / "flink", module, ignore=shutil.ignore_patterns("target"))
     run = subprocess.run(

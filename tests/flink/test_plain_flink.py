@@ -1,4 +1,4 @@
-"""The procedures in a Flink without anything of the platform, as their README tells it."""
+"""The procedures in a Flink without the platform, as described in their README."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ io.tmp.dirs: {folder}/tmp
 
 
 class PlainFlink:
-    """A JobManager and a TaskManager on the loopback address, with the jars that the README names in `lib`."""
+    """A JobManager and a TaskManager on the loopback address, with the README's jars in `lib`."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -59,11 +59,11 @@ class PlainFlink:
         ports = {name: _free_port() for name in ("rest", "rpc")}
         (folder / "config.yaml").write_text(CONFIG.format(folder=folder, **ports))
         self.jobs = f"http://127.0.0.1:{ports['rest']}/taskmanagers"
-        # The gateway is in the opt folder of a Flink that is not from PyPI.
+        # The gateway is in the `opt` folder of Flink's distribution, unlike in that from PyPI.
         others = ("flink-sql-gateway-*.jar", "iceberg-flink-*.jar", "hadoop-client-*.jar")
         self.jars = [
             *(FLINK / "lib").glob("*.jar"),
-            *(FLINK / "opt").glob("flink-*.jar"),  # the SQL client, which reads the options of Python too
+            *(FLINK / "opt").glob("flink-*.jar"),  # the SQL client, which also parses Python's options
             *(jar for name in others for jar in (JARS / "flink").glob(name)),
         ]
 
@@ -83,7 +83,7 @@ class PlainFlink:
             process.wait(30)
 
     def sql(self, script: str) -> str:
-        """What the SQL client prints for these statements."""
+        """The SQL client's output for these statements."""
         file = self.folder / "script.sql"
         file.write_text(script)
         run = subprocess.run(
@@ -131,9 +131,9 @@ def flink(tmp_path: Path) -> Iterator[PlainFlink]:
 def test_the_readme_works_in_the_sql_client(flink, tmp_path):
     script = re.search(r"```sql\n(CREATE CATALOG .*?)```", README.read_text(), re.DOTALL)[1]
 
-    said = flink.sql(script.replace("/tmp/", f"{tmp_path}/"))
+    output = flink.sql(script.replace("/tmp/", f"{tmp_path}/"))
 
-    assert "ERROR" not in said, said
-    assert "[INFO] Execute statement succeeded." in said
-    rows = [line.split("|")[1:-1] for line in said.splitlines() if re.match(r"\| +\d", line)]
-    assert [[cell.strip() for cell in row] for row in rows][-2:] == [["1", "10.5"], ["2", "7.0"]], said
+    assert "ERROR" not in output, output
+    assert "[INFO] Execute statement succeeded." in output
+    rows = [line.split("|")[1:-1] for line in output.splitlines() if re.match(r"\| +\d", line)]
+    assert [[cell.strip() for cell in row] for row in rows][-2:] == [["1", "10.5"], ["2", "7.0"]], output

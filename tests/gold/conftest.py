@@ -28,7 +28,7 @@ def silver(tmp_path: Path) -> Silver:
 
 @pytest.fixture(scope="session")
 def built(new_gold: Callable[[], Gold], tmp_path_factory: pytest.TempPathFactory) -> Gold:
-    """Gold of the default 10,000 events, tests and all. Change a copy of it only."""
+    """Gold of the default 10,000 events, with tests run. Only change copies of it."""
     table = Silver(tmp_path_factory.mktemp("silver"))
     gold = new_gold()
     statuses = gold.build(table.append(generated_trips(10_000, "2024-02-01 10:00:00+00")), command="build")

@@ -1,4 +1,4 @@
-"""For every data test of the dbt project a change of the Gold file that it must notice."""
+"""For every data test of the dbt project, a change of the Gold file that must make it fail."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ TRIP = "where trip_id = (select min(trip_id) from fct_trips where is_clean)"
 
 LATE = "(select trip_id, kafka_partition, kafka_offset, processed_at from stg_trips limit 1)"
 
-# Where the test's kind and arguments say what to break.
+# Changes derived from the test's kind and arguments.
 BY_KIND = {
     "unique": ["insert into {model} from {model} limit 1"],
     "unique_together": ["insert into {model} from {model} limit 1"],
@@ -55,7 +55,7 @@ BY_NAME = {
     "int_hourly_patterns_sums_the_distance": (
         f"update int_hourly_patterns set distance_miles = distance_miles + 0.01 {HOUR}"
     ),
-    # More than one, and of another day: else it would cancel out the change of a mart by one trip.
+    # Several trips of another day, so that it does not cancel out the change of a mart by one trip.
     "fct_trips_holds_every_silver_trip": "delete from fct_trips where pickup_date = '2024-01-12' and pickup_hour = 9",
     "late_duplicates_holds_each_position_once": f"insert into late_duplicates {LATE} union all {LATE}",
     "relationships_late_duplicates_trip_id__trip_id__ref_fct_trips_": (
@@ -125,12 +125,12 @@ BY_NAME = {
 
 
 def kind(test: Any) -> str:
-    """The generic test that a data test of dbt is made of, if any."""
+    """The generic test of a dbt data test, if any."""
     return test.test_metadata.name if hasattr(test, "test_metadata") else "singular"
 
 
 def mutations(test: Any) -> list[str]:
-    """The changes that a data test of dbt must notice, each on its own."""
+    """The changes, each of which must make a dbt data test fail."""
     if test.name in BY_NAME:
         return [BY_NAME[test.name]]
     assert kind(test) in BY_KIND, f"Nothing here breaks what {test.name} guards: add it to BY_NAME"
@@ -144,7 +144,7 @@ def _names(text: str) -> set[str]:
 
 
 def open_to_mutations(gold: Gold) -> duckdb.DuckDBPyConnection:
-    """Connect to a Gold file in which the views have become tables of the same rows."""
+    """Connect to a Gold file, after replacing its views by tables with the same rows."""
     connection = duckdb.connect(str(gold.file))
     connection.execute("set search_path = 'main,staging,intermediate'")
     views = "select schema_name, view_name from duckdb_views() where not internal"

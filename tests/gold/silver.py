@@ -53,7 +53,7 @@ BY_PICKUP_DATE = PartitionSpec(
     PartitionField(SCHEMA.find_field("pickup_date").field_id, 1000, IdentityTransform(), "pickup_date")
 )
 
-# The derived columns of Silver, over a relation that has the others except processed_at.
+# Silver's derived columns, computed from a relation with the others except processed_at.
 DERIVE = """
 select
     md5(concat_ws('|',
@@ -73,7 +73,7 @@ where trip_distance >= 0 and fare_amount >= 0
 qualify row_number() over (partition by trip_id order by pickup_datetime) = 1
 """
 
-# Events, by TLC's names, as Silver types them.
+# Events with TLC's names, cast to Silver's types.
 EVENTS = """
 select
     VendorID::integer as vendor_id, tpep_pickup_datetime::timestamp as pickup_datetime,
@@ -88,8 +88,8 @@ select
 from {events}
 """
 
-# Trip i picks up in hour i of January, so that any 744 in a row cover every hour of the month. Everything else is
-# drawn from a hash of i: amounts and codes are missing, and codes unlisted, more often than in the published files.
+# Trip i has its pickup in hour i of January, so that any 744 consecutive ones cover all hours. Everything else is
+# derived from a hash of i: amounts and codes are missing, and codes unlisted, more often than in the published files.
 ODD_TRIPS = """
 with drawn as (
     select i, hash(i) % 1000 as a, hash(i + 1000000) % 1000 as b, hash(i + 2000000) % 1000 as c
@@ -124,7 +124,7 @@ def file_trips(path: Path, processed_at: str) -> pa.Table:
 
 
 def generated_trips(events: int, processed_at: str) -> pa.Table:
-    """The same of so many events as the platform's own generator makes them."""
+    """The same for a number of events of the platform's generator."""
     batches = pa.Table.from_batches(synthetic.batches(seed=42, events=events))
     return silver_rows(EVENTS.format(events="events"), processed_at, events=batches)
 
@@ -150,7 +150,7 @@ def silver_rows(trips: str, processed_at: str, **sources: pa.Table) -> pa.Table:
 
 
 class Silver:
-    """An Iceberg table with the schema of `silver.cleaned_trips`; each append is a commit with metadata of its own."""
+    """An Iceberg table with the schema of `silver.cleaned_trips`; each append is a commit with its own metadata file."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -160,11 +160,11 @@ class Silver:
         self._next_offset = 0
 
     def add_amount(self, name: str) -> None:
-        """Give the table one more column, an amount."""
+        """Add a column for an amount to the table."""
         self._table.update_schema().add_column(name, DecimalType(10, 2)).commit()
 
     def append(self, trips: pa.Table) -> str:
-        """Commit the trips, at the next offsets, and return the metadata file that the commit made."""
+        """Commit trips with the next offsets, and return the commit's metadata file."""
         place = trips.schema.get_field_index("kafka_offset")
         offsets = pa.array(range(self._next_offset, self._next_offset + trips.num_rows), pa.int64())
         self._next_offset += trips.num_rows
@@ -173,5 +173,5 @@ class Silver:
 
     @property
     def metadata(self) -> str:
-        """The metadata file of the table as it is now."""
+        """The table's current metadata file."""
         return self._table.metadata_location

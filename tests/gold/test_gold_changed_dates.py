@@ -1,4 +1,4 @@
-"""The cost of a run follows its new trips, not the history."""
+"""The cost of a run depends on its new trips, not on the history."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def by_date(dbt: Dbt) -> set[str]:
 
 @pytest.fixture(scope="module")
 def gold(new_gold: Callable[[], Gold], by_date: set[str], tmp_path_factory: pytest.TempPathFactory) -> Gold:
-    """Built from all of January, then poisoned; then 24 trips of the eleventh came."""
+    """Gold built from all of January and poisoned, before 24 new trips of the 11th."""
     folder = tmp_path_factory.mktemp("silver")
     silver = Silver(folder)
     silver.append(odd_trips(0, 744, "2024-02-01 08:00:00+00"))
@@ -39,7 +39,7 @@ def gold(new_gold: Callable[[], Gold], by_date: set[str], tmp_path_factory: pyte
     return gold
 
 
-def test_only_dates_with_new_trips_are_built_again(gold, by_date):
+def test_only_dates_with_new_trips_are_rebuilt(gold, by_date):
     healed = {
         table: gold.query(f"select distinct pickup_date from {table} where {column} <> {POISON}")
         for table, column in measures(gold, by_date)
@@ -54,12 +54,12 @@ def test_only_new_trips_are_loaded(gold):
 
 
 def test_only_new_files_of_silver_are_read(gold):
-    # The run would have failed on the old ones: they are gone. What it staged is the overlap, and what is new.
+    # The run would have failed on the old ones, which were deleted. It staged the overlap and the new trips.
     assert gold.query("select count(*) from staging.stg_trips") == [(16 + 24,)]
 
 
 def measures(gold: Gold, models: set[str]) -> list[tuple[str, str]]:
-    """Each of these tables with a column that holds a measure."""
+    """Each of these tables with one of its measure columns."""
     return gold.query(
         f"""
         select table_schema || '.' || table_name, min(column_name)

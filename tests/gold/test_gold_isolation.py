@@ -1,4 +1,4 @@
-"""One project, many pipelines: a run sees the models of its own alone, and their files do not meet."""
+"""One project, many pipelines: a run only sees the models of its own pipeline, and files are separate."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MODELS = {
             tables: [{name: events, config: {external_location: iceberg_scan(getvariable('source_metadata'))}}]
         """,
     "staging/stg_events.sql": "select id, amount from {{ source('silver', 'events') }}",
-    # Of the same name as one of the other pipeline.
+    # With the same name as one of the other pipeline.
     "marts/core/dim_dates.sql": "select cast(current_date as date) as date_day",
     "marts/core/fct_events.sql": "select id, amount from {{ ref('stg_events') }}",
     "marts/core/_core.yml": """\
@@ -36,7 +36,7 @@ MODELS = {
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The project with a second pipeline, which has neither seeds nor tests nor macros of its own."""
+    """The project with a second pipeline without its own seeds, tests and macros."""
     folder = tmp_path_factory.mktemp("project") / "dbt"
     shutil.copytree(PROJECT, folder)
     for name, text in MODELS.items():
@@ -48,7 +48,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A version of the second pipeline's source, of three rows."""
+    """A version of the second pipeline's source with three rows."""
     folder = tmp_path_factory.mktemp("source")
     catalog = SqlCatalog("second", uri=f"sqlite:///{folder}/catalog.db", warehouse=f"file://{folder}/warehouse")
     catalog.create_namespace("silver")
@@ -76,7 +76,7 @@ def test_a_pipeline_builds_its_own_models(project, source, tmp_path):
     assert not gold.dbt("test").success
 
 
-def test_a_broken_model_stops_no_other_pipeline(project, dbt, tmp_path):
+def test_a_broken_model_does_not_affect_other_pipelines(project, dbt, tmp_path):
     broken = project / "models" / "nyc_taxi" / "marts" / "core" / "dim_dates.sql"
     text = broken.read_text()
     broken.write_text("select {{ no_such_macro( }} from {{ ref('nothing') }}")

@@ -1,4 +1,4 @@
-"""A trip that arrives again when Silver has forgotten it is in Gold once, as it came first, and is counted beside it."""
+"""A trip that arrives again after its state in Silver has expired is in Gold once, and counted as a late duplicate."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ COUNTS = "select (select count(*) from fct_trips), (select count(*) from late_du
 
 
 def with_other_tips(trips: pa.Table) -> pa.Table:
-    """The same trips, told apart by what does not identify them."""
+    """The same trips, with different values outside the key."""
     place = trips.schema.get_field_index("tip_amount")
     tips = pc.add(trips["tip_amount"], pa.scalar(Decimal("100.00"), pa.decimal128(10, 2)))
     return trips.set_column(place, trips.schema.field(place), tips.cast(pa.decimal128(10, 2)))
@@ -46,7 +46,7 @@ def test_the_same_file_sent_again_a_month_later(gold, silver):
     assert differences(gold.rows(), incremental) <= OF_ONE_RUN
 
 
-def test_a_state_that_was_lost_while_the_trips_were_new(gold, silver):
+def test_a_lost_state_while_the_trips_are_new(gold, silver):
     """The first arrival and its duplicate are staged together."""
     silver.append(odd_trips(0, 50, FIRST))
     again = with_other_tips(odd_trips(40, 50, "2024-02-01 10:20:00+00"))

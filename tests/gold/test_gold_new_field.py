@@ -1,4 +1,4 @@
-"""A field that is new in Silver arrives in the Gold file that is there, without a full refresh."""
+"""A new field in Silver is added to an existing Gold file, without a full refresh."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def with_fee(trips: pa.Table, fee: str) -> pa.Table:
     return trips.append_column(FIELD, pa.array([Decimal(fee)] * trips.num_rows, FEE))
 
 
-def test_new_trips_carry_it_and_old_ones_are_null(new_gold, new_dbt, silver: Silver, tmp_path):
+def test_new_trips_have_it_and_in_old_ones_it_is_null(new_gold, new_dbt, silver: Silver, tmp_path):
     old = new_gold()
     old.build(silver.append(odd_trips(0, 100, "2024-02-01 08:00:00+00")))
     gold = old.copy(tmp_path / "gold", new_dbt)

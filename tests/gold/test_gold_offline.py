@@ -8,7 +8,7 @@ import sys
 
 from tests.gold.silver import odd_trips
 
-# Ends without any clean-up, as a process that forked does: the file has to be whole by then.
+# Ends without clean-up, like a forked process: the file must be complete by then.
 DBT = """
 import os, sys
 
@@ -23,11 +23,11 @@ os._exit(0 if dbtRunner().invoke(sys.argv[1:]).success else 1)
 """
 
 
-def test_dbt_fetches_nothing_and_reports_to_nobody(dbt, silver, tmp_path):
+def test_dbt_makes_no_network_requests(dbt, silver, tmp_path):
     home, gold = tmp_path / "home", tmp_path / "gold"
     for folder in (home, gold):
         folder.mkdir()
-    # The environment of a user who set nothing: what keeps dbt quiet is in the project.
+    # The environment of a user without settings: everything needed is in the project.
     env = {"PATH": os.environ["PATH"], "HOME": str(home), "PYTHONDONTWRITEBYTECODE": "1"}
     env |= {
         "LAKEHOUSE_GOLD_PATH": str(gold / "gold.duckdb"),

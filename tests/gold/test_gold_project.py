@@ -1,4 +1,4 @@
-"""What the dbt project promises to those who read it, and to those who read the Gold file."""
+"""Promises of the dbt project to its readers, and to readers of the Gold file."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ def marts(models: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("pipeline", WITH_GOLD, ids=lambda pipeline: pipeline.name)
-def test_what_is_generated_is_current(pipeline):
+def test_generated_files_are_current(pipeline):
     again = f"run `make regenerate PIPELINE={pipeline.name}`"
     assert source_file(pipeline).read_text() == render_source(pipeline), again
     assert manifest_file(pipeline).read_text() == render_manifest(pipeline), again
 
 
-def test_there_are_as_many_models_and_tests_as_promised(dbt, models):
+def test_number_of_models_and_tests(dbt, models):
     kinds = Counter(node["resource_type"] for node in dbt.manifest["nodes"].values())
 
     assert len(models) >= 15
@@ -53,7 +53,7 @@ def test_every_column_is_documented(models, built):
     assert [model["name"] for model in models if not model["description"]] == []
 
 
-def test_contracts_hold_in_the_gold_file(marts, built):
+def test_the_gold_file_conforms_to_the_contracts(marts, built):
     declared = {
         (mart["name"], name, column["data_type"].upper(), "NO" if column["constraints"] else "YES")
         for mart in marts
@@ -65,7 +65,7 @@ def test_contracts_hold_in_the_gold_file(marts, built):
     assert set(built.query(f"{columns} where table_schema = 'main'")) == declared
 
 
-def test_readers_find_the_marts_and_what_they_mean(marts, built):
+def test_readers_find_the_marts_with_descriptions(marts, built):
     tables = built.query("select table_name, comment from duckdb_tables() where schema_name = 'main'")
     columns = "select column_name from duckdb_columns() where schema_name = 'main' and not internal and comment is null"
 
@@ -73,7 +73,7 @@ def test_readers_find_the_marts_and_what_they_mean(marts, built):
     assert built.query(columns) == []
 
 
-def test_exposures_say_which_marts_are_read(dbt, marts):
+def test_exposures_list_all_marts(dbt, marts):
     read = [set(exposure["depends_on"]["nodes"]) for exposure in dbt.manifest["exposures"].values()]
 
     assert read

@@ -1,4 +1,4 @@
-"""A full refresh gives what any sequence of incremental runs gave, row by row."""
+"""A full refresh has the same result as any sequence of incremental runs, row by row."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ pytestmark = pytest.mark.long
 
 Rows = dict[str, list[tuple]]
 
-# These hold what the last run staged, which is its own affair.
+# These contain the rows staged by the last run, which differ.
 OF_ONE_RUN = {"stg_trips", "int_trip_metrics"}
 
 
 @pytest.fixture(scope="module")
 def versions(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """A table of January as it grows."""
+    """Versions of a growing table of January."""
     table = Silver(tmp_path_factory.mktemp("silver"))
     commits = [
         (0, 500, "08:00"),  # the first three weeks
@@ -34,14 +34,14 @@ def versions(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 
 @pytest.fixture(scope="module")
 def refreshed(versions: list[str], built: Gold, tmp_path_factory: pytest.TempPathFactory) -> Rows:
-    """A full refresh by the whole table, of a file that held other trips."""
+    """A full refresh from the whole table, in a file that had other trips."""
     gold = built.copy(tmp_path_factory.mktemp("refreshed") / "gold")
     gold.build(versions[-1], "--full-refresh")
     assert gold.query("select count(*) from fct_trips") == [(1280,)]
     return gold.rows()
 
 
-def test_a_run_for_every_commit_and_one_with_nothing_new(new_gold, versions, refreshed):
+def test_a_run_for_every_commit_and_one_without_new_trips(new_gold, versions, refreshed):
     gold = new_gold()
     for version in [*versions, versions[-1]]:
         gold.build(version)
@@ -49,7 +49,7 @@ def test_a_run_for_every_commit_and_one_with_nothing_new(new_gold, versions, ref
     assert differences(gold.rows(), refreshed) == OF_ONE_RUN
 
 
-def test_runs_that_failed_in_the_middle(new_gold, versions, refreshed):
+def test_partially_failed_runs(new_gold, versions, refreshed):
     gold = new_gold()
     gold.build(versions[0])
     with broken(gold, "intermediate.int_daily_summary"):
@@ -63,21 +63,21 @@ def test_runs_that_failed_in_the_middle(new_gold, versions, refreshed):
 
 
 def differences(rows: Rows, others: Rows) -> set[str]:
-    """The tables and views that do not hold the same rows."""
+    """The tables and views with different rows."""
     assert rows.keys() == others.keys()
     return {name for name in rows if rows[name] != others[name]}
 
 
 @contextmanager
 def broken(gold: Gold, table: str) -> Iterator[None]:
-    """A table that dbt cannot write to: it lacks a column."""
+    """A table that dbt cannot write to, because a column is missing."""
     gold.query(f"alter table {table} rename column trip_count to mislaid")
     yield
     gold.query(f"alter table {table} rename column mislaid to trip_count")
 
 
 def fail(gold: Gold, version: str, at: str) -> None:
-    """Run, and see that this model is the one that failed."""
+    """Run, and check that this model failed."""
     gold.silver = version
     result = gold.dbt("run")
     assert [node.node.name for node in result.result if node.status == "error"] == [at]

@@ -1,4 +1,4 @@
-"""Each data test of the dbt project goes red when what it guards is broken."""
+"""Each data test of the dbt project fails if what it guards is broken."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.gold.mutations import BY_NAME, kind, mutations, open_to_mutations
 
 pytestmark = pytest.mark.long
 
-# Besides what keeps each mart together with fct_trips. Their changes do not cancel each other out.
+# In addition to the tests that compare marts with fct_trips. Their changes do not cancel each other out.
 OF_EACH_KIND = {
     "accepted_values_stg_zones_service_zone__Airports__Boro_Zone__EWR__N_A__Yellow_Zone",
     "in_range_fct_trips_0__23__pickup_hour",
@@ -30,7 +30,7 @@ OF_EACH_KIND = {
 
 @pytest.fixture(scope="module")
 def data_tests(built: Gold) -> list[Any]:
-    """dbt's data tests with the SQL that it runs for each."""
+    """dbt's data tests with their compiled SQL."""
     return [compiled.node for compiled in built.dbt("compile", "--select", "test_type:data").result]
 
 
@@ -41,12 +41,12 @@ def file(built: Gold, tmp_path_factory: pytest.TempPathFactory) -> Iterator[duck
         yield connection
 
 
-def test_each_notices_its_change(file, data_tests):
+def test_each_fails_for_its_change(file, data_tests):
     assert BY_NAME.keys() <= {test.name for test in data_tests}
     assert [change for test in data_tests for change in overlooked(file, test)] == []
 
 
-def test_dbt_says_so(built, data_tests, tmp_path):
+def test_dbt_reports_the_failure(built, data_tests, tmp_path):
     gold = built.copy(tmp_path / "gold")
     samples = {test.name: test for test in data_tests if test.name in OF_EACH_KIND or "_covers_every_" in test.name}
     assert {kind(test) for test in samples.values()} == {kind(test) for test in data_tests}
@@ -61,7 +61,7 @@ def test_dbt_says_so(built, data_tests, tmp_path):
 
 
 def overlooked(file: duckdb.DuckDBPyConnection, test: Any) -> list[str]:
-    """The changes that this test passes over."""
+    """The changes that this test does not detect."""
     assert file.execute(test.compiled_code).fetchall() == [], f"{test.name} fails before anything is broken"
     found = []
     for change in mutations(test):

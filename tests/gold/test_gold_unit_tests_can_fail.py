@@ -1,4 +1,4 @@
-"""Each unit test of the dbt project goes red when the SQL that it guards is broken."""
+"""Each unit test of the dbt project fails if the SQL that it guards is broken."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.gold.gold import PROJECT, Dbt, statuses
 
 pytestmark = pytest.mark.long
 
-# By unit test: the model, and a slip in it that no other unit test notices.
+# Unit test -> the model, and a mistake in it that no other unit test detects.
 SLIPS = {
     "unlisted_codes_become_unknown_and_are_flagged": (
         "intermediate/int_trip_metrics",
@@ -18,7 +18,7 @@ SLIPS = {
         "trips.vendor_id",
     ),
     "flags_are_set_beyond_their_limits": ("intermediate/int_trip_metrics", "trip_distance = 0 or ", ""),
-    "sums_of_a_day_pass_over_what_is_missing": (
+    "sums_of_a_day_ignore_missing_values": (
         "intermediate/int_daily_summary",
         "count(*) filter (where is_airport_pickup) + ",
         "",
@@ -33,7 +33,7 @@ SLIPS = {
         "count(distinct pickup_location_id)",
         "count(pickup_location_id)",
     ),
-    "trips_that_are_loaded_are_left_out": ("marts/core/fct_trips", "loaded.trip_id = trips.trip_id", "false"),
+    "existing_trips_are_left_out": ("marts/core/fct_trips", "loaded.trip_id = trips.trip_id", "false"),
     "dates_have_no_gap_and_know_weekends": ("marts/core/dim_dates", "dayname(date_day)", "monthname(date_day)"),
     "saturday_and_sunday_are_weekend": ("marts/core/dim_dates", ">= 6", "> 6"),
     "averages_without_a_divisor_are_null": (
@@ -61,7 +61,7 @@ SLIPS = {
         "where is_airport_pickup",
         "where is_airport_pickup and not is_airport_dropoff",
     ),
-    "the_speed_of_a_route_is_all_clean_miles_by_all_clean_hours": (
+    "the_speed_of_a_route_is_its_clean_miles_divided_by_its_clean_hours": (
         "marts/daily/mart_route_performance",
         ' ~ " / 60"',
         "",
@@ -70,7 +70,7 @@ SLIPS = {
 }
 
 
-def test_every_unit_test_notices_its_slip(dbt, built, tmp_path):
+def test_every_unit_test_detects_its_mistake(dbt, built, tmp_path):
     project = tmp_path / "dbt"
     shutil.copytree(PROJECT, project)
     for model, right, wrong in SLIPS.values():

@@ -1,4 +1,4 @@
-"""One embedded platform for all of these tests, run from a copy of the repository (see `checkout.py`)."""
+"""One embedded platform for all of these tests, in a copy of the repository (see `checkout.py`)."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from chaos.stage import tolerate_restarts
 from checkout import Checkout
 
 import taxi_generator
+from demo import embedded
 from demo.main_job import MainJob
 from lakehouse.waiting import wait_until
 from local import config, supervision
@@ -29,10 +30,10 @@ from taxi_generator.synthetic import invalid_events
 
 PORT_BASE = os.environ.get("TEST_PORT_BASE", "28000")
 VERB_LIMIT_S = 300
-CHECKPOINT_INTERVAL = "3 s"  # more often than declared: rows are seen when they are committed
+CHECKPOINT_INTERVAL = "3 s"  # shorter than declared: rows become visible with commits
 
 
-#: In this order: a new platform first, what leaves something behind last.
+#: In this order: first those that need a new platform, last those that leave changes behind.
 SHORT = ("test_a_new_platform", "test_second_pipeline")
 LONG = (
     "test_flink_jobs_life", "test_maintenance", "test_alerts", "test_bad_events", "test_calendar",
@@ -45,9 +46,9 @@ ORDER = (*SHORT, *LONG)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the tests that share a platform first, in their order, and keep all but the main ones for the long suite.
+    """Run the tests that share a platform first, in their order, and leave all but the main ones to the long suite.
 
-    First, because they take longest: another process runs all else meanwhile.
+    First, because they take longest: another process runs the rest meanwhile.
     """
     here = Path(__file__).parent
 
@@ -61,7 +62,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 class Receiver:
-    """Where alerts go: a web server on loopback that keeps each message."""
+    """Receives alerts: a web server on loopback that stores each message."""
 
     def __init__(self) -> None:
         received = self.messages = []
@@ -80,16 +81,16 @@ class Receiver:
 
     @property
     def url(self) -> str:
-        """The receiver's address as Apprise writes it."""
+        """The receiver's address as Apprise URL."""
         return f"json://127.0.0.1:{self.server.server_port}/"
 
-    def await_message(self, *words: str, limit_s: float = 60) -> dict:
-        """The first message that holds all of the words."""
+    def await_message(self, *parts: str, limit_s: float = 60) -> dict:
+        """Wait for the first message that contains all of these texts."""
 
         def found() -> dict | None:
-            return next((m for m in self.messages if all(word in m["title"] + m["message"] for word in words)), None)
+            return next((m for m in self.messages if all(part in m["title"] + m["message"] for part in parts)), None)
 
-        return wait_until(found, f"an alert with {words}", limit_s, on_timeout=lambda: f"There were: {self.messages}")
+        return wait_until(found, f"an alert with {parts}", limit_s, on_timeout=lambda: f"There were: {self.messages}")
 
 
 @pytest.fixture(scope="session")
@@ -101,7 +102,7 @@ def receiver() -> Iterator[Receiver]:
 
 @pytest.fixture(scope="session")
 def proxy() -> Iterator[Proxy]:
-    """The network between the platform and its catalog, which a test can break."""
+    """A proxy between the platform and its catalog, which a test can interrupt."""
     proxy = Proxy(int(PORT_BASE) + list(config.PORTS).index("POSTGRES_PORT"))
     yield proxy
     proxy.close()
@@ -109,7 +110,7 @@ def proxy() -> Iterator[Proxy]:
 
 @pytest.fixture(scope="session")
 def copy(proxy: Proxy, receiver: Receiver) -> Iterator[Checkout]:
-    """A copy of the repository. Under root PostgreSQL's user must get in."""
+    """A copy of the repository, which PostgreSQL's user can access when tests run as root."""
     with tempfile.TemporaryDirectory(prefix="lakehouse-platform-") as folder:
         Path(folder).chmod(0o711)
         copy = Checkout(Path(folder, "checkout"), PORT_BASE=PORT_BASE, ALERTS_URL=receiver.url)
@@ -128,13 +129,13 @@ def checkout(copy: Checkout) -> Path:
 
 @pytest.fixture(scope="session")
 def verb(copy: Checkout) -> Callable[..., str]:
-    """Run a verb of the platform and return what it prints."""
+    """Run a command of the platform and return its output."""
     return copy.verb
 
 
 @pytest.fixture(scope="session")
 def platform(checkout: Path, verb: Callable[..., str]) -> Iterator[Platform]:
-    """The platform, up; down at the end, with no process left."""
+    """The running platform; stopped at the end, without leftover processes."""
     kept = dict(os.environ)
     os.environ["LAKEHOUSE_HOME"] = str(checkout / ".local")
     try:
@@ -151,14 +152,14 @@ def platform(checkout: Path, verb: Callable[..., str]) -> Iterator[Platform]:
 @pytest.fixture(scope="session")
 def main_job(platform: Platform) -> MainJob:
     """The main job, its Flink jobs deployed."""
-    job = MainJob.of(platform, Progress())
+    job = embedded.main_job(platform, Progress())
     job.deploy()
     return job
 
 
 @pytest.fixture(scope="session")
 def send_trips(main_job: MainJob) -> Callable[..., None]:
-    """Send that many synthetic trips from this process, as the DAG's task does."""
+    """Send synthetic trips from this process, like the DAG's task."""
 
     def send_trips(events: int, seed: int) -> None:
         registry = BaseHook.get_connection("schema_registry").host
@@ -171,7 +172,7 @@ def send_trips(main_job: MainJob) -> Callable[..., None]:
 
 @pytest.fixture
 def trips_arrive(main_job: MainJob, send_trips: Callable[..., None]) -> Callable[[int], None]:
-    """Send that many new trips: each must be in Bronze once, and in Silver once, where it keeps the rules."""
+    """Send new trips: each must be in Bronze once, and valid ones in Silver once."""
 
     def trips_arrive(seed: int) -> None:
         before = main_job.wait(main_job.ledger_at_rest, "earlier trips to arrive", VERB_LIMIT_S)
@@ -196,9 +197,9 @@ def trips_arrive(main_job: MainJob, send_trips: Callable[..., None]) -> Callable
 
 @pytest.fixture
 def flink_jobs_paused(main_job: MainJob) -> Iterator[Callable[[], None]]:
-    """`flink_jobs` brings a job that is gone back by itself, within seconds: not until this is called.
+    """Pause `flink_jobs`, which would restore a missing job within seconds, until the result is called.
 
-    It is paused between two runs: one under way would never end.
+    It is paused between two runs, because an active run would never end.
     """
     api = main_job.api
 
@@ -214,29 +215,29 @@ def flink_jobs_paused(main_job: MainJob) -> Iterator[Callable[[], None]]:
         pause(False)
         return False
 
-    main_job.wait(paused_at_rest, "flink_jobs to be at rest", VERB_LIMIT_S)
+    main_job.wait(paused_at_rest, "flink_jobs to be idle", VERB_LIMIT_S)
     yield lambda: pause(False)
     pause(False)
 
 
 @pytest.fixture(scope="session")
 def shell_environment(platform: Platform, copy: Checkout) -> dict[str, str]:
-    """The environment of a person's shell after `eval "$(make -s env)"`."""
+    """The environment of a shell after `eval "$(make -s env)"`."""
     return copy.shell_environment(platform)
 
 
 @pytest.fixture(scope="session")
 def shell(platform: Platform, copy: Checkout) -> Callable[..., subprocess.CompletedProcess]:
-    """Run a command in such a shell; other values for some variables may be given."""
+    """Run a command in such a shell; some variables can be overridden."""
     return partial(copy.shell, platform)
 
 
-#: What `FlinkJobOperator` does in a task, in a process that sees the copy's files and settings.
+#: Runs `FlinkJobOperator` in a process with the copy's files and settings.
 DEPLOY = """
 import sys
 from lakehouse.airflow import settings
 from lakehouse.airflow.operators.flink import FlinkJobOperator
-settings.see()
+settings.apply_to_environment()
 job, action, path = sys.argv[1:]
 print(FlinkJobOperator(task_id="deploy", job=job, action=action, state_path=path).execute({}))
 """
@@ -244,12 +245,12 @@ print(FlinkJobOperator(task_id="deploy", job=job, action=action, state_path=path
 
 @pytest.fixture
 def deploy(shell: Callable[..., subprocess.CompletedProcess]) -> Callable[..., str]:
-    """Deploy a job as a task of `flink_jobs` does, with this action, and return all that it says."""
+    """Deploy a job like a task of `flink_jobs`, with an action, and return the output."""
 
     def deploy(job: str, fails: bool = False, action: str = "reconcile", state_path: str = "") -> str:
         run = shell(sys.executable, "-c", DEPLOY, job, action, state_path)
-        said = run.stdout + run.stderr
-        assert (run.returncode != 0) is fails, said
-        return said
+        output = run.stdout + run.stderr
+        assert (run.returncode != 0) is fails, output
+        return output
 
     return deploy

@@ -1,4 +1,4 @@
-"""The main job through Airflow, from the first event to Gold, against counts that were promised beforehand."""
+"""The main job through Airflow, from the first event to Gold, compared with known counts."""
 
 from __future__ import annotations
 

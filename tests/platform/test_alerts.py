@@ -1,4 +1,4 @@
-"""Alerts on the platform: one message when a job is gone or a task failed, one when it resolves, also across a restart."""
+"""Alerts on the platform: one message for a missing job or failed task, and one after its end, also across a restart."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ DAG = "platform_alerts"
 
 @pytest.fixture
 def at_once(main_job: MainJob) -> Iterator[None]:
-    """Alerts fire when they are first seen."""
+    """Alerts fire immediately."""
     declared = main_job.api.variable("health_thresholds")
     main_job.api.set_variable("health_thresholds", json.dumps({**json.loads(declared), "alarm_for_s": 0}))
     yield
@@ -28,7 +28,7 @@ def at_once(main_job: MainJob) -> Iterator[None]:
 
 @pytest.fixture
 def look(main_job: MainJob) -> Callable[[], list[str]]:
-    """One run of `platform_alerts`; which alerts are firing."""
+    """Run `platform_alerts` once; return the firing alerts."""
 
     def look() -> list[str]:
         run = main_job.api.trigger(DAG, {})
@@ -52,15 +52,15 @@ def titles(receiver, about: str) -> list[str]:
     return [message["title"] for message in receiver.messages if about in message["title"]]
 
 
-def test_a_job_that_is_gone(platform, main_job, verb, receiver, at_once, look, trips_arrive, flink_jobs_paused):
+def test_a_missing_job(platform, main_job, verb, receiver, at_once, look, trips_arrive, flink_jobs_paused):
     about = "job-missing: nyc_taxi.silver"
-    trips_arrive(seed=800)  # before the first event of a new platform there is nothing to judge
+    trips_arrive(seed=800)  # before the first event of a new platform nothing is evaluated
     flink = FlinkRestHook()
     flink.call("PATCH", f"jobs/{flink.live_run('nyc_taxi.silver').job_id}?mode=cancel")
     wait_until(lambda: flink.live_run("nyc_taxi.silver") is None, "the job to be cancelled", LIMIT_S)
 
     assert "job-missing.nyc_taxi.silver" in look()
-    receiver.await_message(f"ALERT {about}", "Flink job nyc_taxi.silver is not there", "docs/runbook.md#job-missing")
+    receiver.await_message(f"ALERT {about}", "Flink job nyc_taxi.silver is gone", "docs/runbook.md#job-missing")
 
     for name in ("airflow-scheduler", "airflow-api-server"):
         Supervisor(platform).call("stopProcess", name)
@@ -77,8 +77,8 @@ def test_a_job_that_is_gone(platform, main_job, verb, receiver, at_once, look, t
     trips_arrive(seed=801)
 
 
-def test_a_task_that_failed(main_job, receiver, look):
-    """The task itself sends it, by the same alert; the next success resolves it."""
+def test_a_failed_task(main_job, receiver, look):
+    """The task itself sends the alert; the next success resolves it."""
     dag_id, alert = "taxi_trip_generator", "task-failed.taxi_trip_generator.generate"
 
     def generate(**params: object) -> str:
@@ -105,5 +105,5 @@ def test_in_a_shell(main_job, shell):
 
     health = shell("python", "-m", "lakehouse", "health")
     assert health.returncode == 0, health.stdout + health.stderr
-    for said in ("nyc_taxi.bronze", "nyc_taxi.silver", "RUNNING", "by partition", "backpressure"):
-        assert said in health.stdout
+    for output in ("nyc_taxi.bronze", "nyc_taxi.silver", "RUNNING", "by partition", "backpressure"):
+        assert output in health.stdout

@@ -1,4 +1,4 @@
-"""Whatever is sent to the topic ends in one table, with its reason and its position, and stops nothing."""
+"""Any message in the topic ends in one table, with its reason and position, and stops no job."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PARTITION = 0
 
 
 def send(topic: str, events: list[Event]) -> list[int]:
-    """Send the events to one partition in their order; the offset of each."""
+    """Send events to one partition in order; return their offsets."""
     producer = Producer(BaseHook.get_connection("kafka_default").extra_dejson)
     offsets: list[int] = []
     for event in events:
@@ -36,7 +36,7 @@ def send(topic: str, events: list[Event]) -> list[int]:
 
 
 def rows(offsets: list[int]) -> dict[str, dict[int, list[Mapping[str, Any]]]]:
-    """What each table holds of these events, by offset."""
+    """Table -> offset -> rows of these events."""
     mine = f"kafka_partition = {PARTITION} AND kafka_offset >= {offsets[0]} AND kafka_offset <= {offsets[-1]}"
     found = {name: {offset: [] for offset in offsets} for name in (BRONZE, *TABLES)}
     for name, by_offset in found.items():
@@ -46,7 +46,7 @@ def rows(offsets: list[int]) -> dict[str, dict[int, list[Mapping[str, Any]]]]:
 
 
 class Sent:
-    """The whole corpus, sent at once with a good trip before, between and after, and what came of it."""
+    """The result of sending the whole corpus at once, with valid trips before, between and after."""
 
     def __init__(self, main_job: MainJob) -> None:
         flink = FlinkRestHook()
@@ -68,7 +68,7 @@ class Sent:
         self.around = [offset for event, offset in zip(events, offsets, strict=True) if event.name == "around it"]
 
     def where(self, offset: int) -> dict[str, list[str | None]]:
-        """Table -> reasons of the event's rows there; the last tables of its way alone."""
+        """Table -> reasons of the event's rows; only tables where an event can end."""
         held = {name: self.rows[name][offset] for name in TABLES}
         return {name: [row.get("reason") for row in found] for name, found in held.items() if found}
 
@@ -89,7 +89,7 @@ def test_each_ends_in_one_place(sent, event):
     assert len(sent.rows[BRONZE][offset]) == (event.ends != NO_EVENT)
 
 
-def test_good_trips_around_them_arrive(sent):
+def test_valid_trips_around_them_arrive(sent):
     assert all(after - before == 2 for before, after in pairwise(sent.around))
     assert [offset for offset in sent.around if sent.where(offset) != {TRIP: [None]}] == []
 
@@ -100,7 +100,7 @@ def test_no_job_restarts(sent):
 
 
 @pytest.mark.parametrize("event", REFUSED_BY_BROKER, ids=lambda event: event.name)
-def test_what_the_broker_refuses_is_an_error_of_its_producer(sent, main_job, event):
+def test_an_event_refused_by_the_broker_is_an_error_of_the_producer(sent, main_job, event):
     config = BaseHook.get_connection("kafka_default").extra_dejson
     producer = Producer({**config, "message.max.bytes": 20_000_000})
     errors: list[KafkaError | None] = []
@@ -112,5 +112,5 @@ def test_what_the_broker_refuses_is_an_error_of_its_producer(sent, main_job, eve
     assert main_job.ledger().events == sent.ledger.events
 
 
-def test_good_trips_go_on(sent, trips_arrive):
+def test_later_trips_arrive(sent, trips_arrive):
     trips_arrive(seed=401)

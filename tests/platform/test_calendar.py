@@ -1,4 +1,4 @@
-"""What Flink makes of a moment, in whichever century, is what Python makes of it."""
+"""Flink converts timestamps of any century like Python."""
 
 from __future__ import annotations
 

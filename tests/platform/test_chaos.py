@@ -1,4 +1,4 @@
-"""A few faults of the chaos suite in a row: all of them are struck, under its full load, by `make chaos`."""
+"""A few faults of the chaos suite; `make chaos` injects all of them under full load."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ FAULTS = ("kill -9 flink-taskmanager", "kill -9 kafka", "kill -9 postgres", "com
 
 
 @pytest.mark.timeout(1800)
-def test_the_platform_recovers_from_each_by_itself_and_no_row_is_harmed(platform, copy, main_job, proxy, monkeypatch):
+def test_the_platform_recovers_by_itself_without_damaged_rows(platform, copy, main_job, proxy, monkeypatch):
     monkeypatch.setenv("AIRFLOW_VAR_HEALTH_THRESHOLDS", tolerate_restarts(copy))
     faults = {fault.name: fault for fault in CATALOGUE}
     engine = Engine(Stage(platform, copy, main_job, proxy), Judge(main_job.topic), SEED, RATE)

@@ -1,4 +1,4 @@
-"""`make demo` on a running platform: quick, right, and the same as JSON."""
+"""`make demo` on a running platform: correct counts, as text and as JSON."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from demo import window
-from demo.main_job import MainJob
+from demo import embedded, window
 from local import config
 from local.config import Platform
 from local.progress import Progress
@@ -62,11 +61,11 @@ def february(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def declared_window(copy):
-    """The declared window is in force again after the test, and the jobs go by it."""
+    """Restore the declared window after the test, for the jobs too."""
     yield
     copy.verb("down")
     copy.type_in(f"{DECLARED} {sys.executable} -m local up")
-    MainJob.of(config.load(), Progress()).deploy()
+    embedded.main_job(config.load(), Progress()).deploy()
 
 
 def report_of(platform: Platform) -> dict:
@@ -75,7 +74,7 @@ def report_of(platform: Platform) -> dict:
 
 @pytest.mark.timeout(1200)
 def test_a_file_of_another_month(platform, main_job, copy, february, declared_window):
-    """All of its trips are rejected, and the demo says so; with the way out that it names they are in Gold, and stay so."""
+    """All of its trips are rejected, which the demo reports; after its next step they are in Gold, permanently."""
     with pytest.raises(AssertionError, match=r"most trips were rejected, 202 of 202: 202 because .*PICKUP_FROM=auto"):
         copy.demo("--source", str(february))
     before = report_of(platform)
@@ -87,7 +86,7 @@ def test_a_file_of_another_month(platform, main_job, copy, february, declared_wi
     assert after["window"] == ["2024-02-01 00:00:00", "2024-03-01 00:00:00"]
     assert after["rejects"] == {OUTSIDE: 1, "fare_amount is negative": 1}
     assert after["rows"]["fct_trips"] == before["rows"]["fct_trips"] + 200
-    # A later run of flink_jobs, and a command in a shell, go by the same window.
+    # A later run of flink_jobs, and a command in a shell, use the same window.
     main_job.deploy()
     kept = copy.shell(
         config.load(), sys.executable, "-c", "from taxi_generator.pipeline import window; print(*window())"

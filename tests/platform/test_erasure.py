@@ -1,4 +1,4 @@
-"""`make erase`: a trip goes from every table while trips stream, from Gold with the next run, and no replay brings it back."""
+"""`make erase` removes a trip from all tables during ingestion, from Gold with the next run; no replay restores it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ BRONZE, SILVER = "bronze.raw_trips", "silver.cleaned_trips"
 
 @pytest.fixture(scope="module")
 def stream(main_job: MainJob, send_trips: Callable[..., None]) -> Iterator[Callable[[], None]]:
-    """200 trips a second until it is called, after Gold was published once."""
+    """Send 200 trips per second, after Gold was published once, until the result is called."""
     send_trips(1_000, seed=982)
     main_job.wait(main_job.ledger_at_rest, "earlier trips to arrive", LIMIT_S)
     main_job.build()
@@ -37,7 +37,7 @@ def stream(main_job: MainJob, send_trips: Callable[..., None]) -> Iterator[Calla
 
 @pytest.fixture(scope="module")
 def trips() -> list[dict]:
-    """Three trips that are in Silver."""
+    """Three trips in Silver."""
     rows = (
         IcebergCatalogHook().table(SILVER).scan(selected_fields=("trip_id", "kafka_partition", "kafka_offset"), limit=3)
     )
@@ -45,14 +45,14 @@ def trips() -> list[dict]:
 
 
 def rows_of(table: str, trips: list[dict]) -> int:
-    """Rows of a table that were made of these trips."""
+    """Number of a table's rows of these trips."""
     events = " or ".join(
         f"kafka_partition = {trip['kafka_partition']} and kafka_offset = {trip['kafka_offset']}" for trip in trips
     )
     return IcebergCatalogHook().table(table).scan(events).count()
 
 
-def test_a_trip_is_erased_while_trips_stream(stream, main_job, shell, trips):
+def test_a_trip_is_erased_during_ingestion(stream, main_job, shell, trips):
     assert rows_of(BRONZE, trips) == 3
     ids = ", ".join(f"'{trip['trip_id']}'" for trip in trips)
     erased = shell("make", "erase", f"TABLE={SILVER}", f"WHERE=trip_id IN ({ids})", "REASON=ticket 7", "YES=1")
@@ -62,7 +62,9 @@ def test_a_trip_is_erased_while_trips_stream(stream, main_job, shell, trips):
     for table in (BRONZE, SILVER):
         assert rows_of(table, trips) == 0
     before = main_job.ledger()
-    main_job.wait(lambda: main_job.ledger().rows(SILVER) > before.rows(SILVER) + 1_000, "both jobs to go on", LIMIT_S)
+    main_job.wait(
+        lambda: main_job.ledger().rows(SILVER) > before.rows(SILVER) + 1_000, "both jobs to continue", LIMIT_S
+    )
     stream()
     ledger = main_job.wait(main_job.ledger_at_rest, "the stream to end", LIMIT_S)
     assert (ledger.errors, ledger["bronze"].erased) == ([], 3)
@@ -76,8 +78,8 @@ def test_gold_is_built_without_it(main_job, shell, trips):
             (0,)
         ]
     for command in ("ledger", "audit"):
-        said = shell("make", command, *(["ARGS=--at-rest"] if command == "audit" else []))
-        assert said.returncode == 0, said.stdout + said.stderr
+        output = shell("make", command, *(["ARGS=--at-rest"] if command == "audit" else []))
+        assert output.returncode == 0, output.stdout + output.stderr
 
 
 def test_a_replay_of_everything_leaves_it_out(main_job, trips):

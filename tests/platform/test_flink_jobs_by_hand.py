@@ -1,4 +1,4 @@
-"""What a person may ask of `flink_jobs`: suspend and resume, a restart from a path, a start from the table's own offsets."""
+"""Manual actions of `flink_jobs`: suspend and resume, a restart from a path, a start after the table's last row."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.usefixtures("flink_jobs_paused")
 
 @pytest.fixture
 def cancel() -> Callable[[], None]:
-    """End Bronze as an accident does."""
+    """Cancel Bronze, as by accident."""
     flink = FlinkRestHook()
 
     def cancel() -> None:
@@ -29,7 +29,7 @@ def cancel() -> Callable[[], None]:
 
 @pytest.fixture
 def await_sent(main_job: MainJob) -> Callable[[str], None]:
-    """See a run of the generator to its end."""
+    """Wait for the end of a run of the generator."""
 
     def await_sent(run: str) -> None:
         main_job.wait(lambda: main_job.api.state("taxi_trip_generator", run) == "success", "trips to be sent", LIMIT_S)
@@ -37,7 +37,7 @@ def await_sent(main_job: MainJob) -> Callable[[str], None]:
     return await_sent
 
 
-def test_a_suspended_job_stays_so_until_it_is_resumed(main_job, deploy, await_sent, trips_arrive):
+def test_a_suspended_job_stays_suspended_until_it_is_resumed(main_job, deploy, await_sent, trips_arrive):
     flink = FlinkRestHook()
     deploy("nyc_taxi.bronze", action="suspend")
     assert flink.live_run("nyc_taxi.bronze") is None
@@ -60,16 +60,16 @@ def test_a_path_older_than_the_tables_is_refused(platform, deploy, trips_arrive)
     trips_arrive(seed=313)
     before = FlinkRestHook().live_run("nyc_taxi.bronze")
 
-    said = deploy("nyc_taxi.bronze", fails=True, action="restart", state_path=path)
+    output = deploy("nyc_taxi.bronze", fails=True, action="restart", state_path=path)
 
-    assert "it would write rows again, because bronze.raw_trips holds everything up to checkpoint" in said
+    assert "that would duplicate rows, because bronze.raw_trips contains everything up to checkpoint" in output
     assert FlinkRestHook().live_run("nyc_taxi.bronze") == before
 
 
-def test_bronze_without_its_state_goes_on_after_its_last_row(
+def test_bronze_without_state_continues_after_its_last_row(
     platform, main_job, deploy, cancel, await_sent, trips_arrive
 ):
-    """It is cancelled in the middle of a stream. Silver, which reads Bronze, follows."""
+    """It is cancelled during ingestion. Silver, which reads Bronze, continues."""
     before = main_job.ledger().rows("bronze.raw_trips")
     sent = main_job.api.trigger("taxi_trip_generator", {"events": 3_000, "mode": "realtime", "rate": 300, "seed": 314})
     main_job.wait(lambda: main_job.ledger().rows("bronze.raw_trips") > before, "trips to reach Bronze", LIMIT_S)
@@ -77,9 +77,9 @@ def test_bronze_without_its_state_goes_on_after_its_last_row(
     for kind in ("checkpoints", "savepoints"):
         shutil.rmtree(platform.home / "flink" / kind / "nyc_taxi.bronze", ignore_errors=True)
 
-    said = deploy("nyc_taxi.bronze", fails=True)
-    assert "Flink job nyc_taxi.bronze is not started" in said
-    assert "start_after_last_row" in said
+    output = deploy("nyc_taxi.bronze", fails=True)
+    assert "Flink job nyc_taxi.bronze is not started" in output
+    assert "start_after_last_row" in output
 
     deploy("nyc_taxi.bronze", action="start_after_last_row")
     wait_until(
@@ -89,5 +89,5 @@ def test_bronze_without_its_state_goes_on_after_its_last_row(
     )
     cancel()
     await_sent(sent)
-    deploy("nyc_taxi.bronze")  # its own first state serves, though the tables were last written by the job before
+    deploy("nyc_taxi.bronze")  # its own first state is used, although the tables were last written by the previous job
     trips_arrive(seed=315)

@@ -1,4 +1,4 @@
-"""Whatever of the machinery is killed, the jobs come to run as declared, once, and no row is lost or duplicated."""
+"""Processes are killed during deployments: the jobs run as declared, once, and no row is lost or duplicated."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ JOBS = ("nyc_taxi.bronze", "nyc_taxi.silver")
 
 @pytest.fixture
 def begin(shell_environment: dict[str, str], checkout: Path) -> Iterator[Callable[..., subprocess.Popen]]:
-    """Begin a command of a shell, as the leader of its own group; none is left at the end."""
+    """Start a shell command as a process group leader; all are ended after the test."""
     begun: list[subprocess.Popen] = []
 
     def begin(*command: str) -> subprocess.Popen:
@@ -43,7 +43,7 @@ def kill(process: subprocess.Popen) -> None:
 
 @pytest.fixture
 def other_options(copy: Checkout) -> Iterator[None]:
-    """Options that no run before had, where a shell's commands look them up: an upgrade is due."""
+    """Set new options in the environment of shell commands, so that an upgrade is due."""
     settings = copy.folder / "airflow_settings.yaml"
     declared = settings.read_text()
     pause = f"{datetime.now(UTC).microsecond % 900 + 100} ms"
@@ -62,7 +62,7 @@ def submitted(flink: FlinkRestHook, old: str) -> bool:
 
 
 @pytest.mark.parametrize(("moment", "then"), [(stopped, "restored"), (submitted, "re-attached")])
-def test_an_upgrade_that_is_killed_is_taken_up(
+def test_an_interrupted_upgrade_is_completed(
     begin, flink_jobs_paused, other_options, deploy, trips_arrive, moment, then
 ):
     flink = FlinkRestHook()
@@ -72,9 +72,9 @@ def test_an_upgrade_that_is_killed_is_taken_up(
     kill(upgrade)
     reached = len([run for run in flink.runs("nyc_taxi.bronze") if run.job_id != old and run.live])
 
-    said = deploy("nyc_taxi.bronze")
+    output = deploy("nyc_taxi.bronze")
 
-    assert f"action='{then}'" in said
+    assert f"action='{then}'" in output
     assert reached == (moment is submitted)
     live = [run for run in flink.runs("nyc_taxi.bronze") if run.live]
     assert len(live) == 1
@@ -84,8 +84,8 @@ def test_an_upgrade_that_is_killed_is_taken_up(
 
 
 @pytest.mark.parametrize("parts", [["flink-jobmanager"], ["flink-jobmanager", "flink-taskmanager"]], ids="+".join)
-def test_a_cluster_that_forgot_its_jobs_gets_them_back_by_itself(platform, main_job, trips_arrive, parts):
-    """Nobody runs `flink_jobs` by hand: that the jobs are gone starts it, or a run that waits for the cluster finds it."""
+def test_jobs_are_restored_after_the_cluster_lost_them(platform, main_job, trips_arrive, parts):
+    """`flink_jobs` is triggered by the missing jobs, or an active run that waits for the cluster restores them."""
     flink = FlinkRestHook()
     main_job.at_rest("flink_jobs", LIMIT_S)
     old = {job: flink.live_run(job) for job in JOBS}
@@ -101,11 +101,11 @@ def test_a_cluster_that_forgot_its_jobs_gets_them_back_by_itself(platform, main_
 
 
 def _restored_again(flink: FlinkRestHook, old: dict[str, FlinkJobRun]) -> dict[str, dict] | None:
-    """What the new run of each job was restored from, once both run."""
+    """What the new run of each job was restored from, once both are running."""
     try:
         runs = {job: flink.live_run(job) for job in JOBS}
         if all(run and run.state == "RUNNING" and run.started_ms > old[job].started_ms for job, run in runs.items()):
             return {job: flink.checkpoints(run.job_id)["latest"]["restored"] for job, run in runs.items()}
     except FlinkError:
-        pass  # the JobManager is not back yet; or it says for some seconds more what it said of a job that was about to start
+        pass  # the JobManager is not available yet, or still returns outdated information about a job for some seconds
     return None

@@ -1,4 +1,4 @@
-"""The life of the streaming jobs under `flink_jobs`: nothing to do, two at once, an upgrade, SQL that fails."""
+"""The life cycle of the streaming jobs under `flink_jobs`: no change, concurrent runs, an upgrade, failing SQL."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from lakehouse.waiting import wait_until
 
 LIMIT_S = 300
 JOBS = ("nyc_taxi.bronze", "nyc_taxi.silver")
-#: A step that keeps state, which the state of before does not know.
+#: A stateful step, which is not in earlier state.
 STATEFUL = "(SELECT *, ROW_NUMBER() OVER (PARTITION BY kafka_partition, kafka_offset ORDER BY PROCTIME()) AS n FROM typed_trips)"
 
 
 @pytest.fixture
 def deployments(main_job: MainJob) -> Callable[[], dict[str, dict]]:
-    """Run `flink_jobs` and return what it did to each job."""
+    """Run `flink_jobs` and return the deployment of each job."""
 
     def run() -> dict[str, dict]:
         run_id = main_job.deploy()
@@ -35,7 +35,7 @@ def deployments(main_job: MainJob) -> Callable[[], dict[str, dict]]:
 
 @pytest.fixture
 def settled(main_job: MainJob) -> Iterator[None]:
-    """After all else of a test is undone, the jobs run as they are declared: no upgrade comes in the midst of the next test."""
+    """After a test, wait until the jobs run as declared, so that no upgrade interrupts the next test."""
     yield
     main_job.at_rest("flink_jobs", LIMIT_S)
     main_job.deploy()
@@ -43,7 +43,7 @@ def settled(main_job: MainJob) -> Iterator[None]:
 
 @pytest.fixture
 def job_options(main_job: MainJob, settled: None) -> Iterator[Callable[..., None]]:
-    """Change options of the streaming jobs as in the UI: in the variable."""
+    """Change options of the streaming jobs in the variable, as in the UI."""
     declared = main_job.api.variable("flink_job_options")
 
     def change(**options: str) -> None:
@@ -55,7 +55,7 @@ def job_options(main_job: MainJob, settled: None) -> Iterator[Callable[..., None
 
 @pytest.fixture
 def silver_sql(checkout: Path, settled: None) -> Iterator[Callable[[str, str], None]]:
-    """Change a place of Silver's SQL as it is in the repository; afterwards it is so again."""
+    """Change a part of Silver's SQL; it is restored after the test."""
     file = checkout / "include" / "sql" / "nyc_taxi" / "06-silver.sql"
     declared = file.read_text()
 
@@ -76,8 +76,8 @@ def test_a_second_run_changes_nothing(deployments):
     assert [again[name]["job_id"] for name in jobs] == [jobs[name]["job_id"] for name in jobs]
 
 
-def test_a_job_that_is_gone_is_restored_once_by_two_at_once(deployments, deploy, trips_arrive):
-    """The DAG's own run and a shell find it missing together; its rows are neither lost nor duplicated."""
+def test_a_missing_job_is_restored_once_by_concurrent_runs(deployments, deploy, trips_arrive):
+    """The DAG and a shell find it missing at the same time; its rows are neither lost nor duplicated."""
     flink = FlinkRestHook()
     old = flink.live_run("nyc_taxi.bronze")
     flink.cancel(old.job_id)
@@ -125,7 +125,7 @@ def test_other_options_are_an_upgrade_from_a_savepoint(main_job, deployments, jo
 
 @pytest.fixture
 def stream(main_job) -> Iterator[Callable[[], None]]:
-    """200 trips a second, until this is called or the test is over."""
+    """Send 200 trips per second until the result is called or the test ends."""
     run = main_job.api.trigger("taxi_trip_generator", {"events": 200_000, "mode": "realtime", "rate": 200, "seed": 305})
 
     def end() -> None:
@@ -137,7 +137,7 @@ def stream(main_job) -> Iterator[Callable[[], None]]:
 
 @pytest.mark.timeout(1200)
 def test_other_parallelism_under_a_stream(main_job, deployments, job_options, stream):
-    """More subtasks, and fewer again: they share the state, and no row is lost or written twice."""
+    """More and then fewer subtasks: the state is redistributed, and no row is lost or written twice."""
     flink = FlinkRestHook()
     start = main_job.ledger()
     for parallelism in (2, 4, 1):
@@ -151,7 +151,7 @@ def test_other_parallelism_under_a_stream(main_job, deployments, job_options, st
             assert flink.checkpoints(run.job_id)["latest"]["restored"]["is_savepoint"]
         main_job.wait(
             lambda before=before: main_job.ledger().rows("silver.cleaned_trips") > before,
-            "the stream to go on",
+            "the stream to continue",
             LIMIT_S,
         )
     stream()
@@ -161,24 +161,24 @@ def test_other_parallelism_under_a_stream(main_job, deployments, job_options, st
     assert end.rows("silver.duplicate_trips") == start.rows("silver.duplicate_trips")
 
 
-def test_sql_that_does_not_plan_leaves_the_running_job_alone(main_job, deploy, silver_sql):
+def test_invalid_sql_does_not_affect_the_running_job(main_job, deploy, silver_sql):
     before = FlinkRestHook().live_run("nyc_taxi.silver")
     silver_sql("WHERE occurrence = 1", "WHERE no_such_column = 1")
 
-    said = deploy("nyc_taxi.silver", fails=True)
+    output = deploy("nyc_taxi.silver", fails=True)
 
-    assert "what runs goes on as it is" in said
-    assert "no_such_column" in said
+    assert "the running job is not affected" in output
+    assert "no_such_column" in output
     assert FlinkRestHook().live_run("nyc_taxi.silver") == before
 
 
-def test_sql_that_its_state_does_not_fit_is_rolled_back(main_job, deploy, silver_sql, flink_jobs_paused, trips_arrive):
-    """A step more that keeps state: the old SQL comes back from the same savepoint."""
+def test_sql_with_an_incompatible_state_is_rolled_back(main_job, deploy, silver_sql, flink_jobs_paused, trips_arrive):
+    """An additional stateful step: the old SQL is restored from the same savepoint."""
     flink = FlinkRestHook()
     old = flink.live_run("nyc_taxi.silver")
     silver_sql("silver.counted('typed_trips'", f'silver.counted("{STATEFUL} WHERE n = 1"')
 
-    assert "does not fit this SQL any more" in deploy("nyc_taxi.silver", fails=True)
+    assert "is not compatible with this SQL" in deploy("nyc_taxi.silver", fails=True)
 
     back = flink.live_run("nyc_taxi.silver")
     failed = next(run for run in flink.runs("nyc_taxi.silver") if run.state == "FAILED")
@@ -195,7 +195,7 @@ def test_sql_that_its_state_does_not_fit_is_rolled_back(main_job, deploy, silver
     trips_arrive(seed=304)
 
 
-def test_people_are_told_of_a_roll_back(main_job, silver_sql, receiver):
+def test_a_rollback_sends_an_alert(main_job, silver_sql, receiver):
     receiver.messages.clear()
     silver_sql("silver.counted('typed_trips'", f'silver.counted("{STATEFUL} WHERE n = 1"')
     main_job.at_rest("flink_jobs", LIMIT_S)

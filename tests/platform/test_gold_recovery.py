@@ -1,4 +1,4 @@
-"""A model that fails, or one of its tests: which task fails, what readers see, what alert fires, and how one clear recovers."""
+"""A failing model or data test: the failed task, what readers see, the alert, and recovery by clearing one task."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MART = "models/nyc_taxi/marts/daily/mart_daily_revenue.sql"
 
 @pytest.fixture
 def model(checkout: Path):
-    """The file of a mart, which is put back."""
+    """The file of a mart, which is restored after the test."""
     file = checkout / "include" / "dbt" / MART
     good = file.read_text()
     yield file
@@ -26,7 +26,7 @@ def model(checkout: Path):
 
 
 def published(job: MainJob) -> tuple[int, int] | None:
-    """Identity of the published file, another one after each publication; None before the first."""
+    """Identity of the published file, which changes with each publication; None before the first."""
     if not published_file(job.pipeline).exists():
         return None
     status = published_file(job.pipeline).stat()
@@ -34,13 +34,13 @@ def published(job: MainJob) -> tuple[int, int] | None:
 
 
 def await_quiet(job: MainJob) -> None:
-    """Until the DAG's own schedule leaves time for a test: a run of its own would publish, or fail first and send the alert."""
+    """Wait until the schedule leaves time for a test: a scheduled run would publish, or fail first and send the alert."""
 
     def quiet() -> bool:
         scheduled = datetime.fromisoformat(job.api.call("GET", f"dags/{DAG}")["next_dagrun_run_after"])
         return job.api.active_run(DAG) is None and scheduled - datetime.now(UTC) > ALONE_FOR
 
-    job.wait(quiet, f"{DAG} to be at rest", LIMIT_S)
+    job.wait(quiet, f"{DAG} to be idle", LIMIT_S)
 
 
 def run_to_the_end(job: MainJob) -> tuple[str, dict[str, str]]:
@@ -54,18 +54,18 @@ def states(job: MainJob, run: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize(
-    ("find", "replace", "said", "seed"),
+    ("find", "replace", "output", "seed"),
     [
         ("trip_count,", "no_such_column as trip_count,", "no_such_column", 501),
         ("trip_count,", "trip_count + 1 as trip_count,", "mart_daily_revenue_covers_every_trip", 502),
     ],
     ids=["model", "test"],
 )
-def test_one_clear_recovers(main_job, receiver, model, find, replace, said, seed):
+def test_clearing_one_task_recovers(main_job, receiver, model, find, replace, output, seed):
     good = model.read_text()
     assert find in good
     await_quiet(main_job)
-    main_job.send(Trips(events=1_000, seed=seed))  # new trips, so that the mart has days to build
+    main_job.send(Trips(events=1_000, seed=seed))  # new trips, so that the mart has changed days
     before = published(main_job)
     receiver.messages.clear()
     model.write_text(good.replace(find, replace, 1))
@@ -77,7 +77,7 @@ def test_one_clear_recovers(main_job, receiver, model, find, replace, said, seed
     assert state["gold.fct_trips"] == state["gold.mart_hourly_demand"] == "success"
     assert state["publish"] == "upstream_failed"
     assert published(main_job) == before
-    message = receiver.await_message(DAG, "gold.dbt_build", run, said)
+    message = receiver.await_message(DAG, "gold.dbt_build", run, output)
     assert "/dags/nyc_taxi_pipeline/runs/" in message["message"]
 
     model.write_text(good)

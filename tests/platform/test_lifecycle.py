@@ -1,4 +1,4 @@
-"""Starting, stopping and crashing the platform: nothing is lost, nothing stays behind."""
+"""Starting, stopping and crashing the platform: nothing is lost, and no process is left behind."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_status_shows_each_part(platform, verb):
     assert [line[:2] for line in shown] == [[part.name, "healthy"] for part in parts(platform)]
 
 
-def test_parts_that_are_killed_come_back_and_trips_arrive(platform, main_job, trips_arrive):
+def test_killed_services_are_restarted_and_trips_arrive(platform, main_job, trips_arrive):
     before = main_job.wait(main_job.ledger_at_rest, "rest", RESTART_LIMIT_S)
     supervisor = Supervisor(platform)
     main_job.api.trigger("taxi_trip_generator", {"events": 3_000, "mode": "realtime", "rate": 300, "seed": 801})

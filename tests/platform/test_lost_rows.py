@@ -1,4 +1,4 @@
-"""Rows that somebody deletes are reported while thousands of others arrive, and Gold is not published meanwhile."""
+"""Deleted rows are reported while thousands of others arrive, and Gold is not published meanwhile."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from lakehouse.gold.file import published_file
 from lakehouse.waiting import wait_until
 
 LIMIT_S = 300
-#: `platform_alerts` looks each minute: the second look reports it.
+#: `platform_alerts` runs every minute: the second run reports it.
 TWO_LOOKS_S = 180
 LOAD = {"events": 300_000, "mode": "realtime", "rate": 500, "seed": 997}
 
 
 @pytest.fixture(scope="module")
 def stream(main_job: MainJob, send_trips: Callable[..., None]) -> Iterator[None]:
-    """500 trips a second, after Gold was published once."""
+    """Send 500 trips per second, after Gold was published once."""
     send_trips(1_000, seed=996)
     before = main_job.wait(main_job.ledger_at_rest, "earlier trips to arrive", LIMIT_S)
     main_job.build()
@@ -36,7 +36,7 @@ def stream(main_job: MainJob, send_trips: Callable[..., None]) -> Iterator[None]
 
 
 def delete(table: str, partition: int, rows: int) -> int:
-    """Delete rows that arrived early, by an engine that is not Flink; returns the first offset."""
+    """Delete early rows with an engine other than Flink; return the first offset."""
     held = IcebergCatalogHook().table(table).scan(f"kafka_partition = {partition}", selected_fields=("kafka_offset",))
     offsets = sorted(held.to_arrow()["kafka_offset"].to_pylist())[:rows]
 
@@ -68,4 +68,4 @@ def test_they_are_reported_with_their_offsets(stream, main_job, receiver, shell,
     assert health.returncode == 1
     assert f"are in none of {table}" in health.stdout
     rows = main_job.ledger().events
-    main_job.wait(lambda: main_job.ledger().events > rows, "the stream to go on", LIMIT_S)
+    main_job.wait(lambda: main_job.ledger().events > rows, "the stream to continue", LIMIT_S)

@@ -1,4 +1,4 @@
-"""Tables are maintained while the jobs write and read them: neither job notices, and every row is still there once."""
+"""Tables are maintained while jobs write and read them: no job is affected, and every row still exists once."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LIMIT_S = 180
 
 
 def forget_earlier_runs(home: Path, live: dict[str, tuple[str, int]]) -> None:
-    """Remove the states of all runs but the live ones: as long as a run can be restored, expiry keeps what it would need."""
+    """Remove the states of all runs except the live ones: expiry keeps what any restorable run would need."""
     for job, (job_id, _) in live.items():
         shutil.rmtree(home / "flink" / "savepoints" / job, ignore_errors=True)
         for folder in (home / "flink" / "checkpoints" / job).iterdir():
@@ -31,7 +31,7 @@ def forget_earlier_runs(home: Path, live: dict[str, tuple[str, int]]) -> None:
 
 
 def plant_orphan(table: str) -> Path:
-    """A file that nothing leads to, older than any checkpoint."""
+    """An unreferenced file, older than any checkpoint."""
     location = IcebergCatalogHook().table(table).location()
     file = Path("/" + location.split(":", 1)[1].lstrip("/")) / "data" / "orphan.parquet"
     file.write_bytes(b"never committed")
@@ -39,7 +39,7 @@ def plant_orphan(table: str) -> Path:
     return file
 
 
-def test_beside_the_running_jobs(platform, main_job, trips_arrive):
+def test_while_jobs_are_running(platform, main_job, trips_arrive):
     for seed in (971, 972):
         main_job.send(Trips(events=500, seed=seed))
     main_job.at_rest("flink_jobs", LIMIT_S)
@@ -51,8 +51,8 @@ def test_beside_the_running_jobs(platform, main_job, trips_arrive):
 
     for table in TABLES:
         orphan = plant_orphan(table)
-        options = Options(by="test", at_once=True, overridden=ALL_BUT_THE_LAST)
-        done = {operation: maintain(table, operation, options).entry for operation in Operation}
+        options = Options(by="test", force=True, overrides=ALL_BUT_THE_LAST)
+        done = {operation: maintain(table, operation, options)[1] for operation in Operation}
         assert {entry.verdict for entry in done.values() if entry} == {DONE}
         rewritten = done[Operation.REWRITE_DATA_FILES]
         assert sum(row["rewritten_data_files_count"] for row in rewritten.result) > sum(

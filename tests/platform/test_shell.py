@@ -1,4 +1,4 @@
-"""`airflow dags test` as a person types it: beside a live scheduler, with the data plane alone, and with nothing running."""
+"""`airflow dags test` in a shell: next to a running scheduler, with only the data plane, and with nothing running."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ NOTHING = dict.fromkeys(("FLINK_REST_PORT", "FLINK_GATEWAY_PORT", "POSTGRES_PORT
 
 @pytest.fixture
 def dags_test(shell) -> Callable[..., tuple[int, str]]:
-    """Run `airflow dags test` of a DAG; its exit status, and all that it printed."""
+    """Run `airflow dags test` of a DAG; return exit status and output."""
 
     def run(dag_id: str, *more: str, **changed: str) -> tuple[int, str]:
         run = shell("airflow", "dags", "test", dag_id, *more, **changed)
@@ -34,7 +34,7 @@ def dags_test(shell) -> Callable[..., tuple[int, str]]:
 
 @pytest.fixture
 def airflow_stopped(platform: Platform, verb: Callable[..., str]) -> Iterator[None]:
-    """The data plane alone; Airflow comes back afterwards."""
+    """Only the data plane is running; Airflow is restarted afterwards."""
     supervisor = Supervisor(platform)
     for name in supervisor.info():
         if name.startswith("airflow-"):
@@ -50,8 +50,8 @@ def runs_known_to_airflow(platform: Platform) -> int:
 
 
 @pytest.mark.parametrize("dag_id", DAGS)
-def test_beside_a_live_scheduler(platform, main_job, dags_test, dag_id):
-    """With the DAG unpaused and its schedule going on: the test runs in a database of its own."""
+def test_next_to_a_running_scheduler(platform, main_job, dags_test, dag_id):
+    """The DAG is unpaused and scheduled: the test uses a separate database."""
     before = runs_known_to_airflow(platform)
 
     status, printed = dags_test(dag_id, *(["--conf", '{"events": 500, "seed": 601}'] if "generator" in dag_id else []))
@@ -61,7 +61,7 @@ def test_beside_a_live_scheduler(platform, main_job, dags_test, dag_id):
     main_job.wait(lambda: main_job.ledger().balanced, "the trips to arrive", 90)
 
 
-def test_with_nothing_but_the_data_plane(main_job, dags_test, airflow_stopped):
+def test_with_only_the_data_plane(main_job, dags_test, airflow_stopped):
     for dag_id, conf in zip(DAGS, ({}, {"events": 500, "seed": 602}, {}, {}, {}), strict=True):
         status, printed = dags_test(dag_id, "--conf", json.dumps(conf))
         assert status == 0, printed[-3000:]
@@ -72,21 +72,21 @@ def test_with_nothing_but_the_data_plane(main_job, dags_test, airflow_stopped):
 
 
 @pytest.mark.parametrize(
-    ("dag_id", "said"),
+    ("dag_id", "output"),
     [
         ("taxi_trip_generator", "registry"),
-        ("nyc_taxi_pipeline", "Is it running? `make status` shows each part"),
-        ("audit", "Is it running? `make status` shows each part"),
+        ("nyc_taxi_pipeline", "Next: `make status` shows each service"),
+        ("audit", "Next: `make status` shows each service"),
     ],
 )
-def test_with_nothing_running_says_what_is_missing(dags_test, dag_id, said):
+def test_with_nothing_running_the_missing_services_are_reported(dags_test, dag_id, output):
     status, printed = dags_test(dag_id, **NOTHING)
 
-    assert said in printed, "\n".join(line for line in printed.splitlines() if "rdkafka" not in line)[-6000:]
+    assert output in printed, "\n".join(line for line in printed.splitlines() if "rdkafka" not in line)[-6000:]
     assert status == 1
 
 
-def test_gold_by_hand(main_job, shell, tmp_path: Path):
+def test_gold_with_dbt_in_a_shell(main_job, shell, tmp_path: Path):
     main_job.send(Trips(events=500, seed=603))
 
     built = shell("python", "-m", "lakehouse", "dbt-build", "--pipeline", PIPELINE)

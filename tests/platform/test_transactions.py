@@ -1,4 +1,4 @@
-"""A producer that uses transactions: their markers and what was aborted are not events."""
+"""A transactional producer: transaction markers and aborted messages are not events."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from confluent_kafka import Producer
 EVENT = json.dumps({"VendorID": 1}).encode()
 
 
-def test_what_was_committed_arrives_and_the_rest_is_accounted_for(main_job):
+def test_committed_events_arrive_and_the_rest_is_accounted_for(main_job):
     before = main_job.wait(main_job.ledger_at_rest, "earlier trips to arrive", 300)
     producer = Producer({**BaseHook.get_connection("kafka_default").extra_dejson, "transactional.id": "tests"})
     producer.init_transactions(60)
@@ -25,7 +25,9 @@ def test_what_was_committed_arrives_and_the_rest_is_accounted_for(main_job):
         now = main_job.ledger_at_rest()
         return now and now.events > before.events and now
 
-    now = main_job.wait(arrived, "the committed events to arrive, and Kafka to say that there are no others", 300)
+    now = main_job.wait(
+        arrived, "the committed events to arrive, and the others to be identified as empty offsets", 300
+    )
     assert now.events - before.events == 100
     assert now.rows("bronze.raw_trips") - before.rows("bronze.raw_trips") == 100
     assert now.rows("silver.rejected_trips") - before.rows("silver.rejected_trips") == 100

@@ -1,4 +1,4 @@
-"""The audit of a platform on which other tests have sent good, bad and repeated events, and killed what there is to kill."""
+"""The audit of a platform after other tests have sent valid, bad and repeated events, and killed its processes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ARRIVE_LIMIT_S = 180
 
 @pytest.fixture(scope="module")
 def kafka_events(main_job) -> int:
-    """Trips with duplicates among them, all layers at rest, Gold built; how many events there are."""
+    """Send trips with duplicates, wait for all layers, build Gold; return the number of events."""
     for _ in range(2):
         main_job.send(Trips(events=2_000, seed=901))
     main_job.build()
@@ -26,7 +26,7 @@ def kafka_events(main_job) -> int:
 
 @pytest.fixture
 def tampered(main_job, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, Callable[[pa.Table], pa.Table]], AuditReport]:
-    """Audit with a changed copy in place of one table: the live one has readers that a change would stop."""
+    """Audit with a changed copy in place of one table, because a change of the live one would stop its readers."""
     catalog, look_up = IcebergCatalogHook().catalog, IcebergCatalogHook.table
     catalog.create_namespace_if_not_exists("tampered")
 
@@ -44,7 +44,7 @@ def tampered(main_job, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, Callab
         catalog.drop_table(identifier)
 
 
-def test_everything_is_there_once_and_as_it_was_sent(main_job, kafka_events):
+def test_all_events_exist_once_and_unchanged(main_job, kafka_events):
     report = run_audit(main_job.pipeline, at_rest=True)
 
     assert report.clean, f"\n{report}"
@@ -53,7 +53,7 @@ def test_everything_is_there_once_and_as_it_was_sent(main_job, kafka_events):
 
 
 @pytest.mark.parametrize("name", ["bronze.raw_trips", "silver.cleaned_trips"])
-def test_a_row_less_a_row_too_many_and_an_altered_one(kafka_events, tampered, name):
+def test_a_missing_a_surplus_and_an_altered_row(kafka_events, tampered, name):
     amount = "tip_amount"
 
     places: list[str] = []

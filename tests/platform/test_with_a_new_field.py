@@ -1,4 +1,4 @@
-"""A new nullable field goes from the contract to Gold while everything runs; any other change of the contract is refused.
+"""A new nullable field is added from the contract to Gold while everything runs; any other change of the contract is refused.
 
 The platform keeps the field, so these are the last tests.
 """
@@ -26,7 +26,7 @@ from tests.new_field import FIELD, add_to_contract, add_to_gold, change_contract
 LIMIT_S = 180
 JOBS = ("nyc_taxi.bronze", "nyc_taxi.silver")
 BRONZE, SILVER, REJECTED = "bronze.raw_trips", "silver.cleaned_trips", "silver.rejected_trips"
-# The last one breaks a rule that came with the field.
+# The last one violates the rule of the new field.
 NEW_TRIPS = (trip(), trip(**{FIELD: "0.75"}), trip(**{FIELD: "null"}), trip(**{FIELD: '"much"'}))
 
 
@@ -37,7 +37,7 @@ def include(checkout: Path) -> Path:
 
 @pytest.fixture
 def kept(include: Path) -> Iterator[None]:
-    """What a test changes in the contract is undone at its end."""
+    """Undo a test's changes of the contract."""
     file = include / "contracts" / "nyc_taxi.json"
     text = file.read_text()
     yield
@@ -46,13 +46,13 @@ def kept(include: Path) -> Iterator[None]:
 
 @pytest.fixture
 def refused(shell: Callable) -> Callable[[str], str]:
-    """Run a task of `flink_jobs` that must fail, and return all that it says."""
+    """Run a task of `flink_jobs` that must fail, and return its output."""
 
     def refused(task: str) -> str:
         run = shell("airflow", "tasks", "test", "flink_jobs", f"nyc_taxi.{task}")
-        said = run.stdout + run.stderr
-        assert "new_state=success" not in said, said  # its exit code is 0 either way
-        return said
+        output = run.stdout + run.stderr
+        assert "new_state=success" not in output, output  # its exit code is 0 either way
+        return output
 
     return refused
 
@@ -64,7 +64,7 @@ def rows(table: str, *columns: str, where: str) -> dict[int, tuple]:
 
 
 def send(topic: str, events: tuple[bytes, ...]) -> list[int]:
-    """Send them to partition 0; the offset of each."""
+    """Send events to partition 0; return their offsets."""
     producer = Producer(BaseHook.get_connection("kafka_default").extra_dejson)
     offsets: list[int] = []
     for event in events:
@@ -79,7 +79,7 @@ def registered(main_job: MainJob) -> dict:
         return json.loads(registry.get_latest_version(f"{main_job.topic}-value").schema.schema_str)
 
 
-def test_a_new_field_goes_through_all_layers(main_job: MainJob, include: Path, shell):
+def test_a_new_field_arrives_in_all_layers(main_job: MainJob, include: Path, shell):
     flink = FlinkRestHook()
     main_job.send(Trips(events=500, seed=951))
     main_job.build()
@@ -119,26 +119,26 @@ def test_a_new_field_goes_through_all_layers(main_job: MainJob, include: Path, s
     assert audit.returncode == 0, audit.stdout
 
 
-def test_trips_go_on(trips_arrive):
+def test_new_trips_arrive(trips_arrive):
     trips_arrive(seed=952)
 
 
 def test_a_contract_that_breaks_its_readers_is_refused(include: Path, kept, refused):
     change_contract(include, {"tip_amount": {"type": ["string", "null"]}})
 
-    said = refused("register_contract")
+    output = refused("register_contract")
 
-    assert "Incompatible artifact" in said
-    assert "/properties/tip_amount" in said
+    assert "Incompatible artifact" in output
+    assert "/properties/tip_amount" in output
 
 
-def test_a_field_of_another_type_or_one_that_is_gone_is_refused(include: Path, kept, refused):
+def test_a_changed_type_or_a_removed_field_is_refused(include: Path, kept, refused):
     nullable = {"type": ["number", "null"]}
     change_contract(include, {"tip_amount": {**nullable, "x-column": "tip"}, "extra": {**nullable, "x-type": "DOUBLE"}})
     before = IcebergCatalogHook().table(SILVER).schema()
 
-    said = refused("create_tables")
+    output = refused("create_tables")
 
-    assert f"{SILVER}.tip_amount is no longer declared" in said
-    assert f"{SILVER}.extra is DECIMAL(10, 2), but declared DOUBLE" in said
+    assert f"{SILVER}.tip_amount is no longer declared" in output
+    assert f"{SILVER}.extra is DECIMAL(10, 2), but declared DOUBLE" in output
     assert IcebergCatalogHook().table(SILVER).schema() == before

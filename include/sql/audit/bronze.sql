@@ -1,5 +1,5 @@
--- The rule of 05-bronze.sql: each event that is one JSON object is an accepted row with its fields as they came; whatever else a
--- message holds is a rejected row with its bytes.
+-- The rule of 05-bronze.sql: each event that is one JSON object is an accepted row with its original field values; any other
+-- message is a rejected row with its bytes.
 CREATE OR REPLACE VIEW {{ here }}.expected AS
 SELECT
     kafka_partition,

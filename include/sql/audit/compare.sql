@@ -1,5 +1,5 @@
--- The rows that are wanted against those that are held, key by key: what is left are the keys that are not as they should be.
--- One bucket of the keys at a time, because what is grouped must fit into memory.
+-- Compares expected with actual rows by key, and keeps the keys that differ. One bucket of keys at a time, because the groups must
+-- fit into memory.
 CREATE OR REPLACE TABLE compared AS
 SELECT
     {{ key }},

@@ -1,4 +1,4 @@
--- Both sides of a layer in one table, worked out once.
+-- Both sides of a layer in one table, computed once.
 CREATE OR REPLACE TABLE digests AS
 SELECT *, true AS is_wanted FROM {{ wanted }}
 UNION ALL BY NAME

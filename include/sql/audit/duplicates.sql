@@ -1,5 +1,5 @@
--- Of the rows that arrive with one key exactly one is accepted, whichever came first; after a pause as long as the stage remembers
--- a key, another may be. Partitions are read at the same time, so the order of offsets says nothing.
+-- Of all rows with the same key, exactly one is accepted, the first to arrive; after the retention of the stage's state, another may
+-- be accepted. Partitions are read concurrently, so offsets do not give the order.
 INSERT INTO findings BY NAME
 WITH suspects AS (
     SELECT hash({{ key }}) AS hashed

@@ -1,4 +1,4 @@
--- Findings of rows that earlier rules judged, with the role that each row has and the roles that today's rules allow it.
+-- Findings in rows that were evaluated by earlier rules: the role of each row, and the roles that today's rules allow.
 CREATE OR REPLACE TABLE judged_before AS
 WITH earlier AS (
     {% for role, relation in sinks.items() %}

@@ -1,4 +1,4 @@
--- Of what Kafka has deleted, only the tables can tell: each row must be there once.
+-- Events that Kafka has deleted are only in the tables: each row must exist once.
 INSERT INTO {{ wanted }} BY NAME
 SELECT kafka_partition, kafka_offset{% for role in roles %}, max(digest_{{ role }}) AS digest_{{ role }}{% endfor %}
 

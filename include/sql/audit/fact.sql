@@ -1,6 +1,5 @@
--- The fact, and the rows that it was built from, at the snapshot that the file names, but for those that it leaves out because
--- their key had arrived before. `row_digest` covers every column that both
--- have: it tells rows apart in a fact that keeps no position.
+-- The fact, and the source rows as of the snapshot in the file, without late duplicates. `row_digest` covers every column that both
+-- have: it identifies rows of a fact without positions.
 {% macro digest(columns) -%}
 hash({% for column, type in columns.items() %}TRY_CAST("{{ column }}" AS {{ type }}), {% endfor %}true)
 {%- endmacro %}

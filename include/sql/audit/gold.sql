@@ -1,5 +1,5 @@
--- A fact without rules here: it holds each row of its source once, with equal values in every column that both have. Rows are
--- matched by position where the fact keeps it, or else as a whole.
+-- A fact without audit rules: it has each row of its source once, with equal values in every column that both have. Rows are
+-- matched by position if the fact has it, otherwise by all values.
 CREATE OR REPLACE VIEW {{ here }}.expected AS
 SELECT
     {{ 'kafka_partition, kafka_offset' if keeps_position else 'row_digest' }},

@@ -1,5 +1,5 @@
--- The two sides of a layer, by key and role: a digest of each row that a sink may hold (`wanted`), and of each that it holds
--- (`held`). An expected value is converted to the column's type, never what the column holds.
+-- The two sides of a layer, by key and role: a digest of each row that a sink may have (`wanted`), and of each that it has
+-- (`held`). Expected values are converted to the column's type, actual values never.
 CREATE OR REPLACE VIEW {{ here }}.wanted AS
 SELECT
     {{ key }}

@@ -1,6 +1,6 @@
--- A stage without rules here: each row of its source is in one of its sinks, whichever that is, and holds the source's values.
-{# values[role]: the columns of a sink that hold a field of the contract, or the payload; none of a duplicate, which is known by its
-   position. A text that is no value of its field's type can be in a table of typed values only among the rejected rows. -#}
+-- A stage without audit rules: each row of its source is in any one of its sinks, with the source's values.
+{# values[role]: the columns of a sink with a field of the contract, or the payload; none for duplicates, which are identified by
+   position. Text that is not valid for its field's type can only be in a rejected row of a typed table. -#}
 {% import 'audit/values.jinja' as conversions %}
 CREATE OR REPLACE VIEW {{ here }}.expected AS
 SELECT

@@ -1,6 +1,6 @@
--- What a text is as a value of each type, or NULL where it is none: written down a second time, for DuckDB.
+-- Converts text to each type, or to NULL if it is not valid: a second implementation of Flink's conversions, for DuckDB.
 
--- What JSON writes without quotes is a number, with quotes or without: the nearest DOUBLE, Infinity where it is too large for one.
+-- Text in JSON's number format is a number, quoted or not: the nearest DOUBLE, or Infinity if it is too large.
 CREATE OR REPLACE MACRO number_of(field) AS
     CASE WHEN regexp_full_match(field, '-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?') THEN TRY_CAST(field AS DOUBLE) END;
 
@@ -9,7 +9,7 @@ CREATE OR REPLACE MACRO double_of(number) AS CASE WHEN isfinite(number) THEN num
 CREATE OR REPLACE MACRO integer_of(number) AS
     CASE WHEN abs(number) < 2147483648 AND number = floor(number) THEN CAST(number AS INTEGER) END;
 
--- A DOUBLE is exact up to 2^53: beyond that the digits count.
+-- A DOUBLE is exact up to 2^53: larger numbers must be integers in digits.
 CREATE OR REPLACE MACRO bigint_of(field) AS CASE
     WHEN regexp_full_match(field, '-?(0|[1-9][0-9]*)') THEN TRY_CAST(field AS BIGINT)
     WHEN abs(number_of(field)) <= 9007199254740992 AND number_of(field) = floor(number_of(field))
@@ -18,7 +18,7 @@ END;
 
 CREATE OR REPLACE MACRO boolean_of(field) AS CASE field WHEN 'true' THEN true WHEN 'false' THEN false END;
 
--- A date, or a date and a time of day to the second or finer; a blank or a T between them. Digits beyond a microsecond go.
+-- A date, or a date and a time of day to the second or finer; separated by a blank or a T. Digits beyond microseconds are cut off.
 CREATE OR REPLACE MACRO moment_of(field) AS CASE
     WHEN regexp_full_match(
         replace(field, 'T', ' '), '[0-9]{4}-[0-9]{2}-[0-9]{2}( [0-2][0-9]:[0-9]{2}:([0-9]{2}(\.[0-9]{1,9})?|0))?'
@@ -34,7 +34,7 @@ CREATE OR REPLACE MACRO seconds_from_utc(zone) AS CASE WHEN zone = '' THEN 0 ELS
     )
 END;
 
--- A date, a time of day to the minute or finer, and its distance from UTC, at most 18 hours.
+-- A date, a time of day to the minute or finer, and its offset from UTC, at most 18 hours.
 CREATE OR REPLACE MACRO instant_of(field) AS CASE
     WHEN field[12:13] < '24' AND regexp_full_match(
         field,

@@ -1,2 +1,2 @@
--- A query of a table as it was; `{table}` in it stands for the table then.
+-- Time travel: `{table}` in the query is replaced by the table as of a time.
 {{ query | replace('{table}', "iceberg_catalog.`" ~ namespace ~ "`.`" ~ table ~ "` FOR SYSTEM_TIME AS OF TIMESTAMP " ~ (at | sql_timestamp | literal)) }}

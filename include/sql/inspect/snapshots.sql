@@ -1,4 +1,4 @@
--- What each commit did: by whom, how many rows came, and how many there were then.
+-- All commits: their authors, added rows, and total rows.
 SELECT
     committed_at,
     snapshot_id,

@@ -1,4 +1,4 @@
--- How much the current snapshot holds, by kind of file.
+-- Size of the current snapshot, by kind of file.
 SELECT
     content,
     COUNT(*) AS files,

@@ -1,4 +1,4 @@
--- The oldest snapshots, up to what a writer, a reader, a branch or a tag needs, and the files that only they lead to.
+-- Expires the oldest snapshots, except those that a writer, a reader, a branch or a tag needs, and deletes their unshared files.
 CALL iceberg_catalog.sys.expire_snapshots(
     `table` => {{ table | literal }},
     older_than => TIMESTAMP {{ older_than | sql_timestamp | literal }},

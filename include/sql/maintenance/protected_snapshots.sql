@@ -1,4 +1,4 @@
--- What must stay, and for whom: one row for each snapshot and whoever protects it.
+-- Snapshots that must be kept: one row for each snapshot and each consumer that protects it.
 CALL iceberg_catalog.sys.protected_snapshots(
     `table` => {{ table | literal }}
 {% if ignore_unknown_positions %}

@@ -1,4 +1,4 @@
--- Small files of some partitions into files of the target size; of each group, rows are compared before it is committed.
+-- Compacts small files of some partitions to the target size; rows are compared before each group is committed.
 CALL iceberg_catalog.sys.rewrite_data_files(
     `table` => {{ table | literal }},
     strategy => {{ strategy | literal }},

@@ -3,7 +3,7 @@
 {% import 'macros/fields.jinja' as fields %}
 {% import 'macros/silver.jinja' as silver %}
 
-{# Trips that are equal in this are one trip and its duplicates. #}
+{# Trips with equal values of these are one trip and its duplicates. #}
 {% set key %}
 MD5(CONCAT_WS('|',
     COALESCE(CAST(vendor_id AS STRING), ''),
@@ -15,7 +15,7 @@ MD5(CONCAT_WS('|',
     COALESCE(CAST(total_amount AS STRING), '')
 ))
 {%- endset %}
-{# Columns that are added to the fields: name, type, value. #}
+{# Columns in addition to the fields: name, type, value. #}
 {% set computed = [
     ('trip_duration_minutes', 'DOUBLE', 'ROUND(' ~ calendar.minutes_between('pickup_datetime', 'dropoff_datetime') ~ ', 2)'),
     ('pickup_date', 'DATE', calendar.date_of('pickup_datetime')),
@@ -24,19 +24,19 @@ MD5(CONCAT_WS('|',
 {% set pickup = fields.parsed_name(contract['tpep_pickup_datetime']) %}
 {% set distance = fields.parsed_name(contract['trip_distance']) %}
 {% set fare = fields.parsed_name(contract['fare_amount']) %}
-{# Fields with rules of their own below; the others are judged by their type. #}
+{# Fields with their own rules below; all others only need to be valid for their type. #}
 {% set with_own_rules = ['tpep_pickup_datetime', 'tpep_dropoff_datetime', 'trip_distance'] %}
 
 {{ silver.accepted_table(sinks.accepted, 'trip_id', contract.fields, computed, partitioned_by='pickup_date') }};
 {{ silver.rejected_table(sinks.rejected, contract.fields) }};
 {{ silver.duplicate_table(sinks.duplicate, 'trip_id') }};
 
-SET 'table.exec.state.ttl' = {{ params.dedup_retention | literal }}; -- how long a trip_id is remembered to recognise its duplicates
+SET 'table.exec.state.ttl' = {{ params.dedup_retention | literal }}; -- how long a trip_id is remembered to detect its duplicates
 
 CREATE TEMPORARY VIEW parsed_trips AS
 {{ silver.parsed(contract.fields, source) }};
 
--- The first rule that a trip breaks is the reason of its rejection.
+-- The first rule that a trip violates is the reason of its rejection.
 CREATE TEMPORARY VIEW judged_trips AS
 SELECT *, CASE
     {{ fields.missing(contract['tpep_pickup_datetime']) }}
@@ -54,7 +54,7 @@ FROM parsed_trips;
 CREATE TEMPORARY VIEW typed_trips AS
 {{ silver.typed(contract.fields, 'judged_trips') }};
 
--- The n-th time that a trip_id arrives: the first is the trip, the others are duplicates.
+-- Arrivals of a trip_id are numbered: the first is the trip, the others are duplicates.
 CREATE TEMPORARY VIEW counted_trips AS
 {{ silver.counted('typed_trips', 'trip_id', key, arrival='arrival') }};
 

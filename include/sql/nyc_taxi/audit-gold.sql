@@ -1,4 +1,4 @@
--- Gold: fct_trips is Silver's trips at the version that the file was built from; a code that Gold does not list is its "unknown".
+-- Gold: fct_trips has Silver's trips as of the version that the file was built from; unlisted codes are replaced by "unknown".
 CREATE OR REPLACE VIEW {{ here }}.expected AS
 SELECT
     trip_id,

@@ -1,6 +1,6 @@
--- Silver: each row of Bronze is a typed trip, a duplicate of one, or a rejected row, by rules written down a second time.
+-- Silver: each row of Bronze is a typed trip, a duplicate of one, or a rejected row, by a second implementation of the rules.
 {% import 'audit/values.jinja' as values %}
-{# Fields with rules of their own below; the others are judged by their type. -#}
+{# Fields with their own rules below; all others only need to be valid for their type. -#}
 {% set with_own_rules = ['tpep_pickup_datetime', 'tpep_dropoff_datetime', 'trip_distance'] %}
 CREATE OR REPLACE VIEW {{ here }}.judged AS
 SELECT
@@ -76,7 +76,7 @@ SELECT
     CASE WHEN keeps_the_rules THEN {'trip_id': trip_id} END AS duplicate
 FROM {{ here }}.typed;
 
--- Exactly one of those with the same trip_id is the trip, as long as Silver remembers it.
+-- Exactly one row per trip_id is the trip, as long as Silver remembers it.
 CREATE OR REPLACE VIEW {{ here }}.arrivals AS
 SELECT
     trip_id, kafka_partition, kafka_offset, processed_at AS arrived_at, true AS is_accepted,

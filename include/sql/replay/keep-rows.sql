@@ -1,4 +1,4 @@
--- Rows of the live tables before the point from which Kafka is read again: they are copied as they are.
+-- Copies the rows of the live tables before the point from which Kafka is read again, unchanged.
 {% for live, built, columns in copies %}
 INSERT INTO iceberg_catalog.{{ built }} (`{{ columns | join('`, `') }}`)
 SELECT `{{ columns | join('`, `') }}` FROM iceberg_catalog.{{ live }}

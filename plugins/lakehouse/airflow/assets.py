@@ -1,4 +1,4 @@
-"""Events that start a DAG at once, besides its schedule."""
+"""Events that trigger a DAG run at once, in addition to its schedule."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ from lakehouse.airflow.triggers.flink import FlinkJobGoneTrigger
 
 
 def flink_job_gone(jobs: list[str]) -> Asset:
-    """A streaming job that should run is not there."""
+    """The event that a streaming job which should be running is gone."""
     return Asset("flink_job_gone", watchers=[AssetWatcher("flink_job_gone", FlinkJobGoneTrigger(jobs))])

@@ -1,6 +1,6 @@
 """Airflow's connections, with every secret in them hidden from logs and rendered templates.
 
-Airflow itself hides a connection's password, and its extras as one text: not what is taken out of them.
+Airflow itself masks a connection's password and its `extra` as a whole, but not the single values inside it.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _IN_JAAS = re.compile(r"\bpassword=(?:\"((?:[^\"\\]|\\.)*)\"|'([^']*)'|([^\s;\"'
 
 
 def get_connection(conn_id: str) -> Connection:
-    """The connection of this id, to whose hosts no proxy leads."""
+    """Return the connection, with its secrets masked and its hosts exempt from any proxy."""
     found = BaseHook.get_connection(conn_id)
     pass_by(found.host, *(found.extra_dejson.get(name) for name in _ADDRESSES))
     hide(found.extra_dejson)
@@ -39,7 +39,7 @@ def get_connection(conn_id: str) -> Connection:
 
 
 def hide(options: Mapping[str, Any]) -> None:
-    """Hide the values of the options that are secrets by their names."""
+    """Mask the value of every option whose name says that it is a secret."""
     for name, value in options.items():
         if isinstance(value, str) and _SECRET.search(name):
             _hide(value)
@@ -53,14 +53,14 @@ def _hide(secret: str) -> None:
 
 
 def _spellings(secret: str) -> Iterator[str]:
-    """A secret as it is, as SQL writes it, and as JSON does."""
+    """The secret itself, as a SQL literal contains it, and as JSON does."""
     yield secret
     yield sql_literal(secret)[1:-1]
     yield json.dumps(secret)[1:-1]
 
 
 class Connections(ConnectionAccessor):
-    """`conn` in a template."""
+    """What `conn` is in a template."""
 
     def __getattr__(self, conn_id: str) -> Any:
         return get_connection(conn_id)

@@ -1,4 +1,4 @@
-"""What every DAG of the platform has in common: owner, retries, alerts, tags. Tests hold each DAG to it."""
+"""What all DAGs of the platform have in common: owner, retries, alerts, tags. Tests enforce it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from lakehouse.texts import BIGINT, message
 
 OWNER = "data-platform"
 LIMIT = timedelta(minutes=30)
-#: The pool of tasks that may take longer. It has fewer slots than the executor: alerts, deployments and Gold always find one.
+#: The pool for long-running tasks. It has fewer slots than the executor, so alerts, deployments and Gold always find one.
 LONG_POOL = "long"
 
 
@@ -53,7 +53,7 @@ def default_args(**overrides: Any) -> dict[str, Any]:
 def every(interval: timedelta) -> CronTriggerTimetable | DeltaTriggerTimetable:
     """A schedule with one run per interval.
 
-    It is a cron expression wherever one fits, because Airflow says what those mean ("Every 10 minutes").
+    It is a cron expression wherever possible, because the UI describes those in plain English ("Every 10 minutes").
     """
     minutes, hours = interval // timedelta(minutes=1), interval // timedelta(hours=1)
     if minutes in range(1, 60) and timedelta(minutes=minutes) == interval and 60 % minutes == 0:
@@ -64,27 +64,27 @@ def every(interval: timedelta) -> CronTriggerTimetable | DeltaTriggerTimetable:
 
 
 def upkeep_at(cron: str) -> CronTriggerTimetable:
-    """A schedule (UTC) for work that a new platform has no need of: without a start date, the first run is at the next time.
+    """A schedule (UTC) for work that a new platform does not need: the first run waits for the next scheduled time.
 
-    Its first minutes belong to the jobs.
+    The first minutes of a new platform are for deploying the jobs.
     """
     return CronTriggerTimetable(cron, timezone="UTC", run_immediately=timedelta())
 
 
 def pipeline_param() -> Param:
-    """What a form asks where a DAG is run by hand for one pipeline."""
+    """The form field of a DAG that is triggered manually for one pipeline."""
     names: list[str | None] = [pipeline.name for pipeline in enabled_pipelines()] or [None]
-    return Param(names[0], enum=names, description="Whose events")
+    return Param(names[0], enum=names, description="Pipeline")
 
 
-def offset_param(what: str) -> Param:
-    """An offset of Kafka, or nothing."""
-    return Param(None, type=["null", "integer"], minimum=0, maximum=BIGINT[-1], description=what)
+def offset_param(description: str) -> Param:
+    """The form field for an optional Kafka offset."""
+    return Param(None, type=["null", "integer"], minimum=0, maximum=BIGINT[-1], description=description)
 
 
 @contextmanager
 def form() -> Iterator[None]:
-    """What a form asks for and cannot be used fails the task in one line, and at once: another try would find the same."""
+    """Fail the task at once, with one line, when the values of a form cannot be used: a retry would find the same."""
     try:
         yield
     except ServiceUnavailable:
@@ -94,14 +94,14 @@ def form() -> Iterator[None]:
 
 
 def page(doc: str | None, pipeline: Pipeline) -> str:
-    """The page of a pipeline's DAG: the docstring of the file that makes them, with `<name>` and `<title>` filled in."""
+    """The page of a pipeline's DAG: the docstring of the DAG file, with `<name>` and `<title>` filled in."""
     return (doc or "").replace("<name>", pipeline.name).replace("<title>", pipeline.title)
 
 
 def dag_args(doc: str | None, *tags: Tag) -> dict[str, Any]:
-    """DAG arguments that are the same everywhere; `doc` is the DAG file's docstring.
+    """Arguments that all DAGs share; `doc` is the DAG file's docstring.
 
-    A template that names an unknown variable is an error, not an empty text.
+    An undefined variable in a template is an error, not an empty string.
     """
     return {
         "doc_md": doc,

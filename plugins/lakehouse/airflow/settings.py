@@ -1,8 +1,8 @@
-"""Connections, pools and variables from `airflow_settings.yaml` (Astro's format), the only place that holds them.
+"""Connections, pools and variables from `airflow_settings.yaml` (Astro's format), the only place where they are declared.
 
-`${NAME}` in the file is filled from the environment; a name that is not set is an error, unless the file says what to take
-instead (`${NAME:-default}`). As a command the module imports all of it into Airflow's metadata database, overwriting what is
-there: `python -m lakehouse.airflow.settings`.
+`${NAME}` in the file is replaced from the environment; a name that is not set is an error, unless the file gives a default
+(`${NAME:-default}`). `python -m lakehouse.airflow.settings` imports all of them into Airflow's metadata database and overwrites
+existing ones.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ SETTINGS_FILE = REPOSITORY / "airflow_settings.yaml"
 
 
 class SettingsError(ValueError):
-    """`airflow_settings.yaml` cannot be used as it stands; the message names the entry."""
+    """`airflow_settings.yaml` is invalid or incomplete; the message names the entry."""
 
 
 @dataclass(frozen=True)
 class AirflowSettings:
-    """What the file declares, each in the format of Airflow's own `... import` command.
+    """What the file declares, in the format of Airflow's `import` commands.
 
     :param connections: conn_id -> connection fields (`conn_type`, `host`, ..., `extra`)
     :param pools: pool name -> {"slots": int, "description": str, "include_deferred": bool}
@@ -49,7 +49,7 @@ class AirflowSettings:
 
 
 def load(path: Path = SETTINGS_FILE, environment: Mapping[str, str] = os.environ) -> AirflowSettings:
-    """Read the file and fill its placeholders.
+    """Read the file and replace its placeholders.
 
     :raises SettingsError: a placeholder is not set in `environment`, or an entry lacks its name
     """
@@ -69,19 +69,19 @@ def load(path: Path = SETTINGS_FILE, environment: Mapping[str, str] = os.environ
         )
     except KeyError as error:
         raise SettingsError(
-            f"{path.name}: {error} is not set. A ${{NAME}} comes from the environment (`.local/env` after `make up`); "
-            "a field comes from Astro's format."
+            f"{path.name}: {error} is not set. Next: set a ${{NAME}} in the environment (`.local/env` after `make up`), or add "
+            "a missing field (Astro's format)."
         ) from error
 
 
 def _slots(pool: Mapping[str, Any]) -> int:
-    """As declared; of the pool `dbt`, one for each pipeline at least, so that no build holds up another pipeline's."""
+    """As declared; but at least one per pipeline in the pool `dbt`, so that no build waits for another pipeline's."""
     declared = pool["pool_slot"]
     return max(declared, len(enabled_pipelines())) if pool["pool_name"] == "dbt" else declared
 
 
 class _Template(string.Template):
-    """`${NAME}` and `${NAME:-default}`, as in a shell: the default counts where the value is empty, too."""
+    """`${NAME}` and `${NAME:-default}`, as in a shell: the default also applies when the value is empty."""
 
     braceidpattern = r"[A-Z][A-Z0-9_]*(?::-[^}]*)?"
 
@@ -96,10 +96,10 @@ class _Values:
 
 
 def _filled(node: Any, environment: Mapping[str, str]) -> Any:
-    """Fill the placeholders of each text by itself: what a value holds must not be read as YAML."""
+    """Replace the placeholders after parsing, in each string: a value must not be parsed as YAML."""
     match node:
         case str():
-            return _Template(node).substitute(_Values(environment))  # type: ignore[arg-type]  # it only looks up
+            return _Template(node).substitute(_Values(environment))  # type: ignore[arg-type]  # only __getitem__ is used
         case dict():
             return {key: _filled(value, environment) for key, value in node.items()}
         case list():
@@ -122,17 +122,17 @@ def _connection(declared: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value not in (None, "", {})}
 
 
-def see() -> None:
-    """Let this process, outside of any task, find connections and variables as the file says."""
+def apply_to_environment() -> None:
+    """Make the file's connections and variables visible to this process, outside of any task."""
     os.environ.update(load().environment())
 
 
 def import_into_airflow(settings: AirflowSettings) -> None:
-    """Write all of it into Airflow's metadata database, in place of what it holds under the same names.
+    """Write all of them into Airflow's metadata database, replacing existing ones.
 
-    By the commands of Airflow's CLI, in this process: importing Airflow three times would take longer than all else.
+    Runs the commands of Airflow's CLI in this process: most of the time would go into importing Airflow three times.
 
-    :raises SystemExit: Airflow refused one of the files; it has said why
+    :raises SystemExit: Airflow rejected one of the files and printed the reason
     """
     from airflow.cli.cli_parser import get_parser
 

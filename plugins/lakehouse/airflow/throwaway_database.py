@@ -1,4 +1,4 @@
-"""A private, throw-away metadata database for one `airflow dags test` or `tasks test`, and an end to it on SIGTERM."""
+"""A temporary metadata database for one `airflow dags test` or `tasks test`, removed at the end, also on SIGTERM."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ PREPARE_LIMIT_S = 180
 def open_throwaway_database() -> tuple[str, str]:
     """Give this command a fresh copy of a prepared SQLite database; return its URLs (sync, async).
 
-    The command goes on in a child process. This one waits for it, ends it when told to (during a task SIGTERM only
-    calls the task's `on_kill`, and the test goes on), and removes the copy.
+    The command continues in a child process. This process waits for it, terminates it on a signal (during a task, SIGTERM
+    would only call the task's `on_kill`, and the test would continue), and removes the copy.
     """
     template = _template()
     folder = Path(tempfile.mkdtemp(prefix="airflow-dags-test-"))
@@ -41,16 +41,16 @@ def open_throwaway_database() -> tuple[str, str]:
 
 
 def _template() -> Path:
-    """Return a migrated database with the settings loaded and nothing else in it; make it when there is none."""
+    """Return a migrated database that contains only the settings; create it if it does not exist."""
     migrated = _prepared(f"dags-test-{version('apache-airflow')}", None, "airflow", "db", "migrate")
-    settings = str(airflow_settings.load())  # with the values of this environment: other ports are another database
+    settings = str(airflow_settings.load())  # includes values from the environment: other ports give another database
     return _prepared(
         f"{migrated.stem}-{sha256(settings.encode()).hexdigest()[:12]}", migrated, "lakehouse.airflow.settings"
     )
 
 
 def _prepared(name: str, base: Path | None, *module: str) -> Path:
-    """Return a database; make it when there is none, by having a module work on a copy of the base, or on nothing."""
+    """Return a database; if it does not exist, create it by running a module on a copy of the base, or from scratch."""
     from airflow.configuration import AIRFLOW_HOME
 
     database = Path(AIRFLOW_HOME) / f"{name}.db"
@@ -72,7 +72,7 @@ def _prepared(name: str, base: Path | None, *module: str) -> Path:
 
 
 def _wait(child: psutil.Process) -> int:
-    """Wait for the child; on SIGTERM or SIGHUP end it and all that it started. Return the status to exit with."""
+    """Wait for the child; on SIGTERM or SIGHUP, terminate it and its descendants. Return the exit status."""
 
     def end(signum: int, _frame: object) -> None:
         family = [*child.children(recursive=True), child]
@@ -87,5 +87,5 @@ def _wait(child: psutil.Process) -> int:
     signal.signal(signal.SIGHUP, end)
     try:
         return abs(child.wait())
-    except SystemExit as told:
-        return int(told.code or 0)
+    except SystemExit as exit_request:
+        return int(exit_request.code or 0)

@@ -1,4 +1,4 @@
-"""Airflow's variables as typed values: what is missing or malformed is said in one line that names the variable."""
+"""Airflow variables as typed values; a missing or malformed one is reported in one line that names it."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ T = TypeVar("T")
 
 
 class VariableError(AirflowException):
-    """A variable that is not there or cannot be used; the message says why and what to do."""
+    """A variable is missing or invalid; the message says why and what to do."""
 
 
 def text(name: str) -> str:
-    """A variable's text.
+    """The value of a variable, as text.
 
     :raises VariableError: it is not set
     """
@@ -32,10 +32,10 @@ def text(name: str) -> str:
 
 
 def structure(name: str, shape: type[T], default: T | None = None) -> T:
-    """A variable that holds JSON, checked against a type: a pydantic model, or what pydantic makes one of.
+    """A variable that holds JSON, validated against a type: a pydantic model, or any type that pydantic can validate.
 
-    :param default: what a variable that is not set stands for; None: it must be set
-    :raises VariableError: it is not set, is not JSON, or does not have that shape
+    :param default: used if the variable is not set; None: it must be set
+    :raises VariableError: it is not set, is not JSON, or does not match the type
     """
     if default is not None and Variable.get(name, default=None) is None:
         return default

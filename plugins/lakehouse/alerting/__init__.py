@@ -1,1 +1,1 @@
-"""Alerts: which rule is broken and for how long, who is notified of it, and the same figures for Prometheus."""
+"""Alerts: which rules are broken and for how long, notifications, and the same figures for Prometheus."""

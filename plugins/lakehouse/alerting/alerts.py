@@ -1,12 +1,12 @@
 """Alerts: one message when a condition has lasted long enough, one when it is resolved, none in between.
 
-What is known of each condition is kept in an Airflow variable `alarm.<rule>.<subject>` as long as it lasts, so that it
-outlives a restart and a retry. A variable, because the callback of a task that was killed runs in the DAG processor, which
-reaches variables but neither the task nor the asset state store of Airflow; because the open ones can be listed in one
-request; and because people see them in the UI (to forget an alert, delete its variable).
+The state of an alert is kept in an Airflow variable `alarm.<rule>.<subject>` while the condition lasts, so that it survives
+restarts and retries. It is a variable because the callback of a killed task runs in the DAG processor, which can access
+variables but neither the task nor the asset state store; because the open alerts can be listed in one request; and because
+people see them in the UI (to dismiss an alert, delete its variable).
 
-A message that the channel did not take is tried again by the next evaluation. Two evaluations at once may notify twice;
-neither loses anything.
+A message that was not delivered is sent again by the next evaluation. Two evaluations at once may notify twice, but neither
+loses anything.
 """
 
 from __future__ import annotations
@@ -21,39 +21,39 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
 from lakehouse.alerting.channel import deliver, runbook
 
-#: Instead of a pipeline's name, where an alert is about all of them.
+#: Used instead of a pipeline's name when an alert is about the platform as a whole.
 PLATFORM = "platform"
 
 
 class FailedTask(BaseModel):
     """The task whose next success resolves an alert.
 
-    :param map_index: of a mapped task, which of its instances
-    :param logical_date: of the run that failed, where it has one: clearing its task is a way to succeed too
-    :param by_hand: id of the run, if somebody started it: perhaps nobody ever runs that again
-    :param succeeded: it has said so itself
+    :param map_index: which instance of a mapped task
+    :param logical_date: of the failed run, if it has one: the task may also succeed there, after it is cleared
+    :param manual_run_id: id of the run, if it was triggered manually: there may never be another one
+    :param succeeded: the task has reported a success itself
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, populate_by_name=True)
 
     dag_id: str
     task_id: str
     map_index: int | None = None
     logical_date: datetime | None = None
-    by_hand: str | None = None
+    manual_run_id: str | None = Field(None, validation_alias=AliasChoices("manual_run_id", "by_hand"))
     succeeded: bool = False
 
 
 class Alert(BaseModel):
-    """A condition that is there, or was until now. The second name of a field is the one that it was stored by before.
+    """The state of one alert. The second alias of a field is its name in previous versions.
 
-    :param reason: as it was when first seen, or when the alert fired
-    :param since: when it was first seen (epoch seconds)
-    :param pipeline: name of the pipeline that it is about, or `PLATFORM`
-    :param fired: it lasted long enough
-    :param notified: the message that it fired was delivered
-    :param resolved_at: when it ended (epoch seconds); kept until the message that it is resolved is delivered
-    :param resolved_by: of a failed task: the one whose success, after `since`, resolves it
+    :param reason: as of when the condition was first seen, or when the alert fired
+    :param since: when the condition was first seen (epoch seconds)
+    :param pipeline: name of the pipeline that the alert is about, or `PLATFORM`
+    :param fired: the condition has lasted long enough
+    :param notified: the message that the alert fired was delivered
+    :param resolved_at: when the condition ended (epoch seconds); kept until the message about that is delivered
+    :param resolved_by: for a failed task, the task whose success after `since` resolves the alert
     """
 
     model_config = ConfigDict(frozen=True, populate_by_name=True)
@@ -71,12 +71,12 @@ class Alert(BaseModel):
         return self.fired and self.resolved_at is None
 
     def changed(self, **changes: Any) -> Alert:
-        """The same but for these fields."""
+        """A copy with these fields changed."""
         return self.model_copy(update=changes)
 
 
 class AlertStore(MutableMapping[str, dict[str, Any]]):
-    """`<rule>.<subject>` -> fields of an `Alert`, in Airflow's variables. Works inside of tasks and of their callbacks."""
+    """`<rule>.<subject>` -> fields of an `Alert`, stored in Airflow variables. Works in tasks and in their callbacks."""
 
     def __getitem__(self, name: str) -> dict[str, Any]:
         found = Variable.get(f"alarm.{name}", default=None, deserialize_json=True)
@@ -85,7 +85,12 @@ class AlertStore(MutableMapping[str, dict[str, Any]]):
         return found
 
     def __setitem__(self, name: str, known: dict[str, Any]) -> None:
-        Variable.set(f"alarm.{name}", known, description="Kept by platform_alerts while it lasts", serialize_json=True)
+        Variable.set(
+            f"alarm.{name}",
+            known,
+            description="State of an alert, kept by platform_alerts while the condition lasts",
+            serialize_json=True,
+        )
 
     def __delitem__(self, name: str) -> None:
         Variable.delete(f"alarm.{name}")
@@ -98,11 +103,11 @@ class AlertStore(MutableMapping[str, dict[str, Any]]):
 
 
 class Alerts:
-    """Alerts that are firing, or about to.
+    """Alerts that are pending or firing.
 
     :param store: name -> fields of an `Alert`
-    :param names: those to look after; others in the store are left alone
-    :param notify: delivers a title, a message and its kind; returns whether it was taken
+    :param names: the alerts to manage; others in the store are left alone
+    :param notify: sends a title, a message and its kind; returns whether it was delivered
     :param now: the clock, epoch seconds
     """
 
@@ -120,28 +125,30 @@ class Alerts:
         self._now = now
 
     def __iter__(self) -> Iterator[tuple[str, Alert]]:
-        """Each that is known now, by its name."""
+        """Name and state of each alert, sorted by name."""
         return iter(sorted(self._alerts.items()))
 
     @property
     def firing(self) -> list[str]:
-        """Names of those that are firing."""
+        """Names of the alerts that are firing."""
         return [name for name, alert in self if alert.firing]
 
     def observe(self, name: str, reason: str | None, lasts_s: float = 0, pipeline: str | None = None) -> None:
-        """Take note of why `<rule>.<subject>` is broken now: None when it is not.
+        """Update the alert `<rule>.<subject>`.
 
-        :param pipeline: which one it is about; by default the one in its name
+        :param reason: why the rule is broken now; None if it is not
+        :param lasts_s: seconds that it must be broken before the alert fires
+        :param pipeline: name of the pipeline that the alert is about; by default the one in its name
         """
         before = self._alerts.get(name)
         if reason:
             first = before or Alert(reason=reason, since=self._now(), pipeline=pipeline or pipeline_in(name))
-            self._keep(name, before, self._lasting(name, first, reason, lasts_s))
+            self._store_state(name, before, self._broken(name, first, reason, lasts_s))
         elif before:
-            self._keep(name, before, self._resolved(name, before))
+            self._store_state(name, before, self._resolved(name, before))
 
-    def _lasting(self, name: str, alert: Alert, reason: str, lasts_s: float) -> Alert:
-        if alert.resolved_at is not None:  # back before anybody was notified of its end: it goes on
+    def _broken(self, name: str, alert: Alert, reason: str, lasts_s: float) -> Alert:
+        if alert.resolved_at is not None:  # broken again before the resolution was notified: the same alert continues
             alert = alert.changed(resolved_at=None)
         if not alert.fired and self._now() - alert.since >= lasts_s:
             alert = alert.changed(fired=True, reason=reason)
@@ -155,7 +162,7 @@ class Alerts:
         alert = alert.changed(resolved_at=alert.resolved_at or self._now())
         return None if self._notify(f"RESOLVED {_title(name)}", message(name, alert), "success") else alert
 
-    def _keep(self, name: str, before: Alert | None, after: Alert | None) -> None:
+    def _store_state(self, name: str, before: Alert | None, after: Alert | None) -> None:
         if after is None:
             self._alerts.pop(name)
             self._store.pop(name, None)
@@ -165,7 +172,7 @@ class Alerts:
 
 
 def is_firing(name: str) -> bool:
-    """Whether this alert is firing, and people were notified."""
+    """Whether this alert is firing and its message was delivered."""
     stored = AlertStore().get(name)
     if stored is None:
         return False
@@ -174,7 +181,7 @@ def is_firing(name: str) -> bool:
 
 
 def fire(name: str, reason: str, pipeline: str, notified: bool, resolved_by: FailedTask) -> None:
-    """Fire an alert at once; `platform_alerts` resolves it, and notifies of it where that was not done yet."""
+    """Fire an alert at once; `platform_alerts` resolves it, and sends the message if it was not delivered yet."""
     alert = Alert(
         reason=reason, since=time.time(), pipeline=pipeline, fired=True, notified=notified, resolved_by=resolved_by
     )
@@ -182,9 +189,9 @@ def fire(name: str, reason: str, pipeline: str, notified: bool, resolved_by: Fai
 
 
 def note_success(dag_id: str, task_id: str, map_index: int | None) -> None:
-    """Remember that a task has succeeded, in each alert that waits for that; `platform_alerts` resolves them.
+    """Record a task's success in each alert that it resolves; `platform_alerts` then resolves them.
 
-    :param map_index: of a mapped task, which of its instances
+    :param map_index: which instance of a mapped task
     """
     store = AlertStore()
     for name in [name for name in store if f".{dag_id}." in name]:
@@ -199,12 +206,12 @@ def note_success(dag_id: str, task_id: str, map_index: int | None) -> None:
 
 
 def pipeline_in(name: str) -> str:
-    """The pipeline in the name of a rule's alert: its subject is a pipeline or one of its jobs."""
+    """The pipeline in the name of an alert: its subject is a pipeline or one of its jobs."""
     return name.partition(".")[2].partition(".")[0]
 
 
 def message(name: str, alert: Alert) -> dict[str, Any]:
-    """What people are told when the alert fires, and when it is resolved."""
+    """The message of an alert that fires or is resolved."""
     since = f"{datetime.fromtimestamp(alert.since, UTC):%Y-%m-%d %H:%M:%S} UTC"
     resolved = (
         f"resolved after {timedelta(seconds=round(alert.resolved_at - alert.since))}; it was: "

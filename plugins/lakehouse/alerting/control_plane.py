@@ -1,4 +1,4 @@
-"""What Airflow tells a running task of its own work: successes, runs, and the DAG files as they are now."""
+"""What a running task can find out from Airflow: successes of tasks, DAG runs, and the DAG files as they are now."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from lakehouse.alerting.alerts import FailedTask
 
-#: What follows a run's logical date: Airflow looks for what comes before a moment.
+#: Added to a run's logical date, because Airflow searches for runs *before* a date.
 JUST_AFTER = timedelta(microseconds=1)
 
 
@@ -18,7 +18,7 @@ class DagFiles:
     """The DAG files, imported.
 
     :param tasks: DAG id -> ids of its tasks
-    :param errors: name of a file without its suffix -> why it cannot be imported
+    :param errors: file name without suffix -> why it cannot be imported
     """
 
     tasks: dict[str, set[str]]
@@ -37,7 +37,7 @@ def dag_files(dags: Path) -> DagFiles:
 
 
 def succeeded_since(task: FailedTask, since: float) -> bool:
-    """Whether a success of the task ended after that moment: in the newest run that has one, or in the run that failed.
+    """Whether the task has succeeded since then, in the latest run in which it succeeded, or in the run that failed.
 
     :param since: epoch seconds
     """
@@ -57,15 +57,15 @@ def _last_success(task: FailedTask, before: datetime) -> datetime | None:
     return found and found.end_date
 
 
-def is_done_with(dag_id: str, run_id: str) -> bool:
-    """Whether a run that failed has been dealt with: it was marked or cleared and has succeeded, or was deleted."""
+def is_settled(dag_id: str, run_id: str) -> bool:
+    """Whether a failed run has been dealt with: it succeeded after it was cleared, was marked as success, or was deleted."""
     from airflow.sdk.execution_time.comms import GetDRCount
 
     return _ask(GetDRCount(dag_id=dag_id, run_ids=[run_id], states=["queued", "running", "failed"])).count == 0
 
 
-def without_tasks(dag_id: str, tasks: set[str]) -> str | None:
-    """Why the DAG's newest running run can never end: Airflow has no record any more of tasks that others wait for."""
+def missing_tasks(dag_id: str, tasks: set[str]) -> str | None:
+    """Why the DAG's latest running run can never finish: Airflow has lost the records of some of its tasks."""
     from airflow.sdk.execution_time.comms import GetPreviousDagRun, GetTaskStates
 
     tomorrow = datetime.now(UTC) + timedelta(days=1)
@@ -73,15 +73,15 @@ def without_tasks(dag_id: str, tasks: set[str]) -> str | None:
     if run is None:
         return None
     known = _ask(GetTaskStates(dag_id=dag_id, run_ids=[run.run_id])).task_states.get(run.run_id, {})
-    # An instance of a mapped task goes by `<task>_<index>`.
+    # An instance of a mapped task is called `<task>_<index>`.
     lost = sorted(task for task in tasks if not any(name == task or name.startswith(f"{task}_") for name in known))
     if not lost:
         return None
-    return f"run {run.run_id} of {dag_id} cannot end: its record lacks {', '.join(lost)}, as after `airflow db clean`"
+    return f"run {run.run_id} of {dag_id} cannot finish: it has no records of {', '.join(lost)}, as after `airflow db clean`"
 
 
 def _ask(message: Any) -> Any:
-    """Ask Airflow by way of the task's supervisor, as the methods of a task instance do for their own task."""
+    """Ask Airflow through the task's supervisor, as the methods of a task instance do for their own task."""
     from airflow.sdk.execution_time import task_runner
 
     return task_runner.SUPERVISOR_COMMS.send(message)

@@ -1,7 +1,6 @@
-"""The platform's own figures for Prometheus: jobs as health sees them, tables, ledgers, and every rule with its threshold.
+"""The platform's metrics for Prometheus: health of the jobs, tables, ledgers, and every rule with its threshold.
 
-Nothing is computed here that the alerts and the ledger do not compute too. As a command it serves them, asked again at each
-scrape: `python -m lakehouse metrics`.
+They are computed by the same code as alerts and ledger, at each scrape: `python -m lakehouse metrics` serves them.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from prometheus_client.registry import Collector
 
 from lakehouse.airflow.hooks.iceberg import IcebergCatalogHook
 from lakehouse.alerting.alerts import PLATFORM
-from lakehouse.alerting.evaluate import Seen, look, observations
+from lakehouse.alerting.evaluate import Observation, evaluate_rules, observe
 from lakehouse.pipelines.load import declarations
 from lakehouse.pipelines.model import TOPIC, Pipeline
 from lakehouse.streaming.health import JobHealth, Thresholds, thresholds
@@ -29,41 +28,41 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 JOB_FIGURES = {
-    "lag": "Rows that the source holds and the job's tables do not yet",
-    "overdue": "Those of them that have waited for longer than the threshold",
-    "overtaken": "Those of them for which later rows have arrived",
+    "lag": "Rows of the source that have not reached the job's tables yet",
+    "overdue": "Rows of the lag that have waited longer than the threshold",
+    "overtaken": "Overdue rows for which later rows have arrived",
     "commit_age_s": "Seconds since the last commit to one of the job's tables",
-    "restarts": "Failures within the threshold's window",
+    "restarts": "Failures within the window",
     "checkpoint_age_s": "Seconds since the last completed checkpoint",
-    "checkpoint_duration_s": "Seconds that the last completed checkpoint took",
+    "checkpoint_duration_s": "Duration of the last completed checkpoint",
     "failed_checkpoints": "Failed checkpoints since the last completed one",
-    "backpressure_percent": "Share of its time that the most hindered subtask waits",
+    "backpressure_percent": "Share of time that the most backpressured subtask is blocked",
 }
 TABLE_FIGURES = {
     "rows": "Rows of the current snapshot",
     "files": "Files of the current snapshot",
     "bytes": "Bytes of the current snapshot's files",
-    "snapshots": "Snapshots that the table keeps",
+    "snapshots": "Snapshots of the table",
     "manifests": "Manifests of the current snapshot",
 }
 
 
 class PlatformCollector(Collector):
-    """Looks at the platform when Prometheus asks."""
+    """Observes the platform at each scrape."""
 
     def __init__(self) -> None:
         self._broken_since: dict[tuple[str, str], float] = {}
         self._alone = threading.Lock()
 
     def describe(self) -> Iterable[GaugeMetricFamily]:
-        """Nothing is asked of the platform when the collector is registered."""
+        """Empty, so that registering the collector does not observe the platform."""
         return ()
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        """Every figure; what cannot be asked is left out, and said by `lakehouse_rule_broken_seconds`."""
+        """Every metric; what cannot be observed is left out, and visible in `lakehouse_rule_broken_seconds`."""
         with self._alone:
             limits, declared = thresholds(), declarations()
-            seen = [_look(pipeline, limits) for pipeline in declared.enabled]
+            seen = [_observe(pipeline, limits) for pipeline in declared.enabled]
             yield from _jobs([job for found in seen for job in found.jobs])
             yield from _tables({table: name for name, found in declared.pipelines.items() for table in found.tables})
             yield from _ledgers([found.ledger for found in seen if found.ledger])
@@ -75,22 +74,22 @@ class PlatformCollector(Collector):
                 [([name], value) for name, value in limits.model_dump(exclude_none=True).items()],
             )
 
-    def _rules(self, seen: Iterable[Seen], limits: Thresholds) -> Iterator[GaugeMetricFamily]:
+    def _rules(self, seen: Iterable[Observation], limits: Thresholds) -> Iterator[GaugeMetricFamily]:
         now = time.time()
-        observed = [(found.pipeline.name, *rule) for found in seen for rule in observations(found, limits)]
-        broken = {(rule.name, subject) for _, rule, subject, reason in observed if reason}
+        evaluated = [(found.pipeline.name, *rule) for found in seen for rule in evaluate_rules(found, limits)]
+        broken = {(rule.name, subject) for _, rule, subject, reason in evaluated if reason}
         self._broken_since = {key: self._broken_since.get(key, now) for key in broken}
         yield _gauge(
             "rule_broken_seconds",
-            "For how long a rule of health has been broken, 0 when it is not",
+            "For how long a rule has been broken, 0 if it is not",
             ["pipeline", "rule", "subject"],
             [
-                # At least a little: broken just now is not 0
+                # Above 0 even if it is broken only just now
                 (
                     [pipeline, rule.name, subject],
                     max(0.001, now - self._broken_since[rule.name, subject]) if reason else 0,
                 )
-                for pipeline, rule, subject, reason in observed
+                for pipeline, rule, subject, reason in evaluated
             ],
         )
         yield _gauge(
@@ -101,13 +100,13 @@ class PlatformCollector(Collector):
         )
 
 
-def _look(pipeline: Pipeline, limits: Thresholds) -> Seen:
-    """What can be seen of a pipeline; one that cannot be looked at at all must not hide the others."""
+def _observe(pipeline: Pipeline, limits: Thresholds) -> Observation:
+    """A pipeline as observed now; an error in one pipeline must not hide the others."""
     try:
-        return look(pipeline, limits)
+        return observe(pipeline, limits)
     except Exception as error:
-        log.exception("Pipeline %s cannot be looked at", pipeline.name)
-        return Seen(pipeline, problems=(f"{type(error).__name__}: {error}",))
+        log.exception("Pipeline %s cannot be observed", pipeline.name)
+        return Observation(pipeline, problems=(f"{type(error).__name__}: {error}",))
 
 
 def _jobs(jobs: list[JobHealth]) -> Iterator[GaugeMetricFamily]:
@@ -122,9 +121,9 @@ def _jobs(jobs: list[JobHealth]) -> Iterator[GaugeMetricFamily]:
 
 
 def _tables(pipelines: Mapping[str, str]) -> Iterator[GaugeMetricFamily]:
-    """Of every table in the catalog.
+    """Metrics of every table in the catalog.
 
-    :param pipelines: table -> name of the pipeline that writes it; the others are the platform's
+    :param pipelines: table -> name of the pipeline that writes it; other tables are counted as the platform's
     """
     from lakehouse.maintenance.observe import measure, table_name
 
@@ -132,7 +131,7 @@ def _tables(pipelines: Mapping[str, str]) -> Iterator[GaugeMetricFamily]:
     try:
         for table in IcebergCatalogHook().every_glance():
             sizes[table_name(table)] = measure(table)
-    except Exception:  # the rule `unreachable` says so
+    except Exception:  # the rule `unreachable` reports it
         log.exception("Not every table can be read")
     for name, meaning in TABLE_FIGURES.items():
         values = [([pipelines.get(t, PLATFORM), t], getattr(size, name)) for t, size in sizes.items()]
@@ -144,14 +143,14 @@ def _ledgers(ledgers: list[Ledger]) -> Iterator[GaugeMetricFamily]:
     yield _gauge("ledger_rows", "The row ledger", ["pipeline", "stage", "role", "place", "partition"], rows)
     yield _gauge(
         "ledger_balanced",
-        "Whether every event is accounted for, with no row in flight",
+        "Whether every event is accounted for and no row is in flight",
         ["pipeline"],
         [([ledger.pipeline.name], ledger.balanced) for ledger in ledgers],
     )
 
 
 def _ledger_rows(ledger: Ledger) -> Iterator[tuple[list[str], float]]:
-    """Rows of the topic, once, and of each sink; by Kafka partition."""
+    """Rows of the topic and of each sink, by Kafka partition."""
     of_topic = next(found for found in ledger.stages if found.stage.reads_topic)
     for number, partition in of_topic.partitions.items():
         yield [ledger.pipeline.name, TOPIC, TOPIC, of_topic.source, str(number)], partition.source
@@ -169,7 +168,7 @@ def _gauge(name: str, meaning: str, labels: list[str], values: Iterable[tuple[li
 
 
 def serve(port: int = 9100, host: str = "127.0.0.1") -> None:
-    """Serve the figures until the process is ended."""
+    """Serve the metrics until the process is terminated."""
     from prometheus_client import start_http_server
 
     REGISTRY.register(PlatformCollector())

@@ -1,1 +1,1 @@
-"""Rows that a person asks to have erased: removed from every table of a pipeline, and accounted for ever after."""
+"""Erasure of rows on request: deleted from every table of a pipeline, and still accounted for."""

@@ -1,7 +1,7 @@
-"""Deleting rows from Iceberg tables by the position of their event, while jobs read and write these tables.
+"""Deletes rows from Iceberg tables by the position of their event, while jobs read and write these tables.
 
-By pyiceberg, whose `delete` writes the files that hold such a row again without it. Flink's writer commits after it, and its
-streaming reader passes over such a commit: it reads what was appended.
+pyiceberg's `delete` rewrites the files that contain such rows (copy-on-write). Flink's writer can commit after it, and its
+streaming reader skips such a commit, because it reads appends only.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 def delete_rows(tables: Iterable[str], positions: Positions, holder: str) -> dict[str, int]:
     """Delete the rows of these events from each table in turn.
 
-    :param holder: who does it, for the snapshots, and for whoever waits for a table
-    :return: table -> rows deleted from it, where there were any
-    :raises CommitFailedException: others committed first, each time
-    :raises TimeoutError: somebody else maintains or replaces a table
+    :param holder: who deletes: recorded in the snapshots, and the holder of the tables' leases
+    :return: table -> rows deleted from it; tables without any are left out
+    :raises CommitFailedException: every try conflicted with another commit
+    :raises TimeoutError: the lease of a table was not free in time
     """
     deleted = {}
     for name in tables:
@@ -37,7 +37,7 @@ def delete_rows(tables: Iterable[str], positions: Positions, holder: str) -> dic
 
 
 def _delete(name: str, positions: Positions, made_for: str) -> int:
-    """:return: rows that were deleted"""
+    """Return the number of deleted rows."""
     from pyiceberg.exceptions import CommitFailedException, ValidationException
 
     if not positions:
@@ -50,14 +50,14 @@ def _delete(name: str, positions: Positions, made_for: str) -> int:
             if rows:
                 try:
                     table.delete(wanted, snapshot_properties={MADE_FOR: made_for})
-                except ValidationException as error:  # its files were rewritten, or might hold new rows of these events
+                except ValidationException as error:  # its files were rewritten, or new ones might contain these events
                     raise CommitFailedException(str(error)) from error
             return rows
-    raise AssertionError("the last try raises")
+    raise AssertionError("unreachable: the last try raises")
 
 
 def _rows_of(positions: Positions) -> BooleanExpression:
-    """The filter for the rows of these events; by its bounds, files are left out without being read."""
+    """The filter for the rows of these events; its bounds let files be skipped without being read."""
     from pyiceberg.expressions import And, EqualTo, GreaterThanOrEqual, In, LessThan, Or
 
     partition_column, offset_column = POSITION
@@ -65,7 +65,7 @@ def _rows_of(positions: Positions) -> BooleanExpression:
     for partition, start, end in positions.spans():
         offsets.setdefault(partition, []).extend(range(start, end))
     filters: list[BooleanExpression] = [
-        # Their constructors are inherited, which the plugin of pydantic for mypy does not see.
+        # The constructors are inherited, which pydantic's mypy plugin does not see.
         And(
             EqualTo(partition_column, partition),  # type: ignore[call-arg, misc]
             GreaterThanOrEqual(offset_column, found[0]),  # type: ignore[call-arg, misc]

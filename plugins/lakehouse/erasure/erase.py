@@ -1,4 +1,4 @@
-"""Erasing what was selected, and finishing what an earlier erasure left."""
+"""Erases what was selected, and completes interrupted erasures."""
 
 from __future__ import annotations
 
@@ -24,53 +24,54 @@ def erase(selection: Selection, reason: str) -> dict[str, int]:
 
     :param reason: why, for the log
     :return: table -> rows deleted from it
-    :raises AirflowException: rows are on their way to a table, or others commit to a table or hold it all the time; the next
-        erasure of the pipeline finishes what was begun
+    :raises AirflowException: rows are still on their way to a table
+    :raises CommitFailedException, TimeoutError: as in `delete_rows`; the next erasure of the pipeline completes this one
     """
-    pipeline, begun, deleted = selection.pipeline, list(selection.interrupted), Counter[str]()
+    pipeline, pending, deleted = selection.pipeline, list(selection.interrupted), Counter[str]()
     with log.erasing(pipeline.name):
         _await_arrival(pipeline, selection.everything)
         if selection.positions:
             erasure = Erasure(pipeline.name, selection.topic_id, selection.table, selection.positions, reason)
             log.begin(erasure)
-            begun.append(erasure)
-        for erasure in begun:
+            pending.append(erasure)
+        for erasure in pending:
             rows = delete_rows(reversed(held_tables(pipeline)), erasure.positions, f"erasure {erasure.id}")
             log.finish(erasure, rows)
             deleted.update(rows)
     return dict(deleted)
 
 
-def remains(pipeline: Pipeline) -> list[str]:
-    """Where erased rows are for a while longer, in sentences."""
+def remaining_copies(pipeline: Pipeline) -> list[str]:
+    """Where copies of erased rows remain, and for how long; one sentence each."""
     limits = thresholds()
     hours = f"{limits.snapshot_age_s / 3_600:g} hours"
-    said = [
-        f"Old snapshots hold them until these expire: after {hours}, and when {limits.retain_last} newer ones are there",
-        f"Kafka holds the events for {pipeline.topic.retention.days} days; a replay leaves them out",
-        "Backups hold them, and so does what was copied from the tables",
+    copies = [
+        f"Old snapshots contain them until they expire: after {hours}, once there are {limits.retain_last} newer snapshots",
+        f"Kafka retains the events for {pipeline.topic.retention.days} days; a replay skips them",
+        "Backups contain them, and so does whatever was copied from the tables",
     ]
     if pipeline.gold:
-        said.insert(
-            0, f"Gold holds them until {pipeline.dag_id} has run twice: it is built from scratch, in one of two files"
+        copies.insert(
+            0,
+            f"Gold contains them until {pipeline.dag_id} has run twice: it is built from scratch, in one of two files",
         )
-    return said
+    return copies
 
 
 def _await_arrival(pipeline: Pipeline, positions: Positions) -> None:
-    """Wait until each stage has taken these rows: one that is on its way would come back.
+    """Wait until these rows have passed every stage: a row in flight would come back after its deletion.
 
-    :raises AirflowException: a stage does not take them
+    :raises AirflowException: a stage does not process them in time
     """
 
     def awaited() -> list[str]:
-        looks = [reconcile(pipeline, stage) for stage in pipeline.stages.values()]
-        return [found.stage.job for found in looks if found.missing & positions]
+        reconciled = [reconcile(pipeline, stage) for stage in pipeline.stages.values()]
+        return [found.stage.job for found in reconciled if found.missing & positions]
 
     try:
         wait_until(lambda: not awaited(), "the rows to reach their last table", ARRIVE_LIMIT_S)
     except TimeoutError as error:
         raise AirflowException(
-            f"{', '.join(awaited())} has yet to take rows that are to be erased, and would bring them back. Nothing was erased. "
-            "Next: see that flink_jobs is green, then erase again"
+            f"{', '.join(awaited())} has not yet processed all rows that are to be erased, and would write them again. Nothing "
+            "was erased. Next: make sure that flink_jobs is green, then erase again"
         ) from error

@@ -1,7 +1,7 @@
-"""The log of erasures: the Iceberg table `ops.erasures`. It says where the erased rows were, never what was in them.
+"""The log of erasures, the Iceberg table `ops.erasures`. It records the positions of erased rows, never their contents.
 
-Each erasure is two rows: one before the first row is deleted, so that no other check takes deleted rows for lost ones, and
-one after the last. An erasure without the second was interrupted.
+An erasure has two entries: one before the first deletion, so that no check mistakes deleted rows for lost ones, and one after
+the last. An erasure without the second entry was interrupted.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ BEGUN, DONE = "begun", "done"
 class Erasure:
     """One erasure.
 
-    :param table: where its rows were looked for
-    :param topic_id: Kafka's id of the topic: one that was made again has other events at the same positions
-    :param positions: of the events whose rows go
-    :param reason: why, in the words of whoever asked
+    :param table: the table in which the rows were selected
+    :param topic_id: Kafka's id of the topic: a recreated topic has other events at the same positions
+    :param positions: of the events whose rows are erased
+    :param reason: why, as the person who asked for it wrote it
     """
 
     pipeline: str
@@ -45,7 +45,7 @@ class Erasure:
 
 
 def schema() -> pa.Schema:
-    """Columns of the table. `positions` is `Positions.to_json`; `rows_erased` is table -> rows, of an erasure that is done."""
+    """Columns of the table. `positions` is `Positions.to_json`; `rows_erased` is table -> rows, once the erasure is done."""
     import pyarrow as pa
 
     texts = ("id", "pipeline", "topic_id", "step", "table_name", "reason", "positions", "rows_erased")
@@ -55,25 +55,25 @@ def schema() -> pa.Schema:
 
 
 def erasing(pipeline: str) -> AbstractContextManager[None]:
-    """Held while rows of a pipeline are erased, and by whoever needs tables that agree on what was. Errors as of `lock`."""
+    """The lock that is held while a pipeline's rows are erased, and while consistent tables are needed. Errors as in `lock`."""
     return CoordinationHook().lock(f"erase {pipeline}")
 
 
 def begin(erasure: Erasure) -> None:
-    """Write down what is going to be erased."""
+    """Record what is going to be erased."""
     _write(erasure, BEGUN, {})
 
 
 def finish(erasure: Erasure, rows: Mapping[str, int]) -> None:
-    """Write down that it was erased.
+    """Record that it was erased.
 
-    :param rows: table -> rows that were deleted from it
+    :param rows: table -> rows deleted from it
     """
     _write(erasure, DONE, rows)
 
 
 def interrupted(pipeline: str, topic_id: str) -> list[Erasure]:
-    """The erasures of a pipeline that were begun and not finished, the oldest first."""
+    """The unfinished erasures of a pipeline, oldest first."""
     entries = _entries(pipeline, topic_id)
     done = {entry["id"] for entry in entries if entry["step"] == DONE}
     return [
@@ -91,7 +91,7 @@ def interrupted(pipeline: str, topic_id: str) -> list[Erasure]:
 
 
 def version() -> int | None:
-    """Changes with each entry; None before the first."""
+    """The log's current snapshot id, which changes with each entry; None before the first."""
     iceberg = IcebergCatalogHook()
     if not iceberg.exists(TABLE):
         return None
@@ -100,7 +100,7 @@ def version() -> int | None:
 
 
 def erased(pipeline: str, topic_id: str) -> Positions:
-    """The positions of every event of a pipeline whose rows were erased, or are about to be."""
+    """The positions of all events of a pipeline whose rows were erased, or are being erased."""
     found = Positions()
     for entry in _entries(pipeline, topic_id):
         found |= Positions.from_json(json.loads(entry["positions"]))

@@ -1,4 +1,4 @@
-"""Which rows an erasure takes: those that a condition selects in one table, and what else was made of the same events."""
+"""Which rows are erased: those that a condition selects in one table, and all others of the same events."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from lakehouse.pipelines.model import Pipeline
 from lakehouse.quality.rejects.read import MENDS
 from lakehouse.reconciliation.changes import POSITION
 from lakehouse.reconciliation.positions import Positions, Rows
-from lakehouse.tables.aside import aside
 from lakehouse.tables.duckdb_iceberg import IcebergDatabase
+from lakehouse.tables.namespaces import backup_of
 from lakehouse.texts import sql_problem
 
 MEMORY = "1GB"
@@ -28,14 +28,14 @@ MEMORY = "1GB"
 
 @dataclass(frozen=True)
 class Selection:
-    """What an erasure takes.
+    """What is going to be erased.
 
-    :param table: in which the condition was asked
-    :param topic_id: Kafka's id of the topic that the positions are of
-    :param positions: of the events that are selected, of those that they correct, and of those that correct them
-    :param interrupted: erasures of the pipeline that were begun and not finished
-    :param everything: its own events, and those of the erasures that are not finished
-    :param rows: table -> its rows of all of these events
+    :param table: the table that the condition was applied to
+    :param topic_id: Kafka's id of the topic that the positions refer to
+    :param positions: of the selected events, of those that they correct, and of those that correct them
+    :param interrupted: unfinished erasures of the pipeline
+    :param everything: positions of its own events and of the unfinished erasures
+    :param rows: table -> number of rows of all of these events
     """
 
     pipeline: Pipeline
@@ -50,10 +50,10 @@ class Selection:
 def select(table: str, where: str) -> Selection:
     """Look up what a condition selects. Nothing is changed.
 
-    :param table: a table that a stage of a declared pipeline writes
-    :param where: condition on its columns, as DuckDB understands it
-    :raises AirflowFailException: no pipeline writes the table, or the condition cannot be run
-    :raises AirflowException: Kafka, the catalog or the warehouse cannot be asked
+    :param table: a table of a declared pipeline
+    :param where: condition on its columns, in DuckDB's SQL
+    :raises AirflowFailException: no pipeline writes the table, or the condition is invalid
+    :raises AirflowException: Kafka, the catalog or the warehouse is unavailable
     """
     pipeline = _pipeline_of(table)
     topic_id = TopicHook(pipeline.topic.name).topic_id()
@@ -74,8 +74,8 @@ def select(table: str, where: str) -> Selection:
 
 
 def held_tables(pipeline: Pipeline) -> list[str]:
-    """The pipeline's tables that there are, in the order of its stages, and those that a replay has put aside."""
-    names = [name for table in pipeline.tables for name in (table, aside(table))]
+    """The pipeline's existing tables, in the order of its stages, and the backups of them that a replay has kept."""
+    names = [name for table in pipeline.tables for name in (table, backup_of(table))]
     return list(filter(IcebergCatalogHook().exists, names))
 
 
@@ -85,7 +85,7 @@ def _pipeline_of(table: str) -> Pipeline:
         if table in pipeline.tables:
             return pipeline
     known = ", ".join(name for pipeline in pipelines for name in pipeline.tables)
-    raise AirflowFailException(f"No pipeline writes a table {table!r}. Next: give one of {known}")
+    raise AirflowFailException(f"No pipeline writes a table {table!r}. Next: choose one of {known}")
 
 
 def _view(table: str) -> str:
@@ -93,7 +93,7 @@ def _view(table: str) -> str:
 
 
 def _selected(lake: IcebergDatabase, table: str, where: str) -> Positions:
-    """:raises AirflowFailException: the condition cannot be run"""
+    """:raises AirflowFailException: the condition is invalid"""
     import duckdb
 
     query = f"SELECT {', '.join(POSITION)} FROM {_view(table)} WHERE ({where}\n)"
@@ -101,13 +101,13 @@ def _selected(lake: IcebergDatabase, table: str, where: str) -> Positions:
         return _union(Rows.of(batch).positions for batch in lake.connection.execute(query).to_arrow_reader())
     except duckdb.Error as error:
         raise AirflowFailException(
-            f"The condition cannot be run on {table}: {sql_problem(error)} Nothing was erased. Next: correct it, as in "
+            f"The condition cannot be applied to {table}: {sql_problem(error)} Nothing was erased. Next: correct it, as in "
             "WHERE=\"trip_id = 'a1'\""
         ) from error
 
 
 def _corrections(lake: IcebergDatabase, tables: Iterable[str]) -> Iterator[Positions]:
-    """Each event that was sent to correct another one, together with that one."""
+    """The positions of each correction, together with the event that it corrects."""
     for name in tables:
         columns = {row[0] for row in lake.connection.execute(f"DESCRIBE {_view(name)}").fetchall()}
         if MENDS not in columns:
@@ -121,13 +121,13 @@ def _corrections(lake: IcebergDatabase, tables: Iterable[str]) -> Iterator[Posit
 
 
 def _with_corrections(positions: Positions, corrections: list[Positions]) -> Positions:
-    """Positions, and those that are tied to them, however often an event was corrected."""
-    tied = _union((positions, *(pair for pair in corrections if pair & positions)))
-    return positions if tied == positions else _with_corrections(tied, corrections)
+    """These positions and those of all related corrections, however often an event was corrected."""
+    related = _union((positions, *(pair for pair in corrections if pair & positions)))
+    return positions if related == positions else _with_corrections(related, corrections)
 
 
 def _count(lake: IcebergDatabase, table: str, positions: Positions) -> int:
-    """Rows of a table that are of these events."""
+    """Number of a table's rows that belong to these events."""
     if not positions:
         return 0
     within = lake.keep_spans("spans", positions.spans())

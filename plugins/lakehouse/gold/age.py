@@ -1,4 +1,4 @@
-"""How old Gold is: for how long its source has held rows that the published file lacks. A rewrite adds none."""
+"""Staleness of Gold: for how long the published file has lacked rows of its source. A rewrite adds no rows."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def age_s(pipeline: Pipeline) -> float:
-    """For how many seconds readers' Gold has lacked rows of its source; 0 when it lacks none.
+    """For how many seconds the published Gold has lacked rows of its source; 0 if it lacks none.
 
     :raises AirflowException: the source or the Gold file cannot be read
     :raises DeclarationError: the pipeline has no Gold
@@ -33,15 +33,15 @@ def age_s(pipeline: Pipeline) -> float:
         published_at = file.stat().st_mtime if version else 0
     except (duckdb.Error, OSError) as error:
         raise AirflowException(
-            f"The Gold file {file} cannot be read: {error}. Next: close it where it is open for writing"
+            f"The Gold file {file} cannot be read: {error}. Next: close it in the program that has it open for writing"
         ) from error
-    # After the file: a build that is published meanwhile must not be newer than the source is here.
+    # Read after the file: a build that is published meanwhile must not be newer than the source is here.
     lacking = _first_change_after(version, IcebergCatalogHook().glance(gold_of(pipeline).source))
     return 0 if lacking is None else max(0, time.time() - max(lacking, published_at))
 
 
 def _first_change_after(version: SourceVersion | None, source: Table) -> float | None:
-    """When the source's rows first changed after a version of it (epoch seconds), as far as its history goes back."""
+    """When the source's rows first changed after this version (epoch seconds), as far as its history goes back."""
     newer, _ = newer_snapshots(source, version.snapshot_id if version else None)
     changed = [snapshot.timestamp_ms / 1000 for snapshot in newer if adds_rows(snapshot) or removes_rows(snapshot)]
     return changed[-1] if changed else None

@@ -1,7 +1,7 @@
-"""dbt-duckdb's plugin that connects a run to one Gold file and one version of its source, both named by the environment.
+"""A dbt-duckdb plugin that connects a run to one Gold file and one version of its source, both given by the environment.
 
 `LAKEHOUSE_GOLD_PATH` is the DuckDB file to build in, `LAKEHOUSE_SOURCE_METADATA` the run's copy of the Iceberg metadata file.
-For a table in an object store the usual variables of AWS apply.
+For a table in an object store, the usual AWS variables apply.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ class Plugin(BasePlugin):  # type: ignore[misc]  # mypy does not read dbt
     """The hooks that dbt-duckdb calls when it opens the database and each cursor."""
 
     def update_connection_config(self, creds: Any, config: dict[str, Any]) -> None:
-        """Open the file of this run instead of the fixed path of the profile."""
+        """Open this run's file instead of the path in the profile."""
         path = Path(os.environ.get("LAKEHOUSE_GOLD_PATH", ""))
         if path.name != "gold.duckdb":
             raise RuntimeError(
-                f"LAKEHOUSE_GOLD_PATH is '{path}'. Next: set it to a path that ends in gold.duckdb (DuckDB calls the database "
-                "by the file's name, and the SQL is compiled for `gold`)."
+                f"LAKEHOUSE_GOLD_PATH is '{path}'. Next: set it to a path that ends in gold.duckdb (DuckDB names the database "
+                "after the file, and the SQL is compiled for `gold`)."
             )
         creds.path = str(path)
 
     def configure_connection(self, conn: Any) -> None:
-        """Load the extensions, and open the way to the source."""
+        """Load the extensions, and allow access to the source's object store."""
         load_extensions(conn)
         if (source := _source()) and _table_location(conn, source).startswith("s3"):
             allow_s3(conn)

@@ -1,4 +1,4 @@
-"""dbt from a shell: on a Gold file of its own, as the pipeline's DAG does it, so that neither is in the other's way."""
+"""dbt from a shell. Like a run of the pipeline's DAG, each command works on its own Gold file, so that they never interfere."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def run_dbt(
     """Run dbt on a pipeline's models.
 
     :param scratch: folder for dbt's log
-    :param env: as `prepare` gives it, for a command that opens the Gold file
-    :param options: of `subprocess.run`
+    :param env: environment that `prepare` returned, for a command that opens the Gold file
+    :param options: for `subprocess.run`
     """
     dbt = shutil.which("dbt") or f"{Path(sys.prefix)}/bin/dbt"
     folders = ["--project-dir", str(DBT), "--profiles-dir", str(DBT)]
@@ -32,12 +32,12 @@ def run_dbt(
 
 
 def deps(pipeline: Pipeline) -> int:
-    """Say that there is nothing to get: the project uses no package."""
+    """Run `dbt deps`, which has nothing to install: the project uses no packages."""
     return run_dbt(pipeline, "deps", scratch=gold_file.published_file(pipeline).parent).returncode
 
 
 def build(pipeline: Pipeline) -> int:
-    """Build and test Gold from its source as it is now, and publish the file when everything passed."""
+    """Build and test Gold from the current version of its source, and publish the file if everything passed."""
     env = _prepare(pipeline)
     if failed := _run(pipeline, env, "build"):
         return failed
@@ -66,12 +66,12 @@ def docs(pipeline: Pipeline) -> int:
 
 
 def _prepare(pipeline: Pipeline, copy: bool = False) -> dict[str, str]:
-    """A file for this command alone: two at once must not work on one."""
-    return gold_file.prepare(pipeline, f"by hand {uuid4()}", copy=copy)
+    """Prepare a file for this command alone."""
+    return gold_file.prepare(pipeline, f"manual {uuid4()}", copy=copy)
 
 
 def _run(pipeline: Pipeline, env: Mapping[str, str], *command: str, target: Path | None = None) -> int:
-    """Run dbt on the file that `prepare` gave; its exit status. A failure leaves the file to look into."""
+    """Run dbt on the prepared file; return its exit status. After a failure, the file is kept for inspection."""
     scratch = Path(env["LAKEHOUSE_GOLD_PATH"]).parent
     target_path = ["--target-path", str(target or scratch / "target")]
     return run_dbt(pipeline, *command, *target_path, scratch=scratch, env=env).returncode

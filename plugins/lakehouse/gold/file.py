@@ -1,8 +1,8 @@
-"""The Gold file: each pipeline run builds in a file of its own, and readers get it by one atomic rename.
+"""The Gold file: each run builds in its own file, which is published by an atomic rename.
 
-DuckDB has one writer, and a reader blocks it. So readers have a file that nobody writes to, and that no build opens (see
-`turns`). A BI tool that has the published file open never meets the build, whatever it does to it; two runs at once never
-meet each other; and a failed run leaves readers what they had.
+DuckDB allows one writer, and readers block it. So readers have a file that nobody writes to and no build opens (see `swap`). A
+BI tool that has the published file open does not interfere with a build; concurrent runs do not interfere with each other; and
+after a failed run, readers keep what they had.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException, Airfl
 
 from lakehouse.airflow import variables
 from lakehouse.airflow.hooks.iceberg import IcebergCatalogHook, row_count, rows_of
-from lakehouse.gold import turns
+from lakehouse.gold import swap
 from lakehouse.gold.models import fingerprint
 from lakehouse.gold.pin import SourceVersion, pin, release
 from lakehouse.pipelines.load import gold_of
@@ -35,19 +35,18 @@ RUN_NAME_LENGTH = 12
 
 
 def published_file(pipeline: Pipeline) -> Path:
-    """Path of the file that readers open."""
+    """Path of the published file, which readers open."""
     return Path(variables.text("gold_dir")) / pipeline.name / FILE_NAME
 
 
 def prepare(pipeline: Pipeline, run_id: str, full_refresh: bool = False, copy: bool = False) -> dict[str, str]:
-    """Give the run a file to build on and one version of the source to read.
+    """Provide the file that the run builds on and one version of the source to read.
 
-    The run starts with nothing, and so builds everything from scratch, when that is asked for, or when no file can be built
-    upon: the models are others now; or the source is another table (a replay put it there), was rolled back, or lost
-    rows. Running it again for the same run starts over. Files of older runs that never published go, all but the newest
-    few, and so do their pins.
+    The run starts without a file, and so builds everything from scratch, if that is requested, or if no file can be built upon:
+    because the models have changed; or because the source is another table (after a replay), was rolled back, or lost rows.
+    Preparing the same run again starts over. Files of older, unpublished runs are deleted with their pins, except the newest.
 
-    :param copy: for a run that is not going to publish: it works on a copy of what readers have
+    :param copy: for a run that will not publish: it works on a copy of the published file
     :return: the environment of the run's dbt process
     :raises AirflowSkipException: the source is empty
     :raises DeclarationError: the pipeline has no Gold
@@ -56,7 +55,7 @@ def prepare(pipeline: Pipeline, run_id: str, full_refresh: bool = False, copy: b
     source = IcebergCatalogHook().table(gold.source)
     if source.current_snapshot() is None:
         raise AirflowSkipException(
-            f"{gold.source} holds no row yet, so there is nothing to build. "
+            f"{gold.source} has no rows yet, so there is nothing to build. "
             f"Next: send events to the topic {pipeline.topic.name}"
         )
     published = published_file(pipeline)
@@ -64,17 +63,17 @@ def prepare(pipeline: Pipeline, run_id: str, full_refresh: bool = False, copy: b
     work = runs / hashlib.sha256(run_id.encode()).hexdigest()[:RUN_NAME_LENGTH] / FILE_NAME
     shutil.rmtree(work.parent, ignore_errors=True)
     work.parent.mkdir(parents=True)
-    _adopt_file_of_before(published, str(source.metadata.table_uuid))
+    _adopt_legacy_file(published, str(source.metadata.table_uuid))
     for old in sorted(runs.iterdir(), key=lambda folder: folder.stat().st_mtime, reverse=True)[KEEP_RUNS:]:
         shutil.rmtree(old, ignore_errors=True)
     metadata = pin(source, pipeline.name, work.parent)
     models = fingerprint(pipeline)
 
-    def fits(built: turns.Built) -> bool:
-        return built.models == models and built.source.only_grew_until(source)
+    def can_build_on(build: swap.Build) -> bool:
+        return build.models == models and build.source.only_appended_until(source)
 
     if not full_refresh:
-        turns.take(published, work, fits, copy)
+        swap.take(published, work, can_build_on, copy)
     return {
         "LAKEHOUSE_GOLD_PATH": str(work),
         "LAKEHOUSE_SOURCE_METADATA": str(metadata),
@@ -83,14 +82,13 @@ def prepare(pipeline: Pipeline, run_id: str, full_refresh: bool = False, copy: b
 
 
 def publish(pipeline: Pipeline, env: dict[str, str]) -> Ledger:
-    """Check that Gold accounts for every row of its version of the source, then swap it in for readers.
+    """Check that Gold accounts for every row of its version of the source, then publish it.
 
-    Each row is in the fact, or a late duplicate of one that is.
-
-    Running it again after it succeeded finds its file gone and changes nothing.
+    Each row must be in the fact, or be a late duplicate of a row in it. Running it again after a success changes nothing,
+    because the run's file is gone.
 
     :raises AirflowException: rows are missing or duplicated; the published file stays as it was
-    :raises AirflowFailException: readers have a later version of the source already, and keep it
+    :raises AirflowFailException: the published file was built from a later version, and stays
     """
     from pyiceberg.table import StaticTable
 
@@ -104,8 +102,8 @@ def publish(pipeline: Pipeline, env: dict[str, str]) -> Ledger:
         expected = row_count(pinned)
         if built + late != expected:
             raise AirflowException(
-                f"{gold.fact} holds {built:,} rows and {LATE_DUPLICATES} {late:,}, their version of {gold.source} {expected:,}: "
-                "not published. Next: clear `prepare` with its downstream tasks"
+                f"{gold.fact} has {built:,} rows and {LATE_DUPLICATES} {late:,}, but their version of {gold.source} has "
+                f"{expected:,}: not published. Next: clear `prepare` with its downstream tasks"
             )
     ledger = read_ledger(pipeline, built, late, expected)
     if ledger.errors:
@@ -120,9 +118,9 @@ def publish(pipeline: Pipeline, env: dict[str, str]) -> Ledger:
 
 
 def count_fact(pipeline: Pipeline, file: Path | None = None) -> int:
-    """Rows of the pipeline's fact in the published Gold file, or in another.
+    """Rows of the pipeline's fact in a Gold file, by default the published one.
 
-    :raises AirflowException: there is no such file, or another program has it open for writing
+    :raises AirflowException: the file does not exist, or another program has it open for writing
     :raises DeclarationError: the pipeline has no Gold
     """
     with _opened(pipeline, file) as connection:
@@ -131,9 +129,9 @@ def count_fact(pipeline: Pipeline, file: Path | None = None) -> int:
 
 
 def count_late_duplicates(pipeline: Pipeline, file: Path | None = None) -> int:
-    """Rows of the source that the fact leaves out, because their key arrived before; errors as of `count_fact`.
+    """Rows of the source that the fact leaves out because their key had arrived before. Errors as in `count_fact`.
 
-    0 when the pipeline has no such model.
+    0 if the pipeline has no such model.
     """
     import duckdb
 
@@ -146,7 +144,7 @@ def count_late_duplicates(pipeline: Pipeline, file: Path | None = None) -> int:
 
 
 def built_from_rows(pipeline: Pipeline) -> int | None:
-    """Rows of its source that readers' Gold was built from; None when that version has expired, or is not known."""
+    """Rows of the version of its source that published Gold was built from; None if that version has expired or is unknown."""
     version = published_version(pipeline)
     source = IcebergCatalogHook().glance(gold_of(pipeline).source)
     if version is None or version.table_uuid != str(source.metadata.table_uuid):
@@ -161,74 +159,74 @@ def _opened(pipeline: Pipeline, file: Path | None) -> DuckDBPyConnection:
     gold_of(pipeline)
     file = file or published_file(pipeline)
     if not file.exists():
-        raise AirflowException(f"There is no Gold file {file}. Next: trigger {pipeline.dag_id} to build one")
+        raise AirflowException(f"Gold file {file} does not exist. Next: trigger {pipeline.dag_id} to build it")
     try:
         return duckdb.connect(str(file), read_only=True)
     except duckdb.IOException as error:
         raise AirflowException(
-            f"{file} cannot be opened. Next: let the program that has it open for writing open it read-only\n{error}"
+            f"{file} cannot be opened. Next: close it in the program that has it open for writing\n{error}"
         ) from error
 
 
 def published_version(pipeline: Pipeline) -> SourceVersion | None:
-    """The version of its source that readers' Gold was built from; None when there is no file, or it does not say.
+    """The version of its source that published Gold was built from; None if there is no file, or it is not recorded.
 
-    :raises duckdb.IOException: the file was changed by a program that still has it open for writing
+    :raises duckdb.IOException: another program changed the file and still has it open for writing
     """
     published = published_file(pipeline)
-    if built := turns.built(published):
-        return built.source
+    if build := swap.build_of(published):
+        return build.source
     return _built_from(published) if published.exists() else None
 
 
 def discard(pipeline: Pipeline, env: dict[str, str]) -> None:
-    """Drop what `prepare` gave to a run that is not going to publish."""
+    """Delete what `prepare` provided, for a run that will not publish."""
     work = Path(env["LAKEHOUSE_GOLD_PATH"])
     shutil.rmtree(work.parent, ignore_errors=True)
     release(IcebergCatalogHook().table(gold_of(pipeline).source), pipeline.name, work.parents[1])
 
 
 def _swap_in(pipeline: Pipeline, work: Path, version: SourceVersion, models: str, source: Table) -> None:
-    """Give a run's file to readers, unless they have a later one. Errors as of `publish`."""
+    """Publish a run's file, unless the published one is later. Errors as in `publish`."""
     published = published_file(pipeline)
-    with turns.alone(published.parent):
-        before = _version_before(pipeline)
-        if before and version.precedes(before, source):
+    with swap.exclusive(published.parent):
+        current = _readable_version(pipeline)
+        if current and version.precedes(current, source):
             raise AirflowFailException(
                 f"This Gold was built from snapshot {version.snapshot_id} of {'.'.join(source.name())}, the published one from "
-                f"{before.snapshot_id}, which is later: not published. Next: trigger {pipeline.dag_id} for a build of the newest"
+                f"{current.snapshot_id}, which is later: not published. Next: trigger {pipeline.dag_id} to build the latest"
             )
-        _sign(work, version)
-        turns.offer(work, published, version, models)
+        _record_version(work, version)
+        swap.publish(work, published, version, models)
     shutil.rmtree(work.parent)
 
 
-def _version_before(pipeline: Pipeline) -> SourceVersion | None:
+def _readable_version(pipeline: Pipeline) -> SourceVersion | None:
     import duckdb
 
     try:
         return published_version(pipeline)
-    except duckdb.IOException:  # whoever changed it cannot keep readers from a right one
+    except duckdb.IOException:  # a program that changed it must not prevent a good one
         return None
 
 
-def _adopt_file_of_before(published: Path, table_uuid: str) -> None:
-    """Move a Gold file from where it lay when there was one pipeline, if it was built from this table.
+def _adopt_legacy_file(published: Path, table_uuid: str) -> None:
+    """Move a Gold file from where it was before there were several pipelines, if it was built from this table.
 
-    Another file of an older version, which runs were built on, is not needed any more.
+    `base.duckdb`, another file of older versions, is no longer needed.
     """
     published.with_name("base.duckdb").unlink(missing_ok=True)
     folder = published.parents[1]
-    before = folder / FILE_NAME
-    if published.exists() or not before.exists() or not _is_of(before, table_uuid):
+    legacy = folder / FILE_NAME
+    if published.exists() or not legacy.exists() or not _is_of(legacy, table_uuid):
         return
-    before.replace(published)
+    legacy.replace(published)
     for run in (folder / "runs").glob("?" * RUN_NAME_LENGTH):
         shutil.rmtree(run, ignore_errors=True)
 
 
-def _sign(file: Path, version: SourceVersion) -> None:
-    """Write into a Gold file which version of its source it was built from: one row, the table `built_from`."""
+def _record_version(file: Path, version: SourceVersion) -> None:
+    """Record in a Gold file which version of its source it was built from: one row in the table `built_from`."""
     import duckdb
 
     with duckdb.connect(str(file)) as connection:
@@ -240,12 +238,12 @@ def _sign(file: Path, version: SourceVersion) -> None:
 
 
 def _built_from(file: Path) -> SourceVersion | None:
-    """The version of its source that a Gold file was built from; None when it does not say."""
+    """The version of its source that a Gold file was built from; None if it is not recorded."""
     import duckdb
 
     with duckdb.connect(str(file), read_only=True) as connection:
         try:
-            [row] = connection.execute("FROM built_from").fetchall()  # by place: the columns once were silver_...
+            [row] = connection.execute("FROM built_from").fetchall()  # by position: older files have other names
         except duckdb.CatalogException:
             return None
     return SourceVersion(*row)

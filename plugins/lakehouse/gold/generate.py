@@ -1,7 +1,7 @@
-"""What of the dbt project is written by a command: each pipeline's source, and the manifest that Cosmos draws its tasks from.
+"""Generated parts of the dbt project: each pipeline's source, and the manifest from which Cosmos renders its tasks.
 
 Both are committed, so that the DAG parses anywhere without a build step (a test compares them with the project). dbt's own
-manifest holds a megabyte of SQL, timestamps and paths of the machine; here is what Cosmos needs, one node a line.
+manifest is a megabyte of SQL, timestamps and local paths; this one has only what Cosmos needs, one node per line.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ CONFIG = ("enabled", "materialized", "meta", "tags")
 def regenerate(pipeline: Pipeline) -> list[Path]:
     """Write a pipeline's source and manifest, after a change of its declaration, contract or models; return the files.
 
-    :raises AirflowException: dbt cannot parse the models; the message holds what dbt says
+    :raises AirflowException: dbt cannot parse the models; the message contains dbt's output
     """
     source = source_file(pipeline)
     source.parent.mkdir(parents=True, exist_ok=True)
@@ -38,13 +38,13 @@ def regenerate(pipeline: Pipeline) -> list[Path]:
 
 
 def render_manifest(pipeline: Pipeline) -> str:
-    """The text of the manifest for the models as they are now. Errors as of `regenerate`."""
+    """The text of the manifest for the current models. Errors as in `regenerate`."""
     with tempfile.TemporaryDirectory() as folder:
         parse = ["--quiet", "parse", "--no-partial-parse", "--target-path", folder]
         done = run_dbt(pipeline, *parse, scratch=Path(folder), capture_output=True, text=True)
         if done.returncode:
             raise AirflowException(
-                f"dbt cannot parse include/dbt/models/{pipeline.name}. Next: fix what it says\n{done.stdout}{done.stderr}"
+                f"dbt cannot parse include/dbt/models/{pipeline.name}. Next: fix the error\n{done.stdout}{done.stderr}"
             )
         full = json.loads(Path(folder, "manifest.json").read_text())
 

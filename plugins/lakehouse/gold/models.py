@@ -1,4 +1,4 @@
-"""Whether Gold was built by the models as they are now."""
+"""Detects changes of the dbt models."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ LENGTH = 16
 
 
 def fingerprint(pipeline: Pipeline) -> str:
-    """Changes with everything that decides on the rows of a pipeline's Gold: models, macros, seeds, the project's variables."""
+    """Hash of everything that determines the rows of a pipeline's Gold: models, macros, seeds, the project's variables."""
     folders = [
         DBT / "models" / pipeline.name,
         DBT / "macros" / "shared",

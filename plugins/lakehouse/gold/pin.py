@@ -1,8 +1,8 @@
-"""The version of its source that a Gold run reads, kept for as long as the run has its folder.
+"""Pins the version of its source that a Gold run reads, for as long as the run's folder exists.
 
-The writer deletes a metadata file after some more commits, and expiry what only old snapshots lead to: a long build, or a
-`publish` that is retried, would find nothing. So a run reads a copy of the metadata file, and a tag on the table keeps the
-snapshot. Its paths are absolute: manifests and data are found from wherever the copy is.
+The writer deletes old metadata files, and snapshot expiry deletes data that only old snapshots reference: a long build or a
+retried `publish` would no longer find its version. So a run reads a copy of the metadata file, and a tag on the table protects
+the snapshot. The paths in the metadata are absolute, so they are valid wherever the copy is.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ METADATA_NAME = "source.metadata.json"
 
 @dataclass(frozen=True)
 class SourceVersion:
-    """A version of a table, as a Gold file names the one that it was built from.
+    """A version of a table, as a Gold file records the one that it was built from.
 
-    :param sequence_number: grows with each commit to the table; 0 when a Gold file of before does not say it
+    :param sequence_number: increases with each commit to the table; 0 if a Gold file of an older version does not have it
     """
 
     table_uuid: str
@@ -35,17 +35,17 @@ class SourceVersion:
 
     @classmethod
     def of(cls, source: Table) -> SourceVersion:
-        """The version that was loaded.
+        """The loaded version of a table.
 
-        :raises ValueError: nothing was committed yet
+        :raises ValueError: the table has no snapshot yet
         """
         snapshot = source.current_snapshot()
         if snapshot is None:
             raise ValueError(f"{'.'.join(source.name())} has no snapshot yet")
         return cls(str(source.metadata.table_uuid), snapshot.snapshot_id, snapshot.sequence_number or 0)
 
-    def only_grew_until(self, source: Table) -> bool:
-        """Whether all that happened to the table since this version is that rows were added, as far as its history says.
+    def only_appended_until(self, source: Table) -> bool:
+        """Whether rows were only added to the table since this version, as far as its history goes back.
 
         :param source: the table as it is now
         """
@@ -54,25 +54,26 @@ class SourceVersion:
         newer, complete = newer_snapshots(source, self.snapshot_id)
         if any(map(removes_rows, newer)):
             return False
-        # One that is known and is no ancestor was rolled back; an old one may have expired.
+        # A known snapshot that is not an ancestor was rolled back; an unknown one may have expired.
         return complete or source.snapshot_by_id(self.snapshot_id) is None
 
     def precedes(self, other: SourceVersion, source: Table) -> bool:
-        """Whether the other is a later version of the same table, and not one that a rollback took back.
+        """Whether the other is a later version of the same table that was not rolled back.
 
         :param source: the table as it is now
         """
         _, is_ancestor = newer_snapshots(source, other.snapshot_id)
-        taken_back = not is_ancestor and source.snapshot_by_id(other.snapshot_id) is not None
+        rolled_back = not is_ancestor and source.snapshot_by_id(other.snapshot_id) is not None
         is_later = self.table_uuid == other.table_uuid and self.sequence_number < other.sequence_number
-        return is_later and not taken_back
+        return is_later and not rolled_back
 
 
 def pin(source: Table, pipeline: str, run: Path) -> Path:
-    """Keep the version of a table that was loaded, which has a snapshot; return the copy of its metadata.
+    """Pin the loaded version of a table; return the copy of its metadata.
 
+    :param source: must have a snapshot
     :param run: the run's folder
-    :raises CommitFailedException: others committed first, each time
+    :raises CommitFailedException: every try conflicted with another commit
     """
     copy = run / METADATA_NAME
     copy_metadata(source, copy)
@@ -81,12 +82,12 @@ def pin(source: Table, pipeline: str, run: Path) -> Path:
 
 
 def release(source: Table, pipeline: str, runs: Path) -> None:
-    """Drop the tags of runs that have no folder any more. Errors as of `pin`."""
+    """Remove the tags of runs whose folder no longer exists. Errors as in `pin`."""
     _change_tags(source, pipeline, runs, {})
 
 
 def _change_tags(source: Table, pipeline: str, runs: Path, new: Mapping[str, int]) -> None:
-    """In one commit, tag the snapshots of these runs and drop the tags that no run needs. Writers commit all the time."""
+    """In one commit, tag the snapshots of these runs and remove unused tags; retried, because writers commit all the time."""
     prefix = f"gold-{pipeline}-"
     for attempt in commit_tries():
         with attempt:

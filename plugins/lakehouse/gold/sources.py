@@ -1,4 +1,4 @@
-"""dbt's source of a pipeline, `_sources.yml`, rendered from the declaration and the contract."""
+"""A pipeline's dbt source, `_sources.yml`, rendered from the declaration and the contract."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ POSITION = (
 
 
 def source_file(pipeline: Pipeline) -> Path:
-    """Where a pipeline's source is described."""
+    """Path of a pipeline's `_sources.yml`."""
     return DBT / "models" / pipeline.name / "staging" / "_sources.yml"
 
 
@@ -49,7 +49,7 @@ def render_source(pipeline: Pipeline) -> str:
 
 
 def _columns(pipeline: Pipeline) -> list[tuple[str, str, str]]:
-    """Name, type and description: fields are text in a table that is filled from the topic, and typed in the others."""
+    """Name, type and description of the columns: text in a table that is filled from the topic, typed in others."""
     as_text = pipeline.writer(gold_of(pipeline).source).reads_topic
     fields = [
         (

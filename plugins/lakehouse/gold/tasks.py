@@ -1,4 +1,4 @@
-"""Gold as an Airflow task group: one dbt process does the work, and each dbt model is a task that shows its part."""
+"""Gold as an Airflow task group: one dbt process does the work, and each dbt model has a task that shows its result."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ FAILED = {"error", "fail", "runtime error"}
 
 
 def gold_task_group(group_id: str, pipeline: Pipeline, env: dict[str, str]) -> TaskGroup:
-    """Return the group `dbt_build -> models` of a pipeline, rendered by Cosmos from its manifest.
+    """Return the task group `dbt_build -> models` of a pipeline, rendered by Cosmos from its manifest.
 
-    DuckDB has one writer, so all of the pipeline is one `dbt build` (its seeds, models and tests) in the pool `dbt`.
-    The models' tasks run no dbt: they read what it reported, which makes any retry or clearing of any of them harmless.
-    A root model runs also after a failed build, to show whether it was the one that failed. The build must stay its
-    only upstream: of one upstream, ONE_DONE means that it ran, and a build that never began starts no model.
+    DuckDB allows one writer, so a single `dbt build` (seeds, models and tests) in the pool `dbt` builds the whole pipeline.
+    The models' tasks do not run dbt: they read its results, so that retrying or clearing them is harmless. A root model also
+    runs after a failed build, to show whether it was the one that failed. The build must stay its only upstream task: with a
+    single upstream, ONE_DONE means that it ran, so a build that never started does not start any model.
     """
-    # Cosmos takes 0.4 s to import: only for the DAG that needs it.
+    # Cosmos takes 0.4 s to import: only the DAG that needs it pays for that.
     from cosmos import DbtTaskGroup, ExecutionConfig, LoadMode, ProfileConfig, ProjectConfig, RenderConfig, settings
     from cosmos.constants import DbtResourceType, ExecutionMode, InvocationMode, SeedRenderingBehavior, TestBehavior
     from cosmos.operators.local import DbtBuildLocalOperator
 
     profile = ProfileConfig(profile_name="lakehouse", target_name="gold", profiles_yml_filepath=DBT / "profiles.yml")
 
-    failed = AlertNotifier("failure", rule="dbt-failed", until=f"{group_id}.{BUILD}")  # one alert for all of them
+    failed = AlertNotifier("failure", rule="dbt-failed", until=f"{group_id}.{BUILD}")  # one alert for all models
 
     def model_task(node: DbtNode, task_group: TaskGroup, **_: Any) -> DbtModelResult:
         return DbtModelResult(
@@ -72,11 +72,14 @@ def gold_task_group(group_id: str, pipeline: Pipeline, env: dict[str, str]) -> T
         env={"LAKEHOUSE_PIPELINE": pipeline.name, **env},
         append_env=True,
         pool="dbt",
-        invocation_mode=InvocationMode.SUBPROCESS,  # in Airflow's own process, dbt would keep the Gold file open
-        dbt_cmd_flags=["--exclude-resource-type", "unit_test"],  # they judge the code, not the data: `make test`
+        invocation_mode=InvocationMode.SUBPROCESS,  # in Airflow's process, dbt would keep the Gold file open
+        dbt_cmd_flags=[
+            "--exclude-resource-type",
+            "unit_test",
+        ],  # they test the code, not the data: `make test` runs them
         cache_dir=settings.cache_dir
         / pipeline.dag_id
-        / group_id,  # where Cosmos keeps what dbt parsed: 4 s the next time
+        / group_id,  # Cosmos' cache of dbt's partial parsing, which saves 4 s
         callback=report_build,
         on_failure_callback=failed,
         install_deps=False,
@@ -90,14 +93,14 @@ def gold_task_group(group_id: str, pipeline: Pipeline, env: dict[str, str]) -> T
 
 
 def report_build(project_dir: str, context: Context) -> None:
-    """Push, by model, what went wrong in this `dbt build`; fail without a retry when anything did.
+    """Push the problems of this `dbt build` by model; fail without a retry if there are any.
 
-    Cosmos calls it after dbt, whether or not dbt succeeded. A failed test fails the same way again: only what ends
-    without a report (a killed process, an unreadable source) is worth the DAG's retries.
+    Cosmos calls it after dbt, whether or not dbt succeeded. A failed test would fail again, so only a build without a report
+    (a killed process, an unreadable source) is worth a retry.
     """
     target = Path(project_dir) / "target"
     if not (target / "run_results.json").exists():
-        return  # dbt ended before it ran anything; Cosmos raises dbt's error
+        return  # dbt stopped before it ran anything; Cosmos raises its error
     manifest = json.loads((target / "manifest.json").read_text())
     results = json.loads((target / "run_results.json").read_text())["results"]
     problems = problems_by_model({**manifest["nodes"], **manifest["unit_tests"]}, results)
@@ -108,16 +111,16 @@ def report_build(project_dir: str, context: Context) -> None:
 
 
 def problems_by_model(nodes: dict[str, Any], results: list[dict[str, Any]]) -> dict[str, list[str]]:
-    """Return for each model of the run what is wrong with it or with its tests (an empty list: nothing).
+    """Return the problems of each model of the run and of its tests (an empty list if there are none).
 
-    A test that reads several models counts against the one it is declared on, or else the one that was built last.
+    A test of several models is attributed to the one it is declared on, or else to the one that was built last.
     """
     models = [r["unique_id"] for r in results if r["unique_id"].startswith("model.")]
     problems: dict[str, list[str]] = {model: [] for model in models}
     for result in results:
         kind, status = result["unique_id"].split(".")[0], result["status"]
         if kind == "model" and status in FAILED | {"skipped"}:
-            problems[result["unique_id"]].append(f"{status}: {result['message'] or 'something that it reads failed'}")
+            problems[result["unique_id"]].append(f"{status}: {result['message'] or 'an upstream model failed'}")
         elif kind in ("test", "unit_test") and status in FAILED:
             node = nodes[result["unique_id"]]
             tested = node.get("attached_node") or max(
@@ -129,7 +132,7 @@ def problems_by_model(nodes: dict[str, Any], results: list[dict[str, Any]]) -> d
 
 
 class DbtModelResult(BaseOperator):
-    """Succeed or fail as one model and its tests did in the run's `dbt build`."""
+    """Succeeds or fails as one model and its tests did in the run's `dbt build`."""
 
     ui_color = "#8194E0"
 
@@ -139,7 +142,7 @@ class DbtModelResult(BaseOperator):
         self.build_task_id = build_task_id
 
     def execute(self, context: Context) -> None:
-        """Raise with dbt's messages about this model; to run it again, the build is what must be cleared."""
+        """Fail with dbt's messages about this model; to run it again, the build must be cleared."""
         problems = context["ti"].xcom_pull(task_ids=self.build_task_id, key="problems") or {}
         if self.model not in problems:
             raise AirflowFailException(f"{self.model} was not built: see the log of {self.build_task_id}")

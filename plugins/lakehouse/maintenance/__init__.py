@@ -1,4 +1,5 @@
-"""Maintenance of Iceberg tables: what a table needs, done while jobs write and read it, and written to a log.
+"""Maintenance of Iceberg tables while jobs write and read them.
 
-`observe` sees, `policy` decides, `run` does one operation on one table under its lease and writes a row about it.
+`observe` collects a table's state, `policy` decides what is due, `engines` execute an operation, and `run` puts these together
+for one operation on one table, under the table's lease, and logs it.
 """

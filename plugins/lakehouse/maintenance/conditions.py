@@ -1,6 +1,6 @@
-"""Partitions as conditions of Flink SQL, each short however many the partitions are.
+"""Partitions as Flink SQL conditions of limited length, however many partitions there are.
 
-Flink's planner follows the ORs of a condition, and the values of an IN, by recursion: its stack ends before a thousand of them.
+Flink's planner processes ORs, and the values of an IN, recursively: fewer than a thousand of them overflow its stack.
 """
 
 from __future__ import annotations
@@ -13,24 +13,27 @@ from itertools import pairwise
 from lakehouse.texts import sql_literal
 
 Value = int | date | str | None
-#: Its columns with their values; empty where it is a whole table without partitions.
+#: Columns with their values; empty for an unpartitioned table.
 Partition = tuple[tuple[str, Value], ...]
 
-#: Ranges in one condition.
-MOST = 100
+#: Maximum number of ranges in one condition.
+MAX_RANGES = 100
 
 
 def conditions(partitions: Iterable[Partition]) -> list[str]:
-    """Conditions that together select just these partitions.
+    """Conditions that together select exactly these partitions.
 
-    :param partitions: of one or more columns each
+    :param partitions: each has one or more columns
     """
     ranges = list(_ranges(partitions))
-    return [" OR ".join(f"({part})" for part in ranges[begin : begin + MOST]) for begin in range(0, len(ranges), MOST)]
+    return [
+        " OR ".join(f"({part})" for part in ranges[begin : begin + MAX_RANGES])
+        for begin in range(0, len(ranges), MAX_RANGES)
+    ]
 
 
 def _ranges(partitions: Iterable[Partition]) -> Iterator[str]:
-    """Partitions that differ in the last column alone, and follow each other there, as one condition."""
+    """One condition for each group of partitions that differ only in the last column and are consecutive there."""
     values: dict[tuple[Partition, str], set[Value]] = defaultdict(set)
     for partition in partitions:
         column, value = partition[-1]
@@ -44,7 +47,7 @@ def _ranges(partitions: Iterable[Partition]) -> Iterator[str]:
 
 
 def _runs(values: Sequence[Value]) -> Iterator[tuple[Value, Value]]:
-    """The first and last of each run of values without a gap."""
+    """First and last value of each run of consecutive values."""
     begins = [after for before, after in pairwise([None, *values]) if before is None or after != _next(before)]
     ends = [before for before, after in pairwise([*values, None]) if after is None or after != _next(before)]
     yield from zip(begins, ends, strict=True)

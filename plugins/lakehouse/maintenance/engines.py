@@ -1,4 +1,4 @@
-"""Each operation, done by its one engine: what it was given, and what came of it, in the same terms for both engines."""
+"""Executes each operation with its engine, with the same request and result for both engines."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class EngineRequest:
-    """One action on a table whose lease is held.
+class OperationRequest:
+    """One operation on a table whose lease is held.
 
-    :param arguments: of each call, as the policy made them
+    :param arguments: arguments of each call, from the policy's decision
     """
 
     table: Table
@@ -38,16 +38,16 @@ class EngineRequest:
     ignore_unknown_positions: bool = False
 
     def call(self, operation: Operation, **more: Any) -> list[dict[str, Any]]:
-        """The rows of each call of the Flink procedure."""
+        """Call the Flink procedure once for each set of arguments; return the rows of all calls."""
         common = {"table": table_name(self.table), "dry_run": self.dry_run, **more}
         return [row for given in self.arguments for row in call(operation, self.lease.note_session, **common, **given)]
 
 
 @dataclass(frozen=True)
-class EngineResult:
-    """What came of it. Other parameters as in `lakehouse.maintenance.log.LogEntry`.
+class OperationResult:
+    """The result of an operation. Other parameters as in `lakehouse.maintenance.log.LogEntry`.
 
-    :param problem: what of it could not be done
+    :param problem: which part of it could not be done; empty if all was done
     """
 
     result: Any
@@ -57,26 +57,26 @@ class EngineResult:
     problem: str = ""
 
 
-def _rewrite_data_files(request: EngineRequest) -> EngineResult:
+def _rewrite_data_files(request: OperationRequest) -> OperationResult:
     rows = request.call(Operation.REWRITE_DATA_FILES)
-    return EngineResult(rows, problem=failed_groups(rows))
+    return OperationResult(rows, problem=failed_groups(rows))
 
 
-def _rewrite_manifests(request: EngineRequest) -> EngineResult:
-    """The procedure has no dry run: what the policy found is all that can be said before."""
-    return EngineResult(None if request.dry_run else request.call(Operation.REWRITE_MANIFESTS))
+def _rewrite_manifests(request: OperationRequest) -> OperationResult:
+    """The procedure has no dry run: then the policy's decision is all there is to report."""
+    return OperationResult(None if request.dry_run else request.call(Operation.REWRITE_MANIFESTS))
 
 
-def _expire_snapshots(request: EngineRequest) -> EngineResult:
+def _expire_snapshots(request: OperationRequest) -> OperationResult:
     protected = protected_snapshots(
         table_name(request.table), request.lease.note_session, request.ignore_unknown_positions
     )
     rows = request.call(Operation.EXPIRE_SNAPSHOTS, ignore_unknown_positions=request.ignore_unknown_positions)
     size = sum(int(row["deleted_bytes_count"]) for row in rows)
-    return EngineResult(rows, protected, deleted_files(rows), size, undeleted_files(rows))
+    return OperationResult(rows, protected, deleted_files(rows), size, undeleted_files(rows))
 
 
-def _remove_orphan_files(request: EngineRequest) -> EngineResult:
+def _remove_orphan_files(request: OperationRequest) -> OperationResult:
     [given] = request.arguments
     found = orphans.find(request.table, given["older_than"], request.limits.orphan_percent)
     batch = None if request.dry_run else orphans.remove(request.table, found, request.lease.check)
@@ -85,10 +85,10 @@ def _remove_orphan_files(request: EngineRequest) -> EngineResult:
         "quarantine": batch and batch.uri,
         "first": [f.location.uri for f in found.files[:20]],
     }
-    return EngineResult(result, deleted_files=len(found.files), deleted_bytes=found.bytes)
+    return OperationResult(result, deleted_files=len(found.files), deleted_bytes=found.bytes)
 
 
-DO: Mapping[Operation, tuple[Engine, Callable[[EngineRequest], EngineResult]]] = {
+ENGINES: Mapping[Operation, tuple[Engine, Callable[[OperationRequest], OperationResult]]] = {
     Operation.REWRITE_DATA_FILES: (Engine.FLINK, _rewrite_data_files),
     Operation.REWRITE_MANIFESTS: (Engine.FLINK, _rewrite_manifests),
     Operation.EXPIRE_SNAPSHOTS: (Engine.FLINK, _expire_snapshots),

@@ -1,9 +1,8 @@
-"""A lease for each table: whoever maintains or replaces it holds the lease, and nobody else meets them.
+"""A lease for each table, which gives its holder exclusive access for maintenance, or to replace the table.
 
-A row in the database of the connection `coordination`, with an end that its holder puts off while it lives. Not an advisory
-lock, which is free the moment a worker is killed: the call that the worker left in Flink's SQL Gateway would go on, with nobody
-to know of it. The row outlives the worker and names that call, so that the next holder ends it first. All times are the
-database's.
+A lease is a row in the database of the connection `coordination`, with an expiry time that its holder keeps renewing. An advisory
+lock would be free as soon as a worker is killed, although the worker's call keeps running in Flink's SQL Gateway unnoticed. The
+row outlives the worker and names its gateway session, so that the next holder can end it first. All times are the database's.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ WAIT_S = 1800
 
 
 class LeaseLost(AirflowException):
-    """The lease ended, or another try of the same task took it: whoever held it must not touch the table any more."""
+    """The lease expired, or another try of the same task took it: the former holder must not touch the table any more."""
 
 
 @cache
@@ -55,9 +54,9 @@ def _rows() -> Table:
 
 @dataclass
 class Lease:
-    """One table's lease, held.
+    """The lease of one table.
 
-    :param token: of this try; another one of the same task has its own
+    :param token: identifies this try; another try of the same task has its own
     """
 
     table: str
@@ -70,9 +69,9 @@ class Lease:
         self._engine = CoordinationHook().engine
 
     def take(self) -> tuple[bool, str]:
-        """Take it if it is free, ended, or our own of an earlier try.
+        """Take the lease if it is free or expired, or if an earlier try of the same holder has it.
 
-        :return: whether it was taken; and then the gateway session that was left behind, else who holds it
+        :return: whether it was taken; and if so, the gateway session that was left behind, otherwise who holds it
         """
         from sqlalchemy import func, select
         from sqlalchemy.dialects.postgresql import insert
@@ -86,23 +85,23 @@ class Lease:
             found = connection.execute(select(rows, ended).where(mine).with_for_update()).mappings().one()
             if not found["ended"] and found["holder"] != self.holder:
                 return False, f"{found['holder']} ({found['purpose']}) until {found['ends_at']:%Y-%m-%d %H:%M:%S %Z}"
-            held = {"holder": self.holder, "purpose": self.purpose, "token": self.token, "ends_at": self._end()}
+            held = {"holder": self.holder, "purpose": self.purpose, "token": self.token, "ends_at": self._expiry()}
             connection.execute(rows.update().where(mine).values(held))
             return True, found["gateway_session"] or ""
 
     def check(self) -> None:
-        """Put the end off.
+        """Renew the lease.
 
-        :raises LeaseLost: it is not ours any more
+        :raises LeaseLost: it is no longer ours
         """
-        self._change(ends_at=self._end())
+        self._change(ends_at=self._expiry())
 
     def note_session(self, handle: str) -> None:
-        """Write down which session of Flink's SQL Gateway works for us; an empty text: none any more. Raises as `check`."""
-        self._change(ends_at=self._end(), gateway_session=handle or None)
+        """Record which gateway session is working for us (empty: none). Errors as in `check`."""
+        self._change(ends_at=self._expiry(), gateway_session=handle or None)
 
     def release(self) -> None:
-        """Let it go, if it is still ours; a session that is written down stays so, for the next holder to end."""
+        """Release the lease if it is still ours; a recorded session stays, for the next holder to end."""
         from sqlalchemy import func
 
         try:
@@ -110,7 +109,7 @@ class Lease:
         except LeaseLost as error:
             log.warning("%s", error)
 
-    def _end(self) -> Any:
+    def _expiry(self) -> Any:
         from sqlalchemy import func
 
         return func.clock_timestamp() + func.make_interval(0, 0, 0, 0, 0, 0, float(self.ttl_s))
@@ -123,8 +122,8 @@ class Lease:
         with self._engine.begin() as connection:
             if not connection.execute(rows.update().where(*ours).values(values)).rowcount:
                 raise LeaseLost(
-                    f"The lease of {self.table} for {self.purpose} is lost: it was not renewed for {self.ttl_s:g} s, or another "
-                    "try of the same task has it. Nothing more is done here. Next: see that other try, or run this again."
+                    f"The lease of {self.table} for {self.purpose} was lost: it was not renewed for {self.ttl_s:g} s, or another "
+                    "try of the same task has it. This try has stopped. Next: see the other try, or run this again."
                 )
 
 
@@ -137,14 +136,14 @@ def lease(
     ttl_s: float = TTL_S,
     clear: Callable[[str, str | None], None] = end_rewrite,
 ) -> Iterator[Lease]:
-    """Hold the lease of `namespace.table`; what an earlier holder left in Flink is ended before.
+    """Hold the lease of `namespace.table`; whatever an earlier holder left running in Flink is ended first.
 
-    :param purpose: what for, as text
-    :param holder: who; the same one gets it back at once. By default this process alone
+    :param purpose: what it is needed for, as text
+    :param holder: the same holder gets the lease back at once; by default it is unique to this call
     :param wait_s: how long to wait for another holder
-    :param clear: ends what still works on the table; gets the gateway session that was left behind, if any
-    :raises TimeoutError: another holder had it for the whole time, or a rewrite that was found running did not end
-    :raises FlinkError: Flink cannot be asked whether a rewrite runs
+    :param clear: ends what is still running on the table; called with the gateway session that was left behind, if any
+    :raises TimeoutError: another holder kept the lease, or a rewrite that was found running did not end
+    :raises FlinkError: Flink cannot be asked whether a rewrite is running
     """
     _make_table()
     held = Lease(table, holder or f"{socket.gethostname()} {uuid.uuid4().hex[:8]}", purpose, ttl_s)
@@ -170,7 +169,7 @@ def lease(
 
 
 def _renew(held: Lease, stop: Event) -> None:
-    """Put the end off again and again; a database that is away for a moment is asked again in time."""
+    """Renew the lease periodically, early enough to retry when the database is briefly unavailable."""
     while not stop.wait(held.ttl_s / 6):
         try:
             held.check()

@@ -1,8 +1,8 @@
-"""Where a file is, whichever way its address is spelled; and files listed, moved and deleted there.
+"""Normalized locations of files, however their address is written; listing, moving and deleting files.
 
-Java writes `file:/x`, pyiceberg `file:///x`, and both may stand in one table; `s3a` and `s3n` mean `s3`. Two spellings of one
-file that are not seen to be one would make it an orphan. An address is taken apart at its first colon and slashes alone:
-`#`, `?` and `%` are letters of a name.
+Java writes `file:/x`, pyiceberg `file:///x`, and a table may contain both; `s3a` and `s3n` mean `s3`. A file whose two spellings
+were not recognized as the same file would count as an orphan. An address is split at its first colon and slashes only: `#`, `?`
+and `%` are ordinary characters in a file name.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 _SAME = {"s3a": "s3", "s3n": "s3"}
 _WITHOUT_AUTHORITY = ("file",)
-#: Another address is another store. Elsewhere it may be the same one: abfs and abfss, a NameNode and its nameservice.
-_ONE_NAME = frozenset({"file", "s3", "gs"})
+#: With these, another address is another store. With others it may be the same: abfs and abfss, a NameNode and its nameservice.
+_UNIQUE = frozenset({"file", "s3", "gs"})
 _BUCKETS = ("s3", "gs")
 _RENAMING = ("file", "hdfs", "viewfs")
 _PLACES = ("write.data.path", "write.object-storage.path", "write.folder-storage.path", "write.metadata.path")
@@ -33,8 +33,8 @@ _PLACES = ("write.data.path", "write.object-storage.path", "write.folder-storage
 class Location:
     """A file or folder.
 
-    :param authority: bucket or host, empty on the local disk
-    :param path: without its first slash
+    :param authority: bucket or host; empty for the local disk
+    :param path: without the leading slash
     """
 
     scheme: str
@@ -43,11 +43,11 @@ class Location:
 
     @classmethod
     def parse(cls, text: str) -> Location:
-        """From an address as a table's metadata has it; a bare path is one on the local disk."""
+        """Parse an address from a table's metadata; a bare path is on the local disk."""
         scheme, colon, rest = ("file", ":", text) if text.startswith("/") else text.partition(":")
         if not colon or not rest.startswith("/"):
             raise AirflowException(
-                f"{text!r} is no address of a file: write it with its scheme, as in file:///x or s3://b/x"
+                f"{text!r} is not the address of a file. Next: write it with its scheme, as in file:///x or s3://b/x"
             )
         scheme = _SAME.get(scheme.lower(), scheme.lower())
         if scheme in _WITHOUT_AUTHORITY:
@@ -73,28 +73,28 @@ class Location:
         return Location(self.scheme, self.authority, posixpath.join(posixpath.dirname(self.path), name))
 
     def holds(self, other: Location) -> bool:
-        """Whether the other is the same place, or below this folder."""
+        """Whether the other is this location, or below it."""
         return (self.scheme, self.authority) == (other.scheme, other.authority) and self._begins(other)
 
     def may_hold(self, other: Location) -> bool:
-        """Whether it holds the other, or would if their two stores were one under two names."""
-        return self.holds(other) or (_ONE_NAME.isdisjoint({self.scheme, other.scheme}) and self._begins(other))
+        """Whether it holds the other, or might, because their addresses could be two names of the same store."""
+        return self.holds(other) or (_UNIQUE.isdisjoint({self.scheme, other.scheme}) and self._begins(other))
 
     def _begins(self, other: Location) -> bool:
         return f"{other.path}/".startswith(f"{self.path}/" if self.path else "")
 
     def moves_to(self, other: Location) -> bool:
-        """Whether a store can move files from here to there: between its buckets, but not between hosts."""
+        """Whether files can be moved there within their store: between buckets, but not between hosts."""
         return self.scheme == other.scheme and (self.scheme in _BUCKETS or self.authority == other.authority)
 
     def below(self, folder: Location) -> str:
-        """The path from a folder that holds it."""
+        """The path relative to a folder that holds it."""
         return self.path[len(folder.path) :].lstrip("/") if folder.path else self.path
 
     def store(self, io: FileIO) -> tuple[FileSystem, str]:
-        """The file system as the table itself reaches it, and the path there.
+        """The file system that the table itself uses, and the path in it.
 
-        :raises AirflowException: the table does not go through pyarrow
+        :raises AirflowException: the table does not use pyarrow
         """
         if not hasattr(io, "fs_by_scheme"):
             raise AirflowException(
@@ -107,9 +107,9 @@ class Location:
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """A file that is there.
+    """An existing file.
 
-    :param written_ms: epoch milliseconds, by the store's clock
+    :param written_ms: modification time, epoch milliseconds by the store's clock
     """
 
     location: Location
@@ -118,16 +118,16 @@ class Listed:
 
 
 def roots(table: Table) -> list[Location]:
-    """The outermost folders of a table's files: its location, and where its properties send data and metadata."""
+    """The outermost folders of a table's files: its location, and the data and metadata paths in its properties."""
     addresses = (table.location(), *(table.properties.get(name) for name in _PLACES))
     places = {Location.parse(address) for address in addresses if address}
     return sorted(place for place in places if not any(other.holds(place) for other in places - {place}))
 
 
 def list_files(io: FileIO, folder: Location) -> Iterator[Listed]:
-    """Every file below a folder; none when it is not there.
+    """Every file below a folder; none if the folder does not exist.
 
-    :raises OSError: it cannot be listed as a whole
+    :raises OSError: it cannot be listed completely
     """
     from pyarrow.fs import FileSelector
 
@@ -138,7 +138,7 @@ def list_files(io: FileIO, folder: Location) -> Iterator[Listed]:
 
 
 def exists(io: FileIO, file: Location) -> bool:
-    """Whether there is such a file or folder."""
+    """Whether a file or folder exists."""
     from pyarrow.fs import FileType
 
     fs, path = file.store(io)
@@ -146,28 +146,28 @@ def exists(io: FileIO, file: Location) -> bool:
 
 
 def length(io: FileIO, file: Location) -> int | None:
-    """Bytes of a file; None when there is none."""
+    """Size of a file in bytes; None if it does not exist."""
     fs, path = file.store(io)
     return fs.get_file_info(path).size
 
 
 def move(io: FileIO, source: Location, target: Location) -> None:
-    """Move a file within a store, never over another; an object store copies, and the source goes when the copy is whole.
+    """Move a file within a store without overwriting another; in an object store, copy it and then delete the source.
 
     :raises AirflowException: the target is in another store
-    :raises FileExistsError: there is a file at the target
-    :raises FileNotFoundError: there is none at the source
-    :raises OSError: it could not be moved as a whole; it is where it was, and no part of it at the target
+    :raises FileExistsError: the target exists
+    :raises FileNotFoundError: the source does not exist
+    :raises OSError: it could not be moved; the source is unchanged, and nothing is left at the target
     """
     if not source.moves_to(target):
         raise AirflowException(
             f"{source.uri} cannot be moved to {target.uri}, which is in another store: nothing was moved."
         )
     if exists(io, target):
-        raise FileExistsError(f"{target.uri} is there already")
+        raise FileExistsError(f"{target.uri} already exists")
     fs, path = source.store(io)
     _, to = target.store(io)
-    if source.scheme in _RENAMING:  # the others have no folders
+    if source.scheme in _RENAMING:  # other stores have no folders
         fs.create_dir(posixpath.dirname(to), recursive=True)
         fs.move(path, to)
     else:
@@ -176,7 +176,7 @@ def move(io: FileIO, source: Location, target: Location) -> None:
 
 
 def _copy(fs: FileSystem, path: str, to: str, source: Location, target: Location) -> None:
-    """Copy a file as a whole, or leave nothing of it."""
+    """Copy a file completely, or leave nothing at the target."""
     from pyarrow.fs import FileType
 
     found = fs.get_file_info(path)
@@ -187,8 +187,8 @@ def _copy(fs: FileSystem, path: str, to: str, source: Location, target: Location
         copied = fs.get_file_info(to).size
         if copied != found.size:
             raise OSError(
-                f"{source.uri} has {found.size:,} bytes, and its copy {target.uri} {copied or 0:,}: the copy was taken away, the "
-                "file is where it was. Next: see that the store answers, and do it again."
+                f"{source.uri} has {found.size:,} bytes, but its copy {target.uri} has {copied or 0:,}: the copy was deleted, "
+                "the file is unchanged. Next: make sure that the store works, and try again."
             )
     except BaseException:
         with suppress(FileNotFoundError):
@@ -197,7 +197,7 @@ def _copy(fs: FileSystem, path: str, to: str, source: Location, target: Location
 
 
 def delete(io: FileIO, file: Location) -> bool:
-    """Delete a file; whether it was there."""
+    """Delete a file; return whether it existed."""
     fs, path = file.store(io)
     try:
         fs.delete_file(path)
@@ -207,6 +207,6 @@ def delete(io: FileIO, file: Location) -> bool:
 
 
 def checked(file: Location) -> Location:
-    """The file that Hadoop's checksum of a local file is of; another file is itself."""
+    """The file that a Hadoop checksum file belongs to; any other file is returned as it is."""
     is_checksum = file.name.startswith(".") and file.name.endswith(".crc")
     return file.named(file.name[1:-4]) if is_checksum else file

@@ -1,4 +1,4 @@
-"""The log of maintenance: the Iceberg table `ops.maintenance_log`, one row for each action, whether it succeeded or not."""
+"""The maintenance log, the Iceberg table `ops.maintenance_log`: one row for each operation, whether it succeeded or not."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ DONE = "done"
 
 @dataclass(frozen=True)
 class LogEntry:
-    """One action as it is written down.
+    """One logged operation.
 
-    :param table_name: `namespace.table`; None for an action on the whole warehouse
-    :param operation: a value of `Operation`, or restore or purge
-    :param run: by which run of a DAG, or by whom
-    :param parameters: what the engine was given
-    :param reason: why it was done, as the policy says it
-    :param protected: snapshots that had to stay, each with who protects it
-    :param result: what the engine says it did, in its own terms
-    :param deleted_files: files deleted, or taken to quarantine; of a dry run: that would be
+    :param table_name: `namespace.table`; None for an operation on the whole warehouse
+    :param operation: a value of `Operation`, or restore, purge or remove_old_states
+    :param run: id of the DAG run, or the user who requested it
+    :param parameters: the engine's parameters
+    :param reason: why it was due
+    :param protected: snapshots that must not expire, each with what protects it
+    :param result: what the engine reports, in its own terms
+    :param deleted_files: files that were deleted or moved to quarantine; in a dry run, that would be
     :param verdict: "done", or the first line of the error
     """
 
@@ -53,7 +53,7 @@ class LogEntry:
     deleted_bytes: int = 0
 
     def row(self) -> dict[str, Any]:
-        """The row of the table, finished now."""
+        """The row of the log table, with the current time as the time of completion."""
         values = asdict(self)
         for when in ("before", "after"):
             values |= {f"{name}_{when}": value for name, value in values.pop(when).items()}
@@ -63,7 +63,7 @@ class LogEntry:
 
 
 def schema() -> pa.Schema:
-    """Columns of the table, each as a row of `LogEntry` has it."""
+    """Columns of the log table, as in `LogEntry.row`."""
     import pyarrow as pa
 
     texts = ("id", "table_name", "operation", "engine", "run", "parameters", "reason", "verdict", "protected", "result")
@@ -80,17 +80,17 @@ def schema() -> pa.Schema:
 
 
 def append(entry: LogEntry) -> None:
-    """Write one row; others that commit at the same moment are no hindrance."""
+    """Append one row; concurrent commits do no harm."""
     ops.append(TABLE, schema(), entry.row())
 
 
 def last_done_ms(table: str, operation: Operation) -> int | None:
-    """When an operation last succeeded on a table (epoch milliseconds), dry runs apart; None when it never did."""
+    """When an operation last succeeded on a table (epoch milliseconds), except in dry runs; None if it never did."""
     wanted = equal(table_name=table, operation=str(operation), verdict=DONE, dry_run=False)
     times = [row["finished_at"] for row in ops.rows(TABLE, wanted)]
     return int(max(times).timestamp() * 1000) if times else None
 
 
 def of_run(run: str) -> list[dict[str, Any]]:
-    """The rows of one run, in their order."""
+    """The rows of one run, in chronological order."""
     return sorted(ops.rows(TABLE, equal(run=run)), key=lambda row: row["finished_at"])

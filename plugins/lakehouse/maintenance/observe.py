@@ -1,4 +1,4 @@
-"""What maintenance sees of a table: its metadata and the manifests of its current snapshot. No row is read, nothing is judged."""
+"""Collects the state of a table from its metadata and the manifests of its current snapshot. No data is read."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ HOUR_MS = 3_600_000
 
 @dataclass(frozen=True)
 class PartitionState:
-    """One partition; of a table without partitions, the whole of it.
+    """One partition, or a whole unpartitioned table.
 
-    :param key: its columns with their values, of a table without partitions none; None when a transform hides its values
-    :param small_files: data files below the size that was asked for
-    :param small_bytes: of the small files together
-    :param written_ms: when rows were last written to it (epoch milliseconds), at the latest; a rewrite writes none
+    :param key: columns with their values, empty for an unpartitioned table; None if a transform hides the values
+    :param small_files: number of data files below the threshold
+    :param small_bytes: total size of the small files
+    :param written_ms: upper bound of when rows were last written (epoch milliseconds); rewrites do not count
     """
 
     key: Partition | None
@@ -40,12 +40,12 @@ class PartitionState:
 
 @dataclass(frozen=True)
 class TableState:
-    """One table at its newest commit.
+    """The current state of a table.
 
-    :param snapshot_times: epoch milliseconds of main's snapshots, newest first
-    :param manifest_bytes: of the current snapshot's manifests together
-    :param metadata_bytes: size of the newest metadata file
-    :param inflow_bytes: what writers have added in the hour before the newest commit; a rewrite adds nothing
+    :param snapshot_times: epoch milliseconds of the main branch's snapshots, newest first
+    :param manifest_bytes: total size of the current snapshot's manifests
+    :param metadata_bytes: size of the current metadata file
+    :param inflow_bytes: what writers have added in the hour before the latest commit; rewrites do not count
     """
 
     name: str
@@ -59,7 +59,7 @@ class TableState:
 
 @dataclass(frozen=True)
 class TableSize:
-    """The figures of a table that the log keeps from before and after an action; all None when it cannot be read."""
+    """A table's figures, logged before and after an operation; all None if the table cannot be read."""
 
     rows: int | None = None
     files: int | None = None
@@ -74,7 +74,7 @@ def table_name(table: Table) -> str:
 
 
 def ancestry(metadata: TableMetadata) -> list[Snapshot]:
-    """The snapshots of main that are still there, newest first."""
+    """The main branch's snapshots that have not expired, newest first."""
     by_id: dict[int | None, Snapshot] = {snapshot.snapshot_id: snapshot for snapshot in metadata.snapshots}
     found, snapshot = [], by_id.get(metadata.current_snapshot_id)
     while snapshot:
@@ -84,7 +84,7 @@ def ancestry(metadata: TableMetadata) -> list[Snapshot]:
 
 
 def measure(table: Table) -> TableSize:
-    """The figures of a table from its metadata, the current snapshot's summary, and its manifest list."""
+    """The figures of a table, from its metadata, the current snapshot's summary, and the manifest list."""
     snapshot = table.current_snapshot()
     if snapshot is None:
         return TableSize(0, 0, 0, len(table.metadata.snapshots), 0)
@@ -95,9 +95,9 @@ def measure(table: Table) -> TableSize:
 
 
 def observe(table: Table, small_below: float) -> TableState:
-    """Look at a table.
+    """Collect the state of a table.
 
-    :param small_below: a data file of fewer bytes is small
+    :param small_below: data files with fewer bytes count as small
     """
     line = ancestry(table.metadata)
     manifests = line[0].manifests(table.io) if line else []
@@ -123,7 +123,7 @@ def _inflow(line: list[Snapshot]) -> int:
 
 @dataclass
 class _Counted:
-    """A partition while its files are counted."""
+    """Counters of one partition."""
 
     key: Partition | None
     counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(
@@ -144,7 +144,7 @@ def _partitions(
 ) -> Iterator[PartitionState]:
     from pyiceberg.manifest import DataFileContent
 
-    # A rewrite only puts older rows elsewhere. What an expired snapshot wrote is older than all that are left.
+    # A rewrite only moves older rows. Files of expired snapshots are older than the remaining snapshots.
     written: dict[int | None, int] = {
         snapshot.snapshot_id: 0 if is_rewrite(snapshot) else snapshot.timestamp_ms for snapshot in line
     }
@@ -162,7 +162,7 @@ def _partitions(
 
 
 def _key(table: Table, spec_id: int, values: tuple[Any, ...]) -> Partition | None:
-    """The columns of the partition of these values, where SQL can select it by them."""
+    """The columns and values of a partition, if SQL can select it by them."""
     from pyiceberg.transforms import IdentityTransform, VoidTransform
     from pyiceberg.utils.datetime import days_to_date
 

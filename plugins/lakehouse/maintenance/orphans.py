@@ -1,7 +1,7 @@
-"""Orphan removal by pyiceberg: files in a table's folders that nothing leads to go to quarantine.
+"""Orphan removal with pyiceberg: unreferenced files in a table's folders are moved to quarantine.
 
-Listed first, and only then is it read what the table leads to: a file that is committed in between is known. What is younger
-than the minimum age may be in flight, because an uncommitted file is known to Flink's state alone.
+Files are listed before the table's references are read, so that a file which is committed in between counts as referenced. Files
+below the minimum age may be in flight: an uncommitted file is known to Flink's state only.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: Below so many files a share says nothing: of three files, one orphan is a third.
-SHARE_FROM_FILES = 20
+#: With fewer files, a percentage is meaningless: one orphan of three files is a third.
+PERCENT_FROM_FILES = 20
 HIDDEN = (".", "_")
 
 
 @dataclass(frozen=True)
 class Orphans:
-    """What was found.
+    """The orphans of a table.
 
-    :param listed: files that are in the table's folders
-    :param files: those of them that nothing leads to, each with its checksum
+    :param listed: number of files in the table's folders
+    :param files: unreferenced files, including their checksum files
     """
 
     listed: int
@@ -49,21 +49,21 @@ class Orphans:
         return sum(file.bytes for file in self.files)
 
 
-def refuse_unsafe(table: Table) -> None:
-    """Refuse a table whose files may be another's, or cannot go to quarantine.
+def require_safe(table: Table) -> None:
+    """Reject a table that may share files with another, or whose files cannot be moved to quarantine.
 
-    :raises AirflowException: it says so itself (`gc.enabled`); a folder of another table is in one of its own, or the other way
-        round; or one of its own is in another store than the quarantine
+    :raises AirflowException: `gc.enabled` is false; its folders and those of another table overlap; or one of its folders is in
+        another store than the quarantine
     """
     name, own, quarantine = table_name(table), roots(table), Quarantine().folder
     if table.properties.get("gc.enabled", "true").lower() == "false":
         raise AirflowException(
-            f"{name} has gc.enabled = false: its files may be another table's too. Nothing was removed."
+            f"{name} has gc.enabled = false: it may share files with another table. Nothing was removed."
         )
     for mine in own:
         if not mine.moves_to(quarantine):
             raise AirflowException(
-                f"{mine.uri}, where {name} keeps files, is in another store than the quarantine ({quarantine.uri}). Nothing was "
+                f"{mine.uri}, a folder of {name}, is in another store than the quarantine ({quarantine.uri}). Nothing was "
                 "removed. Next: keep the table in the store of the warehouse (location, write.data.path, write.metadata.path)."
             )
     for other in IcebergCatalogHook().every_glance():
@@ -72,20 +72,20 @@ def refuse_unsafe(table: Table) -> None:
         for mine, theirs in product(own, roots(other)):
             if mine.may_hold(theirs) or theirs.may_hold(mine):
                 raise AirflowException(
-                    f"{name} ({mine.uri}) and {table_name(other)} ({theirs.uri}) are one in the other: what is one's orphan may "
-                    "be the other's file. Nothing was removed. Next: move one of them; where these are two stores after all, "
-                    "give them different paths."
+                    f"The folders of {name} ({mine.uri}) and {table_name(other)} ({theirs.uri}) overlap: an orphan of one table "
+                    "may be a file of the other. Nothing was removed. Next: move one of them; if these are in fact two stores, "
+                    "use different paths in them."
                 )
 
 
-def find(table: Table, older_than_ms: int, most_percent: float) -> Orphans:
+def find(table: Table, older_than_ms: int, max_percent: float) -> Orphans:
     """Find the orphans of a table.
 
-    :param older_than_ms: files written since are left alone (epoch milliseconds)
-    :param most_percent: refuse to believe in more orphans than this share of the files
-    :raises AirflowException: the table is not safe, something cannot be read, or too much would go; nothing was removed
+    :param older_than_ms: files written since then are left alone (epoch milliseconds)
+    :param max_percent: fail if a larger share of the files seems to be orphans
+    :raises AirflowException: the table is not safe, something cannot be read, or there are too many orphans
     """
-    refuse_unsafe(table)
+    require_safe(table)
     own, partitions = roots(table), _partition_folders(table)
     files: dict[Location, list[Listed]] = defaultdict(list)  # each with its checksum
     try:
@@ -94,8 +94,8 @@ def find(table: Table, older_than_ms: int, most_percent: float) -> Orphans:
                 files[checked(file.location)].append(file)
     except OSError as error:
         raise AirflowException(
-            f"{', '.join(root.uri for root in own)} cannot be listed as a whole ({error}): nothing was removed. Next: see that "
-            "the warehouse answers."
+            f"{', '.join(root.uri for root in own)} cannot be listed completely ({error}): nothing was removed. Next: make sure "
+            "that the warehouse is available."
         ) from error
     reachable = Reachable()
     reachable.add_table(table.refresh())
@@ -107,21 +107,21 @@ def find(table: Table, older_than_ms: int, most_percent: float) -> Orphans:
         and not any(_is_hidden(file, root, partitions) for root in own if root.holds(file))
     ]
     _refuse_lookalikes(table, [copy.location for copies in found for copy in copies], reachable)
-    if len(files) >= SHARE_FROM_FILES and len(found) > len(files) * most_percent / 100:
+    if len(files) >= PERCENT_FROM_FILES and len(found) > len(files) * max_percent / 100:
         raise AirflowException(
-            f"{len(found):,} of the {len(files):,} files of {table_name(table)} would be orphans, more than {most_percent:g} %: "
-            "that is hard to believe, and nothing was removed. Next: look at them with DRY_RUN=1 and a higher orphan_percent; "
-            "if they are, run it with that."
+            f"{len(found):,} of the {len(files):,} files of {table_name(table)} seem to be orphans, more than {max_percent:g} %. "
+            "This is probably a mistake, so nothing was removed. Next: check them with DRY_RUN=1 and a higher orphan_percent; "
+            "if they really are orphans, run it with that orphan_percent."
         )
     listed = sum(len(copies) for copies in files.values())
     return Orphans(listed, tuple(copy for copies in found for copy in copies))
 
 
-def remove(table: Table, orphans: Orphans, still_ours: Callable[[], None]) -> Location | None:
-    """Move orphans to quarantine, then look again: one that a commit has made part of the table meanwhile comes back.
+def remove(table: Table, orphans: Orphans, check_lease: Callable[[], None]) -> Location | None:
+    """Move orphans to quarantine, then check again, and move back those that a commit has meanwhile made part of the table.
 
-    :param still_ours: raises when somebody else may be at the table
-    :return: the batch, None when there was nothing to do
+    :param check_lease: raises if the lease was lost
+    :return: the batch in quarantine; None if there was nothing to do
     """
     if not orphans.files:
         return None
@@ -130,29 +130,29 @@ def remove(table: Table, orphans: Orphans, still_ours: Callable[[], None]) -> Lo
     try:
         for number, file in enumerate(orphans.files):
             if number % 100 == 0:
-                still_ours()
+                check_lease()
             try:
                 quarantine.put(batch, file.location)
             except FileNotFoundError:
-                log.info("%s is gone already", file.location.uri)
+                log.info("%s is already gone", file.location.uri)
     finally:
-        _bring_back(table, quarantine, batch)
+        _restore_referenced(table, quarantine, batch)
     return batch
 
 
-def _bring_back(table: Table, quarantine: Quarantine, batch: Location) -> None:
-    """Of a batch, what the table has come to lead to."""
+def _restore_referenced(table: Table, quarantine: Quarantine, batch: Location) -> None:
+    """Move the files of a batch back that the table references now."""
     needed = Reachable()
     needed.add_table(table.refresh())
     for kept in quarantine.kept(batch=batch.name):
         if needed.twin(kept.original) or needed.twin(checked(kept.original)):
-            log.warning("%s was committed meanwhile: it is back", kept.original.uri)
-            with suppress(FileExistsError):  # a move that failed may have left both
+            log.warning("%s was committed in the meantime: moved back", kept.original.uri)
+            with suppress(FileExistsError):  # a failed move may have left both
                 move(quarantine.io, kept.file.location, kept.original)
 
 
 def _is_hidden(file: Location, folder: Location, partitions: tuple[str, ...]) -> bool:
-    """Whether another program's: Hadoop and Iceberg pass such names over too, but for folders of the table's own partitions."""
+    """Whether a file may belong to another program: Hadoop and Iceberg ignore such names too, except partition folders."""
     *folders, name = file.below(folder).split("/")
     return name.startswith(HIDDEN) or any(
         part.startswith(HIDDEN) and not part.startswith(partitions) for part in folders
@@ -160,15 +160,15 @@ def _is_hidden(file: Location, folder: Location, partitions: tuple[str, ...]) ->
 
 
 def _partition_folders(table: Table) -> tuple[str, ...]:
-    """What the folders of its partitions begin with, of all its specs."""
+    """Prefixes of the table's partition folders, for all its specs."""
     return tuple(f"{quote_plus(field.name)}=" for spec in table.specs().values() for field in spec.fields)
 
 
 def _refuse_lookalikes(table: Table, found: list[Location], reachable: Reachable) -> None:
-    """Refuse when an orphan has the path of a file of the table, but another scheme or bucket: two names of one store."""
+    """Fail if an orphan has the path of a referenced file with another scheme or bucket: maybe two names of one store."""
     for file in found:
         if twin := reachable.twin(file):
             raise AirflowException(
-                f"{file.uri} looks like {twin.uri}, which is part of {table_name(table)}: two names of one store? Nothing was "
-                "removed. Next: write the warehouse in the connection iceberg_catalog as the table's metadata does."
+                f"{file.uri} has the path of {twin.uri}, which is part of {table_name(table)}: probably two names of one store. "
+                "Nothing was removed. Next: write the warehouse in the connection iceberg_catalog as in the table's metadata."
             )

@@ -1,6 +1,6 @@
 """The CALL procedures of our Flink catalog: rendered from `include/sql/maintenance/`, run in a session of the SQL Gateway.
 
-The only place that knows their arguments and the columns of their results.
+Only this module knows the columns of their results.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ END_LIMIT_S = 300
 
 @dataclass(frozen=True)
 class Protected:
-    """A snapshot that must stay.
+    """A snapshot that must not expire.
 
-    :param by: who protects it
+    :param by: what protects it
     """
 
     snapshot_id: int
@@ -32,11 +32,11 @@ class Protected:
 
 
 def call(name: str, on_session: Callable[[str], None] = lambda handle: None, **arguments: Any) -> list[dict[str, Any]]:
-    """Run the procedure of that name and return its rows by column.
+    """Call a procedure and return its rows as column -> value.
 
-    :param on_session: gets the handle of the gateway's session before the procedure begins, and an empty text when it ended
-    :param arguments: as its template takes them; times in epoch milliseconds
-    :raises FlinkSqlError: the procedure refused or failed; the message has its text
+    :param on_session: called with the handle of the gateway session before the procedure starts, and with "" after it ended
+    :param arguments: arguments of the SQL template; times in epoch milliseconds
+    :raises FlinkSqlError: the procedure failed; the message has the reason
     :raises FlinkError, TimeoutError: Flink does not answer, or not in time
     """
     statement = render(f"maintenance/{name}.sql", **arguments)
@@ -46,7 +46,7 @@ def call(name: str, on_session: Callable[[str], None] = lambda handle: None, **a
             session.execute(catalog_statement())
             rows = session.query(statement, CALL_LIMIT_S)
     except FlinkSqlError:
-        on_session("")  # it ended by itself; after any other error it may go on
+        on_session("")  # the procedure has ended; after any other error it may still be running
         raise
     on_session("")
     return rows
@@ -55,38 +55,38 @@ def call(name: str, on_session: Callable[[str], None] = lambda handle: None, **a
 def protected_snapshots(
     table: str, on_session: Callable[[str], None] = lambda handle: None, ignore_unknown_positions: bool = False
 ) -> list[Protected]:
-    """Every snapshot of a table that must stay, as Flink finds them in the table and in the jobs' checkpoints.
+    """The snapshots of a table that must not expire, found in the table and in the jobs' checkpoints.
 
-    :raises FlinkSqlError: the position of a reader is unknown, so that nothing may expire
+    :raises FlinkSqlError: the position of a reader is unknown, so no snapshot may expire
     """
     rows = call("protected_snapshots", on_session, table=table, ignore_unknown_positions=ignore_unknown_positions)
     return [Protected(int(row["snapshot_id"]), row["protected_by"]) for row in rows]
 
 
 def rewrite_job(table: str) -> str:
-    """Name of the bounded Flink job that rewrites files of a table."""
+    """Name of the bounded Flink job that rewrites a table's files."""
     return f"rewrite_data_files {table}"
 
 
 def end_rewrite(table: str, session: str | None) -> None:
-    """See to it that no rewrite of this table runs any more.
+    """Make sure that no rewrite of this table is running.
 
-    What a killed worker left, the gateway goes on with: its session is closed, which ends the call, and its job is cancelled;
-    groups that it had committed stay. A rewrite of somebody else is awaited.
+    The gateway continues the call of a killed worker: its session is closed, which ends the call, and its job is cancelled;
+    groups that were already committed stay. Other rewrites are awaited.
 
-    :param session: handle of the gateway's session that was left, if any
-    :raises FlinkError: Flink cannot be asked, though a call was left there
-    :raises TimeoutError: it does not end in time
+    :param session: handle of the gateway session that a killed worker left behind, if any
+    :raises FlinkError: Flink is unavailable, although a call was left behind
+    :raises TimeoutError: a rewrite does not end in time
     """
     flink = FlinkRestHook()
     if session:
-        log.warning("A run before this one left a call on %s in session %s: ending it", table, session)
+        log.warning("A previous run left a call on %s in gateway session %s: ending it", table, session)
         try:
             SqlGatewayHook().call("DELETE", f"v1/sessions/{session}")
         except FlinkUnavailable:
             raise
         except FlinkError as error:
-            log.info("The session is gone already: %s", error)
+            log.info("The session is already gone: %s", error)
     try:
         for run in flink.runs(rewrite_job(table)) if session else []:
             if run.live:
@@ -97,11 +97,11 @@ def end_rewrite(table: str, session: str | None) -> None:
     except FlinkUnavailable as error:
         if session:
             raise
-        log.warning("Where there is no JobManager, nothing rewrites %s: %s", table, error)
+        log.warning("There is no JobManager, so nothing can be rewriting %s: %s", table, error)
 
 
 def deleted_files(rows: list[dict[str, Any]]) -> int:
-    """Files that `expire_snapshots` deleted, of every kind."""
+    """Number of files of all kinds that `expire_snapshots` deleted."""
     kinds = ("data_files", "manifest_files", "manifest_lists", "statistics_files")
     return sum(int(row[f"deleted_{kind}_count"]) for row in rows for kind in kinds)
 
@@ -109,11 +109,11 @@ def deleted_files(rows: list[dict[str, Any]]) -> int:
 def undeleted_files(rows: list[dict[str, Any]]) -> str:
     """What `expire_snapshots` could not delete."""
     failed = sum(int(row.get("failed_deletes_count", 0)) for row in rows)
-    return f"{failed:,} files could not be deleted: they are left for orphan removal" if failed else ""
+    return f"{failed:,} files could not be deleted: orphan removal will delete them" if failed else ""
 
 
 def failed_groups(rows: list[dict[str, Any]]) -> str:
-    """What `rewrite_data_files` could not do; a group that met another commit is no failure, the next run has it."""
+    """What `rewrite_data_files` could not do; a group with a commit conflict is not a failure: the next run rewrites it."""
     failed = sum(int(row["failed_groups"]) - int(row["conflicts"]) for row in rows)
     reasons = "; ".join(row["reasons"] for row in rows if row["reasons"])
-    return f"{failed} groups of files could not be rewritten, the others were: {reasons}" if failed > 0 else ""
+    return f"{failed} file groups could not be rewritten (the others were): {reasons}" if failed > 0 else ""

@@ -1,7 +1,7 @@
-"""Quarantine: files that were taken from tables, under their original paths, until a second and longer age is over.
+"""Quarantine: files that were removed from tables are kept under their original paths for some days before they are deleted.
 
-`<warehouse>/_quarantine/<yyyyMMddTHHmmssZ>/<scheme>/<authority or ->/<original path>`: what is in it can be told, and brought
-back, from the paths alone, whoever put it there.
+`<warehouse>/_quarantine/<yyyyMMddTHHmmssZ>/<scheme>/<authority or ->/<original path>`: files can be identified and restored from
+their paths alone.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ NO_AUTHORITY = "-"
 class Kept:
     """A file in quarantine.
 
-    :param batch: when its batch was taken, as the folder's name has it
-    :param original: where it was
+    :param batch: folder name of its batch, which is the time it was taken
+    :param original: its original location
     """
 
     file: Listed
@@ -46,7 +46,7 @@ class Kept:
 
 @dataclass(frozen=True)
 class QuarantineResult:
-    """What became of files: how many, their bytes, and those that were left alone with the reason."""
+    """How many files were moved or deleted, their total bytes, and which files were left in quarantine and why."""
 
     files: int
     bytes: int
@@ -57,7 +57,7 @@ class Quarantine:
     """The quarantine of the catalog's warehouse."""
 
     def __init__(self) -> None:
-        """:raises AirflowException: the catalog knows its warehouse by a name, not by an address"""
+        """:raises AirflowException: the catalog's warehouse is a name, not an address"""
         from pyiceberg.io import load_file_io
 
         catalog = IcebergCatalogHook().catalog
@@ -66,54 +66,54 @@ class Quarantine:
             self.folder = Location.parse(warehouse or "") / FOLDER
         except AirflowException as error:
             raise AirflowException(
-                f"The warehouse of the catalog behind the connection iceberg_catalog: {warehouse!r} is no folder, so there is no "
+                f"The warehouse {warehouse!r} of the connection iceberg_catalog is not the address of a folder, so there is no "
                 "quarantine. Nothing was moved. Next: write `warehouse` as an address (s3://bucket/folder) in the connection's "
                 "extra, or leave orphan files to the catalog's own service."
             ) from error
         self.io: FileIO = load_file_io(catalog.properties, warehouse)
 
     def new_batch(self) -> Location:
-        """The folder of a batch that begins now."""
+        """The folder of a new batch."""
         return self.folder / datetime.now(UTC).strftime(STAMP)
 
     def put(self, batch: Location, file: Location) -> None:
-        """Take one file."""
+        """Move a file to quarantine."""
         move(self.io, file, batch / f"{file.scheme}/{file.authority or NO_AUTHORITY}/{file.path}")
 
     def kept(self, below: Collection[Location] | None = None, batch: str | None = None) -> list[Kept]:
-        """Every file of the quarantine, the oldest batch first; if wanted, what was below these folders, or one batch.
+        """The files in quarantine, oldest batch first: all, those of these original folders, or those of one batch.
 
-        :raises AirflowException: there is a file that no batch could have left
+        :raises AirflowException: there is a file that cannot have come from a batch
         """
         found = []
         for file in list_files(self.io, self.folder / batch if batch else self.folder):
             stamp, scheme, authority, path = self._parts(file.location)
             original = Location(scheme, "" if authority == NO_AUTHORITY else authority, path)
-            original = Location.parse(original.uri)  # whoever took it may have called s3 s3a
+            original = Location.parse(original.uri)  # normalizes the scheme, such as s3a
             if below is None or any(folder.holds(original) for folder in below):
                 found.append(Kept(file, stamp, original))
         return sorted(found, key=lambda kept: (kept.batch, kept.original))
 
     def restore(self, below: Collection[Location] | None = None, batch: str | None = None) -> QuarantineResult:
-        """Bring files back to where they were, never over one that is there: of several copies the newest whole one."""
+        """Move files back without overwriting existing ones; of several copies, the newest complete one."""
         done, left = [], []
         for whole, kept in self._newest(below, batch):
             if kept.file.bytes < whole.file.bytes:
                 left.append(
-                    f"{kept.file.location.uri} has {kept.file.bytes:,} bytes where another copy has {whole.file.bytes:,}: bring "
-                    f"batch {whole.batch} back instead"
+                    f"{kept.file.location.uri} has {kept.file.bytes:,} bytes, but another copy has {whole.file.bytes:,}: restore "
+                    f"batch {whole.batch} instead"
                 )
                 continue
             try:
                 move(self.io, kept.file.location, kept.original)
             except FileExistsError:
-                left.append(f"{kept.original.uri} is there again: {kept.file.location.uri} stays in quarantine")
+                left.append(f"{kept.original.uri} exists: {kept.file.location.uri} stays in quarantine")
             else:
                 done.append(kept.file.bytes)
         return QuarantineResult(len(done), sum(done), tuple(left))
 
     def _newest(self, below: Collection[Location] | None, batch: str | None) -> Iterator[tuple[Kept, Kept]]:
-        """Of each file the newest whole copy, and the best of the batch. A file never changes: a shorter copy is broken."""
+        """Of each file, the newest complete copy and the best in the batch. Files never change: a shorter copy is incomplete."""
         copies: dict[Location, list[Kept]] = defaultdict(list)
         for kept in self.kept(below):
             copies[kept.original].append(kept)
@@ -123,9 +123,9 @@ class Quarantine:
                 yield found[-1], asked_for[-1]
 
     def purge(self, tables: Iterable[Table], taken_before: datetime, dry_run: bool = False) -> QuarantineResult:
-        """Delete for good what was taken before a moment, but for what a table needs after all and does not have.
+        """Delete files that were taken before this time, except those that a table references after all and that are missing.
 
-        :param tables: every table of the catalog, as its newest metadata describes it
+        :param tables: every table of the catalog, with its current metadata
         :raises AirflowException: a table that files were taken from cannot be read; nothing was deleted
         """
         due = [kept for kept in self.kept() if kept.taken_at < taken_before]
@@ -137,9 +137,9 @@ class Quarantine:
         for kept in due:
             twin = needed.twin(kept.original)
             if twin and (length(self.io, twin) or 0) < kept.file.bytes:
-                what = "is" if twin == kept.original else f"looks like {twin.uri}, which is"
+                what = "is" if twin == kept.original else f"has the path of {twin.uri}, which is"
                 left.append(
-                    f"{kept.original.uri} {what} part of a table: bring batch {kept.batch} back with OPERATION=restore"
+                    f"{kept.original.uri} {what} part of a table: restore batch {kept.batch} with OPERATION=restore"
                 )
             elif dry_run or delete(self.io, kept.file.location):
                 gone.append(kept.file.bytes)
@@ -148,7 +148,7 @@ class Quarantine:
         return QuarantineResult(len(gone), sum(gone), tuple(left))
 
     def _remove_empty(self, batches: set[str]) -> None:
-        """Remove folders of batches in which no file is left; object stores have none."""
+        """Remove the folders of batches without files; object stores have no folders."""
         for batch in batches:
             if not any(list_files(self.io, self.folder / batch)):
                 fs, path = (self.folder / batch).store(self.io)
@@ -161,6 +161,6 @@ class Quarantine:
             datetime.strptime(stamp, STAMP).replace(tzinfo=UTC)
         except ValueError as error:
             raise AirflowException(
-                f"{file.uri} is in quarantine, but no maintenance put it there. Next: look what it is, and move it away."
+                f"{file.uri} is in quarantine, but maintenance did not put it there. Next: see what it is, and move it elsewhere."
             ) from error
         return stamp, scheme, authority, path

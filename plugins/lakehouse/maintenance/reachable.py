@@ -1,4 +1,4 @@
-"""Every file that a table leads to: by it orphan removal and the purge of the quarantine tell what must stay."""
+"""The files that a table references, which orphan removal and the purge of the quarantine must keep."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ DIGEST_BYTES = 16
 
 
 class Reachable:
-    """Files that were found so far. What was read once is not read again, so that a second look costs what is new.
+    """The referenced files found so far. Metadata that was read is not read again, so that an update costs only what is new.
 
-    Whatever cannot be read raises: a part of the answer would make orphans of the rest. Of each file it keeps a digest of the
-    path and in which stores it is: about 100 bytes, because a table may have millions.
+    Anything that cannot be read raises an error: with an incomplete result, referenced files would count as orphans. Of each file
+    it keeps a digest of the path and its stores: about 100 bytes, because a table may have millions.
     """
 
     def __init__(self) -> None:
@@ -38,9 +38,9 @@ class Reachable:
         return sum(len(stores) for stores in self._stores.values())
 
     def add_table(self, table: Table) -> None:
-        """Everything: each snapshot of whichever branch or tag, metadata log, statistics, version hint.
+        """Add all files of a table: of the snapshots of all branches and tags, metadata log, statistics, version hint.
 
-        :param table: as its newest metadata describes it
+        :param table: with its current metadata
         :raises AirflowException: a file cannot be read
         """
         metadata = table.metadata
@@ -52,7 +52,7 @@ class Reachable:
         self._add_snapshots(table, metadata.snapshots)
 
     def _add_snapshots(self, table: Table, snapshots: Iterable[Snapshot]) -> None:
-        """Manifest lists, manifests, and the data and delete files that are live in them. Errors as above."""
+        """Add manifest lists, manifests, and the data and delete files that are live in them. Errors as above."""
         lists = {Location.parse(snapshot.manifest_list) for snapshot in snapshots}
         lists = {file for file in lists if file not in self}
         if not lists:
@@ -63,13 +63,13 @@ class Reachable:
                 self._add(reader.live_files(manifests))
         except AirflowException as error:
             raise AirflowException(
-                f"Snapshots of {'.'.join(table.name())} cannot be read ({error}): what they need is not known, so nothing is "
-                "removed. Next: see that the warehouse answers; bring a file that is gone back with OPERATION=restore."
+                f"Snapshots of {'.'.join(table.name())} cannot be read ({error}): their files are unknown, so nothing is "
+                "removed. Next: make sure that the warehouse is available; restore a missing file with OPERATION=restore."
             ) from error
         self._add((*manifests, *lists))
 
     def twin(self, file: Location) -> Location | None:
-        """The file itself, if a table leads to it; else one of the same path, which may be it by another name of its store."""
+        """The file itself if it is referenced, or else a referenced file with the same path: maybe another name of its store."""
         stores = self._stores.get(_digest(file), ())
         if not stores or (file.scheme, file.authority) in stores:
             return file if stores else None

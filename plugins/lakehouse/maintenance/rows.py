@@ -1,4 +1,4 @@
-"""Whether a rewrite kept every row: judged by the summaries of snapshots, besides what Flink compares row by row."""
+"""Checks that a rewrite kept every row, by the summaries of snapshots; in addition, Flink compares the rows themselves."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ if TYPE_CHECKING:
 
 
 def lost_rows(metadata: TableMetadata, since: int | None) -> list[str]:
-    """What is wrong with the rows of the snapshots after `since`; empty when nothing is.
+    """Problems with the row counts of the rewrites after `since`; empty if there are none.
 
-    Writers may have committed in between, so each snapshot is judged by the one before it. Where there are delete files a
-    rewrite drops the rows that they delete, and the summaries cannot tell: such a snapshot is not judged.
+    Writers may have committed in between, so each snapshot is compared with its parent. A rewrite that applies delete files drops
+    rows legitimately, and the summaries do not show how many: such a snapshot is not checked.
 
-    :param since: id of the snapshot before the rewrite, None when there was none
+    :param since: id of the snapshot before the rewrite; None if there was none
     """
     line = ancestry(metadata)
     ids = [snapshot.snapshot_id for snapshot in line]
     if since is not None and since not in ids:
-        return [f"snapshot {since}, which was there before the rewrite, is not in the table's history any more"]
+        return [f"snapshot {since}, the current one before the rewrite, is no longer in the table's history"]
     wrong = []
     newer = line[: ids.index(since)] if since is not None else line[:-1]
     for snapshot, parent in zip(newer, line[1:], strict=False):
@@ -34,7 +34,7 @@ def lost_rows(metadata: TableMetadata, since: int | None) -> list[str]:
         total = {when: int(summary.get("total-records", 0)) for when, summary in (("before", before), ("after", after))}
         if rows["added"] != rows["deleted"] or total["before"] != total["after"]:
             wrong.append(
-                f"snapshot {snapshot.snapshot_id} replaced {rows['deleted']:,} rows by {rows['added']:,}, and the table "
+                f"snapshot {snapshot.snapshot_id} replaced {rows['deleted']:,} rows with {rows['added']:,}, and the table "
                 f"went from {total['before']:,} rows to {total['after']:,}"
             )
     return wrong

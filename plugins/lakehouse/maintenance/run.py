@@ -1,4 +1,4 @@
-"""One operation on one table: leased, looked at, decided, done, checked and written down."""
+"""Runs one operation on one table: take the lease, observe, decide, execute, check and log."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException
 from lakehouse.airflow.hooks.flink import FlinkSqlError
 from lakehouse.airflow.hooks.iceberg import IcebergCatalogHook
 from lakehouse.maintenance import log
-from lakehouse.maintenance.engines import DO, EngineRequest, EngineResult
+from lakehouse.maintenance.engines import ENGINES, OperationRequest, OperationResult
 from lakehouse.maintenance.lease import lease
 from lakehouse.maintenance.locations import roots
 from lakehouse.maintenance.log import DONE, LogEntry
@@ -38,27 +38,19 @@ REWRITES = (Operation.REWRITE_DATA_FILES, Operation.REWRITE_MANIFESTS)
 
 @dataclass(frozen=True)
 class Options:
-    """What a run is asked for.
+    """Options of a run.
 
-    :param by: the run, or who
-    :param at_once: do what can be done now, whatever the policy says of the time
-    :param overridden: thresholds in place of those of the variable
-    :param ignore_unknown_positions: expire though the position of a reader is unknown, which may then not find its place again
+    :param requested_by: id of the DAG run, or the user
+    :param force: do what can be done now, even if it is not due
+    :param overrides: thresholds that replace those of the variable
+    :param ignore_unknown_positions: expire snapshots even if the position of a reader, which may need them, is unknown
     """
 
-    by: str
+    requested_by: str
     dry_run: bool = False
-    at_once: bool = False
-    overridden: Mapping[str, Any] | None = None
+    force: bool = False
+    overrides: Mapping[str, Any] | None = None
     ignore_unknown_positions: bool = False
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of one operation; `entry` is the log's row, None when nothing was due."""
-
-    decision: Decision
-    entry: LogEntry | None
 
 
 def maintained_tables() -> list[str]:
@@ -67,15 +59,15 @@ def maintained_tables() -> list[str]:
     return [table for table in (*declared, *ops.TABLES) if IcebergCatalogHook().exists(table)]
 
 
-def look(name: str, operation: Operation, options: Options) -> Decision:
-    """What the policy says of an operation on a table now. Nothing is changed."""
-    [decision] = _decisions(IcebergCatalogHook().table(name), [operation], options, thresholds(options.overridden))
+def decide_now(name: str, operation: Operation, options: Options) -> Decision:
+    """The policy's decision about an operation on a table now. Nothing is changed."""
+    [decision] = _decisions(IcebergCatalogHook().table(name), [operation], options, thresholds(options.overrides))
     return decision
 
 
 def due(name: str, options: Options) -> list[Decision]:
     """The operations that a table needs now. Nothing is changed."""
-    limits = thresholds(options.overridden)
+    limits = thresholds(options.overrides)
     return [found for found in _decisions(IcebergCatalogHook().table(name), Operation, options, limits) if found.due]
 
 
@@ -91,32 +83,35 @@ def _decide(state: TableState, operation: Operation, options: Options, limits: T
         limits,
         now_ms=int(time.time() * 1000),
         last_done_ms=log.last_done_ms(state.name, operation),
-        at_once=options.at_once,
+        force=options.force,
         sort_order=_sort_order(state.name),
     )
 
 
 def _sort_order(table: str) -> str | None:
-    """The columns that a declaration has the table sorted by."""
+    """The sort order that a declaration gives for the table."""
     orders = (pipeline.sort_orders.get(table) for pipeline in declarations().pipelines.values())
     return next(filter(None, orders), None)
 
 
-def maintain(name: str, operation: Operation, options: Options, holder: str | None = None) -> Outcome:
-    """Do an operation to a table, if it needs it.
+def maintain(
+    name: str, operation: Operation, options: Options, holder: str | None = None
+) -> tuple[Decision, LogEntry | None]:
+    """Run an operation on a table if it is due.
 
-    :param holder: of the lease; the same one gets it back
+    :param holder: of the lease; the same holder gets it back
+    :return: the decision, and the log entry if it was due
     :raises AirflowFailException: rows before and after a rewrite differ
-    :raises AirflowException, FlinkError, TimeoutError: it was refused or failed; the log has a row that says so
+    :raises AirflowException, FlinkError, TimeoutError: it was rejected or failed; the log has an entry about it
     """
     with lease(name, operation, holder) as held:
-        table, limits = IcebergCatalogHook().table(name), thresholds(options.overridden)
+        table, limits = IcebergCatalogHook().table(name), thresholds(options.overrides)
         [decision] = _decisions(table, [operation], options, limits)
         logger.info("%s (score %.2f)", decision.reason, decision.score)
         if not decision.due:
-            return Outcome(decision, None)
-        engine, do = DO[operation]
-        request = EngineRequest(
+            return decision, None
+        engine, execute = ENGINES[operation]
+        request = OperationRequest(
             table,
             held,
             decision.calls,
@@ -124,13 +119,13 @@ def maintain(name: str, operation: Operation, options: Options, holder: str | No
             options.dry_run,
             options.ignore_unknown_positions,
         )
-        begun = LogEntry(
+        started = LogEntry(
             table_name=name,
             operation=operation,
             engine=engine,
             dry_run=options.dry_run,
-            run=options.by,
-            parameters={"calls": decision.calls, "overridden": options.overridden},
+            run=options.requested_by,
+            parameters={"calls": decision.calls, "overridden": options.overrides},
             reason=decision.reason,
             verdict="",
             seconds=0,
@@ -138,67 +133,70 @@ def maintain(name: str, operation: Operation, options: Options, holder: str | No
         )
         since = table.metadata.current_snapshot_id
 
-        def act() -> EngineResult:
-            failed: Exception | None = None
+        def execute_and_check() -> OperationResult:
+            failure: Exception | None = None
             try:
-                done = do(request)
+                result = execute(request)
             except (FlinkSqlError, TimeoutError) as error:
-                failed = error  # what it had committed until then counts all the same
-            if operation in REWRITES and (wrong := lost_rows(table.refresh().metadata, since)):
+                failure = error  # it may have committed something before: check that too
+            if operation in REWRITES and (problems := lost_rows(table.refresh().metadata, since)):
                 raise AirflowFailException(
-                    f"{operation} of {name} did not keep its rows: {'; '.join(wrong)}. Next: do not let anything expire; look "
-                    "with make audit, and go back with the snapshot before it."
-                ) from failed
-            if failed:
-                raise failed
-            return done
+                    f"{operation} of {name} did not keep its rows: {'; '.join(problems)}. Next: do not let snapshots expire; "
+                    "check the table with make audit, and roll back to the snapshot before the rewrite."
+                ) from failure
+            if failure:
+                raise failure
+            return result
 
-        return Outcome(decision, recorded(begun, act, after=lambda: measure(table.refresh())))
+        return decision, execute_and_log(started, execute_and_check, after=lambda: measure(table.refresh()))
 
 
-def recorded(begun: LogEntry, act: Callable[[], EngineResult], after: Callable[[], TableSize] = TableSize) -> LogEntry:
-    """Do it, and write a row about it, whatever comes of it; return the row.
+def execute_and_log(
+    started: LogEntry, execute: Callable[[], OperationResult], after: Callable[[], TableSize] = TableSize
+) -> LogEntry:
+    """Execute an operation and log it, whether it succeeds or fails; return the log entry.
 
-    :param after: the table's figures when it is over
-    :raises AirflowException: a part of it could not be done; the row says so. Whatever `act` raises
+    :param started: the entry without the result
+    :param after: returns the table's figures after the operation
+    :raises AirflowException: part of it could not be done, as the log says. Also whatever `execute` raises
     """
     began = time.monotonic()
 
-    def write(verdict: str, done: EngineResult, size: TableSize) -> LogEntry:
+    def write(verdict: str, result: OperationResult, size: TableSize) -> LogEntry:
         entry = replace(
-            begun,
+            started,
             verdict=verdict,
             seconds=round(time.monotonic() - began, 3),
             after=size,
-            protected=[asdict(found) for found in done.protected],
-            result=done.result,
-            deleted_files=done.deleted_files,
-            deleted_bytes=done.deleted_bytes,
+            protected=[asdict(found) for found in result.protected],
+            result=result.result,
+            deleted_files=result.deleted_files,
+            deleted_bytes=result.deleted_bytes,
         )
         log.append(entry)
         return entry
 
     try:
-        done = act()
+        result = execute()
     except Exception as error:
         first_line = next(iter(str(error).splitlines()), "") or type(error).__name__
         try:
-            write(first_line, EngineResult(None), TableSize())
-        except Exception as unwritten:
-            error.add_note(f"Nor could it be written to {log.TABLE}: {unwritten}")
+            write(first_line, OperationResult(None), TableSize())
+        except Exception as log_error:
+            error.add_note(f"In addition, it could not be logged in {log.TABLE}: {log_error}")
         raise
-    entry = write(done.problem or DONE, done, after())
-    if done.problem:
-        raise AirflowException(done.problem)
+    entry = write(result.problem or DONE, result, after())
+    if result.problem:
+        raise AirflowException(result.problem)
     return entry
 
 
 def purge(options: Options) -> LogEntry | None:
-    """Delete what has been in quarantine for long enough; None when there is nothing.
+    """Delete what has been in quarantine for long enough; None if there is nothing.
 
-    :raises AirflowException: a table needs some of it after all; that is left, and the rest is gone
+    :raises AirflowException: a table needs some of the files after all; these are kept, the others were deleted
     """
-    age = timedelta(seconds=thresholds(options.overridden).purge_age_s)
+    age = timedelta(seconds=thresholds(options.overrides).purge_age_s)
     before = datetime.now(UTC) - age
     if not any(kept.taken_at < before for kept in Quarantine().kept()):
         return None
@@ -212,13 +210,13 @@ def purge(options: Options) -> LogEntry | None:
 
 
 def restore(options: Options, table: str | None = None, batch: str | None = None) -> LogEntry:
-    """Bring files back from quarantine: those of a table, of a batch, or all.
+    """Restore files from quarantine: those of a table, of a batch, or all.
 
-    :raises AirflowException: one is there again; that one was left in quarantine, and the others are back
+    :raises AirflowException: a file exists at its original location; it stays in quarantine, the others were restored
     """
     below = roots(IcebergCatalogHook().table(table)) if table else None
-    asked_for = {"table": table, "batch": batch}
-    return _quarantine("restore", options, asked_for, "asked for", lambda quarantine: quarantine.restore(below, batch))
+    parameters = {"table": table, "batch": batch}
+    return _quarantine("restore", options, parameters, "requested", lambda quarantine: quarantine.restore(below, batch))
 
 
 def _quarantine(
@@ -226,24 +224,27 @@ def _quarantine(
     options: Options,
     parameters: dict[str, Any],
     reason: str,
-    act: Callable[[Quarantine], QuarantineResult],
+    execute: Callable[[Quarantine], QuarantineResult],
 ) -> LogEntry:
-    """Do something to the quarantine, alone, and write it down."""
+    """Run an operation on the quarantine under its lease, and log it."""
 
-    def result() -> EngineResult:
-        done = act(Quarantine())
-        left = f"{operation}: {done.files:,} files; {len(done.left):,} were left: {'; '.join(done.left[:5])}"
-        return EngineResult(asdict(done), [], done.files, done.bytes, left if done.left else "")
+    def result() -> OperationResult:
+        done = execute(Quarantine())
+        left = f"{operation}: {done.files:,} files; {len(done.left):,} left in quarantine: {'; '.join(done.left[:5])}"
+        return OperationResult(asdict(done), [], done.files, done.bytes, left if done.left else "")
 
-    with lease(QUARANTINE, operation, clear=lambda *_: None):  # no job works on it
+    with lease(QUARANTINE, operation, clear=lambda *_: None):  # no Flink job works on it
         table = parameters.get("table")
-        return recorded(
-            LogEntry(table, operation, Engine.PYICEBERG, options.dry_run, options.by, parameters, reason, "", 0), result
+        return execute_and_log(
+            LogEntry(
+                table, operation, Engine.PYICEBERG, options.dry_run, options.requested_by, parameters, reason, "", 0
+            ),
+            result,
         )
 
 
 def overview(rows: list[dict[str, Any]]) -> str:
-    """Rows of the log as a table of text."""
+    """Rows of the log as a plain-text table."""
     return (
         text_table(
             {

@@ -1,4 +1,4 @@
-"""What maintenance goes by: its operations, its engines and its thresholds."""
+"""Operations, engines and thresholds of maintenance."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lakehouse.validation import reasons
 
 
 class Operation(StrEnum):
-    """What can be done to a table, under the names of Iceberg's Spark procedures, in the order of a run."""
+    """Operations on a table, named like Iceberg's Spark procedures, in the order of a run."""
 
     REWRITE_DATA_FILES = "rewrite_data_files"
     REWRITE_MANIFESTS = "rewrite_manifests"
@@ -23,39 +23,39 @@ class Operation(StrEnum):
 
 
 class Engine(StrEnum):
-    """Who does it: Flink by a CALL, or pyiceberg in the worker."""
+    """What executes an operation: Flink with a CALL, or pyiceberg in the worker."""
 
     FLINK = "flink"
     PYICEBERG = "pyiceberg"
 
 
-#: Up to a century, which a date can be reckoned back by.
+#: At most a century, so that the resulting date is valid.
 Seconds = Annotated[float, Field(ge=0, le=100 * 365 * 86_400)]
 
-#: A younger file may be one that a running job has not committed yet: only a person may go below, for one run.
-LEAST_ORPHAN_AGE_S = 86_400
+#: A younger file may not be committed yet by a running job: only an override for a single run may be lower.
+MIN_ORPHAN_AGE_S = 86_400
 
 
 class Thresholds(BaseModel):
-    """What is too much (variable `maintenance_thresholds`), and how far an operation goes.
+    """When operations are due, and how far they go (variable `maintenance_thresholds`).
 
     :param target_file_bytes: size of the files that a rewrite writes
-    :param small_file_percent: a file below that share of the target is small
-    :param closed_after_s: a partition is closed when nothing was written to it for so long
-    :param open_files: a rewrite of an open partition must save at least so many files
-    :param open_rewrite_bytes: of the open partitions, a run rewrites at most so much, or twice what arrives in an hour if larger
-    :param delete_files: of an open partition; a closed one is rewritten for the first
-    :param manifests: small ones of the current snapshot
-    :param snapshots: that could be expired
-    :param metadata_bytes: size of the newest metadata file
+    :param small_file_percent: a file below this share of the target size is small
+    :param closed_after_s: a partition is closed if nothing was written to it for this long
+    :param open_files: a rewrite of an open partition must save at least this many files
+    :param open_rewrite_bytes: limit for a run's rewrites of open partitions; twice the inflow of an hour, if that is larger
+    :param delete_files: in an open partition; a closed one is rewritten if there is any
+    :param manifests: surplus manifests of the current snapshot
+    :param snapshots: snapshots that may expire
+    :param metadata_bytes: size of the current metadata file
     :param snapshot_age_s: younger snapshots are kept
-    :param retain_last: so many newest snapshots are kept whatever their age
-    :param expire_every_s: what could be expired is expired that often, however little it is
-    :param orphan_age_s: younger files may be in flight: above the longest stop of a writer
-    :param orphan_percent: more of a table's files than that cannot be orphans; something is wrong with the paths
-    :param orphans_every_s: how often orphans are looked for
+    :param retain_last: number of latest snapshots that are kept whatever their age
+    :param expire_every_s: snapshots expire at least this often, however few they are
+    :param orphan_age_s: younger files may be in flight; must be longer than the longest stop of a writer
+    :param orphan_percent: if a larger share of a table's files seems to be orphans, something is wrong with the paths
+    :param orphans_every_s: interval between searches for orphans
     :param purge_age_s: how long orphans stay in quarantine
-    :param state_age_s: how long checkpoints and savepoints of runs that are gone stay
+    :param state_age_s: how long checkpoints and savepoints of former runs are kept
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
@@ -85,31 +85,31 @@ class Thresholds(BaseModel):
 
 
 class _Declared(Thresholds):
-    """Those of the variable: for every run, so nothing that harms a writer."""
+    """The thresholds in the variable: they apply to every run, so they must not harm a writer."""
 
     @field_validator("orphan_age_s")
     @classmethod
-    def _spare_what_is_in_flight(cls, age_s: float) -> float:
-        if age_s < LEAST_ORPHAN_AGE_S:
+    def _keep_files_in_flight(cls, age_s: float) -> float:
+        if age_s < MIN_ORPHAN_AGE_S:
             raise ValueError(
-                f"{age_s:g} would take files that a job has not committed yet. Next: write {LEAST_ORPHAN_AGE_S} or more; "
-                "where no job writes, override it by hand"
+                f"{age_s:g} would remove files that a job has not committed yet. Next: use {MIN_ORPHAN_AGE_S} or more; if no "
+                "job is writing, override it for a single run"
             )
         return age_s
 
 
-def thresholds(overridden: Mapping[str, Any] | None = None) -> Thresholds:
-    """The variable `maintenance_thresholds`, but for what a run overrides.
+def thresholds(overrides: Mapping[str, Any] | None = None) -> Thresholds:
+    """The variable `maintenance_thresholds`, with the overrides of a run.
 
-    :raises AirflowFailException: an overridden threshold is unknown, or is not a number of 0 or more
-    :raises VariableError: the variable cannot be used, or is unsafe
+    :raises AirflowFailException: an override is unknown, or is not a number of 0 or more
+    :raises VariableError: the variable is invalid or unsafe
     """
     declared = variables.structure("maintenance_thresholds", _Declared)
-    overridden = overridden or {}
-    if unknown := sorted(set(overridden) - set(Thresholds.model_fields)):
+    overrides = overrides or {}
+    if unknown := sorted(set(overrides) - set(Thresholds.model_fields)):
         known = ", ".join(sorted(Thresholds.model_fields))
-        raise AirflowFailException(f"Unknown threshold {unknown[0]!r}. Next: give one of {known}")
+        raise AirflowFailException(f"Unknown threshold {unknown[0]!r}. Next: choose one of {known}")
     try:
-        return Thresholds(**{**declared.model_dump(), **overridden})
+        return Thresholds(**{**declared.model_dump(), **overrides})
     except ValidationError as error:
         raise AirflowFailException(f"The threshold {reasons(error)}") from error

@@ -1,4 +1,4 @@
-"""Removes what Flink keeps of runs long gone: as long as a run could be restored, expiry keeps what it would need."""
+"""Removes checkpoints and savepoints of former runs, because they hold back the expiry of snapshots."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from contextlib import ExitStack
 from dataclasses import asdict
 from datetime import timedelta
 
-from lakehouse.maintenance.engines import EngineResult
+from lakehouse.maintenance.engines import OperationResult
 from lakehouse.maintenance.log import LogEntry
-from lakehouse.maintenance.run import Options, recorded
+from lakehouse.maintenance.run import Options, execute_and_log
 from lakehouse.maintenance.settings import Engine, thresholds
 from lakehouse.streaming import record
 from lakehouse.streaming.cluster import JobCluster
@@ -20,11 +20,11 @@ from lakehouse.streaming.stages import job_states
 
 
 def remove_old_states(options: Options) -> LogEntry | None:
-    """Remove checkpoints and savepoints that are older than `state_age_s`; None when there are none.
+    """Remove checkpoints and savepoints that are older than `state_age_s`; None if there are none.
 
-    :raises FlinkError: it cannot be asked which run is live; nothing was removed
+    :raises FlinkError: Flink cannot be asked which runs are live; nothing was removed
     """
-    age_s = thresholds(options.overridden).state_age_s
+    age_s = thresholds(options.overrides).state_age_s
     with ExitStack() as locks:
         for job in job_states():
             locks.enter_context(deployment_lock(job.name))
@@ -32,20 +32,28 @@ def remove_old_states(options: Options) -> LogEntry | None:
         if not found:
             return None
 
-        def act() -> EngineResult:
+        def execute() -> OperationResult:
             if not options.dry_run:
                 for state in found:
                     state.remove()
             files, size = sum(state.files for state in found), sum(state.bytes for state in found)
-            return EngineResult([asdict(state) for state in found], [], files, size)
+            return OperationResult([asdict(state) for state in found], [], files, size)
 
         reason = f"{len(found):,} checkpoints and savepoints are older than {timedelta(seconds=age_s)}"
         parameters = {"state_age_s": age_s}
-        return recorded(
+        return execute_and_log(
             LogEntry(
-                None, "remove_old_states", Engine.PYICEBERG, options.dry_run, options.by, parameters, reason, "", 0
+                None,
+                "remove_old_states",
+                Engine.PYICEBERG,
+                options.dry_run,
+                options.requested_by,
+                parameters,
+                reason,
+                "",
+                0,
             ),
-            act,
+            execute,
         )
 
 

@@ -1,4 +1,4 @@
-"""What the tasks of `iceberg_maintenance` do, with their run's form and their names."""
+"""The tasks of `iceberg_maintenance`, which translate the form of their run into options."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ logger = logging.getLogger(__name__)
 
 
 def tables(context: Context) -> list[str]:
-    """The tables that the form is for; without a form, those that need something now, with what they need in the log.
+    """The tables that the form selects; without a selection, those for which an operation is due, which is logged.
 
-    :raises AirflowFailException: one of them is not there, or a threshold of the form cannot be used
+    :raises AirflowFailException: a table does not exist, or a threshold is invalid
     """
     params = context["params"]
     thresholds(params["thresholds"])
@@ -40,48 +40,48 @@ def tables(context: Context) -> list[str]:
 
 
 def operate(context: Context, table: str, operation: Operation) -> str:
-    """Do one operation to one table; return why.
+    """Run one operation on one table; return the reason.
 
-    :raises AirflowSkipException: the form asks for others, or the table does not need it
+    :raises AirflowSkipException: the form selects other operations, or it is not due
     """
     operations = context["params"]["operations"]
     if operations and operation.value not in operations:
-        raise AirflowSkipException(f"{operation} was not asked for")
-    outcome = maintain(table, operation, _options(context), _holder(context))
-    if outcome.entry is None:
-        raise AirflowSkipException(f"Nothing to do. {outcome.decision.reason}")
-    return outcome.decision.reason
+        raise AirflowSkipException(f"{operation} was not requested")
+    decision, entry = maintain(table, operation, _options(context), _holder(context))
+    if entry is None:
+        raise AirflowSkipException(f"Nothing to do. {decision.reason}")
+    return decision.reason
 
 
 def remove_old_states(context: Context) -> int:
-    """Remove what Flink keeps of runs long gone; return how many files."""
+    """Remove old checkpoints and savepoints; return the number of files."""
     entry = states.remove_old_states(_options(context))
     return entry.deleted_files if entry else 0
 
 
 def purge_quarantine(context: Context) -> int:
-    """Delete what has been in quarantine for long enough; return how many files."""
+    """Delete what has been in quarantine for long enough; return the number of files."""
     entry = purge(_options(context))
     return entry.deleted_files if entry else 0
 
 
 def report(context: Context) -> str:
-    """What the run did, from the log."""
+    """A summary of the run, from the log."""
     return overview(log.of_run(context["run_id"]))
 
 
 def _options(context: Context) -> Options:
     params = context["params"]
     return Options(
-        by=context["run_id"],
+        requested_by=context["run_id"],
         dry_run=params["dry_run"],
-        at_once=bool(params["operations"]),
-        overridden=params["thresholds"],
+        force=bool(params["operations"]),
+        overrides=params["thresholds"],
         ignore_unknown_positions=params["ignore_unknown_positions"],
     )
 
 
 def _holder(context: Context) -> str:
-    """The same for each try of a task, so that a retry has its lease at once."""
+    """The same for each try of a task, so that a retry gets its lease back at once."""
     task = context["ti"]
     return f"{task.dag_id}.{task.task_id}[{task.map_index}] of {task.run_id}"

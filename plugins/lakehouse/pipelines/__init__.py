@@ -1,1 +1,1 @@
-"""What a pipeline is: a declaration in `include/pipelines/`, the contract of its events, and the SQL rendered from both."""
+"""Pipelines: their declarations in `include/pipelines/`, the contracts of their events, and the SQL rendered from both."""

@@ -1,7 +1,7 @@
 """The contract of a pipeline's events: a JSON Schema in `include/contracts/`, the only list of an event's fields.
 
-Two extension keywords of a property say what Silver makes of it: `x-column`, its column there, and `x-type`, the SQL type.
-Both have a default: the name in lower case, and a type that follows from the JSON type.
+Two extension keywords of a property define its column in Silver: `x-column` is the column's name, `x-type` its SQL type. The
+defaults are the name in lower case, and a type derived from the JSON type.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 DECIMAL = re.compile(r"DECIMAL\((\d+), ?(\d+)\)")
 TYPES = ("INT", "BIGINT", "DOUBLE", "DECIMAL(p, s)", "BOOLEAN", "STRING", "DATE", "TIMESTAMP(6)", "TIMESTAMP_LTZ(6)")
-#: JSON type, with its format where one counts -> type in Silver. A structure stays the JSON text that it came as.
+#: JSON type, with its format if that matters -> type in Silver. A structure stays JSON text.
 DEFAULT_TYPES = {
     "integer": "BIGINT",
     "number": "DOUBLE",
@@ -28,7 +28,7 @@ DEFAULT_TYPES = {
     "object": "STRING",
     "array": "STRING",
 }
-#: Ends the name of a field's parsed value in SQL (`macros/fields.jinja`).
+#: Suffix of the name of a field's parsed value in SQL (`macros/fields.jinja`).
 PARSED = "__parsed"
 #: Columns that the platform itself adds to its tables.
 RESERVED = frozenset(
@@ -48,19 +48,19 @@ RESERVED = frozenset(
 
 
 class ContractError(ValueError):
-    """A contract that cannot be used; the message names the property and the next step."""
+    """An invalid contract; the message names the property and the next step."""
 
 
 @dataclass(frozen=True)
 class Field:
     """One field of an event.
 
-    :param name: its name in the event, and of its text column in the first stage's table
+    :param name: in the event, and of its text column in the first stage's table
     :param column: its column in typed tables
-    :param type: its SQL type there, one of `TYPES`
-    :param json_type: a type of JSON Schema other than null
-    :param nullable: whether the contract lets it be null
-    :param required: whether the contract asks for it
+    :param type: its SQL type in typed tables, one of `TYPES`
+    :param json_type: its JSON Schema type other than null
+    :param nullable: whether it may be null
+    :param required: whether it must be present
     """
 
     name: str
@@ -74,12 +74,12 @@ class Field:
 
     @property
     def is_number(self) -> bool:
-        """Whether Silver reads it as a number."""
+        """Whether its SQL type is numeric."""
         return self.type in ("INT", "BIGINT", "DOUBLE") or self.type.startswith("DECIMAL")
 
     @property
     def limit(self) -> Decimal | None:
-        """Of a DECIMAL: numbers whose absolute value is below it fit after rounding half up; else None."""
+        """For a DECIMAL, numbers whose absolute value is below this limit fit after rounding half up; None for other types."""
         if found := DECIMAL.fullmatch(self.type):
             precision, scale = map(int, found.groups())
             return Decimal(10) ** (precision - scale) - Decimal(5).scaleb(-scale - 1)
@@ -88,9 +88,9 @@ class Field:
 
 @dataclass(frozen=True)
 class Contract:
-    """All fields of an event, in the contract's order.
+    """The fields of an event, in the contract's order.
 
-    :param text: the JSON Schema as the registry gets it
+    :param text: the JSON Schema, as it is registered
     """
 
     name: str
@@ -108,20 +108,20 @@ class Contract:
         return tuple(field.column for field in self.fields)
 
     def __getitem__(self, name: str) -> Field:
-        """The field of this name in the event.
+        """The field with this name in the event.
 
-        :raises ContractError: there is none
+        :raises ContractError: there is no such field
         """
         for field in self.fields:
             if field.name == name:
                 return field
-        raise ContractError(f"{self.name} has no field {name!r}. Next: name one of {', '.join(self.names)}")
+        raise ContractError(f"{self.name} has no field {name!r}. Next: choose one of {', '.join(self.names)}")
 
 
 def read_contract(file: Path) -> Contract:
     """Read a contract.
 
-    :raises ContractError: it cannot be read, is not a JSON Schema of an object, or a property cannot become a column
+    :raises ContractError: it cannot be read, is not a JSON Schema of an object, or a property cannot be a column
     """
     try:
         text = file.read_text()
@@ -134,15 +134,17 @@ def read_contract(file: Path) -> Contract:
     required = schema.get("required", [])
     fields = tuple(_field(file.name, name, found, name in required) for name, found in properties.items())
     if unknown := sorted(set(required) - set(properties)):
-        raise ContractError(f"{file.name}: required: {unknown[0]!r} is not a property. Next: add it, or leave it out")
+        raise ContractError(
+            f"{file.name}: required: {unknown[0]!r} is not a property. Next: add the property, or remove it from `required`"
+        )
     for kind in ("name", "column"):
         seen: dict[str, str] = {}
         for field in fields:
             key = getattr(field, kind).lower()
             if key in seen:
                 raise ContractError(
-                    f"{file.name}: properties.{field.name}: {kind} {getattr(field, kind)!r} is also that of {seen[key]}, but for "
-                    "upper and lower case. Next: give it an `x-column` of its own, or rename the field"
+                    f"{file.name}: properties.{field.name}: {kind} {getattr(field, kind)!r} is also that of {seen[key]} (upper "
+                    "and lower case do not differ). Next: give it another `x-column`, or rename the field"
                 )
             seen[key] = field.name
     return Contract(file.name, text, fields)
@@ -157,8 +159,8 @@ def _field(file: str, name: str, declared: Any, required: bool) -> Field:
     plain = [found for found in types if found != "null"]
     if len(plain) != 1 or plain[0] not in DEFAULT_TYPES:
         raise ContractError(
-            f"{where}.type is {declared.get('type')!r}. Next: give one of {', '.join(n for n in DEFAULT_TYPES if ' ' not in n)}, "
-            "with null beside it where the field may be null"
+            f"{where}.type is {declared.get('type')!r}. Next: use one of {', '.join(n for n in DEFAULT_TYPES if ' ' not in n)}; "
+            "in a list with null, if the field may be null"
         )
     json_type = plain[0]
     with_format = f"{json_type} {declared.get('format', '')}"
@@ -170,11 +172,9 @@ def _field(file: str, name: str, declared: Any, required: bool) -> Field:
                 f"{where}: {what} {text!r} cannot be a column. Next: use letters, digits and underscores, a letter first"
             )
         if text.lower() in RESERVED or text.lower().endswith(PARSED):
-            raise ContractError(
-                f"{where}: {what} {text!r} is a name that the platform uses itself. Next: choose another name"
-            )
+            raise ContractError(f"{where}: {what} {text!r} is reserved by the platform. Next: choose another name")
     if type_ not in TYPES and not DECIMAL.fullmatch(type_):
-        raise ContractError(f"{where}: x-type {type_!r} is unknown. Next: give one of {', '.join(TYPES)}")
+        raise ContractError(f"{where}: x-type {type_!r} is unknown. Next: choose one of {', '.join(TYPES)}")
     return Field(
         name,
         column,

@@ -1,4 +1,4 @@
-"""Declarations from `include/pipelines/`: each is read and checked by itself, so that a broken one stops no other."""
+"""Loads declarations from `include/pipelines/`. Each is checked on its own, so that an invalid one does not affect the others."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from lakehouse.pipelines.contract import ContractError, read_contract
 from lakehouse.pipelines.model import Gold, Pipeline, Stage
 from lakehouse.validation import reasons
 
-#: Those of the platform itself: its log, and what a replay builds and keeps.
+#: The platform's own namespaces: logs, and the tables that a replay builds and keeps.
 RESERVED_NAMESPACES = re.compile(r"ops|.+_replay_[0-9a-f]{8}|.+_before_replay")
 
 
 class DeclarationError(ValueError):
-    """A pipeline that is not declared, or whose declaration cannot be used."""
+    """A pipeline that is not declared, or whose declaration is invalid."""
 
 
 @dataclass(frozen=True)
 class Declarations:
-    """Everything that is declared.
+    """All declarations.
 
-    :param pipelines: the valid ones by name, those that are switched off too
-    :param problems: file name -> what is wrong with it, in one line: key, value and fix
+    :param pipelines: the valid ones by name, including disabled ones
+    :param problems: file name -> what is invalid, in one line: key, value and fix
     """
 
     pipelines: dict[str, Pipeline]
@@ -39,7 +39,7 @@ class Declarations:
 
 
 def declarations(include: Path = INCLUDE) -> Declarations:
-    """Read every declaration, in the order of the file names. Of two that claim the same, the later one is refused."""
+    """Read all declarations, in the order of the file names. Of two that conflict, the later one is rejected."""
     found: dict[str, Pipeline] = {}
     problems: dict[str, str] = {}
     for file in sorted((include / "pipelines").glob("*.yaml")):
@@ -54,42 +54,42 @@ def declarations(include: Path = INCLUDE) -> Declarations:
 
 
 def enabled_pipelines() -> tuple[Pipeline, ...]:
-    """The pipelines that run."""
+    """The enabled pipelines."""
     return declarations().enabled
 
 
 def get_pipeline(name: str) -> Pipeline:
-    """The pipeline of this name.
+    """The pipeline with this name.
 
-    :raises DeclarationError: there is none, or its declaration is broken
+    :raises DeclarationError: there is no such pipeline, or its declaration is invalid
     """
     known = declarations()
     if problem := known.problems.get(f"{name}.yaml"):
         raise DeclarationError(f"include/pipelines/{problem}")
     if name not in known.pipelines:
         raise DeclarationError(
-            f"There is no pipeline {name!r}. Next: give one of {', '.join(known.pipelines) or '(none is declared)'}"
+            f"There is no pipeline {name!r}. Next: choose one of {', '.join(known.pipelines) or '(none is declared)'}"
         )
     return known.pipelines[name]
 
 
 def get_stage(job: str) -> tuple[Pipeline, Stage]:
-    """The stage whose Flink job has this name (`<pipeline>.<stage>`), with its pipeline.
+    """The pipeline and stage of a Flink job (`<pipeline>.<stage>`).
 
-    :raises DeclarationError: there is none
+    :raises DeclarationError: there is no such pipeline or stage
     """
     name, _, stage = job.partition(".")
     pipeline = get_pipeline(name)
     if stage not in pipeline.stages:
         jobs = ", ".join(found.job for found in pipeline.stages.values())
-        raise DeclarationError(f"Pipeline {name} has no stage {stage!r}. Next: give one of the jobs {jobs}")
+        raise DeclarationError(f"Pipeline {name} has no stage {stage!r}. Next: choose one of the jobs {jobs}")
     return pipeline, pipeline.stages[stage]
 
 
 def gold_of(pipeline: Pipeline) -> Gold:
-    """What dbt builds of a pipeline.
+    """The Gold declaration of a pipeline.
 
-    :raises DeclarationError: it has no Gold
+    :raises DeclarationError: the pipeline has no Gold
     """
     if pipeline.gold is None:
         raise DeclarationError(
@@ -104,9 +104,9 @@ def _read(file: Path, include: Path) -> Pipeline:
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise DeclarationError(f"it cannot be read: {' '.join(str(error).split())}. Next: fix the YAML") from error
     if not isinstance(declared, dict):
-        raise DeclarationError("it holds no mapping. Next: write title, topic and stages (see nyc_taxi.yaml)")
+        raise DeclarationError("it is not a mapping. Next: write title, topic and stages (see nyc_taxi.yaml)")
     if repeated := {"name", "contract"} & declared.keys():
-        raise DeclarationError(f"{min(repeated)}: unknown key. Next: leave it out; a pipeline has the name of its file")
+        raise DeclarationError(f"{min(repeated)}: unknown key. Next: remove it; a pipeline has the name of its file")
     topic = declared.get("topic")
     contract = topic.get("contract") if isinstance(topic, dict) else None
     if not isinstance(contract, str):
@@ -132,22 +132,22 @@ def _read(file: Path, include: Path) -> Pipeline:
 def _require(folder: Path, name: str, key: str) -> None:
     if not (folder / name).exists():
         raise DeclarationError(
-            f"{key}: there is no {folder.parent.name}/{folder.name}/{name}. Next: add it, or correct the name"
+            f"{key}: {folder.parent.name}/{folder.name}/{name} does not exist. Next: add it, or correct the name"
         )
 
 
 def _refuse_conflicts(pipeline: Pipeline, others: dict[str, Pipeline]) -> None:
-    """Refuse what two pipelines would fight over."""
+    """Reject a pipeline that uses tables or topics of the platform or of another pipeline."""
     for table in pipeline.tables:
         if RESERVED_NAMESPACES.fullmatch(table.partition(".")[0]):
             raise DeclarationError(f"stages: {table} is in a namespace of the platform. Next: choose another namespace")
     for other in others.values():
         if pipeline.topic.name == other.topic.name:
             raise DeclarationError(
-                f"topic.name: {pipeline.topic.name} is also the topic of {other.name}.yaml. Next: give each a topic of its own"
+                f"topic.name: {pipeline.topic.name} is also the topic of {other.name}.yaml. Next: use another topic"
             )
         if shared := sorted(set(pipeline.tables) & set(other.tables)):
             raise DeclarationError(
                 f"stages.{pipeline.writer(shared[0]).name}.sinks: {shared[0]} is also written by {other.name}.yaml. "
-                "Next: give each a table of its own"
+                "Next: use another table"
             )

@@ -1,7 +1,7 @@
-"""A pipeline as `include/pipelines/<name>.yaml` declares it.
+"""The model of a pipeline as declared in `include/pipelines/<name>.yaml`.
 
-One rule holds for every stage: each row of its source ends in exactly one of its sinks. The ledger, health, alerts, replay
-and the audit all follow from it.
+One rule applies to every stage: each row of its source ends in exactly one of its sinks. Ledger, health, alerts, replay and
+audit are all based on it.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstr
 
 from lakehouse.pipelines.contract import Contract
 
-#: A stage's source when it reads the pipeline's topic.
+#: The source of a stage that reads the pipeline's topic.
 TOPIC = "topic"
-#: What reports call the layer that dbt builds; no stage may have this name.
+#: Name of the layer that dbt builds in reports; no stage may have this name.
 GOLD = "gold"
 ACCEPTED, REJECTED, DUPLICATE = "accepted", "rejected", "duplicate"
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
@@ -27,7 +27,7 @@ TableName = Annotated[str, StringConstraints(pattern=r"^[a-z_][a-z0-9_]*\.[a-z_]
 
 
 def duration(text: Any) -> Any:
-    """`7d`, `10m`, `30s` or `2h` as a timedelta; anything else as it is, for pydantic to judge."""
+    """Parse `7d`, `10m`, `30s` or `2h` into a timedelta; return anything else as it is, for pydantic to validate."""
     found = re.fullmatch(r"(\d+) ?([smhd])", text) if isinstance(text, str) else None
     return timedelta(**{_UNITS[found[2]]: int(found[1])}) if found else text
 
@@ -36,17 +36,17 @@ Duration = Annotated[timedelta, BeforeValidator(duration)]
 
 
 class Declared(BaseModel):
-    """Part of a declaration: nothing but the keys that are known, and nothing that changes."""
+    """Base of all parts of a declaration: immutable, and no unknown keys."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
 
 
 class Topic(Declared):
-    """The Kafka topic that events arrive in.
+    """The Kafka topic of the events.
 
-    :param partitions: at least so many
+    :param partitions: minimum number of partitions
     :param retention: how long Kafka keeps an event
-    :param key: field whose text is the key of a message that the platform sends; None: no key
+    :param key: the field that is used as the message key when the platform sends events; None: no key
     :param contract: file in `include/contracts/`
     """
 
@@ -67,16 +67,16 @@ class Topic(Declared):
 
 
 class Stage(Declared):
-    """One streaming job: rows of a source, each into exactly one of its sinks.
+    """One streaming job: writes each row of its source to exactly one of its sinks.
 
     :param pipeline: name of its pipeline
-    :param name: its own name within the pipeline
-    :param sql: file in `include/sql/` that creates its tables and holds its statement set
-    :param source: `topic`, or a table that a stage before it writes
-    :param sinks: role -> Iceberg table (`namespace.table`); roles are accepted, rejected, duplicate or the stage's own
-    :param audit: file in `include/sql/` with the stage's rules written a second time; without one, the audit checks what holds
-        for every stage
-    :param renamed_from: name that its Flink job had before; its state is taken over
+    :param name: its name within the pipeline
+    :param sql: file in `include/sql/` with its CREATE TABLE statements and its statement set
+    :param source: `topic`, or a table of an earlier stage
+    :param sinks: role -> Iceberg table (`namespace.table`); roles are accepted, rejected, duplicate or custom ones
+    :param audit: file in `include/sql/` with an independent implementation of the stage's rules; without it, the audit only
+        checks what applies to every stage
+    :param renamed_from: former name of its Flink job, whose state is adopted
     """
 
     pipeline: Name
@@ -94,12 +94,12 @@ class Stage(Declared):
 
     @property
     def tables(self) -> tuple[str, ...]:
-        """Its sinks' tables, in the order of their declaration."""
+        """The tables of its sinks, in the order of their declaration."""
         return tuple(self.sinks.values())
 
     @property
     def namespaces(self) -> tuple[str, ...]:
-        """Namespaces that its tables live in."""
+        """The namespaces of its tables."""
         return tuple(dict.fromkeys(table.partition(".")[0] for table in self.tables))
 
     @property
@@ -108,26 +108,26 @@ class Stage(Declared):
 
     @property
     def consumer_group(self) -> str:
-        """Kafka consumer group of its first source; those of the others have the role after it."""
+        """Kafka consumer group of its first source; those of the others also have the role as suffix."""
         return f"lakehouse-{self.job}"
 
     @property
     def topic_tables(self) -> dict[str, str]:
-        """Of a stage that reads the topic: Flink table over the topic -> sink that keeps the position of each of its rows.
+        """For a stage that reads the topic: Flink source table over the topic -> sink with the positions of its rows.
 
-        Each sink has a source of its own, so that each can start where its own rows end.
+        Each sink has its own source, so that each can start after the last row of its own table.
         """
         return {f"topic_{role}": table for role, table in self.sinks.items()} if self.reads_topic else {}
 
 
 class Gold(Declared):
-    """What dbt builds of a pipeline.
+    """What dbt builds for a pipeline.
 
-    :param fact: model that holds each row of `source` once
+    :param fact: model that contains each row of `source` once
     :param source: table that dbt reads
-    :param every: time between two builds
-    :param audit: file in `include/sql/` that compares the fact with its source, value by value; without one, the columns
-        that both have are compared
+    :param every: interval between two builds
+    :param audit: file in `include/sql/` that compares the fact with its source, value by value; without it, the columns that
+        both have are compared
     """
 
     fact: Name
@@ -137,13 +137,13 @@ class Gold(Declared):
 
 
 class Pipeline(Declared):
-    """A stream of events with its tables.
+    """A stream of events and its tables.
 
-    :param name: name of the declaration's file
-    :param enabled: false stops its jobs with a savepoint and takes its DAG away; its tables stay
-    :param params: values that its SQL takes as `params.<name>`; see `lakehouse.pipelines.params`
+    :param name: file name of the declaration, without suffix
+    :param enabled: false stops its jobs with a savepoint and removes its DAG; its tables stay
+    :param params: values that its SQL uses as `params.<name>`; see `lakehouse.pipelines.params`
     :param stages: by name, each after those that it reads from
-    :param sort_orders: table -> columns that a closed partition is sorted by when maintenance rewrites it
+    :param sort_orders: table -> columns by which maintenance sorts closed partitions
     """
 
     name: Name
@@ -159,13 +159,13 @@ class Pipeline(Declared):
     @model_validator(mode="before")
     @classmethod
     def _name_stages(cls, declared: Any) -> Any:
-        """Tell each stage its name and its pipeline, which the file does not repeat."""
+        """Set the name and pipeline of each stage, which the file does not repeat."""
         if not isinstance(declared, dict) or not isinstance(declared.get("stages"), dict):
             return declared
         stages = declared["stages"]
         for name, stage in stages.items():
             if isinstance(stage, dict) and (repeated := {"name", "pipeline"} & stage.keys()):
-                raise ValueError(f"stages.{name}.{min(repeated)} is given by the key and the file: leave it out")
+                raise ValueError(f"stages.{name}.{min(repeated)} follows from the key and the file. Next: remove it")
         named = {
             name: {**stage, "name": name, "pipeline": declared.get("name")} if isinstance(stage, dict) else stage
             for name, stage in stages.items()
@@ -173,31 +173,31 @@ class Pipeline(Declared):
         return {**declared, "stages": named}
 
     @model_validator(mode="after")
-    def _hangs_together(self) -> Pipeline:
+    def _is_consistent(self) -> Pipeline:
         written: dict[str, str] = {}
         if GOLD in self.stages:
-            raise ValueError(f"stages.{GOLD}: the name stands for what dbt builds. Next: choose another name")
+            raise ValueError(f"stages.{GOLD}: the name is reserved for what dbt builds. Next: choose another name")
         for stage in self.stages.values():
             if not stage.reads_topic and stage.source not in written:
                 choices = ", ".join([TOPIC, *written])
                 raise ValueError(
-                    f"stages.{stage.name}.source: no stage before it writes {stage.source!r}. Next: give one of {choices}"
+                    f"stages.{stage.name}.source: no earlier stage writes {stage.source!r}. Next: choose one of {choices}"
                 )
             for role, table in stage.sinks.items():
                 if other := written.get(table):
                     raise ValueError(
-                        f"stages.{stage.name}.sinks.{role}: {table} is also written by {other}. Next: give it a table of its own"
+                        f"stages.{stage.name}.sinks.{role}: {table} is also written by {other}. Next: use another table"
                     )
                 written[table] = f"stages.{stage.name}"
         if self.gold and self.gold.source not in written:
             raise ValueError(
-                f"gold.source: no stage writes {self.gold.source!r}. Next: give one of {', '.join(written)}"
+                f"gold.source: no stage writes {self.gold.source!r}. Next: choose one of {', '.join(written)}"
             )
         if unknown := sorted(self.sort_orders.keys() - written.keys()):
-            raise ValueError(f"sort_orders: no stage writes {unknown[0]!r}. Next: give one of {', '.join(written)}")
+            raise ValueError(f"sort_orders: no stage writes {unknown[0]!r}. Next: choose one of {', '.join(written)}")
         if self.topic.key is not None and self.topic.key not in self.contract.names:
             raise ValueError(
-                f"topic.key: the contract has no field {self.topic.key!r}. Next: give one of {', '.join(self.contract.names)}"
+                f"topic.key: the contract has no field {self.topic.key!r}. Next: choose one of {', '.join(self.contract.names)}"
             )
         return self
 
@@ -208,11 +208,11 @@ class Pipeline(Declared):
 
     @cached_property
     def tables(self) -> tuple[str, ...]:
-        """Every table that its stages write, in the order of their declaration."""
+        """All tables of its stages, in the order of their declaration."""
         return tuple(table for stage in self.stages.values() for table in stage.tables)
 
     def readers(self, stage: Stage) -> tuple[Stage, ...]:
-        """The stages that read a table of this one."""
+        """The stages that read a table of this stage."""
         return tuple(other for other in self.stages.values() if other.source in stage.tables)
 
     def writer(self, table: str) -> Stage:

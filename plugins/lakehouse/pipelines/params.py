@@ -1,7 +1,7 @@
-"""The values that a pipeline's SQL takes: declared, and overridden where somebody asks for it.
+"""The parameters of a pipeline's SQL, declared with defaults that can be overridden.
 
-The environment comes first (`PIPELINE_NYC_TAXI_PICKUP_FROM`), then the Airflow variable `pipeline.<name>` (a JSON object), then
-the declaration.
+The environment has precedence (`PIPELINE_NYC_TAXI_PICKUP_FROM`), then the Airflow variable `pipeline.<name>` (a JSON object),
+then the declaration.
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ def environment_name(pipeline: Pipeline, param: str) -> str:
 
 
 def parameters(pipeline: Pipeline) -> Params:
-    """The values that are in force now.
+    """The current values.
 
-    :raises VariableError: the variable is no JSON object of values
-    :raises DeclarationError: it names a parameter that the pipeline does not declare
+    :raises VariableError: the variable is not a JSON object of values
+    :raises DeclarationError: the variable has a parameter that the pipeline does not declare
     """
-    overridden = variables.structure(variable_name(pipeline), dict[str, str | int | float], default={})
-    if unknown := sorted(set(overridden) - set(pipeline.params)):
+    from_variable = variables.structure(variable_name(pipeline), dict[str, str | int | float], default={})
+    if unknown := sorted(set(from_variable) - set(pipeline.params)):
         raise DeclarationError(
             f"The variable {variable_name(pipeline)} sets {unknown[0]!r}, which {pipeline.name}.yaml does not declare. "
-            f"Next: leave it out; the parameters are {', '.join(pipeline.params) or '(none)'}"
+            f"Next: remove it; the parameters are {', '.join(pipeline.params) or '(none)'}"
         )
-    set_outside = {
+    from_environment = {
         name: os.environ[environment_name(pipeline, name)]
         for name in pipeline.params
         if os.environ.get(environment_name(pipeline, name))
     }
-    return {**pipeline.params, **overridden, **set_outside}
+    return {**pipeline.params, **from_variable, **from_environment}

@@ -1,4 +1,4 @@
-"""Flink SQL of `include/sql/`, rendered with Airflow's connections and variables (`conn`, `var`), and with a stage's pipeline."""
+"""Renders the Flink SQL in `include/sql/` with Airflow's connections and variables (`conn`, `var`), a pipeline and a stage."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from lakehouse.texts import sql_literal
 
 _TABLES = ("CREATE TABLE", "CREATE TEMPORARY TABLE")
 
-#: Options of a session for a statement that ends; timestamps in it are UTC.
+#: Session options for bounded statements; timestamps are in UTC.
 BATCH = {"execution.runtime-mode": "batch", "table.local-time-zone": "UTC"}
 
 
@@ -33,7 +33,7 @@ class _Empty(ChainableUndefined):
 
 
 def environment() -> Environment:
-    """What scripts of `include/sql/` are rendered by; a name that is not known is an error."""
+    """The Jinja environment for scripts in `include/sql/`; undefined names are errors."""
     found = Environment(loader=FileSystemLoader(SQL), undefined=StrictUndefined, trim_blocks=True)
     found.filters |= {"literal": sql_literal, "sql_timestamp": _timestamp}
     found.globals |= {
@@ -44,27 +44,27 @@ def environment() -> Environment:
 
 
 def render(script: str, **values: Any) -> str:
-    """A script of `include/sql/`, rendered with these values."""
+    """Render a script in `include/sql/` with these values."""
     return environment().get_template(script).render(**values)
 
 
 def init_script(*namespaces: str) -> str:
-    """What every session runs first: the catalog, the functions, and these namespaces."""
+    """The statements that every session runs first: they create the catalog, the functions, and these namespaces."""
     return render("00-init.sql", catalog_options=IcebergCatalogHook().flink_options(), namespaces=namespaces)
 
 
 def catalog_statement() -> str:
-    """The statement that makes the Iceberg catalog known to a session."""
+    """The statement that creates the Iceberg catalog in a session."""
     return next(text for text in statements(init_script()) if text.startswith("CREATE CATALOG"))
 
 
 def stage_script(
     pipeline: Pipeline, stage: Stage, tables: Mapping[str, str] | None = None, group_suffix: str = ""
 ) -> str:
-    """All statements of a stage's job: its session's set-up, its tables, and the statement set that starts the job.
+    """All statements of a stage's job: the session set-up, its tables, and the statement set that starts the job.
 
-    :param tables: table as declared -> table that stands in for it, as in a replay
-    :param group_suffix: what comes after the name of its consumer groups
+    :param tables: declared table -> table to use instead, for a replay
+    :param group_suffix: suffix of its consumer groups
     """
     tables = tables or {}
     namespaces = dict.fromkeys(tables.get(table, table).partition(".")[0] for table in stage.tables)
@@ -81,29 +81,29 @@ def table_statements(pipeline: Pipeline, stage: Stage) -> list[str]:
 
 
 def rules_version(pipeline: Pipeline, stage: Stage) -> str:
-    """What each row says of the rules that judged it: a fingerprint of the stage's views, INSERTs, settings and parameters.
+    """The version of a stage's rules, which its rows record: a hash of the stage's views, INSERTs, settings and parameters.
 
-    It does not change with comments, connections, or the place of the tables.
+    It does not depend on comments, connections, or the location of the tables.
     """
-    judging = [
+    rules = [
         statement
         for statement in canonical(_stage_sql(pipeline, stage, {}, "", ""))
         if not statement.startswith(_TABLES)
     ]
-    return hashlib.sha256(json.dumps(judging).encode()).hexdigest()[:12]
+    return hashlib.sha256(json.dumps(rules).encode()).hexdigest()[:12]
 
 
 def _stage_sql(
     pipeline: Pipeline, stage: Stage, tables: Mapping[str, str], group_suffix: str, rules_version: str
 ) -> str:
     found = environment()
-    found.globals["rules_version"] = rules_version  # macros see it, whoever imports them
+    found.globals["rules_version"] = rules_version  # a global, so that imported macros see it too
     values = stage_values(pipeline, stage, tables)
     return found.get_template(stage.sql).render(**values, group=f"{stage.consumer_group}{group_suffix}")
 
 
 def stage_values(pipeline: Pipeline, stage: Stage, tables: Mapping[str, str] | None = None) -> dict[str, Any]:
-    """What the SQL of a stage may use."""
+    """The variables that a stage's SQL may use."""
     return _values(pipeline, stage, tables or {}, parameters(pipeline))
 
 
@@ -122,5 +122,5 @@ def _values(pipeline: Pipeline, stage: Stage, tables: Mapping[str, str], params:
 
 
 def _timestamp(epoch_ms: int) -> str:
-    """A moment in UTC as a TIMESTAMP literal has it."""
+    """A time in UTC, formatted for a TIMESTAMP literal."""
     return f"{datetime.fromtimestamp(epoch_ms / 1000, UTC):%Y-%m-%d %H:%M:%S.%f}"[:-3]

@@ -1,4 +1,4 @@
-"""Flink SQL scripts: from one file to the statements that the SQL Gateway takes one by one."""
+"""Splits Flink SQL scripts into statements, which the SQL Gateway executes one by one."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ _DEPTH = {"BEGIN": 1, "CASE": 1, "END": -1}
 
 
 def statements(script: str) -> list[str]:
-    """Split a rendered script at its semicolons, leaving those in strings, comments and `BEGIN ... END` alone.
+    """Split a rendered script at its semicolons, except those in strings, comments and `BEGIN ... END`.
 
-    Comments go, hints (`/*+ ... */`) stay.
+    Comments are removed, hints (`/*+ ... */`) are kept.
     """
     found = [""]
     depth = 0
@@ -29,13 +29,13 @@ def statements(script: str) -> list[str]:
 
 
 def canonical(script: str) -> list[str]:
-    """The statements of a script with one blank wherever there is any: equal for scripts that differ in layout or comments."""
-    return [_single_blanks(statement) for statement in statements(script)]
+    """The statements with normalized whitespace: equal for scripts that differ only in layout or comments."""
+    return [_normalized(statement) for statement in statements(script)]
 
 
-def _single_blanks(statement: str) -> str:
-    words: list[str] = []
+def _normalized(statement: str) -> str:
+    parts: list[str] = []
     for kind, text in sqlparse.lexer.tokenize(statement):
-        words.append(" " if kind in tokens.Whitespace else text)
-    squeezed = [word for before, word in zip(["", *words], words, strict=False) if not (before == word == " ")]
-    return "".join(squeezed).strip()
+        parts.append(" " if kind in tokens.Whitespace else text)
+    kept = [part for before, part in zip(["", *parts], parts, strict=False) if not (before == part == " ")]
+    return "".join(kept).strip()

@@ -1,6 +1,6 @@
 """The row ledger: each row of a stage's source is in exactly one of its sinks, down to Gold's fact.
 
-Every row is identified by its position in the topic, in every stage: missing rows never hide duplicates of others.
+Rows are identified by their position in the topic in every stage, so that missing rows never hide duplicates of others.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from lakehouse.streaming.flow import flows_of
 
 @dataclass(frozen=True)
 class PartitionLedger:
-    """What became of a stage's rows of one Kafka partition.
+    """Numbers of a stage's rows in one Kafka partition.
 
-    :param source: rows of the source; of the topic, events ever written to it
+    :param source: rows of the source; for the topic, events ever written to it
     :param rows: role -> rows of that sink
     :param in_flight: rows of the source that are in no sink yet
-    :param surplus: rows of the sinks that the source does not have, or that are there twice
-    :param lost: events that Kafka deleted before they were read, as somebody has acknowledged
-    :param erased: events whose rows a person had erased
+    :param surplus: rows of the sinks that the source does not have, or that are there more than once
+    :param lost: events that Kafka deleted before they were read, and whose loss was acknowledged
+    :param erased: events whose rows were erased on request
     """
 
     source: int
@@ -37,10 +37,10 @@ class PartitionLedger:
 
 @dataclass(frozen=True)
 class StageLedger:
-    """What became of the rows of a stage's source, by Kafka partition.
+    """Numbers of a stage's rows by Kafka partition.
 
     :param topic: name of the pipeline's topic
-    :param surplus_at: which rows are surplus, as text
+    :param surplus_at: positions of the surplus rows, as text
     """
 
     stage: Stage
@@ -59,49 +59,49 @@ class StageLedger:
 
     @property
     def rows(self) -> dict[str, int]:
-        """Role -> rows of that sink."""
+        """Role -> number of rows of that sink."""
         return {role: sum(found.rows.get(role, 0) for found in self.partitions.values()) for role in self.stage.sinks}
 
     @property
     def in_flight(self) -> int:
-        """Rows of the source that are in no sink yet."""
+        """Number of rows of the source that are in no sink yet."""
         return sum(found.in_flight for found in self.partitions.values())
 
     @property
     def surplus(self) -> int:
-        """Rows of the sinks that the source does not have, or that are there twice."""
+        """Number of rows of the sinks that the source does not have, or that are there more than once."""
         return sum(found.surplus for found in self.partitions.values())
 
     @property
     def lost(self) -> int:
-        """Events that Kafka deleted before they were read, as somebody has acknowledged."""
+        """Number of events that Kafka deleted before they were read, and whose loss was acknowledged."""
         return sum(found.lost for found in self.partitions.values())
 
     @property
     def erased(self) -> int:
-        """Events whose rows a person had erased."""
+        """Number of events whose rows were erased on request."""
         return sum(found.erased for found in self.partitions.values())
 
     @property
     def balanced(self) -> bool:
-        """Every row of the source is in exactly one sink, known to be lost, or erased."""
+        """Whether every row of the source is in exactly one sink, acknowledged as lost, or erased."""
         return not self.in_flight and not self.surplus
 
     @property
     def errors(self) -> list[str]:
-        """What no row in flight can explain."""
+        """Differences that rows in flight cannot explain."""
         if not self.surplus:
             return []
-        return [f"{self.stage.job} holds {_more(self.surplus)} than {self.source} ({self.surplus_at})"]
+        return [f"{self.stage.job} has {_more(self.surplus)} than {self.source} ({self.surplus_at})"]
 
 
 @dataclass(frozen=True)
 class Ledger:
     """Every row of a pipeline, stage by stage.
 
-    :param fact_rows: rows of Gold's fact; None before the first publication, or when they were not counted
-    :param late_duplicates: rows that Gold leaves out of it, because their key had arrived before
-    :param built_from_rows: rows that Gold's source had when this Gold was built, where that is known
+    :param fact_rows: rows of Gold's fact; None before the first publication, or if they were not counted
+    :param late_duplicates: rows that are not in the fact because their key had arrived before
+    :param built_from_rows: rows that Gold's source had when this Gold was built; None if unknown
     """
 
     pipeline: Pipeline
@@ -115,7 +115,7 @@ class Ledger:
         return self._by_name[name]
 
     def rows(self, table: str) -> int:
-        """Rows of a table that one of the stages writes."""
+        """Number of rows of a table that one of the stages writes."""
         stage = self.pipeline.writer(table)
         return next(self[stage.name].rows[role] for role, sink in stage.sinks.items() if sink == table)
 
@@ -126,28 +126,28 @@ class Ledger:
 
     @property
     def balanced(self) -> bool:
-        """Every event is in exactly one table, and every row that Gold reads is in its fact, or a duplicate of one."""
+        """Whether every event is in exactly one table, and every row that Gold reads is in its fact or a late duplicate."""
         return all(stage.balanced for stage in self.stages) and not self._missing_in_gold
 
     @property
     def errors(self) -> list[str]:
-        """What no row in flight can explain."""
+        """Differences that rows in flight cannot explain."""
         found = [error for stage in self.stages for error in stage.errors]
         gold = self.pipeline.gold
         if gold and (rows := self._missing_in_gold) < 0 and not self._is_behind:
-            found.append(f"{gold.fact} of {self.pipeline.name} holds {_more(-rows)} than {gold.source}")
+            found.append(f"{gold.fact} of {self.pipeline.name} has {_more(-rows)} than {gold.source}")
         return found
 
     @property
     def verdict(self) -> str:
-        """balanced, the errors, or that rows are in flight."""
+        """`balanced`, the errors, or `rows in flight`."""
         if self.balanced or self.errors:
             return "; ".join(self.errors) or "balanced"
         deleted = max(0, -self._missing_in_gold)
-        return "rows in flight" + (f"; Gold has {deleted:,} that were deleted, until its next run" if deleted else "")
+        return "rows in flight" + (f"; Gold contains {deleted:,} deleted rows until its next run" if deleted else "")
 
     def as_dict(self) -> dict[str, Any]:
-        """Nothing but what JSON knows."""
+        """The ledger as JSON-compatible data."""
         return {
             "pipeline": self.pipeline.name,
             "events": self.events,
@@ -173,7 +173,7 @@ class Ledger:
 
     @property
     def _missing_in_gold(self) -> int:
-        """Rows that Gold reads and does not account for; below zero: duplicates."""
+        """Number of rows of Gold's source that Gold does not account for; negative: duplicates."""
         gold = self.pipeline.gold
         if gold is None or self.fact_rows is None:
             return 0
@@ -181,7 +181,7 @@ class Ledger:
 
     @property
     def _is_behind(self) -> bool:
-        """Whether Gold holds what its source held when it was built: rows were deleted since."""
+        """Whether Gold matches its source as of the build, so that rows were deleted since."""
         return self.built_from_rows is not None and (self.fact_rows or 0) + self.late_duplicates == self.built_from_rows
 
 
@@ -191,19 +191,19 @@ def read_ledger(
     late_duplicates: int = 0,
     built_from_rows: int | None = None,
 ) -> Ledger:
-    """Compare each stage's source with its sinks at their newest commits.
+    """Compare each stage's source with its sinks at their latest commits.
 
-    :param fact_rows: rows of Gold's fact, counted before
-    :param late_duplicates: rows that Gold leaves out of it, counted before
-    :param built_from_rows: rows that its source had when it was built
+    :param fact_rows: rows of Gold's fact, counted by the caller
+    :param late_duplicates: rows that are not in the fact, counted by the caller
+    :param built_from_rows: rows that its source had when Gold was built
     :raises AirflowException: Kafka or the catalog cannot be read; the message says which and what to do
     """
-    stages = [stage_ledger(flow.look()) for flow in flows_of(pipeline)]
+    stages = [stage_ledger(flow.reconcile()) for flow in flows_of(pipeline)]
     return Ledger(pipeline, tuple(stages), fact_rows, late_duplicates, built_from_rows)
 
 
 def stage_ledger(found: Reconciliation) -> StageLedger:
-    """What a look at a stage found, as counts."""
+    """The counts of a reconciliation."""
     sinks = {role: found.rows(table) for role, table in found.stage.sinks.items()}
     missing, surplus = found.missing.counts, found.surplus.counts
     lost, erased = found.state.lost.counts, found.state.erased.counts

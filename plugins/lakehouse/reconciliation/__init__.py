@@ -1,6 +1,6 @@
-"""Which rows of a stage's source are in none of its sinks, and which are there once too often: exact to the offset.
+"""Reconciles a stage's sinks with its source: which rows are missing or surplus, exact to the offset.
 
-Every row keeps the position of its event in the topic (`kafka_partition`, `kafka_offset`), so that source and sinks compare as
-sets. Between two looks only the difference is kept, and a look reads what the tables' commits since the last one added or
-removed: the cost follows the new rows, not the history.
+Every row has the position of its event in the topic (`kafka_partition`, `kafka_offset`), so that source and sinks can be compared
+as sets. Reconciliation is incremental: it stores the difference, and reads only what was committed to the tables since the last
+time. The cost depends on the number of new rows, not on the history.
 """

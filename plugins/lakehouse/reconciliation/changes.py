@@ -1,4 +1,4 @@
-"""Which rows the commits to an Iceberg table added and removed, by the position of their event."""
+"""The rows that commits to an Iceberg table added and removed, by the position of their event."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ FIELD_ID = b"PARQUET:field_id"
 
 
 class HistoryLost(Exception):
-    """The commits since a snapshot cannot be followed: the table has to be read from its first row."""
+    """The commits since a snapshot cannot be followed: the table has to be read completely."""
 
 
 @dataclass(frozen=True)
 class Change:
-    """Some rows that a commit added to a table or removed from it.
+    """Rows that a commit added to a table or removed from it.
 
-    :param epoch_ms: when it was committed
-    :param rows: their positions; columns `kafka_partition` and `kafka_offset`
+    :param epoch_ms: time of the commit
+    :param rows: positions of the rows, in columns `kafka_partition` and `kafka_offset`
     """
 
     epoch_ms: int
@@ -40,16 +40,16 @@ class Change:
 
 
 def snapshot_id(table: Table) -> int | None:
-    """The table's current snapshot; None before the first."""
+    """Id of the table's current snapshot; None before the first."""
     snapshot = table.current_snapshot()
     return snapshot.snapshot_id if snapshot else None
 
 
 def changes(table: Table, since: int | None) -> Iterator[Change]:
-    """What the commits after a snapshot changed, oldest first. A rewrite of the same rows changes nothing.
+    """The changes by commits after a snapshot, oldest first. Rewrites of the same rows change nothing.
 
     :param since: id of the snapshot; None: the table was empty
-    :raises HistoryLost: the snapshot is no ancestor of the current one, or was expired; or rows were deleted by delete files
+    :raises HistoryLost: the snapshot has expired or is not an ancestor of the current one, or rows were deleted by delete files
     """
     newer, complete = newer_snapshots(table, since)
     if not complete:
@@ -64,7 +64,7 @@ def changes(table: Table, since: int | None) -> Iterator[Change]:
 
 
 def all_rows(table: Table) -> Iterator[pa.RecordBatch]:
-    """The positions of every row that the table holds now.
+    """The positions of all rows that the table has now.
 
     :raises AirflowException: the table has equality deletes, which are not supported
     """
@@ -76,7 +76,7 @@ def all_rows(table: Table) -> Iterator[pa.RecordBatch]:
 
 
 def _rewrites(table: Table, snapshot: Snapshot) -> bool:
-    """Whether a commit put the same rows into other files: says so, and leaves as many rows."""
+    """Whether a commit only rewrote rows to other files: its summary says so, and the number of rows is the same."""
     if not is_rewrite(snapshot) or snapshot.parent_snapshot_id is None:
         return False
     parent = table.snapshot_by_id(snapshot.parent_snapshot_id)
@@ -86,7 +86,7 @@ def _rewrites(table: Table, snapshot: Snapshot) -> bool:
 def _files(table: Table, snapshot: Snapshot, kept: list[ManifestFile]) -> Iterator[tuple[bool, DataFile]]:
     """The data files that a commit removed (False), then those that it added (True).
 
-    :param kept: manifests of a later commit
+    :param kept: manifests of a later commit, which may still include this commit's
     """
     from pyiceberg.manifest import ManifestContent, ManifestEntryStatus
 
@@ -103,9 +103,9 @@ def _files(table: Table, snapshot: Snapshot, kept: list[ManifestFile]) -> Iterat
 
 
 def _entries(table: Table, manifest: ManifestFile) -> Iterator[ManifestEntry]:
-    """What a manifest says that its commit added or removed.
+    """The entries of a manifest that its commit added or removed.
 
-    A commit that merges manifests puts what it adds first, and all older files after it: those are not read.
+    A commit that merges manifests writes its own entries first; the older ones after them are not read.
     """
     from pyiceberg.avro.file import AvroFile
     from pyiceberg.manifest import (
@@ -119,7 +119,7 @@ def _entries(table: Table, manifest: ManifestFile) -> Iterator[ManifestEntry]:
     )
 
     counts = (manifest.added_files_count, manifest.deleted_files_count)
-    left = math.inf if None in counts else sum(filter(None, counts))  # version 1 may leave them out
+    left = math.inf if None in counts else sum(filter(None, counts))  # optional in format version 1
     with AvroFile[ManifestEntry](
         table.io.new_input(manifest.manifest_path),
         MANIFEST_ENTRY_SCHEMAS[DEFAULT_READ_VERSION],
@@ -138,14 +138,14 @@ def _written_by(snapshot: Snapshot, manifests: list[ManifestFile]) -> list[Manif
 
 
 def _are_all(manifests: list[ManifestFile], snapshot: Snapshot) -> bool:
-    """Whether these manifests of a commit that only added data files hold every one of them, as far as its summary says.
+    """Whether these manifests contain all files of a commit that only added data files, according to its summary.
 
-    Later commits keep them, until they are merged.
+    Later commits keep a manifest until it is merged.
     """
-    said = summary_of(snapshot)
+    summary = summary_of(snapshot)
     added = sum(manifest.added_files_count or 0 for manifest in manifests)
-    return said.get("added-data-files") == str(added) and not any(
-        int(said.get(name, 0)) for name in ("deleted-data-files", "added-delete-files", "removed-delete-files")
+    return summary.get("added-data-files") == str(added) and not any(
+        int(summary.get(name, 0)) for name in ("deleted-data-files", "added-delete-files", "removed-delete-files")
     )
 
 
@@ -153,12 +153,12 @@ def _read(table: Table, file: DataFile) -> Iterator[pa.RecordBatch]:
     try:
         batches = _read_parquet(table, file)
         yield from _scan(table, file) if batches is None else batches
-    except FileNotFoundError as error:  # removed by a commit and expired since
+    except FileNotFoundError as error:  # a later commit removed the file, and expiry deleted it
         raise HistoryLost from error
 
 
 def _read_parquet(table: Table, file: DataFile) -> list[pa.RecordBatch] | None:
-    """The two columns by their ids, in a tenth of the time that a scan takes for a small file; None when it lacks one."""
+    """The two columns by their field ids, in a tenth of the time of a scan for a small file; None if one is missing."""
     from pyarrow.parquet import ParquetFile
     from pyiceberg.manifest import FileFormat
 

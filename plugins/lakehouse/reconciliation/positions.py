@@ -1,4 +1,4 @@
-"""Sets of positions in a topic: offsets by Kafka partition, as Roaring bitmaps, in which a long range takes a few bytes."""
+"""Sets of positions in a topic: offsets by Kafka partition, as Roaring bitmaps, which store a long range in a few bytes."""
 
 from __future__ import annotations
 
@@ -25,35 +25,35 @@ class Positions:
 
     @classmethod
     def ranges(cls, starts: Mapping[int, int], ends: Mapping[int, int]) -> Positions:
-        """Of each partition of `ends`, the offsets from its start (0 when it has none) up to, not including, its end."""
+        """For each partition of `ends`, the offsets from its start (default 0) up to, but not including, its end."""
         return cls({partition: _range(starts.get(partition, 0), end) for partition, end in ends.items()})
 
     @classmethod
     def of_offsets(cls, partition: int, offsets: Iterable[int]) -> Positions:
-        """Some offsets of one partition."""
+        """Offsets of one partition."""
         return cls({partition: BitMap64(offsets)})
 
     def below(self, ends: Mapping[int, int]) -> Positions:
-        """Those whose offset is below the end of their partition; none of a partition without an end."""
+        """The positions below the end of their partition; none of a partition without an end."""
         return self & Positions.ranges({}, ends)
 
     @property
     def counts(self) -> dict[int, int]:
-        """Partition -> how many of its offsets."""
+        """Partition -> number of offsets."""
         return {partition: len(found) for partition, found in self._offsets.items()}
 
     @property
     def firsts(self) -> dict[int, int]:
-        """Partition -> its lowest offset."""
+        """Partition -> lowest offset."""
         return {partition: found.min() for partition, found in self._offsets.items()}
 
     @property
     def ends(self) -> dict[int, int]:
-        """Partition -> offset after its highest one."""
+        """Partition -> offset after the highest one."""
         return {partition: found.max() + 1 for partition, found in self._offsets.items()}
 
     def spans(self) -> Iterator[tuple[int, int, int]]:
-        """Partition, first offset and offset after the last one, of each unbroken range in their order."""
+        """Partition, first offset, and offset after the last one, of each contiguous range, in order."""
         for partition, found in self._offsets.items():
             end, last = 0, found.max()
             while end <= last:
@@ -84,7 +84,7 @@ class Positions:
         return f"Positions({self})"
 
     def __str__(self) -> str:
-        """The first ranges, as a person reads them: `partition 0: offsets 5 to 9, 12; partition 2: offset 7`."""
+        """The first ranges for people: `partition 0: offsets 5 to 9, 12; partition 2: offsets 7`."""
         shown: dict[int, list[str]] = {}
         spans = self.spans()
         for partition, start, end in islice(spans, SHOWN_RANGES):
@@ -93,12 +93,12 @@ class Positions:
         return "; ".join([*parts, *(["..."] if next(spans, None) else [])])
 
     def to_json(self) -> dict[str, str]:
-        """Partition -> its bitmap in base64."""
+        """Partition -> bitmap in base64."""
         return {str(p): base64.b64encode(_compact(found).serialize()).decode() for p, found in self._offsets.items()}
 
     @classmethod
     def from_json(cls, value: Any) -> Positions:
-        """What `to_json` made; a set of positions as it is."""
+        """Inverse of `to_json`; a `Positions` object is returned as it is."""
         if isinstance(value, Positions):
             return value
         return cls({int(partition): BitMap64.deserialize(base64.b64decode(text)) for partition, text in value.items()})
@@ -109,10 +109,10 @@ class Positions:
 
 @dataclass(frozen=True)
 class Rows:
-    """Some rows of a table.
+    """Positions of some rows of a table.
 
-    :param repeated: positions that more than one of them has
-    :param counts: Kafka partition -> how many rows
+    :param repeated: positions that occur more than once
+    :param counts: Kafka partition -> number of rows
     """
 
     positions: Positions
@@ -150,7 +150,7 @@ def _range(start: int, end: int) -> BitMap64:
 
 
 def _first_missing(found: BitMap64, start: int) -> int:
-    """The first offset after `start` that is not in the bitmap, which holds `start`."""
+    """The first offset after `start` that is not in the bitmap, which contains `start`."""
     low, high = start + 1, found.max() + 1
     while low < high:
         middle = (low + high) // 2

@@ -1,4 +1,4 @@
-"""A look at a stage: its tables' new commits and its source's new rows, taken into what is known."""
+"""Reconciles a stage: updates the stored state with the new commits of its tables and the new rows of its source."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from lakehouse.erasure import log as erasures
 from lakehouse.pipelines.model import Pipeline, Stage
 from lakehouse.reconciliation import state as states
 from lakehouse.reconciliation.changes import HistoryLost, all_rows, changes, snapshot_id
-from lakehouse.reconciliation.no_event import without_event
+from lakehouse.reconciliation.empty_offsets import empty_offsets
 from lakehouse.reconciliation.positions import Positions, Rows
 from lakehouse.reconciliation.state import DATED_FOR_S, Cursor, State
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Reconciliation:
-    """A stage's source and sinks, compared at the newest commits.
+    """A stage's sinks compared with its source, as of the latest commits.
 
     :param tables: the sinks as they were read, by name
     """
@@ -39,17 +39,17 @@ class Reconciliation:
 
     @property
     def missing(self) -> Positions:
-        """Rows of the source that are in no sink (yet)."""
+        """Rows of the source that are not in any sink (yet)."""
         return self.state.missing
 
     @property
     def surplus(self) -> Positions:
-        """Rows of the sinks that the source does not have, or that are there twice."""
+        """Rows of the sinks that the source does not have, or that are in the sinks more than once."""
         return self.state.surplus
 
     @cached_property
     def source_rows(self) -> Mapping[int, int]:
-        """Kafka partition -> rows of the source; of a topic, its events."""
+        """Kafka partition -> number of rows of the source; for a topic, number of events."""
         if not self.stage.reads_topic:
             return self.state.rows.get(self.stage.source, {})
         empty = self.state.no_event.counts
@@ -59,25 +59,25 @@ class Reconciliation:
         }
 
     def rows(self, table: str) -> Mapping[int, int]:
-        """Kafka partition -> rows of a sink."""
+        """Kafka partition -> number of rows of a sink."""
         return self.state.rows.get(table, {})
 
     @property
     def deleted_unread(self) -> Positions:
-        """Events that Kafka deleted before they were in a sink."""
+        """Events that Kafka deleted before they reached a sink."""
         return self.missing.below(self.state.oldest)
 
     @property
-    def passed_over(self) -> Positions:
-        """Those of them after the last row of the sinks: a job that goes on from there does so at what Kafka still holds."""
+    def skipped(self) -> Positions:
+        """Deleted events after the last row of the sinks: a job that continues from there would skip them."""
         return self.deleted_unread - self.overtaken(self.deleted_unread)
 
     def overtaken(self, positions: Positions) -> Positions:
-        """Those of them for which a sink holds a later row of the same Kafka partition."""
+        """Positions for which a sink has a later row of the same Kafka partition."""
         return positions.below(self.state.reached)
 
     def overdue(self, seconds: float) -> Positions:
-        """Those of the missing rows that have been in the source for longer than that, at most an hour."""
+        """Missing rows that have been in the source for longer than this (at most an hour)."""
         since_ms = int((time.time() - seconds) * 1000)
         if self.stage.reads_topic:
             if not self.missing:
@@ -91,10 +91,10 @@ class Reconciliation:
 
 
 def reconcile(pipeline: Pipeline, stage: Stage) -> Reconciliation:
-    """Look at a stage now.
+    """Reconcile a stage now.
 
-    :raises ServiceUnavailable: Kafka, the catalog or the warehouse cannot be asked; the message says which
-    :raises AirflowException: a table is missing, or the topic is another one than before; the message says what to do
+    :raises ServiceUnavailable: Kafka, the catalog or the warehouse is unavailable; the message says which
+    :raises AirflowException: a table is missing, or the topic was recreated; the message says what to do
     """
     with IcebergCatalogHook().answering():
         return _reconcile(pipeline, stage)
@@ -102,22 +102,22 @@ def reconcile(pipeline: Pipeline, stage: Stage) -> Reconciliation:
 
 def _reconcile(pipeline: Pipeline, stage: Stage) -> Reconciliation:
     iceberg = IcebergCatalogHook()
-    # The sinks before their source: a row that moves on meanwhile looks as if it had not arrived, never as one too many.
+    # Sinks before their source: a row that arrives in between looks missing, but never surplus.
     sinks = {name: iceberg.glance(name) for name in stage.tables}
     topic = TopicHook(pipeline.topic.name) if stage.reads_topic else None
     tables = sinks if topic else {stage.source: iceberg.glance(stage.source), **sinks}
     before = states.load(stage)
     try:
-        found = _look(before, pipeline, stage, tables, topic)
+        found = _update(before, pipeline, stage, tables, topic)
     except (HistoryLost, FileNotFoundError):
-        found = _look(before and before.of_topic(), pipeline, stage, tables, topic)
+        found = _update(before and before.of_topic(), pipeline, stage, tables, topic)
     if found != before:
         states.save(stage, found)
     return Reconciliation(pipeline, stage, found, sinks)
 
 
 def acknowledge_loss(pipeline: Pipeline, stage: Stage) -> Positions:
-    """Take the events that Kafka deleted before they were read for lost; which ones. Errors as of `reconcile`."""
+    """Record the events that Kafka deleted before they were read as lost; return them. Errors as in `reconcile`."""
     found = reconcile(pipeline, stage)
     lost = found.deleted_unread
     if lost:
@@ -126,37 +126,37 @@ def acknowledge_loss(pipeline: Pipeline, stage: Stage) -> Positions:
     return lost
 
 
-def _look(
+def _update(
     before: State | None, pipeline: Pipeline, stage: Stage, tables: Mapping[str, Table], topic: TopicHook | None
 ) -> State:
-    """What is known now: the source's new rows, then those of the sinks, so that the difference stays small.
+    """The updated state: first the new rows of the source, then those of the sinks, so that the difference stays small.
 
-    :param tables: the source, when it is a table, then the sinks
-    :raises HistoryLost: a table cannot be followed from where it was known
+    :param tables: the source, if it is a table, then the sinks
+    :raises HistoryLost: the commits of a table cannot be followed
     """
     state = before.model_copy(deep=True) if before else State()
     since_ms = int((time.time() - DATED_FOR_S) * 1000)
     state.dated = [(epoch_ms, found) for epoch_ms, found in state.dated if epoch_ms > since_ms]
     known = set(state.ends)
     if topic:
-        _take_offsets(state, topic)
-        _take_erased(state, pipeline)
+        _update_offsets(state, topic)
+        _update_erased(state, pipeline)
     for name, table in tables.items():
         if state.tables:
-            _take_changes(state, stage, name, table)
+            _read_changes(state, stage, name, table)
         else:
-            _take_all(state, stage, name, table)
+            _read_all(state, stage, name, table)
     state.tables = {name: _cursor(table) for name, table in tables.items()}
     if topic:
-        _begin_partitions(state, state.ends.keys() - known)
-        empty = without_event(topic, state)
+        _set_starts(state, state.ends.keys() - known)
+        empty = empty_offsets(topic, state)
         state.missing -= empty
         state.no_event |= empty
     return state
 
 
-def _take_changes(state: State, stage: Stage, name: str, table: Table) -> None:
-    """A table's commits since it was known.
+def _read_changes(state: State, stage: Stage, name: str, table: Table) -> None:
+    """Apply a table's new commits.
 
     :raises HistoryLost: they cannot be followed
     """
@@ -164,39 +164,39 @@ def _take_changes(state: State, stage: Stage, name: str, table: Table) -> None:
     if known is None or known.uuid != str(table.metadata.table_uuid):
         raise HistoryLost
     for change in changes(table, known.snapshot_id):
-        positions = _take(state, stage, name, change.rows, change.added)
+        positions = _apply(state, stage, name, change.rows, change.added)
         if name == stage.source and change.added:
             state.dated.append((change.epoch_ms, positions))
 
 
-def _take_all(state: State, stage: Stage, name: str, table: Table) -> None:
-    """Every row of a table. Since when a source table holds it is not known: since now."""
+def _read_all(state: State, stage: Stage, name: str, table: Table) -> None:
+    """Apply all rows of a table. When they arrived in a source table is unknown, so the current time is used."""
     for batch in all_rows(table):
-        positions = _take(state, stage, name, batch, added=True)
+        positions = _apply(state, stage, name, batch, added=True)
         if name == stage.source:
             state.dated.append((int(time.time() * 1000), positions))
 
 
-def _take(state: State, stage: Stage, table: str, rows: pa.RecordBatch, added: bool) -> Positions:
-    """Take rows into account that a table gained or lost; returns their positions."""
+def _apply(state: State, stage: Stage, table: str, rows: pa.RecordBatch, added: bool) -> Positions:
+    """Apply rows that were added to or removed from a table; return their positions."""
     found = Rows.of(rows)
     is_source = table == stage.source
     state.count(table, found.counts, 1 if added else -1)
-    note = state.expect if added is is_source else state.arrive
-    note(found.positions)
-    note(found.repeated)
+    update = state.expect if added is is_source else state.arrive
+    update(found.positions)
+    update(found.repeated)
     if added and not is_source:
         state.reach(found.positions.ends)
     return found.positions
 
 
-def _take_offsets(state: State, topic: TopicHook) -> None:
-    """The topic's new offsets.
+def _update_offsets(state: State, topic: TopicHook) -> None:
+    """Apply the topic's new offsets.
 
-    :raises HistoryLost: the topic ends before what was known of it, as after a restore: the tables say what is there
-    :raises AirflowException: it is another topic than before
+    :raises HistoryLost: the topic ends before the known end, as after a restore: the tables have to be read completely
+    :raises AirflowException: the topic was recreated
     """
-    _refuse_another_topic(state, topic)
+    _require_same_topic(state, topic)
     ends, state.oldest = topic.end_offsets(), topic.start_offsets()
     if any(ends.get(partition, 0) < known for partition, known in state.ends.items()):
         if state.tables:
@@ -206,8 +206,8 @@ def _take_offsets(state: State, topic: TopicHook) -> None:
     state.ends = ends
 
 
-def _take_erased(state: State, pipeline: Pipeline) -> None:
-    """The events that were erased since the last look. One that comes back into a sink is a surplus row from then on."""
+def _update_erased(state: State, pipeline: Pipeline) -> None:
+    """Apply new erasures. If an erased row comes back into a sink, it is surplus."""
     version = erasures.version()
     if version != state.erasures:
         erased = erasures.erased(pipeline.name, state.topic_id or "")
@@ -215,8 +215,8 @@ def _take_erased(state: State, pipeline: Pipeline) -> None:
         state.erased, state.erasures = erased, version
 
 
-def _begin_partitions(state: State, partitions: Collection[int]) -> None:
-    """Where partitions that were not known begin: at the first offset that a sink or Kafka holds."""
+def _set_starts(state: State, partitions: Collection[int]) -> None:
+    """Set the start of new partitions: the first offset that a sink or Kafka has."""
     if not partitions:
         return
     arrived = (Positions.ranges({}, state.ends) - state.missing).firsts
@@ -226,13 +226,13 @@ def _begin_partitions(state: State, partitions: Collection[int]) -> None:
     state.missing -= Positions.ranges({}, state.starts)
 
 
-def _refuse_another_topic(state: State, topic: TopicHook) -> None:
-    """Refuse a topic that was deleted and made again."""
+def _require_same_topic(state: State, topic: TopicHook) -> None:
+    """Fail if the topic was deleted and recreated."""
     found = topic.topic_id()
     if state.topic_id not in (None, found):
         raise AirflowException(
-            f"Kafka topic {topic.topic} was deleted and made again: it has other events at the offsets that the tables know. "
-            "Next: restore it; or rebuild the tables from what it holds now, with the DAG replay"
+            f"Kafka topic {topic.topic} was deleted and recreated: it has other events at the offsets that the tables contain. "
+            "Next: restore it, or rebuild the tables from its current events with the DAG replay"
         )
     state.topic_id = found
 

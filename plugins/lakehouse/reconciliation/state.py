@@ -1,4 +1,4 @@
-"""What is known of a stage's rows at some commits of its tables, kept in one file beside the state of its job."""
+"""The stored state of a stage's reconciliation: one file, next to the state of its job."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from lakehouse.pipelines.model import Stage
 from lakehouse.reconciliation.positions import Positions, PositionsField
 from lakehouse.storage import stored, write
 
-#: Arrivals in a source table are dated for so long: a row may be called overdue after less than that.
+#: How long arrival times in a source table are kept; the threshold for overdue rows must be lower.
 DATED_FOR_S = 3_600
 
 
 class Cursor(BaseModel):
-    """Up to which commit a table is known.
+    """The commit up to which a table was read.
 
-    :param uuid: the table's, by which one that was replaced is recognised
+    :param uuid: of the table, to notice when it was replaced
     :param snapshot_id: None: no commit yet
     """
 
@@ -30,19 +30,20 @@ class Cursor(BaseModel):
 class State(BaseModel):
     """The difference between a stage's source and its sinks.
 
-    :param tables: table -> what is known of it; the sinks, and the source when that is a table
+    :param tables: the commits up to which the sinks, and a source table, were read
     :param topic_id: Kafka's id of the topic
-    :param starts: of a topic: Kafka partition -> first offset that counts; 0 where it is missing
-    :param ends: of a topic: Kafka partition -> offset after the last one that is known
-    :param oldest: of a topic: Kafka partition -> first offset that Kafka still holds
+    :param starts: for a topic: Kafka partition -> first offset that counts; default 0
+    :param ends: for a topic: Kafka partition -> offset after the last known one
+    :param oldest: for a topic: Kafka partition -> oldest offset that Kafka retains
     :param reached: Kafka partition -> offset after the highest one in a sink
-    :param rows: table -> Kafka partition -> rows
-    :param missing: positions of the source that are in no sink
-    :param surplus: positions in the sinks that the source does not have, or that are there twice
-    :param no_event: offsets of the topic that hold no event, as Kafka itself says: markers of transactions, for example
-    :param lost: events that Kafka deleted before they were read, as somebody has acknowledged
-    :param erased: events whose rows a person had erased, and up to which entry of the log of erasures that is known
-    :param dated: when rows came into a source table (epoch ms), for the last hour
+    :param rows: table -> Kafka partition -> number of rows
+    :param missing: positions of the source that are not in any sink
+    :param surplus: positions in the sinks that the source does not have, or that are there more than once
+    :param no_event: offsets of the topic without an event, such as transaction markers
+    :param lost: events that Kafka deleted before they were read, and that a person has acknowledged as lost
+    :param erased: events whose rows were erased on request
+    :param erasures: version of the log of erasures that `erased` was read from
+    :param dated: arrival time (epoch ms) and positions of rows in a source table, for the last hour
     """
 
     tables: dict[str, Cursor] = Field(default_factory=dict)
@@ -61,7 +62,7 @@ class State(BaseModel):
     dated: list[tuple[int, PositionsField]] = Field(default_factory=list)
 
     def of_topic(self) -> State:
-        """What is known of the topic alone: each of its events is missing."""
+        """The state of the topic alone, with all of its events missing."""
         missing = Positions.ranges(self.starts, self.ends) - self.no_event - self.lost - self.erased
         kept = self.model_dump(
             include={"topic_id", "starts", "ends", "oldest", "no_event", "lost", "erased", "erasures"}
@@ -69,37 +70,37 @@ class State(BaseModel):
         return State(**kept, missing=missing)
 
     def renamed(self, names: Mapping[str, str]) -> State:
-        """The same after tables have changed their names: old -> new."""
+        """The same state after tables were renamed: old -> new."""
         tables = {names.get(name, name): known for name, known in self.tables.items()}
         rows = {names.get(name, name): counts for name, counts in self.rows.items()}
         return self.model_copy(update={"tables": tables, "rows": rows})
 
     def expect(self, positions: Positions) -> None:
-        """The source gained rows, or a sink lost some."""
+        """Rows were added to the source, or removed from a sink."""
         self.missing |= positions - self.surplus - self.erased
         self.surplus -= positions
 
     def arrive(self, positions: Positions) -> None:
-        """A sink gained rows, or the source lost some."""
+        """Rows were added to a sink, or removed from the source."""
         self.surplus |= positions - self.missing - self.lost
         self.missing -= positions
         self.lost -= positions
 
     def count(self, table: str, rows: Mapping[int, int], sign: int) -> None:
-        """Add rows of each Kafka partition to those of a table (sign 1), or take them away (-1)."""
+        """Add (sign 1) or subtract (-1) a table's rows by Kafka partition."""
         counts = self.rows.setdefault(table, {})
         for partition, number in rows.items():
             counts[partition] = counts.get(partition, 0) + sign * number
 
     def reach(self, ends: Mapping[int, int]) -> None:
-        """A sink has rows up to these offsets, by Kafka partition."""
+        """A sink has rows up to these ends, by Kafka partition."""
         self.reached |= {partition: max(end, self.reached.get(partition, 0)) for partition, end in ends.items()}
 
 
 def load(stage: Stage) -> State | None:
-    """What was saved of a stage; None when nothing was.
+    """The stored state of a stage; None if there is none.
 
-    :raises AirflowException: the file is there but cannot be understood
+    :raises AirflowException: the file is damaged
     """
     path = stored(_address(stage))
     try:
@@ -108,18 +109,18 @@ def load(stage: Stage) -> State | None:
         return None
     except (ValidationError, ValueError) as error:
         raise AirflowException(
-            f"What is known of the rows of {stage.job}, at {path}, is damaged. Next: delete the file; it is made again from the "
+            f"The reconciliation state of {stage.job} at {path} is damaged. Next: delete the file; it is created again from the "
             "tables."
         ) from error
 
 
 def save(stage: Stage, state: State) -> None:
-    """Keep it. Of two at once either may win: each is right about the commits that it names."""
+    """Store the state. Of two at once either may win: each is consistent with the commits that it names."""
     write(_address(stage), state.model_dump_json())
 
 
 def forget(stage: Stage) -> None:
-    """Remove what was saved of a stage that there is no longer."""
+    """Delete the state of a stage that no longer exists."""
     stored(_address(stage)).unlink(missing_ok=True)
 
 

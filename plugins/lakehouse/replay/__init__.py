@@ -1,1 +1,1 @@
-"""Rebuilding the tables of some stages while the live ones are read and written, and replacing these in one step."""
+"""Replay: rebuild the tables of some stages while the live ones stay in use, then replace these in one transaction."""

@@ -1,4 +1,4 @@
-"""What a replay is going to do, worked out and checked before anything is touched."""
+"""Plans a replay, and checks the plan before anything is changed."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from lakehouse.airflow.hooks.kafka import TopicHook
 from lakehouse.pipelines.load import DeclarationError, get_pipeline, get_stage
 from lakehouse.pipelines.model import Pipeline, Stage
 from lakehouse.streaming.job import JobState
-from lakehouse.tables.aside import in_namespace
+from lakehouse.tables.namespaces import in_namespace
 
 
 @dataclass(frozen=True)
 class ReplayPlan:
     """One replay.
 
-    :param id: eight digits that name its tables and jobs
+    :param id: eight hex digits, part of the names of its tables and jobs
     :param pipeline: name of the pipeline
-    :param stages: names of the stages that are rebuilt, each after the one that it reads from
-    :param jobs: the live jobs that stop for the switch and are deployed after it: those of the rebuilt stages, and of the
+    :param stages: names of the stages to rebuild, each after the one that it reads from
+    :param jobs: the live jobs that are stopped for the switch and deployed after it: those of the rebuilt stages, and of the
         stages that these read from
-    :param start: Kafka partition -> first offset that is read again; empty when Kafka is not read
-    :param read_again: rows of the first stage's source that go through its SQL again
-    :param kept: rows before `start`, copied as they are
-    :param rows_now: table that is going to be replaced -> its rows
+    :param start: Kafka partition -> first offset to read again; empty if Kafka is not read
+    :param read_again: number of rows of the first stage's source that are processed again
+    :param kept: number of rows before `start`, which are copied unchanged
+    :param rows_now: table to replace -> its current number of rows
     """
 
     id: str
@@ -50,7 +50,7 @@ class ReplayPlan:
 
     @property
     def rebuilt(self) -> list[Stage]:
-        """The stages that are rebuilt, as they are declared."""
+        """The stages to rebuild."""
         return [self.declared.stages[name] for name in self.stages]
 
     @property
@@ -59,7 +59,7 @@ class ReplayPlan:
 
     @property
     def tables(self) -> dict[str, str]:
-        """Live table -> the table that is built to replace it: the same name, in a namespace of this replay."""
+        """Live table -> its replacement: the same name, in a namespace of this replay."""
         return {name: in_namespace(name, f"_replay_{self.id}") for name in self.rows_now}
 
     @property
@@ -68,11 +68,11 @@ class ReplayPlan:
         return list(dict.fromkeys(name.partition(".")[0] for name in self.tables.values()))
 
     def table(self, name: str) -> str:
-        """A table as the replay's jobs know it: the one that they build, or a live one that stays as it is."""
+        """The table that the replay's jobs use: the replacement, or a live table that is not replaced."""
         return self.tables.get(name, name)
 
     def building(self, stage: Stage) -> Stage:
-        """A stage as it is while its tables are built: with a job and tables of the replay's own."""
+        """A stage with the replay's own job and tables."""
         return stage.model_copy(
             update={
                 "name": f"{stage.name}-replay-{self.id}",
@@ -86,16 +86,16 @@ class ReplayPlan:
         return self.building(self.declared.stages[stage]).job
 
     def state(self, stage: str) -> JobState:
-        """The state of the job that builds a stage's tables."""
+        """Locations of the state of the job that builds a stage's tables."""
         return JobState(self.job(stage), (), variables.text("flink_state_dir"))
 
     def copying(self, stage: str) -> JobState:
-        """The job that copies the rows before the start into a stage's tables; it keeps no state."""
+        """The bounded job that copies the rows before the start into a stage's tables."""
         return JobState(f"{self.job(stage)}-copy", (), variables.text("flink_state_dir"))
 
     @property
     def before_start(self) -> str:
-        """Condition for the rows that are kept."""
+        """SQL condition for the rows that are copied."""
         return " OR ".join(
             f"(kafka_partition = {partition} AND kafka_offset < {offset})" for partition, offset in self.start.items()
         )
@@ -105,27 +105,25 @@ class ReplayPlan:
 
 
 def make_plan(run_id: str, params: Mapping[str, Any]) -> ReplayPlan:
-    """Work out what a run with these params does.
+    """Plan a run with these params.
 
     :param params: `from_stage` (`<pipeline>.<stage>`), `from_timestamp` (ISO 8601), `from_offsets` ("0:100,1:250,2:0")
-    :raises AirflowFailException: the params do not fit each other, the pipeline or the topic, or the catalog is no database
+    :raises AirflowFailException: the params are invalid for the pipeline or topic, or the catalog is not in a database
     """
     pipeline, first = _first_stage(params["from_stage"])
     timestamp, offsets = params["from_timestamp"], params["from_offsets"]
     if timestamp and offsets:
-        raise AirflowFailException(
-            "from_timestamp and from_offsets are two ways to say the same. Next: give one of them"
-        )
+        raise AirflowFailException("from_timestamp and from_offsets exclude each other. Next: set only one of them")
     if not first.reads_topic and (timestamp or offsets):
         raise AirflowFailException(
-            f"{first.job} is always rebuilt from all rows of {first.source}, because a duplicate is only known by every row "
-            "before it. Next: leave from_timestamp and from_offsets empty, or choose a from_stage that reads the topic"
+            f"{first.job} is always rebuilt from all rows of {first.source}, because duplicates can only be found among all "
+            "rows. Next: leave from_timestamp and from_offsets empty, or choose a from_stage that reads the topic"
         )
     iceberg = IcebergCatalogHook()
     if not iceberg.is_database:
         raise AirflowFailException(
-            f"A replay replaces several tables in one transaction, which a catalog in a database alone can do; the connection "
-            f"{iceberg.conn_id} leads to another kind. Nothing was built. Next: use a JDBC catalog (no extra `type`)"
+            "A replay replaces several tables in one transaction, which only a catalog in a database supports; the connection "
+            f"{iceberg.conn_id} has another type. Nothing was built. Next: use a JDBC catalog (no extra `type`)"
         )
     rebuilt = _downstream(pipeline, first)
     plan = ReplayPlan(
@@ -156,14 +154,14 @@ def _first_stage(job: str) -> tuple[Pipeline, Stage]:
         raise AirflowFailException(f"from_stage: {error}") from error
     if not pipeline.enabled:
         raise AirflowFailException(
-            f"from_stage: pipeline {pipeline.name} is switched off, and a replay would start its jobs. Next: switch it on "
-            f"(enabled: true in {pipeline.name}.yaml) and let flink_jobs run"
+            f"from_stage: pipeline {pipeline.name} is disabled, and a replay would start its jobs. Next: enable it (enabled: "
+            f"true in {pipeline.name}.yaml) and run flink_jobs"
         )
     return pipeline, stage
 
 
 def _downstream(pipeline: Pipeline, first: Stage) -> list[Stage]:
-    """A stage and all that read from it, directly or not; each stage is declared after the one that it reads from."""
+    """A stage and all downstream stages, in the order of their declaration: each after the one that it reads from."""
     found = [first]
     for stage in pipeline.stages.values():
         if any(stage.source in other.tables for other in found):
@@ -172,7 +170,7 @@ def _downstream(pipeline: Pipeline, first: Stage) -> list[Stage]:
 
 
 def _jobs_to_stop(pipeline: Pipeline, rebuilt: list[Stage]) -> list[str]:
-    """Those that write a table which must not change during the switch, in the order of their declaration."""
+    """The jobs that write a table which must not change during the switch, in the order of their declaration."""
     held = {name for stage in rebuilt for name in (stage.source, *stage.tables)}
     return [stage.job for stage in pipeline.stages.values() if held & set(stage.tables)]
 
@@ -185,7 +183,7 @@ def _start(topic: TopicHook, timestamp: str | None, offsets: str | None) -> dict
             moment = datetime.fromisoformat(timestamp)
         except ValueError as error:
             raise AirflowFailException(
-                f"from_timestamp: {timestamp!r} is not an ISO 8601 time. Next: write it as 2024-01-31T12:00:00Z"
+                f"from_timestamp: {timestamp!r} is not a time in ISO 8601. Next: write it like 2024-01-31T12:00:00Z"
             ) from error
         moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
         return topic.offsets_at(int(moment.timestamp() * 1000))
@@ -195,14 +193,17 @@ def _start(topic: TopicHook, timestamp: str | None, offsets: str | None) -> dict
         start = {int(p): int(offset) for p, offset in (pair.split(":") for pair in offsets.split(","))}
     except ValueError as error:
         raise AirflowFailException(
-            f"from_offsets: {offsets!r} is not of the form 0:100,1:250,2:0. Next: write partition:offset for each partition"
+            f"from_offsets: {offsets!r} is invalid. Next: write partition:offset for each partition, as in 0:100,1:250,2:0"
         ) from error
     end = topic.end_offsets()
     if set(start) != set(end):
-        raise AirflowFailException(f"from_offsets: {offsets!r} must name each of the partitions {sorted(end)} once")
+        raise AirflowFailException(
+            f"from_offsets: {offsets!r} is incomplete. Next: name each of the partitions {sorted(end)} once"
+        )
     for partition, offset in start.items():
         if not oldest[partition] <= offset <= end[partition]:
             raise AirflowFailException(
-                f"from_offsets: partition {partition} holds the offsets {oldest[partition]} to {end[partition]}, not {offset}"
+                f"from_offsets: partition {partition} has no offset {offset}. Next: choose one from {oldest[partition]} to "
+                f"{end[partition]}"
             )
     return start

@@ -1,4 +1,4 @@
-"""The jobs that build a replay's tables: the SQL of the live jobs, rendered with other tables."""
+"""Runs the jobs that build a replay's tables: the SQL of the live jobs, rendered with other tables."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ COPY_OPTIONS = {"execution.runtime-mode": "batch", "table.dml-sync": "true"}
 
 
 def building_job(plan: ReplayPlan, stage: Stage) -> FlinkJob:
-    """The job that builds a stage's tables: with tables, consumer groups and state of its own."""
+    """The job that builds a stage's tables: it has its own tables, consumer groups and state."""
     return FlinkJob(
         name=plan.job(stage.name),
         tables=tuple(map(plan.table, stage.tables)),
@@ -36,7 +36,7 @@ def building_job(plan: ReplayPlan, stage: Stage) -> FlinkJob:
 
 
 def start(plan: ReplayPlan) -> dict[str, str]:
-    """Start building, stage by stage, or find it begun; return job -> Flink's id of it."""
+    """Start the jobs stage by stage, unless they are already running; return job name -> Flink job id."""
     return {plan.job(stage.name): _start(plan, stage) for stage in plan.rebuilt}
 
 
@@ -59,10 +59,10 @@ def _start(plan: ReplayPlan, stage: Stage) -> str:
 
 
 def _keep_rows(plan: ReplayPlan, stage: Stage, job: FlinkJob, cluster: JobCluster) -> None:
-    """Copy the rows before the start from the live tables; columns that are new, or no longer declared, are left out."""
+    """Copy the rows before the start from the live tables, without columns that are new or no longer declared."""
     *set_up, _ = statements(job.script)
     copying = plan.copying(stage.name)
-    cluster.cancel(copying)  # what an earlier try has left
+    cluster.cancel(copying)  # left over from an earlier try
     try:
         with cluster.gateway.session({**job.options, **COPY_OPTIONS, "pipeline.name": copying.name}) as session:
             for statement in set_up:
@@ -71,7 +71,7 @@ def _keep_rows(plan: ReplayPlan, stage: Stage, job: FlinkJob, cluster: JobCluste
             for statement in statements(render("replay/keep-rows.sql", copies=copies, before_start=plan.before_start)):
                 session.execute(statement, COPY_LIMIT_S)
     except BaseException:
-        cluster.cancel(copying)  # Flink would go on without us
+        cluster.cancel(copying)  # otherwise Flink would continue it
         raise
 
 
@@ -82,9 +82,9 @@ def _shared_columns(live: str, built: str) -> list[str]:
 
 
 def rows_behind(plan: ReplayPlan) -> dict[str, int]:
-    """Stage -> rows of its source that are not in the tables being built yet.
+    """Stage -> number of rows of its source that are not in its new tables yet.
 
-    :raises AirflowFailException: a job that builds is gone
+    :raises AirflowFailException: a job is gone
     """
     cluster = JobCluster()
     behind = {}

@@ -1,6 +1,6 @@
-"""The moment of a replay: jobs at rest, the ledger checked on the new tables, then all of them in place at once.
+"""The switch of a replay: quiesce the jobs, check the ledger of the new tables, and put all of them in place at once.
 
-Needs a catalog in a database (`sql`/JDBC): several tables are renamed there in one transaction.
+It needs a catalog in a database (`sql`/JDBC), where several tables can be renamed in one transaction.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from lakehouse.streaming.lock import deployment_lock
 from lakehouse.streaming.record import JobRecord, Start
 from lakehouse.streaming.stages import job_state
 from lakehouse.streaming.writers import writers
-from lakehouse.tables.aside import aside
+from lakehouse.tables.namespaces import backup_of
 from lakehouse.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -37,11 +37,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-CATCH_UP_LIMIT_S = 240  # below the limit of the locks, which whoever deploys the jobs waits for meanwhile
+CATCH_UP_LIMIT_S = 240  # less than deployments wait for the locks that are held meanwhile
 
 
 class Switch:
-    """Puts the tables of one replay in the place of the live ones. Other tables and jobs are left alone."""
+    """Replaces the live tables with those of one replay. Other tables and jobs are left alone."""
 
     def __init__(self, plan: ReplayPlan) -> None:
         self.plan = plan
@@ -50,17 +50,17 @@ class Switch:
         self.iceberg = IcebergCatalogHook()
 
     def run(self) -> dict[str, int]:
-        """Switch, and return the rows of each new table. A second run finds it done.
+        """Switch, and return the number of rows of each new table. Idempotent.
 
-        The live jobs stop with a savepoint, which stays theirs if the switch does not come about. The jobs that built the
-        new tables end with a savepoint in the folder of the live ones: these go on from it, because it is the only
-        state that fits the new tables.
+        The live jobs are stopped with a savepoint, from which they continue if the switch fails. The jobs that built the new
+        tables are stopped with a savepoint in the folder of the live jobs, which continue from it after the switch, because no
+        other state fits the new tables.
 
         :raises AirflowException: the ledger of the new tables is not balanced; nothing was switched
-        :raises TimeoutError: maintenance is not done with a table; nothing was switched
+        :raises TimeoutError: the lease of a table was not free in time; nothing was switched
         """
         with ExitStack() as locks:
-            # Before the jobs are stopped: maintenance may take its time to be done with a table.
+            # Before the jobs are stopped, because it may take a while until maintenance has finished with a table.
             for name in self.plan.tables:
                 locks.enter_context(lease(name, "the switch of a replay", f"replay {self.plan.id}"))
             for job in self.plan.jobs:
@@ -71,13 +71,13 @@ class Switch:
                     self._finish(stage)
                 self._swap()
             for stage in self.plan.rebuilt:
-                # What ran before the switch says nothing about the new tables.
+                # The versions before the switch do not apply to the new tables.
                 remembered = records.load(job_state(stage)).changed(last_stable=None, rolled_back=None)
                 records.save(job_state(stage), self._with_builders(stage, remembered))
         return {name: self.iceberg.rows(name) for name in self.plan.tables}
 
     def _with_builders(self, stage: Stage, record: JobRecord) -> JobRecord:
-        """The record with the jobs that built the tables among its submissions: they wrote what is live now."""
+        """The record with the jobs that built the tables added to its starts, because they wrote the tables that are live now."""
         known = {start.job_id for start in record.starts}
         for job_id in dict.fromkeys(found for name in stage.tables for found in writers(self.iceberg.table(name))):
             if job_id not in known:
@@ -85,65 +85,65 @@ class Switch:
         return record
 
     def _is_done(self) -> bool:
-        """The swap is one transaction: with all tables gone from where they were built, it has happened."""
+        """Whether the swap has happened: it is one transaction, after which the built tables are gone from their namespace."""
         return not any(map(self.iceberg.exists, self.plan.tables.values()))
 
     def _stop_live(self) -> None:
-        for job in reversed(self.plan.jobs):  # who reads, then who writes
+        for job in reversed(self.plan.jobs):  # readers before writers
             _, stage = get_stage(job)
             if run := self.cluster.live_run(job_state(stage)):
                 self.cluster.stop(job_state(stage), run)
 
     def _finish(self, stage: Stage) -> None:
-        """Wait until each row of the source, up to now or at rest, is in the new tables exactly once, then end their job."""
+        """Wait until each row of the source up to now is in the new tables exactly once, then stop their job."""
         building = self.plan.building(stage)
         ends = self.plan.topic.end_offsets() if stage.reads_topic else {}
 
-        def look() -> tuple[Positions, Positions]:
+        def difference() -> tuple[Positions, Positions]:
             found = reconcile(self.plan.declared, building)
-            # The topic may get more events meanwhile; a table that is a source gets no more rows.
+            # The topic may get more events meanwhile; a source table gets no more rows.
             return (found.missing.below(ends) if stage.reads_topic else found.missing), found.surplus
 
         if run := self.flink.live_run(building.job):
             wait_until(
-                lambda: not look()[0],
+                lambda: not difference()[0],
                 f"each row of {stage.source} in the tables of {building.job}",
                 CATCH_UP_LIMIT_S,
-                on_timeout=lambda: f"Missing are {len(look()[0]):,} rows: {look()[0]}",
+                on_timeout=lambda: f"Missing: {len(difference()[0]):,} rows ({difference()[0]})",
             )
             self.cluster.stop(job_state(stage), run)
-        self._erase_again(stage, look()[1])
-        missing, surplus = look()
+        self._erase_again(stage, difference()[1])
+        missing, surplus = difference()
         if missing or surplus:
-            wrong = {"missing": missing, "too many": surplus}
-            said = [f"{len(rows):,} rows are {what} ({rows})" for what, rows in wrong.items() if rows]
+            counts = {"missing": missing, "surplus": surplus}
+            problems = [f"{len(rows):,} rows are {what} ({rows})" for what, rows in counts.items() if rows]
             raise AirflowException(
-                f"Nothing was switched: of the tables that {building.job} built, {' and '.join(said)}. Next: trigger replay "
+                f"Nothing was switched: in the tables that {building.job} built, {' and '.join(problems)}. Next: trigger replay "
                 "again; it starts from scratch"
             )
 
     def _erase_again(self, stage: Stage, surplus: Positions) -> None:
-        """Kafka still holds events whose rows were erased: building has brought them back."""
+        """Erase rows again that were erased before, and that Kafka's events have brought back."""
         again = surplus & erasures.erased(self.plan.pipeline, self.plan.topic.topic_id())
         built = [self.plan.table(name) for name in stage.tables]
         for name, rows in delete_rows(built, again, f"replay {self.plan.id}").items():
-            log.info("%s: %s rows were erased before, and are again", name, rows)
+            log.info("%s: %s rows that had been erased before were erased again", name, rows)
 
     def _swap(self) -> None:
-        """In one transaction of the catalog: live tables step aside, and the new ones take their names.
+        """In one transaction of the catalog, rename the live tables to backups, and the new ones to the live names.
 
-        :raises AirflowException: one of them is not where it should be; nothing was switched
+        :raises AirflowException: a table is gone; nothing was switched
         """
         from pyiceberg.catalog.sql import SqlCatalog
 
         catalog = self.iceberg.catalog
-        assert isinstance(catalog, SqlCatalog), "the plan lets no other pass"
+        assert isinstance(catalog, SqlCatalog), "checked by make_plan"
         for name in self.plan.tables:
-            self._purge(aside(name))
-            catalog.create_namespace_if_not_exists(aside(name).partition(".")[0])
+            self._purge(backup_of(name))
+            catalog.create_namespace_if_not_exists(backup_of(name).partition(".")[0])
         with catalog.engine.begin() as connection:
             for name, built in self.plan.tables.items():
-                self._rename(catalog, connection, name, aside(name))
+                self._rename(catalog, connection, name, backup_of(name))
                 self._rename(catalog, connection, built, name)
         for stage in self.plan.rebuilt:
             if known := states.load(self.plan.building(stage)):
@@ -160,14 +160,14 @@ class Switch:
             raise AirflowException(f"Nothing was switched: table {old} is gone. Next: trigger replay again")
 
     def abandon(self) -> None:
-        """End what was being built and remove it; the live tables and the states of their jobs stay as they are."""
+        """Cancel the replay's jobs and remove its tables; the live tables and the state of their jobs stay as they are."""
         for stage in self.plan.stages:
             self.cluster.cancel(self.plan.copying(stage))
             self.cluster.cancel(self.plan.state(stage))
         self.clean_up()
 
     def clean_up(self) -> None:
-        """Remove what is left of the building: tables, namespaces of the replay's own, and the checkpoints of its jobs."""
+        """Remove the replay's own tables, namespaces and checkpoints."""
         catalog = self.iceberg.catalog
         for built in self.plan.tables.values():
             self._purge(built)

@@ -1,1 +1,1 @@
-"""From a sample of events to a complete pipeline: declaration, contract, Silver SQL and dbt models, for their owner to edit."""
+"""Generates a complete pipeline from a sample of events: declaration, contract, Silver SQL and dbt models, to be edited."""

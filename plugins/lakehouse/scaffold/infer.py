@@ -1,4 +1,4 @@
-"""From a sample to a contract: type and format of each field, and the column that it becomes."""
+"""Infers a contract from a sample: type, format and column of each field."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lakehouse.pipelines.contract import NAME
 from lakehouse.scaffold.sample import Sample, SampleError
 from lakehouse.texts import BIGINT, iso_8601
 
-#: Of a decimal that engines compute with in one machine word.
+#: Digits of a decimal that fits into 64 bits.
 DIGITS = 18
 _KINDS = {
     bool: "boolean", int: "integer", float: "number", Decimal: "number", str: "string", dict: "object", list: "array",
@@ -22,15 +22,15 @@ _KINDS = {
 
 @dataclass(frozen=True)
 class Event:
-    """What a sample says of an event.
+    """What a sample shows about an event.
 
-    :param properties: of the contract, field by field
+    :param properties: properties of the contract, by field
     :param required: fields of key and time
-    :param never_null: other fields that each row has
-    :param as_integers: fields whose numbers are written with a fraction of .0, next to nulls
-    :param always_null: fields that no row has a value of
-    :param years: first and last year of `time`; None without one
-    :param repeats: rows whose key an earlier row has
+    :param never_null: other fields that every row has
+    :param as_integers: fields whose integers are written with a fraction of .0, next to nulls
+    :param always_null: fields without a value in any row
+    :param years: first and last year of `time`; None without a time
+    :param repeats: number of rows with the key of an earlier row
     """
 
     properties: dict[str, dict[str, Any]]
@@ -43,13 +43,13 @@ class Event:
 
 
 def infer(sample: Sample, key: Sequence[str], time: str | None) -> Event:
-    """What the rows of a sample have in common.
+    """Infer the properties of an event from a sample.
 
-    Only the fields of key and time are required: a field that is null in no row of a sample may be null later.
+    Only the fields of key and time are required: a field that is never null in the sample may be null later.
 
-    :param key: fields that identify an event; none: all fields together
-    :param time: field that says when it happened
-    :raises SampleError: a field mixes types or cannot be a column; key or time cannot be what they are meant for
+    :param key: fields that identify an event; empty: all fields together
+    :param time: field with the time of the event
+    :raises SampleError: a field mixes types or cannot be a column, or a field cannot be used as key or time
     """
     required = list(dict.fromkeys([*key, *([time] if time else [])]))
     for name in required:
@@ -68,19 +68,19 @@ def infer(sample: Sample, key: Sequence[str], time: str | None) -> Event:
 
 
 def snake_case(name: str) -> str:
-    """`depDelay`, `DepDelay` and `DEPDelay` as dep_delay."""
+    """Convert `depDelay`, `DepDelay` and `DEPDelay` to dep_delay."""
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
 
 
 def _require(sample: Sample, name: str) -> None:
-    """Refuse a field of key or time that rows lack."""
+    """Check that every row has a field of key or time."""
     if name not in sample.names:
-        raise SampleError(f"The sample has no field {name!r}. Next: give one of {', '.join(sample.names)}")
+        raise SampleError(f"The sample has no field {name!r}. Next: choose one of {', '.join(sample.names)}")
     lacking = [place for place, row in zip(sample.places, sample.rows, strict=True) if row.get(name) is None]
     if lacking:
         raise SampleError(
             f"{name} is missing or null in {lacking[0]} ({len(lacking):,} of {len(sample.rows):,} rows), and Silver would reject "
-            "such events. Next: give another field for KEY or TIME, or remove these rows from the sample"
+            "such events. Next: choose another field for KEY or TIME, or remove these rows from the sample"
         )
 
 
@@ -97,7 +97,7 @@ def _property(sample: Sample, name: str, required: bool) -> dict[str, Any]:
     if json_type == "string":
         keywords = _text_format(values)
     elif json_type == "integer" and any(value not in BIGINT for value in map(int, values)):
-        keywords = {"x-type": "STRING"}  # digit by digit, as it came
+        keywords = {"x-type": "STRING"}  # too large for BIGINT: keep the digits as text
     elif isinstance(values[0], Decimal):
         keywords = _decimal(values)
     column = snake_case(name)
@@ -111,7 +111,7 @@ def _property(sample: Sample, name: str, required: bool) -> dict[str, Any]:
 
 
 def _json_type(sample: Sample, name: str) -> str:
-    """The one type of a field's values; integers next to numbers are numbers, and a field without values is text."""
+    """The common type of a field's values; integers mixed with numbers are numbers, and a field without values is text."""
     found: dict[str, list[tuple[str, Any]]] = {}
     for place, value in sample.values(name):
         found.setdefault(_KINDS[type(value)], []).append((place, value))
@@ -127,13 +127,13 @@ def _json_type(sample: Sample, name: str) -> str:
         for kind, places in found.items()
     )
     raise SampleError(
-        f"Field {name!r} mixes types: {types}. Next: make it one type where the events come from. If the odd ones are mistakes, "
+        f"Field {name!r} mixes types: {types}. Next: use one type at the source of the events; or, if some values are mistakes, "
         "remove them from the sample: Silver rejects such events with a reason"
     )
 
 
 def _are_whole_floats(values: Collection[Any], rows: int) -> bool:
-    """Whether integers are written as 517.0, as tools do that keep integers with nulls among them as floats."""
+    """Whether integers are written like 517.0, as by tools that represent nullable integers as floats."""
     return (
         0 < len(values) < rows
         and any(type(value) is float for value in values)
@@ -142,7 +142,7 @@ def _are_whole_floats(values: Collection[Any], rows: int) -> bool:
 
 
 def _text_format(texts: Collection[str]) -> dict[str, str]:
-    """The format of texts that are all dates or all date-times; those with an offset name a moment."""
+    """The format of texts that are all dates or all date-times; with an offset, they are instants."""
     dates = [found for text in texts if (found := iso_8601(text))]
     if not dates or len(dates) < len(texts):
         return {}
@@ -155,7 +155,7 @@ def _text_format(texts: Collection[str]) -> dict[str, str]:
 
 
 def _decimal(values: Collection[Decimal]) -> dict[str, str]:
-    """A decimal type with the values' scale; none when a value leaves no room for larger ones."""
+    """A decimal type with the values' scale; none if it would leave no room for larger values."""
     scale = max(0, *(-int(value.as_tuple().exponent) for value in values))
     roomy = all(abs(value) < Decimal(10) ** (DIGITS - scale - 2) for value in values)
     return {"x-type": f"DECIMAL({DIGITS}, {scale})"} if roomy else {}
@@ -164,13 +164,13 @@ def _decimal(values: Collection[Decimal]) -> dict[str, str]:
 def _years(sample: Sample, time: str, declared: dict[str, Any]) -> tuple[int, int]:
     """First and last year of a field's dates.
 
-    :raises SampleError: it holds no dates
+    :raises SampleError: the values are not dates
     """
     if declared.get("format") not in ("date", "date-time"):
         place, value = next(sample.values(time))
         raise SampleError(
-            f"TIME={time} does not hold dates in ISO 8601, all with an offset or all without: {place} has {_short(value)}. "
-            "Next: give a field like 2024-01-31T23:59:59Z, or leave TIME out"
+            f"TIME={time} is not a field of ISO 8601 dates, either all with an offset or all without: {place} has "
+            f"{_short(value)}. Next: choose a field with values like 2024-01-31T23:59:59Z, or leave TIME out"
         )
     years = [int(text[:4]) for _, text in sample.values(time)]
     return min(years), max(years)

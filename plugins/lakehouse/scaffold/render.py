@@ -1,4 +1,4 @@
-"""Renders the files of a pipeline from `templates/`. Their own marks are `[[ ]]` and `[% %]`, because they hold Jinja too."""
+"""Renders a pipeline's files from `templates/`, which use `[[ ]]` and `[% %]` because they contain Jinja templates."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ DUCKDB_TYPES = {
 
 
 def contract_text(name: str, event: Event) -> str:
-    """The contract of a sample's events, descriptions left to fill in."""
+    """The contract of a sample's events, with empty descriptions."""
     schema = {
         "$schema": "http://json-schema.org/draft-07/schema#",
         "title": name,
@@ -37,7 +37,7 @@ def contract_text(name: str, event: Event) -> str:
 
 
 def render(template: str, **values: Any) -> str:
-    """One of the templates with these values."""
+    """Render a template with these values."""
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
         keep_trailing_newline=True, variable_start_string="[[", variable_end_string="]]", block_start_string="[%",
@@ -50,9 +50,9 @@ def render(template: str, **values: Any) -> str:
 def values(
     name: str, sample: Sample, event: Event, contract: Contract, key: list[str], time: str | None
 ) -> dict[str, Any]:
-    """What the templates may use.
+    """The variables of the templates.
 
-    :param key: fields that identify an event; none: all fields together
+    :param key: fields that identify an event; empty: all fields together
     """
     taken = {column.lower() for column in contract.columns}
     event_key = _free("event_key", taken)
@@ -88,12 +88,12 @@ def values(
 
 
 def sql_name(column: str) -> str:
-    """A column as DuckDB's SQL writes it: in quotes where it would be a keyword."""
+    """A column name for DuckDB's SQL, quoted if it is a keyword."""
     return f'"{column}"' if column.lower() in _keywords() else column
 
 
 def _yaml(text: str) -> str:
-    """A text as YAML writes it: in quotes where it would be something else."""
+    """A string for YAML, quoted if it would be parsed as something else."""
     return text if yaml.safe_load(text) == text else json.dumps(text)
 
 
@@ -107,12 +107,12 @@ def _keywords() -> frozenset[str]:
 
 
 def _free(name: str, taken: set[str]) -> str:
-    """A column of the pipeline's own that no field has."""
+    """A name for a column of the pipeline itself that no field has."""
     return name if name not in taken else _free(f"{name}_", taken)
 
 
 def _fact_columns(contract: Contract, event_key: str, day: str, with_time: bool) -> list[dict[str, Any]]:
-    """Name, type in DuckDB and description of the fact's columns."""
+    """Name, DuckDB type and description of the fact's columns."""
 
     def column(name: str, type_: str, required: bool, description: str = "") -> dict[str, Any]:
         return {"name": name, "type": type_, "required": required, "description": description}

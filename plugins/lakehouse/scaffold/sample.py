@@ -1,4 +1,4 @@
-"""A sample of events, read from JSON lines, CSV or Parquet into the values that JSON has."""
+"""Reads a sample of events from JSON lines, CSV or Parquet as JSON-compatible values."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from lakehouse.pipelines.load import DeclarationError
 from lakehouse.send.files import Row, RowFile
 from lakehouse.texts import INTEGER, NULLS, NUMBER, iso_8601
 
-#: A sample is read up to here.
-MOST_ROWS = 100_000
+#: Maximum number of rows to read.
+MAX_ROWS = 100_000
 SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class SampleError(DeclarationError):
-    """A sample that no pipeline can be made of; the message names the row or field and the next step."""
+    """A sample that cannot be used; the message names the row or field and the next step."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """Events by example.
+    """A sample of events.
 
-    :param rows: each event's fields, of the types that JSON has, but decimals as they are
-    :param places: where each row is in the file: `line 3`
+    :param rows: the fields of each event, with JSON-compatible values, but decimals as they are
+    :param places: where each row is in the file, such as `line 3`
     :param complete: whether the whole file was read
     """
 
@@ -41,33 +41,33 @@ class Sample:
 
     @property
     def names(self) -> list[str]:
-        """The fields of all rows, in the order of their first appearance."""
+        """The fields of all rows, in the order in which they first occur."""
         return list(dict.fromkeys(name for row in self.rows for name in row))
 
     def values(self, name: str) -> Iterator[tuple[str, Any]]:
-        """Place and value of each row in which a field is there and not null."""
+        """Place and value of a field, for each row in which it is not null."""
         rows = zip(self.places, self.rows, strict=True)
         return ((place, row[name]) for place, row in rows if row.get(name) is not None)
 
 
 def read_sample(path: Path) -> Sample:
-    """Read a sample, at most its first `MOST_ROWS` rows.
+    """Read a sample, at most its first `MAX_ROWS` rows.
 
     :raises SampleError: a row cannot be read, or there are no events
     :raises AirflowException: the file cannot be read
     """
     file = RowFile(path)
     found = file.rows()
-    rows = list(islice(found, MOST_ROWS))
+    rows = list(islice(found, MAX_ROWS))
     complete = next(found, None) is None
     places = [f"{file.place} {row.number}" for row in rows]
     events = [_event(path, row, place) for row, place in zip(rows, places, strict=True)]
     if not any(events):
-        raise SampleError(f"{path} holds no events. Next: give a sample with at least one event that has fields")
+        raise SampleError(f"{path} contains no events. Next: use a sample with at least one event that has fields")
     if file.is_text:
         header = next(iter(events[0]))
         if separator := next((mark for mark in ";\t|" if len(events[0]) == 1 and mark in header), None):
-            raise SampleError(f"{path} separates its columns by {separator!r}. Next: separate them by commas")
+            raise SampleError(f"{path} separates its columns with {separator!r}. Next: use commas")
         columns = [_typed(column) for column in zip(*(event.values() for event in events), strict=True)]
         events = [dict(zip(events[0], row, strict=True)) for row in zip(*columns, strict=True)]
     return Sample(events, places, complete)
@@ -76,11 +76,13 @@ def read_sample(path: Path) -> Sample:
 def _event(path: Path, row: Row, place: str) -> dict[str, Any]:
     """The fields of one row.
 
-    :raises SampleError: it is no event
+    :raises SampleError: the row is not an event
     """
     if row.values is None:
-        raise SampleError(f"{path}, {place}: {row.problem}. Next: fix or remove it; a sample holds good events only")
-    # From the text, because a fast parser makes floats of large integers.
+        raise SampleError(
+            f"{path}, {place}: {row.problem}. Next: fix or remove it; a sample must contain only valid events"
+        )
+    # Parsed again, because the fast parser turns large integers into floats.
     values = row.values if row.raw is None else json.loads(row.raw)
     try:
         return {name: _json_value(value) for name, value in values.items()}
@@ -95,10 +97,10 @@ def _event(path: Path, row: Row, place: str) -> dict[str, Any]:
 
 
 def _json_value(value: Any) -> Any:
-    """What JSON has for a value of Python; a decimal stays one.
+    """Convert a Python value to a JSON-compatible one; decimals stay decimals.
 
-    :raises TypeError: JSON has nothing for it
-    :raises ValueError: a text that was not UTF-8
+    :raises TypeError: JSON has no equivalent
+    :raises ValueError: a text that is not UTF-8
     """
     match value:
         case None | bool() | int() | Decimal():
@@ -115,11 +117,11 @@ def _json_value(value: Any) -> Any:
             return {name: _json_value(part) for name, part in value.items()}
         case list() | tuple():
             return [_json_value(part) for part in value]
-    raise TypeError(f"JSON has nothing for a value of type {type(value).__name__}")
+    raise TypeError(f"JSON has no equivalent for type {type(value).__name__}")
 
 
 def _typed(cells: Iterable[str]) -> list[Any]:
-    """A column's cells as the narrowest type that holds all of them."""
+    """Convert a column's cells to the narrowest type that fits all of them."""
     cells = list(cells)
     known = [None if cell in NULLS else cell for cell in cells]
     for fits, convert in (

@@ -1,4 +1,4 @@
-"""Writes a pipeline's files: all of them, valid together, or none."""
+"""Writes a pipeline's files: either all of them, valid together, or none."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from lakehouse.scaffold.sample import read_sample
 
 
 def new_pipeline(name: str, sample: Path, key: str | None = None, time: str | None = None) -> list[Path]:
-    """Write a complete pipeline for events like those of a sample: declaration, contract, SQL, dbt models and a page about them.
+    """Write a complete pipeline for events like those of a sample: declaration, contract, SQL, dbt models and a guide.
 
     :param sample: JSON lines, CSV or Parquet
-    :param key: fields that identify an event, separated by commas; without one, all fields together do
-    :param time: field that says when an event happened
-    :return: the files; the first is the page of what to edit next
-    :raises DeclarationError: the name, the sample or a field cannot be used, or a file exists already; nothing is written
+    :param key: fields that identify an event, separated by commas; by default, all fields together
+    :param time: field with the time of an event
+    :return: the files; the first is the guide to what to edit next
+    :raises DeclarationError: the name, the sample or a field is invalid, or a file already exists; nothing is written
     :raises AirflowException: the sample cannot be read, or dbt cannot parse the models; nothing is written
     """
     _check_name(name)
@@ -35,8 +35,8 @@ def new_pipeline(name: str, sample: Path, key: str | None = None, time: str | No
     for file in (*files, *generated):
         if (INCLUDE / file).exists():
             raise DeclarationError(
-                f"include/{file} exists already, and nothing is written over it. Next: choose another NAME, or delete the files "
-                f"of the pipeline {name} first"
+                f"include/{file} already exists and is not overwritten. Next: choose another NAME, or delete the files of the "
+                f"pipeline {name} first"
             )
     with tempfile.TemporaryDirectory(prefix="new-pipeline-") as folder:
         draft = Path(folder, "include")
@@ -49,7 +49,7 @@ def new_pipeline(name: str, sample: Path, key: str | None = None, time: str | No
 
 
 def next_steps(name: str) -> str:
-    """What to do when a pipeline's files are written, for a reader at the shell."""
+    """What to do after a pipeline's files were written, for the terminal."""
     return (
         f"Next: edit what include/pipelines/{name}.md lists; then `make up`, or wait for the next run of flink_jobs; then "
         f"`make send NAME={name} FILE=...`"
@@ -67,7 +67,7 @@ def _check_name(name: str) -> None:
 
 
 def _files(name: str) -> dict[str, str]:
-    """File in `include/` -> its template; the contract has none."""
+    """File in `include/` -> its template (none for the contract)."""
     return {
         f"pipelines/{name}.md": "page.md",
         f"contracts/{name}.json": "",
@@ -78,12 +78,12 @@ def _files(name: str) -> dict[str, str]:
         f"dbt/models/{name}/marts/core/late_duplicates.sql": "late.sql",
         f"dbt/models/{name}/marts/daily/mart_{name}_daily.sql": "mart.sql",
         f"dbt/tests/{name}/mart_{name}_daily_adds_up.sql": "adds_up.sql",
-        f"pipelines/{name}.yaml": "pipeline.yaml",  # last: it makes the others known
+        f"pipelines/{name}.yaml": "pipeline.yaml",  # last: it activates the others
     }
 
 
 def _write(draft: Path, files: dict[str, str], name: str, path: Path, key: list[str], time: str | None) -> list[str]:
-    """Write the files into a copy of `include/`; those that there was something to write for."""
+    """Write the files into a copy of `include/`; return those that were written."""
     sample = read_sample(path)
     event = infer(sample, key, time)
     contract_file = draft / "contracts" / f"{name}.json"
@@ -105,9 +105,9 @@ def _write(draft: Path, files: dict[str, str], name: str, path: Path, key: list[
 
 
 def _validated(draft: Path, name: str) -> Pipeline:
-    """The pipeline as it is declared among the others.
+    """Load the new pipeline together with the others.
 
-    :raises DeclarationError: it cannot be, or another one could not any more
+    :raises DeclarationError: it is invalid, or makes another one invalid
     """
     before, now = declarations(INCLUDE), declarations(draft)
     if new := [problem for file, problem in now.problems.items() if file not in before.problems]:
@@ -116,7 +116,7 @@ def _validated(draft: Path, name: str) -> Pipeline:
 
 
 def _move(draft: Path, written: list[str], generated: list[str], pipeline: Pipeline) -> list[Path]:
-    """Put the files in their places, then what dbt makes of them, then the declaration; on an error, nothing stays."""
+    """Move the files to `include/`, generate dbt's files, and move the declaration last; on an error, remove all of them."""
     *first, declaration = written
     try:
         _place(draft, first)
@@ -135,7 +135,7 @@ def _place(draft: Path, files: Iterable[str]) -> None:
 
 
 def _remove(files: Iterable[str]) -> None:
-    """Remove files that exist, and the folders that they leave empty."""
+    """Remove files, and folders that are empty afterwards."""
     for file in files:
         path = INCLUDE / file
         path.unlink(missing_ok=True)

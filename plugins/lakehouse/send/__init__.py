@@ -1,4 +1,4 @@
-"""A file's rows sent to a pipeline's topic as events, each checked against the contract."""
+"""Sends the rows of a file to a pipeline's topic as events, each checked against the contract."""
 
 from .run import Sent, send_file
 

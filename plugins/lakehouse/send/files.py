@@ -1,4 +1,4 @@
-"""The rows of a file, JSON lines, CSV or Parquet, one by one with their place; what cannot be read as a row comes as a reason."""
+"""Reads the rows of a JSON lines, CSV or Parquet file, each with its number, or the reason why it cannot be read."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from airflow.sdk.exceptions import AirflowException
 
 BATCH_ROWS = 10_000
 PARQUET, GZIP = b"PAR1", b"\x1f\x8b"
-_ONE_OF = "give JSON lines, CSV with a header, or Parquet"
+_FORMATS = "use JSON lines, CSV with a header, or Parquet"
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
     """One row.
 
-    :param number: of its line in a text file, of the row in Parquet; from 1
-    :param values: by field; None: it cannot be read
-    :param raw: the event as the file has it, where that is JSON
+    :param number: line number in a text file, row number in Parquet, from 1
+    :param values: values by field; None if it cannot be read
+    :param raw: the bytes of the event, if the file is JSON lines
     :param problem: why it cannot be read
     """
 
@@ -32,31 +32,31 @@ class Row:
 
 
 class RowFile:
-    """A file opened for reading.
+    """A file of rows.
 
-    :raises AirflowException: it cannot be read, or is of another kind
+    :raises AirflowException: it cannot be read, or has another format
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.kind = self._look()
-        #: Whether values are texts that the contract gives their types.
+        self.kind = self._detect_kind()
+        #: Whether all values are text, to be typed by the contract.
         self.is_text = self.kind == "CSV"
-        #: What a row's number counts.
+        #: What the number of a row counts.
         self.place = "row" if self.kind == "Parquet" else "line"
 
     def rows(self) -> Iterator[Row]:
-        """Every row, in the file's order.
+        """All rows, in the order of the file.
 
-        :raises AirflowException: it breaks off
+        :raises AirflowException: the file cannot be read to its end
         """
         read = {"Parquet": self._parquet, "CSV": self._csv, "JSON lines": self._json_lines}[self.kind]
         try:
             yield from read()
-        except OSError as error:  # pyarrow's errors are among them or ValueErrors
+        except OSError as error:  # includes those of pyarrow that are not ValueErrors
             raise self._error(f"cannot be read to its end: {error}", "write it again") from error
 
-    def _look(self) -> str:
+    def _detect_kind(self) -> str:
         try:
             with self.path.open("rb") as file:
                 start = file.read(65_536)
@@ -65,12 +65,12 @@ class RowFile:
         if start.startswith(PARQUET):
             return "Parquet"
         if start.startswith(GZIP) or b"\0" in start:
-            raise self._error("is neither text nor Parquet", f"unpack it, or {_ONE_OF}")
+            raise self._error("is neither text nor Parquet", f"unpack it, or {_FORMATS}")
         match start.removeprefix(b"\xef\xbb\xbf").lstrip()[:1]:
             case b"{" | b"":
                 return "JSON lines"
             case b"[":
-                raise self._error("is a JSON array", "write one object a line")
+                raise self._error("is a JSON array", "write one object per line")
         return "CSV"
 
     def _json_lines(self) -> Iterator[Row]:
@@ -92,7 +92,7 @@ class RowFile:
                     yield Row(number, None, problem="JSON, but not an object")
 
     def _csv(self) -> Iterator[Row]:
-        # What is not UTF-8 becomes lone surrogates, which no event can hold: those rows alone are refused.
+        # Bytes that are not UTF-8 become lone surrogates, which cannot be sent: only these rows are refused.
         with self.path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as lines:
             reader = csv.reader(lines, strict=True)
             header = self._header(reader)
@@ -108,13 +108,13 @@ class RowFile:
                 if len(texts) == len(header):
                     yield Row(number, dict(zip(header, texts, strict=True)))
                 elif texts:
-                    yield Row(number, None, problem=f"has not as many values as the header ({len(header)})")
+                    yield Row(number, None, problem=f"does not have as many values as the header ({len(header)})")
 
     def _header(self, reader: Iterator[list[str]]) -> list[str]:
         try:
             header = [name.strip() for name in next(reader)]
         except (csv.Error, StopIteration) as error:
-            raise self._error(f"has no header: {error}", _ONE_OF) from error
+            raise self._error(f"has no header: {error}", _FORMATS) from error
         if twice := {name for name in header if header.count(name) > 1}:
             raise self._error(f"has the column {min(twice)!r} more than once", "rename or remove one of them")
         return header
@@ -139,7 +139,7 @@ class RowFile:
 
 
 def _python_values(column: Any) -> list[Any]:
-    """An Arrow column as Python values; a timestamp to the microsecond, which is as exact as the tables are."""
+    """An Arrow column as Python values; timestamps in microseconds, which is the precision of the tables."""
     import pyarrow as pa
 
     if pa.types.is_timestamp(column.type) and column.type.unit == "ns":

@@ -1,4 +1,4 @@
-"""From a file's value to that of an event: by the type that the contract gives the field, or refused with a reason."""
+"""Converts values of a file to values of an event, by the field's type in the contract, or refuses them with a reason."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from lakehouse.texts import BIGINT, NULLS, iso_8601
 from lakehouse.texts import NUMBER as JSON_NUMBER
 
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", re.ASCII)
-#: An integer of more digits is none that anybody meant; making one of 1e999999999 would never end.
+#: Integers with more digits are refused: they are not plausible, and converting 1e999999999 would never end.
 _DIGITS = 100
-_REMEMBERED = 50_000
+_CACHE_SIZE = 50_000
 _NAMES = {
     "integer": "an integer",
     "number": "a finite number",
@@ -26,7 +26,7 @@ _NAMES = {
     "object": "an object",
     "array": "an array",
 }
-#: Type of a text that is a date or a moment -> whether it has an offset from UTC, and what it is called.
+#: Type of a date or time as text -> whether it has an offset from UTC, and its description.
 _MOMENTS = {
     "DATE": (False, "a date"),
     "TIMESTAMP(6)": (False, "a date and time without an offset"),
@@ -36,7 +36,7 @@ _BOOLEANS = {"true": True, "false": False, "1": True, "0": False}
 
 
 class Refused(ValueError):
-    """A row that is not sent: `reason` is the same for all of its kind, `value` is its own."""
+    """A row is not sent: `reason` is the same for all rows of its kind, `value` is that of this row."""
 
     def __init__(self, reason: str, value: Any = None) -> None:
         super().__init__(reason)
@@ -45,11 +45,11 @@ class Refused(ValueError):
 
 
 class Conversion:
-    """Makes events of rows.
+    """Converts rows to events.
 
-    :param contract: what an event must be
-    :param from_text: whether every value is a text, which gets its type here (CSV)
-    :param from_json: whether a row is an event already, which is only checked: a null that is there counts
+    :param contract: the contract of the events
+    :param from_text: whether all values are text, which is converted to the field's type (CSV)
+    :param from_json: whether a row already is an event, which is only checked: an explicit null counts as null
     """
 
     def __init__(self, contract: Contract, from_text: bool = False, from_json: bool = False) -> None:
@@ -59,11 +59,11 @@ class Conversion:
         self._from_text, self._from_json = from_text, from_json
 
     def event(self, values: dict[str, Any]) -> dict[str, Any]:
-        """The event's fields: those of the contract, checked, then the unknown ones as they are.
+        """The fields of the event: those of the contract, checked, and then unknown ones as they are.
 
-        A column without a value is null in the event, or left out of it where the contract does not let it be null.
+        A column without a value is null in the event, or left out if the contract does not allow null.
 
-        :raises Refused: a field is missing, null or of another type
+        :raises Refused: a field is missing, null or has the wrong type
         """
         event: dict[str, Any] = {}
         for name, required, nullable, convert in self._fields:
@@ -86,7 +86,7 @@ class Conversion:
 
 
 def _from_value(field: Field) -> Callable[[Any], Any]:
-    """Checks a value of Parquet or JSON."""
+    """Return a function that checks values of Parquet or JSON."""
     no_integer, no_number = f"{field.name} is not an integer", f"{field.name} is not a finite number"
     structures = {"object": dict, "array": list, "boolean": bool}
 
@@ -119,7 +119,7 @@ def _from_value(field: Field) -> Callable[[Any], Any]:
 
 
 def _from_text(field: Field) -> Callable[[str], Any]:
-    """Gives a text of CSV the field's type."""
+    """Return a function that converts text of CSV to the field's type."""
     import orjson
 
     problem = f"{field.name} is not {_NAMES[field.json_type]}"
@@ -154,14 +154,14 @@ def _from_text(field: Field) -> Callable[[str], Any]:
     convert = {"integer": integer, "number": number, "boolean": boolean, "string": _text(field)}.get(
         field.json_type, structure
     )
-    # A column holds the same texts again and again: a file takes half the time when each is converted once.
+    # Columns often repeat the same texts: converting each only once takes half the time.
     known: dict[str, Any] = {}
 
     def of_a_value(text: str) -> Any:
         try:
             return known[text]
         except KeyError:
-            if len(known) == _REMEMBERED:
+            if len(known) == _CACHE_SIZE:
                 known.clear()
             stripped = text.strip()
             known[text] = None if stripped in NULLS else convert(stripped)
@@ -171,14 +171,14 @@ def _from_text(field: Field) -> Callable[[str], Any]:
 
 
 def _text(field: Field) -> Callable[[Any], str]:
-    """A text, which must be a date or a moment where the contract's type is one."""
+    """Return a function that checks text, which must be a date or time if that is the field's type."""
     if field.type not in _MOMENTS:
         return lambda value: _plain_text(value, f"{field.name} is not text")
     with_offset, what = _MOMENTS[field.type]
     problem = f"{field.name} is not {what}"
 
     def moment(value: Any) -> str:
-        if isinstance(value, date):  # a datetime is one
+        if isinstance(value, date):  # includes datetime
             value = value.isoformat()
         if isinstance(value, str) and (read := _moment(value, with_offset)):
             return read
@@ -197,7 +197,7 @@ def _plain_text(value: Any, problem: str) -> str:
 
 @lru_cache(maxsize=65_536)
 def _moment(text: str, with_offset: bool) -> str | None:
-    """ISO 8601 with a T; None for what no calendar has, and for an offset that is missing or too many."""
+    """ISO 8601 with a T; None if it is not a valid date, or has an offset when it must not, or vice versa."""
     found = iso_8601(text)
     return text.replace(" ", "T") if found and bool(found["offset"]) == with_offset else None
 
@@ -209,7 +209,7 @@ def _whole(value: float | Decimal, problem: str) -> int:
 
 
 def _integer(field: Field, value: int) -> Any:
-    """An integer; one of more than 64 bits only where the tables keep it as text."""
+    """An integer; more than 64 bits are allowed only if the tables store it as text."""
     import orjson
 
     if value in BIGINT:

@@ -1,4 +1,4 @@
-"""Reads, checks, sends and counts."""
+"""Reads, checks, sends and counts the rows of a file."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from .rows import Conversion, Refused
 if TYPE_CHECKING:
     from lakehouse.producer import TopicProducer
 
-#: Refused rows that are shown.
+#: Number of refused rows to show.
 SHOWN = 5
 SHOWN_CHARACTERS = 60
 
 
 @dataclass(frozen=True)
 class Sent:
-    """What became of a file's rows: each was delivered or refused.
+    """The result of sending a file: each row was delivered or refused.
 
-    :param refused: reason -> rows, the most frequent first
+    :param refused: reason -> number of rows, the most frequent first
     :param examples: the first refused rows, each with its place in the file
     :param seconds: from the first row to the last delivery
     """
@@ -49,18 +49,18 @@ class Sent:
     def __str__(self) -> str:
         lines = [f"{self.delivered:,} of {self.rows:,} rows were delivered to {self.topic} in {self.seconds:.1f} s."]
         if self.refused:
-            lines.append(f"{self.refused_rows:,} were refused, because they do not fit the contract:")
+            lines.append(f"{self.refused_rows:,} were refused, because they do not match the contract:")
             lines += [f"{rows:>12,}  {reason}" for reason, rows in self.refused.items()]
             lines += ["The first of them:", *(f"  {example}" for example in self.examples)]
         return "\n".join(lines)
 
 
 def send_file(pipeline: Pipeline, file: Path | str) -> Sent:
-    """Send each row that fits the contract to the pipeline's topic; those that do not are counted with their reasons.
+    """Send each row that matches the contract to the pipeline's topic; count the others by reason.
 
     :param file: JSON lines, CSV with a header, or Parquet
-    :raises AirflowException: the file cannot be read, Kafka or the registry do not answer, or an event was not delivered; the
-        message says how many were
+    :raises AirflowException: the file cannot be read, Kafka or the registry does not answer, or an event was not delivered; the
+        message says how many were delivered
     """
     rows = RowFile(Path(file))
     return _Sending(pipeline, rows, pipeline_producer(pipeline)).run()
@@ -108,19 +108,17 @@ class _Sending:
         sent = self._producer.send(keys, values)
         if sent < len(values) or self._producer.failed:
             self._producer.finish()
-            raise self._failed(
-                f" The last row that was handed over is that of {self._file.place} {numbers[sent - 1]:,}."
-            )
+            raise self._failed(f" The last row that was handed over is in {self._file.place} {numbers[sent - 1]:,}.")
 
     def _failed(self, where: str = "") -> AirflowException:
         return AirflowException(
             f"{self._producer.failed:,} events were not delivered to {self._producer.topic}: "
             f"{self._producer.first_error}.{where} "
-            "Next: correct the row or start the broker, then send the file again."
+            "Next: fix the row or start the broker, then send the file again."
         )
 
     def _events(self) -> Iterator[tuple[int, bytes | None, bytes]]:
-        """Number of the row, key and value of each event."""
+        """Row number, key and value of each event."""
         for row in self._file.rows():
             self._rows += 1
             try:
@@ -152,9 +150,9 @@ class _Sending:
 
 
 def _as_json(value: Any) -> Any:
-    """What orjson does not know: a decimal, digit by digit."""
+    """Serialize a decimal digit by digit, which orjson does not support."""
     import orjson
 
     if isinstance(value, Decimal) and value.is_finite():
         return orjson.Fragment(str(value))
-    raise TypeError(f"no JSON for {type(value).__name__}")
+    raise TypeError(f"JSON has no equivalent for type {type(value).__name__}")

@@ -1,4 +1,4 @@
-"""The life of a Flink SQL job: declared in a DAG, brought to that state, upgraded, rolled back, never started twice.
+"""The life cycle of Flink SQL jobs: deployed as declared, upgraded, rolled back, never started twice.
 
-`job` says what is wanted, `state` what can be restored, `record` what is remembered, `deployer` does it.
+`job` is the declaration, `state` finds what can be restored, `record` is what is stored about a job, `deployer` does the work.
 """

@@ -1,4 +1,4 @@
-"""One job in the Flink cluster: planned, submitted, watched, stopped. It decides nothing."""
+"""Operations on a job in the Flink cluster: plan, submit, watch, stop. Decisions are made elsewhere."""
 
 from __future__ import annotations
 
@@ -22,43 +22,43 @@ SAVEPOINT_LIMIT_S = 300
 CHECKPOINT_LIMIT_S = 60
 STABLE_LIMIT_S = 180
 FAILURES_ALLOWED = 3
-# Flink's words for state that changed SQL can no longer read.
-UNFIT_STATE = ("Cannot map checkpoint/savepoint state", "StateMigrationException", "allowNonRestoredState")
+# Flink's messages about state that changed SQL can no longer read.
+INCOMPATIBLE_STATE = ("Cannot map checkpoint/savepoint state", "StateMigrationException", "allowNonRestoredState")
 
 Startup = Mapping[str, Mapping[str, str]]  # Flink table -> options of its connector
 
 
 class JobFailed(FlinkError):
-    """The job itself failed: its SQL, its state or its data, not the cluster around it."""
+    """The job itself failed because of its SQL, state or data, not because of the cluster."""
 
 
 class JobCluster:
-    """What the cluster can be asked to do with a job."""
+    """The Flink cluster, as far as it is about a job."""
 
     def __init__(self) -> None:
         self.flink = FlinkRestHook()
         self.gateway = SqlGatewayHook()
 
     def fingerprint(self, run: FlinkJobRun) -> str | None:
-        """Of the SQL and options that a run was submitted with."""
+        """Fingerprint of the SQL and options that a run was submitted with."""
         return self.flink.parameters(run.job_id).get(FINGERPRINT)
 
     def check_slots(self, job: FlinkJob) -> None:
-        """Refuse a parallelism that the cluster has not the slots for, however many of them are free.
+        """Check that the cluster has enough slots for the job's parallelism, free or not.
 
-        :raises AirflowFailException: names both numbers
+        :raises AirflowFailException: it has not; the message has both numbers
         """
         if 0 < (slots := self.flink.slots()) < job.parallelism:
             raise AirflowFailException(
-                f"Flink job {job.name} is to run {job.parallelism} times in parallel (parallelism.default in the variable "
+                f"Flink job {job.name} has parallelism {job.parallelism} (parallelism.default in the variable "
                 f"flink_job_options), but the cluster has {slots} task slots. Next: lower it, or add slots "
                 "(taskmanager.numberOfTaskSlots in flink/config.yaml, or more TaskManagers)"
             )
 
     def validate(self, job: FlinkJob) -> None:
-        """Have Flink plan the SQL.
+        """Check that Flink can plan the SQL.
 
-        :raises AirflowFailException: it does not plan
+        :raises AirflowFailException: it cannot
         """
         *set_up, job_statement = statements(job.script)
         try:
@@ -70,15 +70,15 @@ class JobCluster:
             raise
         except FlinkError as error:
             raise AirflowFailException(
-                f"Flink refuses the SQL of job {job.name}; what runs goes on as it is. {error}"
+                f"Flink rejects the SQL of job {job.name}; the running job is not affected. {error}"
             ) from error
 
     def submit(self, job: FlinkJob, job_id: str, state: str | None, startup: Startup) -> None:
-        """Submit the job under an id, and wait until it is RUNNING.
+        """Submit the job with this id, and wait until it is RUNNING.
 
-        Submitting the same id again is harmless: Flink takes it once.
+        Submitting the same id again is harmless: Flink accepts it once.
 
-        :raises JobFailed: it ended instead
+        :raises JobFailed: it terminated instead
         """
         wait_until(
             lambda: self.flink.free_slots() >= job.parallelism,
@@ -97,12 +97,12 @@ class JobCluster:
         *set_up, job_statement = statements(job.script)
         try:
             with self.gateway.session(options) as session:
-                for statement in (*set_up, *_moved(startup), job_statement):
+                for statement in (*set_up, *_alter_sources(startup), job_statement):
                     session.execute(statement, SUBMIT_LIMIT_S)
         except FlinkError:
             if job_id not in [run.job_id for run in self.flink.runs(job.name)]:
                 raise
-            log.info("Flink has it already: a submission before this one got through")
+            log.info("Flink already has the job: an earlier submission succeeded")
         wait_until(
             lambda: self._is_running(job, job_id),
             f"Flink job {job.name} ({job_id}) to be RUNNING",
@@ -111,9 +111,9 @@ class JobCluster:
         )
 
     def await_stable(self, job: FlinkJob, job_id: str) -> None:
-        """Wait for the first checkpoint of a run, and for its first commit when there are rows to commit.
+        """Wait for the first checkpoint of a run, and for its first commit if there are rows to commit.
 
-        :raises JobFailed, TimeoutError: it did not come to that
+        :raises JobFailed, TimeoutError: the run did not become stable
         """
         wait_until(
             lambda: self._has_checkpoint(job, job_id),
@@ -129,14 +129,14 @@ class JobCluster:
         )
 
     def live_run(self, job: JobState) -> FlinkJobRun | None:
-        """The run of a job that has not ended, under whichever of its names."""
+        """The run of a job that has not ended, under its current or former name."""
         return next((run for run in self.flink.all_runs() if run.live and run.name in job.names), None)
 
     def stop(self, job: JobState, run: FlinkJobRun) -> str:
-        """Stop a run with a savepoint among those of the job, and return its path.
+        """Stop a run with a savepoint in the job's folder, and return its path.
 
-        :param run: of the job, or of one that built tables in its place
-        :raises FlinkError, TimeoutError: no savepoint could be taken; the job may go on
+        :param run: of the job itself, or of a replay's job that built its tables
+        :raises FlinkError, TimeoutError: no savepoint could be taken; the job may keep running
         """
         log.info("Flink job %s (%s, %s): stopping it with a savepoint", run.name, run.job_id, run.state)
         savepoint = self.flink.stop_with_savepoint(run.job_id, job.savepoint_dir, SAVEPOINT_LIMIT_S)
@@ -144,7 +144,7 @@ class JobCluster:
         return savepoint
 
     def cancel(self, job: JobState) -> None:
-        """End the job, if it is there, as it is; its retained checkpoints stay."""
+        """Cancel the job if it is running, without a savepoint; its retained checkpoints are kept."""
         if run := self.live_run(job):
             self.flink.cancel(run.job_id)
             self._await_end(run.name)
@@ -160,32 +160,32 @@ class JobCluster:
             return run.state == "RUNNING"
         cause = self._failures(job_id)
         hint = (
-            " The saved state does not fit this SQL any more; nothing of it was dropped. Undo the change, or rebuild the "
-            "tables with the DAG replay."
+            " The saved state is not compatible with this SQL; nothing was lost. Next: undo the change, or rebuild the tables "
+            "with the DAG replay."
         )
-        unfit = any(words in cause for words in UNFIT_STATE)
-        raise JobFailed(f"Flink job {job.name} ({job_id}) is {run.state}. {cause}{hint if unfit else ''}")
+        incompatible = any(text in cause for text in INCOMPATIBLE_STATE)
+        raise JobFailed(f"Flink job {job.name} ({job_id}) is {run.state}. {cause}{hint if incompatible else ''}")
 
     def _has_checkpoint(self, job: FlinkJob, job_id: str) -> bool:
         if len(failures := self.flink.failures(job_id)) >= FAILURES_ALLOWED:
-            raise JobFailed(f"Flink job {job.name} ({job_id}) fails again and again: {failures[0]}")
+            raise JobFailed(f"Flink job {job.name} ({job_id}) keeps failing: {failures[0]}")
         if not self._is_running(job, job_id):
             return False
         try:
             if not self.flink.checkpoints(job_id)["counts"]["completed"]:
                 self.flink.checkpoint(job_id, CHECKPOINT_LIMIT_S)
-        except FlinkError as error:  # a job that just begins cannot even be asked
+        except FlinkError as error:  # a job that is only just starting does not answer
             log.info("Flink job %s (%s): no checkpoint yet: %s", job.name, job_id, error)
             return False
         return True
 
     def _failures(self, job_id: str) -> str:
-        return "; ".join(dict.fromkeys(self.flink.failures(job_id))) or "Flink names no cause"
+        return "; ".join(dict.fromkeys(self.flink.failures(job_id))) or "Flink reports no cause"
 
 
-def _moved(startup: Startup) -> list[str]:
-    """Statements that have the job's sources start elsewhere than declared."""
+def _alter_sources(startup: Startup) -> list[str]:
+    """Statements that override the start positions of the job's sources."""
     options = {
-        table: ", ".join(f"'{name}' = '{value}'" for name, value in moved.items()) for table, moved in startup.items()
+        table: ", ".join(f"'{name}' = '{value}'" for name, value in given.items()) for table, given in startup.items()
     }
-    return [f"ALTER TABLE {table} SET ({moved})" for table, moved in options.items()]
+    return [f"ALTER TABLE {table} SET ({given})" for table, given in options.items()]

@@ -1,4 +1,4 @@
-"""A stage as its job moves rows through it."""
+"""The flow of rows through a stage, from its source to its sinks."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from lakehouse.reconciliation.reconcile import Reconciliation, reconcile
 
 @dataclass(frozen=True)
 class Flow:
-    """The rows that a stage moves."""
+    """The flow of rows through one stage."""
 
     pipeline: Pipeline
     stage: Stage
@@ -19,11 +19,11 @@ class Flow:
     def job(self) -> str:
         return self.stage.job
 
-    def look(self) -> Reconciliation:
-        """Source and sinks, compared now. Errors as of `reconcile`."""
+    def reconcile(self) -> Reconciliation:
+        """Reconcile source and sinks now. Errors as in `lakehouse.reconciliation.reconcile`."""
         return reconcile(self.pipeline, self.stage)
 
 
 def flows_of(pipeline: Pipeline) -> tuple[Flow, ...]:
-    """One for each stage of a pipeline."""
+    """The flows of all stages of a pipeline."""
     return tuple(Flow(pipeline, stage) for stage in pipeline.stages.values())

@@ -1,4 +1,4 @@
-"""What is declared of a streaming job, and what one deployment did about it."""
+"""The declaration of a streaming job, and the result of a deployment."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Action(StrEnum):
-    """What a run of `flink_jobs` is asked to do with a job; only `reconcile` is ever scheduled."""
+    """What a run of `flink_jobs` does with a job; scheduled runs always `reconcile`."""
 
     RECONCILE = "reconcile"
     SUSPEND = "suspend"
@@ -29,12 +29,12 @@ class Action(StrEnum):
 
 @dataclass(frozen=True)
 class JobState:
-    """Where a job's checkpoints, savepoints and record are, and the tables that they must fit.
+    """Locations of a job's checkpoints, savepoints and record, and the tables that they must be consistent with.
 
-    :param name: the job's name in Flink, and that of the folders of its state
+    :param name: of the job in Flink, and of the folders of its state
     :param tables: the Iceberg tables that it writes
-    :param state_dir: URI under which the state of all jobs lives
-    :param renamed_from: name that the job had before; its state counts too
+    :param state_dir: URI of the state of all jobs
+    :param renamed_from: former name of the job, whose state is used too
     """
 
     name: str
@@ -44,7 +44,7 @@ class JobState:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The names that it goes by, the present one first."""
+        """The current name, and the former one if there is one."""
         return (self.name, self.renamed_from) if self.renamed_from else (self.name,)
 
     @property
@@ -58,50 +58,50 @@ class JobState:
 
 @dataclass(frozen=True)
 class FlinkJob(JobState):
-    """A streaming job as it should be.
+    """A streaming job as declared.
 
-    :param script: rendered Flink SQL, session set-up included; its last statement starts the job
+    :param script: rendered Flink SQL, including the session set-up; the last statement starts the job
     :param options: Flink options of the job
-    :param topic_tables: Flink table over the topic -> Iceberg table that keeps the partition and offset of each of its rows
-    :param look: source and tables, compared now; None: there is nothing to compare
-    :param readers: the jobs that read its tables, as they should be
+    :param topic_tables: Flink source table over the topic -> Iceberg table with the partition and offset of its rows
+    :param reconcile: reconciles source and tables; returns None if there is nothing to compare
+    :param readers: the jobs that read its tables, as declared
     """
 
     script: str = ""
     options: Mapping[str, str] = field(default_factory=dict)
     topic_tables: Mapping[str, str] = field(default_factory=dict)
-    look: Callable[[], Reconciliation | None] = lambda: None
+    reconcile: Callable[[], Reconciliation | None] = lambda: None
     readers: tuple[FlinkJob, ...] = ()
 
     def pending(self) -> int:
-        """Rows of the source that are in none of the tables yet, and can still arrive. Errors as of `look`."""
-        found = self.look()
+        """Number of rows of the source that are not in the tables yet, but can still arrive. Errors as in `reconcile`."""
+        found = self.reconcile()
         return len(found.missing - found.deleted_unread) if found else 0
 
     @property
     def parallelism(self) -> int:
-        """How many task slots it takes."""
+        """Number of task slots that it needs."""
         return int(self.options.get(operator_ids.PARALLELISM, "1"))
 
     @property
     def fingerprint(self) -> str:
-        """Changes exactly when a statement or an option does: comments and layout do not count."""
+        """Hash of statements and options; comments and layout do not count."""
         return fingerprint(self.script, self.options)
 
 
 def fingerprint(script: str, options: Mapping[str, str]) -> str:
-    """Of SQL and options that a job runs with."""
+    """Hash of a job's SQL and options."""
     declared = json.dumps([canonical(script), sorted(options.items())])
     return hashlib.sha256(declared.encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)
 class Deployment:
-    """What one deployment found and did.
+    """What a deployment found and did.
 
-    :param found: the job's state in the cluster, as text
-    :param action: unchanged, started, restored, upgraded, re-attached, suspended, stopped or savepoint
-    :param restored_from: path of the checkpoint or savepoint, or the offsets, that the job started from
+    :param found: state of the job in the cluster before, as text
+    :param action: unchanged, left alone, started, restored, restarted, upgraded, re-attached, suspended, stopped or savepoint
+    :param restored_from: checkpoint, savepoint or offsets that the job started from
     :param savepoint: path of the savepoint that was taken
     """
 

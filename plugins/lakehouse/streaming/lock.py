@@ -1,4 +1,4 @@
-"""One at a time changes a streaming job."""
+"""The lock that serializes changes of a streaming job."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from lakehouse.airflow.hooks.coordination import CoordinationHook
 
 
 def deployment_lock(job: str, limit_s: float = 300) -> AbstractContextManager[None]:
-    """Held by whoever stops, starts or upgrades the job, and by whoever waits until nobody does.
+    """The lock for stopping, starting and upgrading a job; also used to wait until nobody does so.
 
-    :raises TimeoutError: somebody else held it for the whole limit
-    :raises AirflowException: the database of locks does not answer
+    :raises TimeoutError: it was not free within the limit
+    :raises AirflowException: the lock database does not answer
     """
     return CoordinationHook().lock(f"flink-job:{job}", limit_s)

@@ -1,6 +1,6 @@
-"""How saved state finds its operators again when the options of a job change.
+"""Keeps operator ids stable, so that saved state can be mapped to the operators when a job's options change.
 
-Flink derives an operator's id from its place in the plan and from the operators that are chained to it (`StreamGraphHasherV2`).
+Flink derives an operator's id from its position in the plan and from the operators chained to it (`StreamGraphHasherV2`).
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from airflow.sdk.exceptions import AirflowFailException
 PARALLELISM = "parallelism.default"
 _CHAINING = "pipeline.operator-chaining"
 
-#: Iceberg's committer is always one. By default it is chained to its writer as long as there is one of them, and not when
-#: there are more; never chained, all ids stay the same at any parallelism.
+#: Iceberg's committer always has parallelism 1. By default it is chained to the writer only if that has parallelism 1 too; if
+#: it is never chained, all ids are the same at any parallelism.
 STABLE = {f"{_CHAINING}.chain-operators-with-different-max-parallelism": "false"}
 
 
 def kept(options: Mapping[str, str], last_stable: Mapping[str, str] | None) -> dict[str, str]:
-    """Options of a job, without those that would give other ids to the state of a job which began without them.
+    """A job's options, without those that would change the operator ids of a job that was started without them.
 
-    :param last_stable: what the job last ran with, None for a new one
+    :param last_stable: options of the last stable version; None for a new job
     """
     if last_stable is None or STABLE.keys() <= last_stable.keys():
         return dict(options)
@@ -28,9 +28,9 @@ def kept(options: Mapping[str, str], last_stable: Mapping[str, str] | None) -> d
 
 
 def check(job: str, last_stable: Mapping[str, str], declared: Mapping[str, str]) -> None:
-    """Refuse options with which Flink would not find the state of a job again.
+    """Reject options with which Flink could not map the saved state of a job to its operators.
 
-    :raises AirflowFailException: names the option, both values and the way out
+    :raises AirflowFailException: there is such an option; the message has both values and the next step
     """
     fixed = {name for name in {*last_stable, *declared} if name.startswith(_CHAINING)} | {"pipeline.max-parallelism"}
     number = last_stable.get(PARALLELISM, "1"), declared.get(PARALLELISM, "1")
@@ -40,7 +40,7 @@ def check(job: str, last_stable: Mapping[str, str], declared: Mapping[str, str])
         before, after = last_stable.get(name, "unset"), declared.get(name, "unset")
         if before != after:
             raise AirflowFailException(
-                f"Flink job {job} keeps {name} = {before}: with {after}, Flink would not find its saved state again. The job "
-                "runs as before. Next: set the option back in the variable flink_job_options; or trigger the DAG replay, which "
-                "rebuilds the tables with the new options"
+                f"Flink job {job} keeps {name} = {before}: with {after}, its saved state could not be restored. The job runs as "
+                "before. Next: undo the change in the variable flink_job_options; or trigger the DAG replay, which rebuilds the "
+                "tables with the new options"
             )

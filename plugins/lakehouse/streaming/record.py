@@ -1,7 +1,7 @@
-"""What is remembered of a job between runs, in one file beside its state: `<state_dir>/jobs/<name>.json`.
+"""The record of a job, stored between runs next to its state: `<state_dir>/jobs/<name>.json`.
 
-The file holds the last stable SQL as it was rendered. That includes the credentials of the catalog and of Kafka, as Flink's own
-job graphs do: the state folder is to be readable by Flink and Airflow alone.
+The record contains the rendered SQL of the last stable version, including credentials of the catalog and of Kafka, like Flink's
+own job graphs: the state folder must be readable by Flink and Airflow only.
 """
 
 from __future__ import annotations
@@ -17,24 +17,24 @@ from lakehouse.streaming.job import FlinkJob, JobState, fingerprint
 STARTS_KEPT = 200
 
 
-class _Remembered(BaseModel):
+class _Stored(BaseModel):
     model_config = ConfigDict(frozen=True, populate_by_name=True)
 
 
-class Commit(_Remembered):
-    """The newest commit of a Flink job to a table: everything up to that checkpoint is in the table."""
+class Commit(_Stored):
+    """The latest commit of a Flink job to a table, which contains everything up to that checkpoint."""
 
     table: str
     job_id: str
     checkpoint_id: int
 
 
-class Start(_Remembered):
-    """One submission.
+class Start(_Stored):
+    """One submission of the job.
 
     :param job_id: Flink's id of the run
-    :param restored_from: path of the checkpoint or savepoint, None when it began without state
-    :param after: without state: what its tables held already, and it was not to write again
+    :param restored_from: path of the checkpoint or savepoint; None for a start without state
+    :param after: for a start without state, the latest commits to its tables, after which it continues
     """
 
     job_id: str
@@ -42,8 +42,8 @@ class Start(_Remembered):
     after: tuple[Commit, ...] = ()
 
 
-class Version(_Remembered):
-    """SQL and options that a job ran with."""
+class Version(_Stored):
+    """SQL and options of a job."""
 
     script: str
     options: dict[str, str]
@@ -57,10 +57,10 @@ class Version(_Remembered):
         return fingerprint(self.script, self.options)
 
 
-class RolledBack(_Remembered):
-    """An upgrade that was rolled back: it is not tried again until the SQL changes or somebody asks for it.
+class RolledBack(_Stored):
+    """An upgrade that was rolled back; it is not tried again until the SQL changes or a person requests it.
 
-    :param savepoint: what it started from
+    :param savepoint: the state that it started from
     """
 
     fingerprint: str
@@ -68,33 +68,33 @@ class RolledBack(_Remembered):
     savepoint: str | None
 
 
-class JobRecord(_Remembered):
-    """All that is remembered of one job.
+class JobRecord(_Stored):
+    """The record of one job.
 
-    :param last_stable: what it last ran with and completed a checkpoint
-    :param rolled_back: the upgrade since then that failed, if any
+    :param last_stable: the last version that completed a checkpoint
+    :param rolled_back: a later upgrade that failed, if any
     :param starts: submissions, oldest first
     """
 
     suspended: bool = False
-    # The other names are those of version 1.0 of this file.
+    # The second aliases are the names in version 1.0 of this file.
     last_stable: Version | None = Field(None, validation_alias=AliasChoices("last_stable", "proven"))
     rolled_back: RolledBack | None = Field(None, validation_alias=AliasChoices("rolled_back", "refused"))
     starts: tuple[Start, ...] = ()
 
     def changed(self, **values: Any) -> JobRecord:
-        """The record with other values."""
+        """A copy with these values changed."""
         return self.model_copy(update=values)
 
     def starting(self, start: Start) -> JobRecord:
-        """The record with one more submission; the same one is kept once."""
+        """A copy with this submission added, unless it is there already."""
         return self if start in self.starts else self.changed(starts=(*self.starts, start)[-STARTS_KEPT:])
 
 
 def load(job: JobState) -> JobRecord:
-    """Read a job's record; an empty one when there is none. A job that was renamed goes on with the record of its old name.
+    """Read a job's record, or return an empty one. A renamed job uses the record of its former name.
 
-    :raises AirflowException: the file is there but cannot be understood
+    :raises AirflowException: the file is damaged
     """
     for name in job.names:
         path = stored(_address(job.state_dir, name))
@@ -107,19 +107,19 @@ def load(job: JobState) -> JobRecord:
             continue
         except ValueError as error:
             raise AirflowException(
-                f"The record of Flink job {job.name} at {path} is damaged ({_what(error)}). Next: move it away; the job is then "
-                "found by its checkpoints and savepoints alone."
+                f"The record of Flink job {job.name} at {path} is damaged ({_what(error)}). Next: move the file away; the job is "
+                "then restored from its checkpoints and savepoints alone."
             ) from error
     return JobRecord()
 
 
 def save(job: JobState, record: JobRecord) -> None:
-    """Write a job's record in one step, readable by its owner alone where the store has file modes."""
+    """Write a job's record atomically, readable by its owner alone if the store has file modes."""
     write(_address(job.state_dir, job.name), record.model_dump_json())
 
 
 def _what(error: ValueError) -> str:
-    """In one line, which part of a record is damaged."""
+    """Which part of a record is damaged, in one line."""
     if not isinstance(error, ValidationError):
         return str(error)
     found = error.errors()[0]

@@ -1,6 +1,6 @@
-"""The whole platform quiesced, so that its tables and what the jobs go on from can be copied as of one moment.
+"""Quiesces the whole platform, so that its tables and the state of its jobs can be copied consistently.
 
-As a command, for a backup: `python -m lakehouse quiesce` prints the recovery point as JSON, and lets go when its input ends.
+For a backup, `python -m lakehouse quiesce` prints the recovery point as JSON, and releases the platform when its input ends.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ PURPOSE = "a backup"
 
 @dataclass(frozen=True)
 class RecoveryPoint:
-    """What is at rest.
+    """A consistent version of the quiesced platform.
 
-    :param tables: name -> its newest metadata file
-    :param states: job -> the savepoint or checkpoint that it goes on from; None when it has none and needs none
+    :param tables: name -> its current metadata file
+    :param states: job -> the savepoint or checkpoint that it continues from; None if it has none and needs none
     """
 
     tables: dict[str, str]
@@ -42,24 +42,24 @@ class RecoveryPoint:
 
 @contextmanager
 def quiesce() -> Iterator[RecoveryPoint]:
-    """Stop the jobs of all pipelines with savepoints, and let nobody start them or touch a table; then `flink_jobs` starts them.
+    """Stop all jobs with savepoints, and lock jobs and tables; afterwards, `flink_jobs` starts the jobs.
 
-    A checkpoint will not do: one that is newer than the tables' last commit lacks what was committed in between, an older
-    one would write it again. After a stop with a savepoint nothing is in between.
+    A checkpoint is not enough: one that is newer than the tables' last commit lacks what was committed in between, and with an
+    older one, it would be written again. After a stop with a savepoint, state and tables match.
 
-    :raises AirflowException: somebody else writes tables, a job could not go on, or a lease was lost; nothing may be copied
-    :raises FlinkError: a job does not stop with a savepoint; it goes on
-    :raises TimeoutError: maintenance or a deployment did not end in time
+    :raises AirflowException: other jobs write tables, a job could not continue, or a lease was lost; do not use the copy
+    :raises FlinkError: a job could not be stopped with a savepoint; it keeps running
+    :raises TimeoutError: maintenance or a deployment did not finish in time
     """
     jobs, cluster = job_states(), JobCluster()
     with ExitStack() as held:
-        # Before the jobs are stopped: maintenance may take its time to be done with a table.
+        # Before the jobs are stopped, because it may take a while until maintenance has finished with a table.
         leases = [held.enter_context(lease(name, PURPOSE)) for name in _tables(jobs)]
         leases.append(held.enter_context(lease(QUARANTINE, PURPOSE, clear=lambda *_: None)))
         for job in jobs:
             held.enter_context(deployment_lock(job.name))
         _refuse_other_jobs(jobs, cluster)
-        for job in reversed(jobs):  # who reads, then who writes
+        for job in reversed(jobs):  # readers before writers
             if run := cluster.live_run(job):
                 cluster.stop(job, run)
         yield RecoveryPoint(
@@ -71,7 +71,7 @@ def quiesce() -> Iterator[RecoveryPoint]:
 
 
 def _tables(jobs: list[JobState]) -> list[str]:
-    """Every table; those of the jobs in the order in which a replay takes them, so that the two never wait for each other."""
+    """Every table, in the order in which a replay takes the leases, so that there is no deadlock."""
     declared = [name for job in jobs for name in job.tables]
     existing = {table_name(table) for table in IcebergCatalogHook().every_table()}
     return [*(name for name in declared if name in existing), *sorted(existing - set(declared))]
@@ -82,14 +82,14 @@ def _refuse_other_jobs(jobs: list[JobState], cluster: JobCluster) -> None:
     if others := sorted({run.name for run in cluster.flink.all_runs() if run.live} - names):
         broken = "".join(f" {problem}." for problem in declarations().problems.values())
         raise AirflowException(
-            f"Flink runs {', '.join(others)}, which no valid declaration names: a replay, a job by hand, or one of a broken "
-            f"declaration.{broken} What it builds would be half-done in the backup. Next: make the backup when it has ended, or "
-            "fix the declaration."
+            f"Flink is running {', '.join(others)}, which is not in a valid declaration: a replay, a job that was started "
+            f"manually, or one of a broken declaration.{broken} The backup would contain unfinished work. Next: make the "
+            "backup when it has ended, or fix the declaration."
         )
 
 
 def main() -> int:
-    """Keep everything at rest until the input ends."""
+    """Keep the platform quiesced until the input ends."""
     with quiesce() as point:
         print(json.dumps(asdict(point)), flush=True)
         sys.stdin.read()

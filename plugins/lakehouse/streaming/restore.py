@@ -1,4 +1,4 @@
-"""The choice of what a job starts from: never a state that would write rows again that its tables already hold."""
+"""Chooses the state that a job starts from: never one that would duplicate rows that its tables already contain."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ SHOWN = 5
 
 
 def state_to_restore(job: JobState, record: JobRecord) -> str | None:
-    """Path of the newest state that fits what the tables hold; None for a first start.
+    """Path of the newest state that is consistent with the tables; None for a first start.
 
-    After a roll-back that is the savepoint before it, as long as nothing has been committed since.
+    After a rollback, that is the savepoint before the upgrade, as long as nothing was committed since.
 
-    :raises AirflowException: there is no such state, but a table holds rows
+    :raises AirflowException: there is no such state, but a table has rows
     """
     before_upgrade = record.rolled_back.savepoint if record.rolled_back else None
     states = sorted(saved_states(job), key=lambda state: state.path == before_upgrade, reverse=True)
@@ -31,15 +31,15 @@ def state_to_restore(job: JobState, record: JobRecord) -> str | None:
         return None
     why = objections[0] if objections else f"there is no checkpoint or savepoint under {job.state_dir}"
     raise AirflowException(
-        f"Flink job {job.name} is not started: {', '.join(job.tables)} hold {rows:,} rows, and {why}. "
-        f"A start would write rows again that are there already. {_options(job)}"
+        f"Flink job {job.name} is not started: {', '.join(job.tables)} have {rows:,} rows, and {why}. "
+        f"A start would duplicate rows. {_options(job)}"
     )
 
 
 def checked(job: JobState, record: JobRecord, path: str) -> str:
-    """A path that somebody named, when the job can start from it.
+    """Check that a job can start from a given path, and return it.
 
-    :raises AirflowFailException: it is no complete checkpoint or savepoint, or is older than what the tables hold
+    :raises AirflowFailException: it is not a complete checkpoint or savepoint, or is older than the tables
     """
     state = read_state(path)
     if state is None:
@@ -47,13 +47,13 @@ def checked(job: JobState, record: JobRecord, path: str) -> str:
         raise AirflowFailException(f"There is no complete checkpoint or savepoint at {path}. The newest are: {known}")
     if why := objection(state, last_commits(job), record.starts):
         raise AirflowFailException(
-            f"Flink job {job.name} is not started from {path}: it would write rows again, because {why}. {_options(job)}"
+            f"Flink job {job.name} is not started from {path}: that would duplicate rows, because {why}. {_options(job)}"
         )
     return state.path
 
 
 def last_commits(job: JobState) -> list[Commit]:
-    """The newest commit of a Flink job to each of its tables that has one."""
+    """The latest commit of a Flink job to each table that has one."""
     iceberg = IcebergCatalogHook()
     tables = {name: iceberg.table(name) for name in job.tables if iceberg.exists(name)}
     return [commit for name, table in tables.items() if (commit := last_commit(name, table))]
@@ -61,11 +61,11 @@ def last_commits(job: JobState) -> list[Commit]:
 
 def _options(job: JobState) -> str:
     after_last_row = (
-        "action start_after_last_row, which goes on exactly where the tables end; "
+        "trigger it with action start_after_last_row, which continues exactly where the tables end; "
         if isinstance(job, FlinkJob) and job.topic_tables
         else ""
     )
     return (
-        "Options: put the state back; or trigger flink_jobs by hand with action restart and the path of another checkpoint "
-        f"or savepoint; {after_last_row}or rebuild the tables with the DAG replay."
+        "Options: restore the state; trigger flink_jobs with action restart and the path of another checkpoint or savepoint; "
+        f"{after_last_row}or rebuild the tables with the DAG replay."
     )

@@ -1,4 +1,4 @@
-"""Checkpoints and savepoints that no restart goes back to any more: they take room, and hold the expiry of snapshots back."""
+"""Old checkpoints and savepoints, from which no job would be restored any more: they hold back the expiry of snapshots."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from lakehouse.streaming.job import JobState
 from lakehouse.streaming.record import JobRecord
 from lakehouse.streaming.state import SavedState, saved_states, writer_of
 
-#: So many newest states stay, however old: of a job that stands still they are all there is.
+#: Number of newest states that are kept whatever their age: a suspended job has nothing else.
 KEPT = 3
 
 
@@ -18,7 +18,7 @@ KEPT = 3
 class OldState:
     """The folder of a savepoint, or of all checkpoints of one run, which share files.
 
-    :param bytes: of all files in it
+    :param bytes: total size of its files
     """
 
     path: str
@@ -26,19 +26,19 @@ class OldState:
     bytes: int
 
     def remove(self) -> None:
-        """Delete it; one that is gone already is fine."""
+        """Delete the folder if it exists."""
         folder = stored(self.path)
         if folder.exists():
             folder.rmdir(recursive=True)
 
 
 def old_states(job: JobState, record: JobRecord, live: str | None, before: float) -> Iterator[OldState]:
-    """What was written before a time (epoch seconds), and is neither among the newest nor remembered as a way back.
+    """States that were written before a time (epoch seconds), and are neither among the newest nor referenced by the record.
 
-    A run that goes on from a checkpoint needs no file of it after its own first one (Flink's recovery mode NO_CLAIM), which
-    is why a live run's folder stays whole and others need not.
+    The folder of the live run is kept as a whole. Others can be deleted: after its own first checkpoint, a run does not need the
+    files of the checkpoint that it was restored from (Flink's recovery mode NO_CLAIM).
 
-    :param live: Flink's id of the run that has not ended, if any
+    :param live: Flink's id of the live run, if any
     """
     states = saved_states(job)
     needed: set[str | None] = {state.path for state in states[:KEPT]}
@@ -54,6 +54,6 @@ def old_states(job: JobState, record: JobRecord, live: str | None, before: float
 
 
 def _folder(path: str) -> str:
-    """What goes at once: a savepoint alone, a checkpoint with all others of its run."""
+    """The folder to delete: of a savepoint, or of all checkpoints of a run."""
     state = stored(path)
     return str(state if state.name.startswith("savepoint-") else state.parent)

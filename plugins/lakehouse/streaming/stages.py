@@ -1,4 +1,4 @@
-"""From a declared stage to the Flink job that it stands for."""
+"""Creates the Flink job of a declared stage."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from lakehouse.streaming.job import FlinkJob, JobState
 
 
 def _option(value: Any) -> Any:
-    """JSON's 1 and true as Flink writes them."""
+    """JSON numbers and booleans as Flink writes them."""
     return json.dumps(value) if isinstance(value, bool | int | float) else value
 
 
 def _parallelism(options: dict[str, str]) -> dict[str, str]:
     if not (given := options.get(operator_ids.PARALLELISM, "1")).isdecimal() or not int(given):
-        raise ValueError(f"{operator_ids.PARALLELISM} is {given}: it must be a whole number above 0")
+        raise ValueError(f"{operator_ids.PARALLELISM} is {given}: it must be a whole number above 0. Next: correct it")
     return options
 
 
@@ -32,31 +32,31 @@ Options = Annotated[dict[str, Annotated[str, BeforeValidator(_option)]], AfterVa
 
 
 def job_options() -> dict[str, str]:
-    """Configuration of every new streaming job, as Flink's own options (variable `flink_job_options`)."""
+    """Flink options of every new streaming job (variable `flink_job_options`)."""
     return operator_ids.STABLE | variables.structure("flink_job_options", Options)
 
 
 def job_state(stage: Stage) -> JobState:
-    """Where the state of a stage's job is."""
+    """Locations of the state of a stage's job."""
     return JobState(stage.job, stage.tables, variables.text("flink_state_dir"), stage.renamed_from)
 
 
 def job_states() -> list[JobState]:
-    """Those of every declared stage, also of pipelines that are switched off."""
+    """The same for every declared stage, including those of disabled pipelines."""
     return [job_state(stage) for pipeline in declarations().pipelines.values() for stage in pipeline.stages.values()]
 
 
 def flink_job(pipeline: Pipeline, stage: Stage) -> FlinkJob:
-    """A stage's job as its SQL and the settings declare it; one that began with other operator ids keeps them."""
-    remembered = records.load(job_state(stage)).last_stable
+    """A stage's job as its SQL and the settings declare it; a job that was started with other operator ids keeps them."""
+    last_stable = records.load(job_state(stage)).last_stable
     return FlinkJob(
         name=stage.job,
         tables=stage.tables,
         state_dir=variables.text("flink_state_dir"),
         renamed_from=stage.renamed_from,
         script=stage_script(pipeline, stage),
-        options=operator_ids.kept(job_options(), remembered.options if remembered else None),
+        options=operator_ids.kept(job_options(), last_stable.options if last_stable else None),
         topic_tables=stage.topic_tables,
-        look=Flow(pipeline, stage).look,
+        reconcile=Flow(pipeline, stage).reconcile,
         readers=tuple(flink_job(pipeline, reader) for reader in pipeline.readers(stage)),
     )

@@ -1,4 +1,4 @@
-"""What a job can be restored from, and whether that still fits what its tables hold."""
+"""Checkpoints and savepoints of a job, and whether they are consistent with its tables."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ MAGIC = 0x4960672D
 class SavedState:
     """A complete checkpoint or savepoint.
 
-    :param checkpoint_id: counts on along a job's line of restarts, for checkpoints and savepoints alike
-    :param job_id: Flink's id of the run that wrote it; of a savepoint only its first six digits are known
+    :param checkpoint_id: increases along a chain of restarts, for checkpoints and savepoints alike
+    :param job_id: Flink's id of the run that wrote it; for a savepoint, only the first six digits
     :param written_at: epoch seconds
     """
 
@@ -38,7 +38,7 @@ class SavedState:
 
 
 def read_state(path: str) -> SavedState | None:
-    """The checkpoint or savepoint at a path; None when it is incomplete or not there."""
+    """The checkpoint or savepoint at a path; None if it is incomplete or does not exist."""
     folder = stored(path)
     file = folder / METADATA
     try:
@@ -53,7 +53,7 @@ def read_state(path: str) -> SavedState | None:
 
 
 def saved_states(job: JobState) -> list[SavedState]:
-    """Every complete checkpoint and savepoint of the job, whichever cluster wrote it, newest first."""
+    """All complete checkpoints and savepoints of the job, from any cluster, newest first."""
     files = [
         file
         for name in job.names
@@ -65,7 +65,7 @@ def saved_states(job: JobState) -> list[SavedState]:
 
 
 def last_commit(name: str, table: Table) -> Commit | None:
-    """The newest commit that a Flink job made to the table; what maintenance committed since is passed over."""
+    """The latest commit of a Flink job to a table; later commits of maintenance are ignored."""
     for snapshot in _history(table):
         summary = summary_of(snapshot)
         if "flink.job-id" in summary:
@@ -82,27 +82,27 @@ def _history(table: Table) -> Iterator[Snapshot]:
 
 
 def objection(state: SavedState, commits: list[Commit], starts: tuple[Start, ...]) -> str | None:
-    """Why a start from this state would write rows that its tables already hold; None when it would not.
+    """Why a start from this state would duplicate rows; None if it would not.
 
-    What a state has pending, the sink commits after a restore unless the table says it is there already. What was
-    committed after the state was taken would be read and written again.
+    After a restore, the sink commits what was pending in the state, unless the table already has it. But what was committed
+    after the state was taken would be read and written again.
     """
     line, after = _line(state, starts)
     for commit in commits:
         if commit in after:
             continue
         if not any(commit.job_id.startswith(job_id) for job_id in line):
-            return f"{commit.table} was last written by Flink job {commit.job_id}, which {state.path} does not descend from"
+            return f"{commit.table} was last written by Flink job {commit.job_id}, and {state.path} does not descend from that"
         if commit.checkpoint_id > state.checkpoint_id:
             return (
-                f"{commit.table} holds everything up to checkpoint {commit.checkpoint_id}, "
-                f"{state.path} is checkpoint {state.checkpoint_id}"
+                f"{commit.table} contains everything up to checkpoint {commit.checkpoint_id}, but {state.path} is checkpoint "
+                f"{state.checkpoint_id}"
             )
     return None
 
 
 def _line(state: SavedState, starts: tuple[Start, ...]) -> tuple[set[str], tuple[Commit, ...]]:
-    """Job ids that the state descends from, its own among them, and the commits that the first of them began after."""
+    """Job ids that the state descends from, including its own, and the commits after which the first of them started."""
     line, job_id = {state.job_id}, state.job_id
     while start := next((s for s in reversed(starts) if s.job_id.startswith(job_id)), None):
         if start.restored_from is None or (job_id := writer_of(start.restored_from)) in line:
@@ -112,6 +112,6 @@ def _line(state: SavedState, starts: tuple[Start, ...]) -> tuple[set[str], tuple
 
 
 def writer_of(path: str) -> str:
-    """Job id in the path of a checkpoint or savepoint (of a savepoint its first six digits)."""
+    """Job id in the path of a checkpoint or savepoint (for a savepoint, the first six digits)."""
     folder = stored(path)
     return folder.name.split("-")[1] if folder.name.startswith("savepoint-") else folder.parent.name

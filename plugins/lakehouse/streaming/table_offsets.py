@@ -1,4 +1,4 @@
-"""Offsets that tables themselves hold: with them, a job over Kafka starts exactly after the last rows of its tables."""
+"""Offsets in the tables themselves, with which a job can start from Kafka exactly after the last rows of its tables."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from lakehouse.airflow.hooks.kafka import TopicHook
 
 
 def next_offsets(topic: TopicHook, sources: Mapping[str, str]) -> dict[str, dict[int, int]]:
-    """Source -> partition -> offset after the last row of its table, or of the oldest event that the topic still holds.
+    """Source -> partition -> offset after the last row of its table, but not before the oldest event that Kafka retains.
 
-    Reads two columns of the whole tables. Exact because a table gets the events of a partition in their order, and a
-    commit has all of them up to a checkpoint. Whether the topic lost events in between is for the reconciliation to say.
+    Reads two columns of the whole tables. The result is exact because a table gets the events of a partition in order, and each
+    commit contains all of them up to a checkpoint. Reconciliation reports whether Kafka has deleted events in between.
 
-    :param sources: Flink table over the topic -> Iceberg table that keeps its rows; each event is in one of the tables
+    :param sources: Flink source table over the topic -> Iceberg table with its rows; each event is in one of the tables
     """
     oldest = topic.start_offsets()
     return {
@@ -24,7 +24,7 @@ def next_offsets(topic: TopicHook, sources: Mapping[str, str]) -> dict[str, dict
 
 
 def startup_options(offsets: dict[int, int]) -> dict[str, str]:
-    """Options of Flink's Kafka connector that start at these offsets."""
+    """Options of Flink's Kafka connector to start at these offsets."""
     specific = ";".join(f"partition:{partition},offset:{offset}" for partition, offset in sorted(offsets.items()))
     return {"scan.startup.mode": "specific-offsets", "scan.startup.specific-offsets": specific}
 

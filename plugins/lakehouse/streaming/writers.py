@@ -1,4 +1,4 @@
-"""Who writes a stage's tables: a commit of Flink names its job, and the record of the stage's job names what was started."""
+"""Finds unknown writers of a stage's tables: Flink's commits name their job, and the record lists the jobs that were started."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ from lakehouse.tables.history import ForeignChange, foreign_changes, snapshots_s
 if TYPE_CHECKING:
     from pyiceberg.table import Table
 
-#: Who has committed nothing for so long is taken to have ended.
+#: A writer without a commit for this long is assumed to have ended.
 COMMITTED_WITHIN_S = 3_600
 
 
 def writers(table: Table, since_ms: int = 0) -> list[str]:
-    """Flink's ids of the jobs that committed to a table since then, as far as its snapshots are kept."""
-    said = map(summary_of, snapshots_since(table, since_ms))
-    return list(dict.fromkeys(summary["flink.job-id"] for summary in said if "flink.job-id" in summary))
+    """Flink's ids of the jobs that committed to a table since then, as far as its snapshots have not expired."""
+    summaries = map(summary_of, snapshots_since(table, since_ms))
+    return list(dict.fromkeys(summary["flink.job-id"] for summary in summaries if "flink.job-id" in summary))
 
 
 def unknown_writers(job: JobState, tables: Mapping[str, Table], flink: FlinkRestHook) -> tuple[str, ...]:
-    """Who has written a job's tables within the last hour without having been started by `flink_jobs`, each in a sentence.
+    """Writers of a job's tables within the last hour that `flink_jobs` did not start, one sentence each.
 
-    :param tables: those that the job writes, by name
-    :raises FlinkError: Flink cannot be asked for a name
+    :param tables: the tables that the job writes, by name
+    :raises FlinkError: Flink cannot be asked for a writer's name
     """
     since_ms = int((time.time() - COMMITTED_WITHIN_S) * 1000)
     try:
         started = _started(records.load(job))
-    except AirflowException:  # `flink_jobs` fails for it
+    except AirflowException:  # the record is damaged: `flink_jobs` reports it
         return ()
     unknown = [
         (name, writer)
@@ -52,19 +52,19 @@ def unknown_writers(job: JobState, tables: Mapping[str, Table], flink: FlinkRest
         f"table {name} is written by Flink job {f'{runs[writer].name} ({writer})' if writer in runs else writer}, which "
         "flink_jobs did not start"
         for name, writer in unknown
-        # A run of ours says so itself, should the record be lost.
+        # Should the record be lost, our own runs are recognized by their fingerprint.
         if not (writer in runs and FINGERPRINT in flink.parameters(writer))
     )
 
 
 def changes_by_others(tables: Iterable[Table]) -> list[ForeignChange]:
-    """What programs that are no Flink jobs did to tables within the last hour."""
+    """Changes of tables within the last hour by programs other than Flink jobs."""
     since_ms = int((time.time() - COMMITTED_WITHIN_S) * 1000)
     return [change for table in tables for change in foreign_changes(table, since_ms)]
 
 
 def _started(record: JobRecord) -> tuple[str, ...]:
-    """Ids of jobs, or how they begin, that the record names: submissions, and what these went on from."""
+    """Job ids, or prefixes of them, in the record: submissions, and the runs that they were restored from."""
     return tuple(
         job_id
         for start in record.starts

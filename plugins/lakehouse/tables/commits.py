@@ -1,16 +1,16 @@
-"""Commits to tables that others write to."""
+"""Commits to tables that others write to at the same time."""
 
 from __future__ import annotations
 
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 TRIES = 20
-#: Property of a snapshot: what the platform itself made it for, where no Flink job did.
+#: Snapshot property: the purpose of a commit that the platform itself makes, not a Flink job.
 MADE_FOR = "lakehouse.made-for"
 
 
 def commit_tries() -> Retrying:
-    """Tries of a commit, while others commit first; the last one raises pyiceberg's `CommitFailedException`."""
+    """Retries of a commit that conflicts with others; the last try raises pyiceberg's `CommitFailedException`."""
     from pyiceberg.exceptions import CommitFailedException
 
     return Retrying(

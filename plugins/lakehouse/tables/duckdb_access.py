@@ -1,6 +1,6 @@
-"""What DuckDB needs for Iceberg tables: its extensions, from Python packages, and keys of the object store.
+"""What DuckDB needs to read Iceberg tables: its extensions, from Python packages, and credentials of the object store.
 
-dbt's process uses it too, so nothing of Airflow is imported here.
+dbt's process uses this module too, so it must not import Airflow.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from lakehouse.texts import sql_literal
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-#: Iceberg needs avro for its manifests; its own dependencies are not looked up when it is loaded by path.
+#: The iceberg extension needs avro; dependencies are not resolved when an extension is loaded by its path.
 EXTENSIONS = ("avro", "httpfs", "iceberg")
 
 
 def load_extensions(connection: DuckDBPyConnection) -> None:
-    """Load the extensions from their packages: nothing is downloaded.
+    """Load the extensions from their packages, without downloading anything.
 
     :raises RuntimeError: a package is not installed
     """
@@ -32,9 +32,9 @@ def load_extensions(connection: DuckDBPyConnection) -> None:
 
 
 def allow_s3(connection: DuckDBPyConnection, properties: Mapping[str, str] | None = None) -> None:
-    """Let DuckDB read the object store; httpfs must be loaded.
+    """Give DuckDB access to the object store; httpfs must be loaded.
 
-    :param properties: of an Iceberg catalog; what they do not say comes from the usual variables of AWS
+    :param properties: of an Iceberg catalog; the rest comes from the usual AWS variables
     """
     given, env = properties or {}, os.environ
     endpoint = urlsplit(_first(given.get("s3.endpoint"), env.get("AWS_ENDPOINT_URL_S3"), env.get("AWS_ENDPOINT_URL")))
@@ -46,7 +46,7 @@ def allow_s3(connection: DuckDBPyConnection, properties: Mapping[str, str] | Non
         )
         or "us-east-1",
         "endpoint": endpoint.netloc,
-        # A custom endpoint is a MinIO or the like: buckets are in the path there.
+        # A custom endpoint is MinIO or similar, where the bucket is part of the path.
         "url_style": "path" if endpoint.netloc else "",
     }
     settings = [f"{name} {sql_literal(value)}" for name, value in options.items() if value]
@@ -59,7 +59,7 @@ def allow_s3(connection: DuckDBPyConnection, properties: Mapping[str, str] | Non
 
 
 def _keys(properties: Mapping[str, str]) -> dict[str, str | None]:
-    """Those of the catalog; else a key that may only read, where there is one; else the process's own."""
+    """Credentials of the catalog; or else read-only ones, if they are set; or else those of the process."""
     env = os.environ
     if key := properties.get("s3.access-key-id"):
         secret, token = properties.get("s3.secret-access-key"), properties.get("s3.session-token")

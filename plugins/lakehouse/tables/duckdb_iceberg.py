@@ -1,4 +1,4 @@
-"""Iceberg tables in DuckDB, read by DuckDB itself."""
+"""Iceberg tables as views in DuckDB."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ if TYPE_CHECKING:
 
 
 def copy_metadata(table: Table, copy: Path) -> None:
-    """Copy a table's metadata file, for a reader to whom it must not get lost: the writer deletes it after some commits."""
+    """Copy a table's metadata file for a reader, because the writer deletes old ones after some commits."""
     with table.io.new_input(table.metadata_location).open() as file:
         copy.write_bytes(file.read())
 
 
 class IcebergDatabase:
-    """DuckDB with Iceberg, in a folder of its own.
+    """A temporary DuckDB database with views of Iceberg tables.
 
-    :param folder: for the database, what it spills, and the metadata of the tables that are looked at
-    :param memory_limit: of DuckDB's buffers, for example "1GB"
+    :param folder: for the database, what it spills, and copies of the tables' metadata
+    :param memory_limit: for DuckDB's buffers, such as "1GB"
     """
 
     def __init__(self, folder: Path, memory_limit: str) -> None:
@@ -47,16 +47,16 @@ class IcebergDatabase:
         self.connection.close()
 
     def keep_spans(self, name: str, spans: Iterable[tuple[int, int, int]]) -> str:
-        """Make a table of ranges: Kafka partition, first offset and offset after the last one; at least one.
+        """Create a table of ranges: Kafka partition, first offset, and offset after the last one; at least one range.
 
-        :return: SQL: whether a row's position is in one of them
+        :return: SQL condition for rows whose position is in one of them
         """
         self.connection.execute(f"CREATE OR REPLACE TABLE {name} (partition INTEGER, first BIGINT, after BIGINT)")
         self.connection.executemany(f"INSERT INTO {name} VALUES (?, ?, ?)", [list(span) for span in spans])
         return "kafka_partition = partition AND kafka_offset >= first AND kafka_offset < after"
 
     def view(self, name: str, table: Table, snapshot_id: int | None = None) -> None:
-        """Make a view of one table, at its newest snapshot or another."""
+        """Create a view of a table at its current snapshot, or at another."""
         if table.current_snapshot() is None:
             self.connection.register("nothing", table.schema().as_arrow().empty_table())
             self.connection.execute(f"CREATE TABLE {name} AS FROM nothing")

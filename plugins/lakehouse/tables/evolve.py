@@ -1,4 +1,4 @@
-"""Iceberg tables that follow their CREATE TABLE: a column that is new in the statement is added to the table that is there."""
+"""Schema evolution: columns that are new in a CREATE TABLE statement are added to the existing table."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ class Column(NamedTuple):
 
 
 def create_tables(pipeline: Pipeline) -> dict[str, list[str]]:
-    """Create the tables of all stages of a pipeline where they are missing, and add the columns that are new in their SQL.
+    """Create the missing tables of a pipeline's stages, and add new columns to existing ones.
 
-    :return: table -> names of the columns added
+    :return: table -> names of the added columns
     :raises AirflowFailException: a table differs in another way, or was dropped; nothing was created or added
-    :raises AirflowException: the catalog cannot be asked
-    :raises FlinkError: Flink refused a statement, or is not there
+    :raises AirflowException: the catalog is unavailable
+    :raises FlinkError: Flink rejected a statement, or is unavailable
     """
     _refuse_gone(pipeline)
     scripts = [stage_script(pipeline, stage) for stage in pipeline.stages.values()]
@@ -46,23 +46,23 @@ def create_tables(pipeline: Pipeline) -> dict[str, list[str]]:
 
 
 def _refuse_gone(pipeline: Pipeline) -> None:
-    """Refuse to make a table again that held rows: an empty one in its place would look as if they had never been there."""
+    """Refuse to recreate a table that had rows: an empty one would hide that they are lost."""
     iceberg = IcebergCatalogHook()
     known = {stage.job: found for stage in pipeline.stages.values() if (found := states.load(stage))}
     for table in pipeline.tables:
         held = {job: rows for job, found in known.items() if (rows := sum(found.rows.get(table, {}).values()))}
         if held and not iceberg.exists(table):
             raise AirflowFailException(
-                f"Iceberg table {table} is gone; it held {max(held.values()):,} rows. Options: give it its name back; register "
-                'its newest metadata file; let an empty one be made, and rebuild it ("A table is gone" in docs/runbook.md)'
+                f"Iceberg table {table} is gone; it had {max(held.values()):,} rows. Options: rename it back; register its last "
+                'metadata file; or have an empty one created, and rebuild it ("A table is gone" in docs/runbook.md)'
             )
 
 
 def evolve(session: SqlSession, executed: Iterable[str]) -> dict[str, list[str]]:
-    """Add to each table the nullable columns that its CREATE TABLE declares and it lacks. Jobs may write meanwhile.
+    """Add missing nullable columns to each table, as its CREATE TABLE declares them. Jobs may write at the same time.
 
-    :param executed: statements of the session; what creates no Iceberg table is passed over
-    :return: table -> names of the columns added
+    :param executed: statements of the session; those that do not create an Iceberg table are ignored
+    :return: table -> names of the added columns
     :raises AirflowFailException: a table differs in another way; no table was changed
     """
     definitions = {found[1]: text[found.end() :] for text in executed if (found := _CREATE.match(text))}
@@ -77,39 +77,39 @@ def evolve(session: SqlSession, executed: Iterable[str]) -> dict[str, list[str]]
 
 
 def _missing(session: SqlSession, definitions: dict[str, str]) -> dict[str, list[Column]]:
-    """Table -> columns to be added, for those that lack any."""
-    missing, unlike = {}, []
+    """Table -> columns to add, for tables that lack any."""
+    missing, differences = {}, []
     for table, definition in definitions.items():
-        # Flink reads the statement for us: the same table, in this session alone.
+        # Have Flink parse the statement: create the same table temporarily, in this session only.
         declaration = f"declared_{table.replace('.', '_')}"
         session.execute(f"CREATE TEMPORARY TABLE IF NOT EXISTS {declaration} {definition}")
         declared, held = _columns(session, declaration), _columns(session, table)
         new = [column for name, column in declared.items() if name not in held]
-        unlike += [f"{table}.{name} is no longer declared" for name in held if name not in declared]
-        unlike += [f"{table}.{column.name} is new and NOT NULL" for column in new if not column.nullable]
-        unlike += [
+        differences += [f"{table}.{name} is no longer declared" for name in held if name not in declared]
+        differences += [f"{table}.{column.name} is new and NOT NULL" for column in new if not column.nullable]
+        differences += [
             f"{table}.{column.name} was dropped, and would be NULL in every older row"
             for column in new
             if column.name in _earlier_columns(table)
         ]
-        unlike += [
+        differences += [
             f"{table}.{name} is {held[name].type}, but declared {column.type}"
             for name, column in declared.items()
             if name in held and held[name].type != column.type
         ]
         if new:
             missing[table] = new
-    if unlike:
+    if differences:
         raise AirflowFailException(
-            f"Tables are not as include/sql/ declares them: {'; '.join(unlike)}. Only new nullable columns are "
-            "added by themselves; nothing was changed. Undo the change, give the field another name, or rebuild "
-            "the tables with the DAG replay."
+            f"Tables differ from include/sql/: {'; '.join(differences)}. Only new nullable columns are added automatically; "
+            "nothing was changed. Options: undo the change; give the field another name; or rebuild the tables with the DAG "
+            "replay."
         )
     return missing
 
 
 def _earlier_columns(table: str) -> set[str]:
-    """Names of the columns that a table has ever had."""
+    """Names of all columns that a table has ever had."""
     iceberg = IcebergCatalogHook()
     name = table.partition(".")[2]
     schemas = iceberg.table(name).metadata.schemas if iceberg.exists(name) else []

@@ -1,7 +1,7 @@
-"""A table to be looked at: read-only, and of its metadata file no more is decoded than what is asked for.
+"""A read-only table whose metadata file is decoded lazily.
 
-Each commit adds a snapshot to that file, so that it holds ten thousand after a day of commits every 10 s. A look asks for the
-newest few. To find where each begins takes a fiftieth of the time in which pyiceberg makes a model of each.
+Each commit adds a snapshot to the file, so that it has ten thousand after a day of commits every 10 s, of which only the latest
+few are usually needed. Finding where each one begins takes a fiftieth of the time that pyiceberg needs to create a model of each.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
     from pyiceberg.typedef import Identifier, Properties
 
 M = TypeVar("M", bound=BaseModel)
-#: Field of the file -> what each of its entries is. With each commit, each of them gets one more.
+#: Fields that get one more entry with each commit -> model of an entry.
 GROWING: dict[str, type[BaseModel]] = {"snapshots": Snapshot, "snapshot-log": SnapshotLogEntry}
 
 
 class Entries(Sequence[M], Generic[M]):
-    """The entries of a list in the file, each decoded when it is asked for."""
+    """The entries of a list in the file, each decoded when it is accessed."""
 
     def __init__(self, model: type[M], encoded: Sequence[msgspec.Raw]) -> None:
         self._model = model
@@ -55,21 +55,21 @@ class Entries(Sequence[M], Generic[M]):
 
 
 class Glance(StaticTable):
-    """A table as it was when it was loaded; it cannot be written to."""
+    """A table as it was when it was loaded, read-only."""
 
     def __init__(self, identifier: Identifier, metadata: TableMetadata, location: str, io: FileIO) -> None:
         super().__init__(identifier, metadata, location, io, NoopCatalog("glance"))
         self._known: dict[int, Snapshot] = {}
         self._older = reversed(metadata.snapshots)
-        self._alone = Lock()  # who looks may have threads
+        self._lock = Lock()  # callers may be multi-threaded
 
     def transaction(self) -> Transaction:
-        """Nothing can be changed."""
-        raise NotImplementedError(f"{'.'.join(self.name())} was loaded to be looked at. Next: load it as a table")
+        """:raises NotImplementedError: always"""
+        raise NotImplementedError(f"{'.'.join(self.name())} was loaded read-only. Next: load it with `table`")
 
     def snapshot_by_id(self, snapshot_id: int) -> Snapshot | None:
-        """The snapshot of this id; None when there is none. It decodes those that are newer too, and no older one."""
-        with self._alone:
+        """The snapshot with this id; None if there is none. It also decodes newer snapshots, but no older ones."""
+        with self._lock:
             if snapshot_id not in self._known:
                 for snapshot in self._older:
                     self._known[snapshot.snapshot_id] = snapshot
@@ -79,9 +79,9 @@ class Glance(StaticTable):
 
 
 def glance(identifier: Identifier, location: str, properties: Properties) -> Glance:
-    """The table that a metadata file describes.
+    """Load a table from its metadata file.
 
-    :param properties: the catalog's
+    :param properties: of the catalog
     """
     metadata = _read(load_file_io(properties, location), location)
     return Glance(identifier, metadata, location, load_file_io({**properties, **metadata.properties}, location))

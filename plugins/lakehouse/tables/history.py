@@ -1,4 +1,4 @@
-"""What happened to an Iceberg table, commit by commit, as far as its snapshots are kept."""
+"""The history of an Iceberg table, commit by commit, as far as its snapshots have not expired."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 
 def newer_snapshots(table: Table, than: int | None) -> tuple[list[Snapshot], bool]:
-    """The snapshots after one up to the current one, newest first.
+    """The snapshots after a given one, up to the current one, newest first.
 
     :param than: id of the snapshot; None: the empty table
-    :return: the snapshots that are known, and whether they are all: False when older ones were expired, or `than` is no
-        ancestor of the current one
+    :return: the known snapshots, and whether they are complete: False if some have expired, or `than` is not an ancestor of the
+        current snapshot
     """
     by_id = _by_id(table)
     snapshot = table.current_snapshot()
@@ -37,7 +37,7 @@ def newer_snapshots(table: Table, than: int | None) -> tuple[list[Snapshot], boo
 
 
 def _by_id(table: Table) -> Callable[[int], Snapshot | None]:
-    """Finds snapshots by their ids; pyiceberg itself searches through all of them each time."""
+    """A function that finds snapshots by id; pyiceberg's own searches linearly each time."""
     from lakehouse.tables.glance import Glance
 
     if isinstance(table, Glance):
@@ -46,7 +46,7 @@ def _by_id(table: Table) -> Callable[[int], Snapshot | None]:
 
 
 def is_rewrite(snapshot: Snapshot) -> bool:
-    """Whether a commit says that it put the same rows into other files, as compaction does."""
+    """Whether a commit only rewrote rows to other files, as compaction does, according to its summary."""
     from pyiceberg.table.snapshots import Operation
 
     return snapshot.summary is not None and snapshot.summary.operation is Operation.REPLACE
@@ -65,9 +65,9 @@ def removes_rows(snapshot: Snapshot) -> bool:
 
 
 def snapshots_since(table: Table, since_ms: int) -> list[Snapshot]:
-    """The snapshots that were committed since then, the oldest first.
+    """The snapshots that were committed since then, oldest first.
 
-    Older ones are not looked at: a day has thousands of them, and they come in the order of their commits.
+    Older ones are not read: there are thousands a day, and they are in the order of their commits.
     """
     newest = takewhile(lambda found: found.timestamp_ms >= since_ms, reversed(table.metadata.snapshots))
     return [*newest][::-1]
@@ -75,10 +75,10 @@ def snapshots_since(table: Table, since_ms: int) -> list[Snapshot]:
 
 @dataclass(frozen=True)
 class ForeignChange:
-    """What a program other than the platform's did to a table.
+    """A change of a table by another program.
 
-    :param text: as a sentence without its full stop
-    :param removes: rows may have gone by it
+    :param text: as a sentence without a full stop
+    :param removes: whether it may have removed rows
     """
 
     text: str
@@ -86,23 +86,23 @@ class ForeignChange:
 
 
 def foreign_changes(table: Table, since_ms: int) -> Iterator[ForeignChange]:
-    """Commits since then that neither Flink nor the platform made, and rollbacks, the oldest first.
+    """Commits since then that neither Flink nor the platform made, and rollbacks, oldest first.
 
-    Flink's jobs are another matter: their commits name them. A rewrite of the same rows is no change.
+    Commits of Flink jobs are not foreign here: they name their job. Rewrites of the same rows do not count.
     """
     name = ".".join(table.name())
     for snapshot in snapshots_since(table, since_ms):
-        said = summary_of(snapshot)
-        if snapshot.summary is None or is_rewrite(snapshot) or "flink.job-id" in said or MADE_FOR in said:
+        summary = summary_of(snapshot)
+        if snapshot.summary is None or is_rewrite(snapshot) or "flink.job-id" in summary or MADE_FOR in summary:
             continue
-        engine = said.get("engine-name")
+        engine = summary.get("engine-name")
         rows = ", ".join(
-            f"{int(said[key]):,} rows {what}"
+            f"{int(summary[key]):,} rows {what}"
             for key, what in (("added-records", "added"), ("deleted-records", "deleted"))
-            if int(said.get(key, 0))
+            if int(summary.get(key, 0))
         )
         yield ForeignChange(
-            f"table {name} was changed by {engine or 'a program that is no Flink job'} at {_time(snapshot.timestamp_ms)}: "
+            f"table {name} was changed by {engine or 'a program other than Flink'} at {_time(snapshot.timestamp_ms)}: "
             f"{snapshot.summary.operation.value} ({rows or 'no rows'}; snapshot {snapshot.snapshot_id})",
             removes_rows(snapshot),
         )
@@ -110,7 +110,7 @@ def foreign_changes(table: Table, since_ms: int) -> Iterator[ForeignChange]:
 
 
 def _rollbacks(table: Table, name: str, since_ms: int) -> Iterator[ForeignChange]:
-    """Moments at which an older snapshot became the current one again."""
+    """Times at which an older snapshot became the current one again."""
     by_id, made = _by_id(table), []
     for entry in reversed(table.metadata.snapshot_log):
         made.append(entry)
@@ -130,5 +130,5 @@ def _time(epoch_ms: int) -> str:
 
 
 def _counts(snapshot: Snapshot, *names: str) -> bool:
-    said = summary_of(snapshot)
-    return any(int(said.get(name, 0)) for name in names)
+    summary = summary_of(snapshot)
+    return any(int(summary.get(name, 0)) for name in names)

@@ -1,4 +1,4 @@
-"""Questions to a table's metadata, and to a table as it was: by pyiceberg, DuckDB, or Flink SQL (`include/sql/inspect/`)."""
+"""Queries of a table's metadata, and time travel, with pyiceberg, DuckDB, or Flink SQL (`include/sql/inspect/`)."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ COUNT = "SELECT COUNT(*) AS row_count FROM {table}"
 _SNAPSHOT = re.compile(r"\d{1,19}", re.ASCII)
 
 
-#: Question -> what of pyiceberg's inspection answers it, and how DuckDB makes of that the columns that Flink's SQL gives.
+#: Question -> pyiceberg's inspection that answers it, and the DuckDB query that returns the same columns as Flink's SQL.
 QUESTIONS: Mapping[str, tuple[Callable[[Table], pa.Table], str]] = {
     "history": (
         lambda table: table.inspect.history(),
@@ -62,9 +62,9 @@ QUESTIONS: Mapping[str, tuple[Callable[[Table], pa.Table], str]] = {
 
 
 def ask(question: str, name: str, limit: int = 50) -> Rows:
-    """Answer one of `QUESTIONS` about `namespace.table` by pyiceberg.
+    """Answer one of `QUESTIONS` about `namespace.table` with pyiceberg.
 
-    :raises AirflowException: there is no such table, or the catalog does not answer
+    :raises AirflowException: the table does not exist, or the catalog is unavailable
     """
     inspect, query = QUESTIONS[question]
     with duckdb.connect() as connection:
@@ -73,9 +73,9 @@ def ask(question: str, name: str, limit: int = 50) -> Rows:
 
 
 def ask_flink(question: str, name: str, **values: Any) -> Rows:
-    """The same, by the SQL of `include/sql/inspect/` in Flink's SQL Gateway.
+    """The same with the SQL in `include/sql/inspect/`, in Flink's SQL Gateway.
 
-    :raises FlinkError: Flink refused it, or is not there
+    :raises FlinkError: Flink rejected it, or is unavailable
     """
     namespace, _, table = name.partition(".")
     with SqlGatewayHook().session(BATCH) as session:
@@ -88,28 +88,28 @@ def ask_flink(question: str, name: str, **values: Any) -> Rows:
 
 
 def snapshot_at(table: Table, at: str) -> Snapshot:
-    """The snapshot that was current at a moment (ISO 8601, UTC where it does not say), or the one of this id.
+    """The snapshot with this id, or the one that was current at this time (ISO 8601, in UTC unless it has an offset).
 
-    :raises AirflowException: there was none yet, or it has expired
+    :raises AirflowException: there was no snapshot yet, or it has expired
     """
     found = table.snapshot_by_id(int(at)) if _SNAPSHOT.fullmatch(at) else table.snapshot_as_of_timestamp(_epoch_ms(at))
     if found is None:
         oldest = min((entry.timestamp_ms for entry in table.history()), default=None)
         since = f"{datetime.fromtimestamp(oldest / 1000, UTC):%Y-%m-%dT%H:%M:%S.%fZ}" if oldest else "none"
         raise AirflowException(
-            f"{'.'.join(table.name())} has no snapshot of {at}: it was not written yet, or the snapshot has expired. Next: "
-            f"take a later one; the oldest is of {since} (make history)."
+            f"{'.'.join(table.name())} has no snapshot of {at}: the table was not written yet, or the snapshot has expired. "
+            f"Next: choose a later one; the oldest is of {since} (make history)."
         )
     return found
 
 
 def query_at(name: str, at: str, query: str = COUNT, engine: str = "duckdb") -> Rows:
-    """What a query gives of a table as it was.
+    """Query a table as of a time or snapshot.
 
-    :param at: a moment (ISO 8601) or a snapshot id
-    :param query: SQL in which `{table}` stands for the table then
-    :param engine: duckdb, pyiceberg (which reads what DuckDB then asks) or flink (of a moment only)
-    :raises AirflowException: there is no such table or snapshot, or it cannot be read
+    :param at: a time (ISO 8601) or a snapshot id
+    :param query: SQL in which `{table}` stands for the table
+    :param engine: duckdb, pyiceberg (pyiceberg reads, DuckDB queries) or flink (times only)
+    :raises AirflowException: the table or snapshot does not exist, or it cannot be read
     """
     if engine == "flink":
         return ask_flink("query-at", name, query=query, at=_epoch_ms(at))

@@ -1,4 +1,4 @@
-"""Tables that a person names: each must be there before anything is done to it."""
+"""Checks table names that a person enters."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ _NAME = re.compile(r"[\w-]+(\.[\w-]+)+")
 
 
 def require_tables(*names: str) -> None:
-    """Refuse the name of a table that there is not.
+    """Check that tables exist.
 
-    :raises AirflowFailException: names the tables that are declared
-    :raises AirflowException: the catalog does not answer
+    :raises AirflowFailException: one does not exist; the message names the declared tables
+    :raises AirflowException: the catalog is unavailable
     """
     for name in names:
         if not _NAME.fullmatch(name) or not IcebergCatalogHook().exists(name):
             known = ", ".join(table for pipeline in declarations().pipelines.values() for table in pipeline.tables)
             raise AirflowFailException(
-                f"There is no Iceberg table {name!r}. Next: give one of {known} (flink_jobs creates those that are missing)"
+                f"There is no Iceberg table {name!r}. Next: choose one of {known} (flink_jobs creates missing ones)"
             )

@@ -1,4 +1,4 @@
-"""The platform's own tables, in the namespace `ops`: made when the first row is written, a few hundred bytes for each row."""
+"""The platform's own tables in the namespace `ops`, created when the first row is written; a few hundred bytes per row."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ PROPERTIES = {
     "format-version": "2",
     "write.metadata.delete-after-commit.enabled": "true",
     "write.metadata.previous-versions-max": "20",
-    # Actions on several tables may end at the same time.
+    # Operations on several tables may end at the same time.
     "commit.retry.num-retries": "20",
 }
 
 
 def append(name: str, schema: pa.Schema, row: Mapping[str, Any]) -> None:
-    """Write one row to `ops.<table>`; others that commit at the same moment are no hindrance."""
+    """Append one row to `ops.<table>`; concurrent commits do no harm."""
     import pyarrow as pa
 
     _table(name, schema).append(pa.Table.from_pylist([row], schema))
 
 
 def rows(name: str, wanted: BooleanExpression) -> list[dict[str, Any]]:
-    """The rows of `ops.<table>` that a filter takes; none before the first row is written."""
+    """The rows of `ops.<table>` that match a filter; none before the first row is written."""
     iceberg = IcebergCatalogHook()
     return iceberg.table(name).scan(wanted).to_arrow().to_pylist() if iceberg.exists(name) else []
 
@@ -43,6 +43,6 @@ def _table(name: str, schema: pa.Schema) -> Table:
         catalog.create_namespace_if_not_exists(name.split(".")[0])
         try:
             return catalog.create_table(name, schema, properties=PROPERTIES)
-        except TableAlreadyExistsError:  # by another action just now
+        except TableAlreadyExistsError:  # another process has just created it
             pass
     return catalog.load_table(name)

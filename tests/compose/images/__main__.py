@@ -1,4 +1,4 @@
-"""Make the stand-ins: `python -m tests.compose.images`. Needs root, Docker, debootstrap and Go; what is made stays."""
+"""Builds the missing stand-ins: `python -m tests.compose.images`. Needs root, Docker, debootstrap and Go."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ PROGRAMS = (
     "github.com/prometheus/prometheus/cmd/promtool@v0.316.0",
     "github.com/prometheus/statsd_exporter@v0.31.0",
 )
-#: Of Prometheus' ways to find its targets, the one that docker-compose.yaml uses.
+#: The only service discovery of Prometheus that docker-compose.yaml uses.
 TAGS = "remove_all_sd,enable_dns_sd"
 OWN_CERTIFICATES = Path("/usr/local/share/ca-certificates")
 
 
 def run(*command: str, **more: object) -> None:
-    """Run a command; its failure ends everything."""
+    """Run a command; raise an error if it fails."""
     print("+", " ".join(map(str, command))[:160], flush=True)
     subprocess.run(list(map(str, command)), check=True, **more)
 
@@ -43,7 +43,7 @@ def exists(image: str) -> bool:
 
 
 def make_base(folder: Path) -> None:
-    """Debian with what every image needs, and the certificates that this machine trusts beside the usual ones."""
+    """Build Debian with the common packages, and the certificates that this machine trusts in addition to the usual ones."""
     root = folder / "root"
     run("debootstrap", "--variant=minbase", f"--include={PACKAGES}", "bookworm", root)
     shutil.copytree(OWN_CERTIFICATES, root / OWN_CERTIFICATES.relative_to("/"), dirs_exist_ok=True)
@@ -55,7 +55,7 @@ def make_base(folder: Path) -> None:
 
 
 def fill(context: Path) -> None:
-    """Put together what the images hold: the artifacts of the embedded platform, and programs built here."""
+    """Collect the contents of the images: the artifacts of the embedded platform, and programs built here."""
     for file in HERE.iterdir():
         if file.is_file() and file.suffix != ".py":
             shutil.copy(file, context)
@@ -77,7 +77,7 @@ def fill(context: Path) -> None:
 
 
 def main() -> None:
-    """Make what is missing."""
+    """Build missing images."""
     missing = [stage for stage in STAGES if not exists(f"{PREFIX}/{stage}")] if len(sys.argv) < 2 else sys.argv[1:]
     with tempfile.TemporaryDirectory(prefix="standins-") as folder:
         if not exists(f"{PREFIX}/base"):

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 from checkout import FILES, PARTS, without_airflow
 
-from demo.main_job import MainJob, Trips
+from demo import embedded
+from demo.main_job import Trips
 from lakehouse.airflow.hooks.flink import FlinkRestHook
 from lakehouse.gold.file import count_fact
 from local import config
@@ -73,7 +74,7 @@ def test_its_jobs_go_on_from_their_checkpoints(version_before: Path, monkeypatch
             shutil.copy(ROOT / file, version_before)
         monkeypatch.setenv("LAKEHOUSE_HOME", str(home))
         local(version_before, "up")
-        job = MainJob.of(config.load(), Progress())
+        job = embedded.main_job(config.load(), Progress())
         job.deploy()
         flink = FlinkRestHook()
         for stage in ("bronze", "silver"):

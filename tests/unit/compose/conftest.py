@@ -1,4 +1,4 @@
-"""The gate before Docker on a socket of its own, and behind it a daemon that takes down what it gets."""
+"""The gate in front of a stub of Docker's daemon, on its own socket."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ OURS, FOREIGN = "a" * 64, "b" * 64
 
 
 class Docker:
-    """Answers like Docker's daemon, and takes down each request; `attach` goes on until the container is stopped."""
+    """Responds like Docker's daemon, and records all requests; `attach` lasts until the container is stopped."""
 
     def __init__(self) -> None:
         self.got: list[tuple[str, bytes]] = []
-        #: What came to the container that is attached to.
+        #: What the attached container received as input.
         self.input: bytes | None = None
         self._stopped = asyncio.Event()
 
@@ -52,7 +52,7 @@ class Client:
         self.path = path
 
     def connect(self, sent: bytes) -> socket.socket:
-        """A connection on which this was sent."""
+        """Open a connection and send bytes."""
         connection = socket.socket(socket.AF_UNIX)
         connection.settimeout(10)
         connection.connect(str(self.path))
@@ -60,12 +60,12 @@ class Client:
         return connection
 
     def send(self, sent: bytes) -> str:
-        """All that comes back."""
+        """Send bytes, and return the whole response."""
         with self.connect(sent) as connection:
             return b"".join(iter(lambda: connection.recv(65_536), b"")).decode()
 
     def request(self, request: str, body: bytes = b"", *headers: str) -> str:
-        """The answer to a request as Docker's clients write it."""
+        """The response to a request in the format of Docker's clients."""
         head = "\r\n".join([f"{request} HTTP/1.1", "Host: gate", f"Content-Length: {len(body)}", *headers])
         return self.send(f"{head}\r\n\r\n".encode() + body)
 

@@ -1,4 +1,4 @@
-"""The internal authority: who holds a certificate of it, and when one is issued again."""
+"""The internal authority: holders of certificates, and their renewal."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_keystores_hold_the_same(authority, folder):
         assert [found.certificate for found in trusted.additional_certs] == [authority.certificate]
 
 
-def test_a_good_one_stays_and_one_that_ends_soon_is_made_anew(authority, folder, tmp_path, monkeypatch):
+def test_a_certificate_is_renewed_only_shortly_before_it_expires(authority, folder, tmp_path, monkeypatch):
     authority.issue(FLINK, folder, "secret")
     first = certificate(folder)
     assert first.not_valid_after_utc - datetime.now(UTC) > timedelta(days=390)
@@ -66,7 +66,7 @@ def test_a_good_one_stays_and_one_that_ends_soon_is_made_anew(authority, folder,
     assert certificate(folder) != first
 
 
-def test_one_of_another_authority_is_made_anew(authority, folder, tmp_path):
+def test_a_certificate_of_another_authority_is_replaced(authority, folder, tmp_path):
     (tmp_path / "other").mkdir()
     Authority(tmp_path / "other").issue(FLINK, folder, "secret")
     authority.issue(FLINK, folder, "secret")

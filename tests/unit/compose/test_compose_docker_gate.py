@@ -1,4 +1,4 @@
-"""The gate before Docker lets through what runs the generator, written again, and refuses everything else."""
+"""The gate in front of Docker forwards requests that run the generator, rewritten, and refuses all others."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def asked() -> dict:
 
 
 def changed(asked: dict, path: str, value: object) -> bytes:
-    """The request with a field that says something else."""
+    """The request with another value of a field."""
     *parents, name = path.split(".")
     asked = deepcopy(asked)
     inner = asked
@@ -49,7 +49,7 @@ def changed(asked: dict, path: str, value: object) -> bytes:
     return json.dumps(asked).encode()
 
 
-def test_the_container_is_described_anew(gate, docker, asked):
+def test_the_specification_is_written_from_scratch(gate, docker, asked):
     assert gate.request(f"{CREATE}?name=x&platform=y", json.dumps(asked).encode()).startswith("HTTP/1.0 200")
     [(request, body)] = docker.got
     created = json.loads(body)
@@ -71,7 +71,7 @@ def test_the_container_is_described_anew(gate, docker, asked):
     assert not host.keys() & {"Binds", "Privileged", "CapAdd", "Devices"}
 
 
-def test_what_is_not_asked_for_is_limited_all_the_same(gate, docker):
+def test_limits_apply_even_if_they_are_not_requested(gate, docker):
     gate.request(CREATE, json.dumps({"Cmd": [], "Env": [], "HostConfig": {"NetworkMode": ""}}).encode())
     created = json.loads(docker.got[0][1])
     assert (created["Image"], created["HostConfig"]["NetworkMode"]) == (IMAGE, NETWORK)
@@ -147,7 +147,7 @@ def test_another_container_is_refused(gate, docker, asked, path, value):
         b"",
     ],
 )
-def test_a_body_that_can_be_read_in_two_ways_is_refused(gate, docker, body):
+def test_an_ambiguous_body_is_refused(gate, docker, body):
     assert gate.request(CREATE, body).startswith("HTTP/1.1 403")
     assert docker.got == []
 
@@ -187,7 +187,7 @@ def test_another_request_is_refused(gate, docker, request_):
 
 
 @pytest.mark.parametrize("what", ["json", "attach", "start", "wait", "stop", ""])
-def test_a_container_of_somebody_else_is_out_of_reach(gate, docker, what):
+def test_foreign_containers_are_not_accessible(gate, docker, what):
     method = {"json": "GET", "": "DELETE"}.get(what, "POST")
     path = f"/containers/{FOREIGN}/{what}".rstrip("/")
     assert gate.request(f"{method} {path}").startswith("HTTP/1.1 404")
@@ -195,7 +195,7 @@ def test_a_container_of_somebody_else_is_out_of_reach(gate, docker, what):
 
 
 @pytest.mark.parametrize(
-    ("asked_", "gone_on"),
+    ("received", "forwarded"),
     [
         (f"POST /v1.41/containers/{OURS}/start?detachKeys=x", f"POST /containers/{OURS}/start"),
         (f"POST /containers/{OURS}/wait?condition=removed", f"POST /containers/{OURS}/wait"),
@@ -206,9 +206,9 @@ def test_a_container_of_somebody_else_is_out_of_reach(gate, docker, what):
         ),
     ],
 )
-def test_a_query_is_never_the_clients(gate, docker, asked_, gone_on):
-    assert gate.request(asked_, b'{"Binds": ["/:/host"]}').startswith("HTTP/1.0 200")
-    assert docker.got[-1] == (gone_on, b"")
+def test_a_clients_query_is_never_forwarded(gate, docker, received, forwarded):
+    assert gate.request(received, b'{"Binds": ["/:/host"]}').startswith("HTTP/1.0 200")
+    assert docker.got[-1] == (forwarded, b"")
 
 
 @pytest.mark.parametrize(
@@ -220,7 +220,7 @@ def test_a_query_is_never_the_clients(gate, docker, asked_, gone_on):
         ["content-length : 5"],
     ],
 )
-def test_a_body_has_one_stated_length(gate, docker, headers):
+def test_a_body_has_one_declared_length(gate, docker, headers):
     assert gate.request("GET /_ping", b"", *headers).startswith("HTTP/1.1 403")
     assert docker.got == []
 
@@ -232,7 +232,7 @@ def test_a_length_is_a_small_number(gate, docker, length):
     assert docker.got == []
 
 
-def test_a_head_has_a_limit(gate, docker):
+def test_the_size_of_headers_is_limited(gate, docker):
     assert gate.request("GET /_ping", b"", f"X: {'x' * 10_000}").startswith("HTTP/1.1 403")
     assert docker.got == []
 
@@ -244,7 +244,7 @@ def test_a_connection_has_one_request(gate, docker, second):
     assert docker.got == [("GET /_ping", b"")]
 
 
-def test_nothing_is_sent_to_a_container_that_is_attached_to(gate, docker):
+def test_no_input_is_sent_to_an_attached_container(gate, docker):
     upgrade = "Connection: Upgrade\r\nUpgrade: tcp\r\n\r\nhello"
     with gate.connect(f"POST /containers/{OURS}/attach?stdin=1 HTTP/1.1\r\n{upgrade}".encode()) as connection:
         assert connection.recv(100).startswith(b"HTTP/1.0 200")
@@ -256,14 +256,14 @@ def test_nothing_is_sent_to_a_container_that_is_attached_to(gate, docker):
     assert f"DELETE /containers/{OURS}?force=1&v=1" not in [request for request, _ in docker.got]
 
 
-def test_a_container_ends_with_who_is_attached(gate, docker):
+def test_a_container_is_stopped_when_its_client_disconnects(gate, docker):
     with gate.connect(f"POST /containers/{OURS}/attach HTTP/1.1\r\n\r\n".encode()) as connection:
         assert connection.recv(100)
     ends = [(f"POST /containers/{OURS}/stop?t=5", b""), (f"DELETE /containers/{OURS}?force=1&v=1", b"")]
-    wait_until(lambda: docker.got[-2:] == ends, "the container to be ended", 10)
+    wait_until(lambda: docker.got[-2:] == ends, "the container to be removed", 10)
 
 
-def test_without_docker_it_says_where_to_name_it(gate, tmp_path):
+def test_without_docker_the_error_names_the_setting(gate, tmp_path):
     (tmp_path / "docker").unlink()
     answer = gate.request("GET /_ping")
     assert answer.startswith("HTTP/1.1 502")

@@ -1,4 +1,4 @@
-"""What docker-compose.yaml must never have: an open port, a password, an image that changes by itself, a part without a limit."""
+"""docker-compose.yaml has no open port, no password, no floating image version, and no service without a limit."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ LITERAL = ResourcePatternType.LITERAL
 
 
 @pytest.mark.parametrize("name", SERVICES)
-def test_ports_are_published_on_loopback_alone(name):
+def test_ports_are_published_only_on_loopback(name):
     assert all(port.startswith("127.0.0.1:") for port in SERVICES[name].get("ports", []))
 
 
@@ -48,14 +48,14 @@ def test_an_image_has_a_version(name):
 
 
 @pytest.mark.parametrize("name", sorted(SERVICES.keys() - ONE_SHOT))
-def test_a_part_has_a_limit_of_memory_and_of_its_log(name):
+def test_a_service_has_limits_of_memory_and_log_size(name):
     service = SERVICES[name]
     assert "mem_limit" in service
     assert service["logging"]["options"].keys() == {"max-size", "max-file"}
     assert service["security_opt"] == ["no-new-privileges:true"]
 
 
-def test_only_airflow_and_grafana_have_a_way_out():
+def test_only_airflow_and_grafana_reach_other_networks():
     assert {name for name, network in DECLARED["networks"].items() if not network.get("internal")} == {"control"}
     out = {name for name, service in SERVICES.items() if "control" in service.get("networks", [])}
     assert all(name.startswith("airflow-") or name in ("demo", "grafana") for name in out)
@@ -66,7 +66,7 @@ def test_each_holder_of_a_certificate_has_a_volume_of_its_own():
     assert {f"/volumes/tls/{holder.name}" for holder in prepare.HOLDERS} <= mounted
 
 
-def test_flink_deletes_what_expires_and_readers_only_read():
+def test_flink_may_delete_expired_files_and_readers_only_read():
     statements = grant.policy("lake")["Statement"]
 
     def allowed(who: str) -> set[tuple[str, str]]:
@@ -86,8 +86,8 @@ def test_flink_deletes_what_expires_and_readers_only_read():
     assert not any("flink" in resource for _, resource in allowed("reader"))
 
 
-def test_docker_is_reached_by_its_gate_and_the_gate_by_who_runs_tasks():
-    """No raw socket for Airflow: who may create any container is root on the machine."""
+def test_only_the_gate_reaches_docker_and_only_the_scheduler_reaches_the_gate():
+    """Airflow has no access to the socket: whoever can create arbitrary containers is root on the host."""
     mounting = {name for name, service in SERVICES.items() if "docker.sock" in str(service.get("volumes"))}
     assert mounting == {"docker-gate"}
     assert "${DOCKER_SOCKET:?}:/run/docker.sock:ro" in SERVICES["docker-gate"]["volumes"]
@@ -97,20 +97,20 @@ def test_docker_is_reached_by_its_gate_and_the_gate_by_who_runs_tasks():
     assert (SERVICES["docker-gate"]["cap_drop"], SERVICES["docker-gate"].get("privileged")) == (["ALL"], None)
 
 
-def test_the_gate_allows_the_container_that_airflow_asks_for():
-    asked, allowed = (SERVICES[name]["environment"] for name in ("airflow-scheduler", "docker-gate"))
+def test_the_gate_allows_the_container_that_airflow_requests():
+    requested, allowed = (SERVICES[name]["environment"] for name in ("airflow-scheduler", "docker-gate"))
     names = {"GENERATOR_IMAGE", "GENERATOR_NETWORK", "GENERATOR_CERTIFICATES", "GENERATOR_MEMORY"}
-    assert {name: asked[name] for name in names} == {name: allowed[name] for name in names}
+    assert {name: requested[name] for name in names} == {name: allowed[name] for name in names}
     assert allowed["GENERATOR_IMAGE"] == SERVICES["airflow-scheduler"]["image"]
 
 
-def rights_of(user: str, *topics: str) -> set[tuple[ResourceType, str, ResourcePatternType, AclOperation]]:
-    bindings = [right for right in grant.acls(topics) if right.principal == f"User:{user}"]
-    assert {(right.host, right.permission_type) for right in bindings} == {("*", AclPermissionType.ALLOW)}
-    return {(right.restype, right.name, right.resource_pattern_type, right.operation) for right in bindings}
+def permissions_of(user: str, *topics: str) -> set[tuple[ResourceType, str, ResourcePatternType, AclOperation]]:
+    bindings = [acl for acl in grant.acls(topics) if acl.principal == f"User:{user}"]
+    assert {(acl.host, acl.permission_type) for acl in bindings} == {("*", AclPermissionType.ALLOW)}
+    return {(acl.restype, acl.name, acl.resource_pattern_type, acl.operation) for acl in bindings}
 
 
-def test_every_declared_pipeline_has_its_rights_in_kafka(monkeypatch, capsys):
+def test_every_declared_pipeline_has_its_permissions_in_kafka(monkeypatch, capsys):
     def pipeline(topic: str) -> SimpleNamespace:
         return SimpleNamespace(topic=SimpleNamespace(name=topic))
 
@@ -118,21 +118,21 @@ def test_every_declared_pipeline_has_its_rights_in_kafka(monkeypatch, capsys):
     monkeypatch.setattr(grant, "declarations", lambda: declared)
     topics = grant.declared_topics()
     assert topics == ["rail", "road"]
-    assert "no rights for include/pipelines/x.yaml: no title" in capsys.readouterr().err
+    assert "no permissions for include/pipelines/x.yaml: no title" in capsys.readouterr().err
 
-    for user in grant.RIGHTS:
+    for user in grant.PERMISSIONS:
         rail, road = (
-            {right[3] for right in rights_of(user, *topics) if right[:3] == (ResourceType.TOPIC, topic, LITERAL)}
+            {acl[3] for acl in permissions_of(user, *topics) if acl[:3] == (ResourceType.TOPIC, topic, LITERAL)}
             for topic in topics
         )
-        assert rail == road == set(grant.RIGHTS[user][0])
+        assert rail == road == set(grant.PERMISSIONS[user][0])
 
 
 def test_airflow_may_create_and_configure_topics():
-    """What `flink_jobs` does with a topic: create it, and correct its retention and timestamps."""
-    allowed = {right[3] for right in rights_of("airflow", "rail") if right[0] == ResourceType.TOPIC}
+    """`flink_jobs` creates topics, and corrects their retention and timestamps."""
+    allowed = {acl[3] for acl in permissions_of("airflow", "rail") if acl[0] == ResourceType.TOPIC}
     assert {AclOperation.CREATE, AclOperation.DESCRIBE_CONFIGS, AclOperation.ALTER_CONFIGS} <= allowed
-    assert AclOperation.ALTER_CONFIGS not in {right[3] for right in rights_of("flink", "rail")}
+    assert AclOperation.ALTER_CONFIGS not in {acl[3] for acl in permissions_of("flink", "rail")}
 
 
 def test_every_consumer_group_of_the_platform_may_be_used():
@@ -140,25 +140,25 @@ def test_every_consumer_group_of_the_platform_may_be_used():
     groups = [GROUP, *(stage.consumer_group for stage in stages)]
     assert all(group.startswith(grant.GROUPS) for group in groups)
     for user in ("airflow", "flink"):
-        of_groups = {right for right in rights_of(user, "rail") if right[0] == ResourceType.GROUP}
+        of_groups = {acl for acl in permissions_of(user, "rail") if acl[0] == ResourceType.GROUP}
         assert of_groups == {(ResourceType.GROUP, grant.GROUPS, ResourcePatternType.PREFIXED, AclOperation.READ)}
 
 
-def test_the_image_holds_what_its_services_run():
-    """Each folder that the image copies is let through to its build."""
+def test_the_image_contains_what_its_services_run():
+    """`.dockerignore` lets through each folder that the image copies."""
     copied = set(re.findall(r"^COPY .*?(\w+) /opt/lakehouse/\w+$", (ROOT / "Dockerfile").read_text(), re.MULTILINE))
     assert copied >= {"dags", "include", "plugins", "local", "demo", "compose"}
     assert {f"!{folder}" for folder in copied} <= set((ROOT / ".dockerignore").read_text().split())
 
 
 def test_the_environment_fills_every_placeholder_of_the_settings():
-    """Locks and leases too have their connection: `coordination`."""
+    """The connection for locks and leases, `coordination`, included."""
     environment = SERVICES["airflow-scheduler"]["environment"]
     assert airflow_settings.load(environment=environment).connections["coordination"]["host"] == "postgres"
 
 
-def test_the_generator_writes_to_kafka_and_may_do_nothing_else():
-    assert grant.RIGHTS["generator"] == ((AclOperation.WRITE,), ())
+def test_the_generator_may_only_write_to_kafka():
+    assert grant.PERMISSIONS["generator"] == ((AclOperation.WRITE,), ())
     assert SERVICES["data-generator"]["environment"]["KAFKA_USERNAME"] == "generator"
 
 

@@ -1,4 +1,4 @@
-"""Passwords and keys of the containers: made once, for their owner alone."""
+"""Passwords and keys of the containers: generated once, readable by their owner alone."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def env(tmp_path, monkeypatch):
     return tmp_path / ".env"
 
 
-def test_what_the_file_needs_is_made_once(env):
+def test_missing_secrets_are_generated_once(env):
     values = secrets.complete()
     assert values.keys() == {"ONE_PASSWORD", "AIRFLOW_FERNET_KEY"}
     assert len(values["ONE_PASSWORD"]) >= 32
@@ -32,17 +32,17 @@ def test_what_the_file_needs_is_made_once(env):
     assert env.read_text() == text
 
 
-def test_what_a_person_wrote_there_stays(env):
+def test_existing_content_is_kept(env):
     env.write_text("# mine\nAIRFLOW_PORT=9000\nONE_PASSWORD=\n")
     values = secrets.complete()
     assert values["AIRFLOW_PORT"] == "9000"
-    assert values["ONE_PASSWORD"]  # an empty one is none
+    assert values["ONE_PASSWORD"]  # an empty value counts as missing
     lines = env.read_text().splitlines()
     assert lines[:2] == ["# mine", "AIRFLOW_PORT=9000"]
     assert len([line for line in lines if line.startswith("ONE_PASSWORD=")]) == 1
 
 
-def test_where_docker_is(monkeypatch, tmp_path):
+def test_finding_dockers_socket(monkeypatch, tmp_path):
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/docker.sock")
     assert secrets.docker_socket() == os.devnull
     with socket.socket(socket.AF_UNIX) as listening:

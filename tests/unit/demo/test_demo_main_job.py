@@ -1,4 +1,4 @@
-"""The main job counts what became of its own trips, and trusts no run of `flink_jobs` that began with other settings."""
+"""The main job counts the results of its own trips, and does not rely on runs of `flink_jobs` with other settings."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_a_service_that_does_not_answer_in_time_is_asked_again(job):
         job.wait(probe, "an answer", 0)
 
 
-def test_trips_that_were_rejected_earlier_are_not_those_of_this_run(job, monkeypatch):
+def test_earlier_rejected_trips_are_not_counted(job, monkeypatch):
     found = iter([Counter(low=5, odd=2), Counter(low=8, odd=2)])
     places = SimpleNamespace(events=0, rows=dict.fromkeys(TABLES.values(), 0).__getitem__)
     monkeypatch.setattr(job, "_rejects", lambda: next(found))

@@ -1,4 +1,4 @@
-"""What a person reads of the demo: the rejected trips by reason, and one line when most trips are rejected."""
+"""The demo's output: rejected trips by reason, and one line if most trips are rejected."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ def shown(outcome: Outcome) -> str:
 
 
 def rows(text: str) -> dict[str, list[str]]:
-    """The cells of each row of the tables, by the first one."""
+    """First cell -> the cells of each row of the tables."""
     cells = [[cell.strip() for cell in line.strip("│┃").split("│")] for line in text.splitlines() if "│" in line]
     return {name: rest for name, *rest in cells}
 
 
-def test_rejected_trips_are_shown_by_reason_with_the_setting_that_decides():
+def test_rejected_trips_are_shown_by_reason_with_the_setting_behind_it():
     text = shown(FINE)
     assert rows(text)[NEGATIVE] == ["30", "30", "ok"]
     assert rows(text)[OUTSIDE] == ["20", "20", "ok"]
@@ -44,27 +44,27 @@ def test_rejected_trips_are_shown_by_reason_with_the_setting_that_decides():
     )
 
 
-def test_the_window_is_no_matter_when_it_rejects_nothing():
+def test_the_window_is_not_shown_if_it_rejects_nothing():
     text = shown(replace(FINE, rejects={NEGATIVE: 1}, expected_rejects={NEGATIVE: 1}))
     assert "window" not in text
 
 
-def test_without_rejected_trips_there_is_no_table_of_them():
+def test_without_rejected_trips_there_is_no_table():
     assert "rejected trips" not in shown(replace(FINE, rejects={}, expected_rejects={}))
 
 
-def test_a_reason_that_is_not_due_is_wrong():
+def test_an_unexpected_reason_is_wrong():
     outcome = replace(FINE, rejects={NEGATIVE: 29, "other": 1, OUTSIDE: 20})
     found = rows(shown(outcome))
     assert (found[NEGATIVE], found["other"]) == (["29", "30", "WRONG"], ["1", "0", "WRONG"])
     assert not outcome.right
 
 
-def test_half_of_the_trips_rejected_is_fine():
+def test_half_of_the_trips_may_be_rejected():
     assert verdict(FINE, "make demo") is None
 
 
-def test_most_trips_rejected_is_said_in_one_line_with_the_way_out():
+def test_mostly_rejected_trips_are_reported_with_the_next_step():
     line = verdict(OTHER_MONTH, "make demo PICKUP_FROM=auto")
     assert line == (
         "most trips were rejected, 51 of 100: 51 because tpep_pickup_datetime is outside the window "
@@ -73,7 +73,7 @@ def test_most_trips_rejected_is_said_in_one_line_with_the_way_out():
     assert "ok" not in {rest[-1] for rest in rows(shown(OTHER_MONTH)).values()}
 
 
-def test_most_trips_rejected_for_another_reason_leads_to_them():
+def test_trips_rejected_for_another_reason_are_reported_with_the_command_to_show_them():
     outcome = replace(FINE, rejects={NEGATIVE: 60}, expected_rejects={NEGATIVE: 60})
     assert verdict(outcome, "make demo") == (
         "most trips were rejected, 60 of 100: 60 because fare_amount is negative. Next: make rejects shows the first ones"
@@ -81,7 +81,7 @@ def test_most_trips_rejected_for_another_reason_leads_to_them():
 
 
 @pytest.mark.parametrize("change", [{"ledger_balanced": False}, {"rows": {}}, {"rejects": {}}])
-def test_wrong_counts_come_before_rejected_trips(change):
+def test_wrong_counts_have_precedence_over_rejected_trips(change):
     assert verdict(replace(OTHER_MONTH, **change), "make demo").startswith(
         "the counts or the ledger are not as they should be"
     )

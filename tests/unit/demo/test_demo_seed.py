@@ -1,4 +1,4 @@
-"""Each demo sends trips of its own, however the one before ended."""
+"""Each demo sends different trips, however the previous one ended."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ def report(platform: Platform) -> dict:
     return json.loads((platform.home / "demo.json").read_text())
 
 
-def test_each_has_another_one(platform):
-    assert [next_seed(platform) for _ in range(3)] == [1, 2, 3]  # none of them has come to its end
+def test_seeds_are_different(platform):
+    assert [next_seed(platform) for _ in range(3)] == [1, 2, 3]  # none of them has finished
 
 
-def test_a_report_says_which_trips_were_sent(platform):
+def test_the_report_has_the_seed(platform):
     class Memory:
         rss_mb = pss_mb = 1.0
 
@@ -34,6 +34,6 @@ def test_a_report_says_which_trips_were_sent(platform):
 
 
 @pytest.mark.parametrize(("written", "seed"), [('{"trips": {"seed": 4}}', 5), ('{"trips": 10000}', 1), ("{", 1)])
-def test_what_a_demo_of_before_has_left(platform, written, seed):
+def test_seeds_of_earlier_versions(platform, written, seed):
     (platform.home / "demo.json").write_text(written)
     assert next_seed(platform) == seed

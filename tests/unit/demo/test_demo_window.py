@@ -1,4 +1,4 @@
-"""The window that a person gives the demo becomes the platform's own, and a platform that runs with another starts again."""
+"""The demo's window becomes the platform's, and a platform that runs with another window is restarted."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ HEAD = "tpep_pickup_datetime,tpep_dropoff_datetime,trip_distance,fare_amount"
 
 @pytest.fixture
 def home(own_state_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A platform that was up; what is put in force is taken back from this process."""
+    """A platform that was up; variables set in this process are reset."""
     for name in window.OVERRIDES:
         monkeypatch.setenv(name, "")
         monkeypatch.delenv(name)
@@ -34,7 +34,7 @@ def home(own_state_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def stopped(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Whose turn it was to be stopped."""
+    """What was stopped."""
     stopped: list[str] = []
     monkeypatch.setattr(window.verbs, "down", lambda: stopped.append("platform"))
     return stopped
@@ -47,7 +47,7 @@ def february(tmp_path: Path) -> Path:
     return file
 
 
-def test_the_names_are_those_that_override_the_pipelines_parameters():
+def test_variables_override_the_pipelines_parameters():
     taxi = get_pipeline(pipeline.NAME)
     assert tuple(environment_name(taxi, edge) for edge in pipeline.EDGES) == window.OVERRIDES
 
@@ -59,7 +59,7 @@ def test_a_window_is_kept_by_the_platform_and_judges_silver_and_the_generator(ho
 
     for name in window.OVERRIDES:
         monkeypatch.delenv(name)
-    config.create()  # as a later `make up` does
+    config.create()  # like a later `make up`
     later = airflow.environment(config.load())
     for name in window.OVERRIDES:
         monkeypatch.setenv(name, later[name])
@@ -83,7 +83,7 @@ def test_auto_is_the_months_of_the_file(home, stopped, february):
 
 
 def test_auto_is_january_for_synthetic_trips(home, stopped):
-    """The way back from another month's file."""
+    """So that one can return from another month's file."""
     run._look(Trips(events=1_000), window.read("auto", None))
     assert [os.environ[name] for name in window.OVERRIDES] == ["2024-01-01 00:00:00", "2024-02-01 00:00:00"]
 
@@ -95,14 +95,14 @@ def test_without_a_window_nothing_is_put_in_force(home, stopped, february):
 
 @pytest.mark.parametrize(
     ("text", "problem"),
-    [("a,b\n1,2\n", "has no column tpep_pickup_datetime, .*only a, b"), (f"{HEAD}\n", "holds no trip")],
+    [("a,b\n1,2\n", "has no column tpep_pickup_datetime, .*only a, b"), (f"{HEAD}\n", "has no trips")],
     ids=["another file", "header only"],
 )
 def test_a_file_is_looked_at_before_anything_is_started(monkeypatch, tmp_path, text, problem):
     monkeypatch.setattr(run.verbs, "up", lambda: pytest.fail("the platform was started"))
     file = tmp_path / "other.csv"
     file.write_text(text)
-    with pytest.raises(PlatformError, match=rf"other\.csv {problem}\. Next: give a yellow"):
+    with pytest.raises(PlatformError, match=rf"other\.csv {problem}\. Next: use a yellow"):
         run.demo(source=file)
 
 
@@ -121,7 +121,7 @@ def test_a_time_may_be_written_as_iso_8601(text):
     assert window.read(text, "2024-03-01 00:00:00") == (FEBRUARY, MARCH)
 
 
-def test_the_command_for_another_window_can_be_typed():
+def test_the_command_for_another_window_is_quoted():
     assert run.other_window(500, Path("it's.csv")).startswith(
         "make demo SOURCE='it'\"'\"'s.csv' EVENTS=500 PICKUP_FROM=auto "
     )

@@ -13,7 +13,7 @@ import yaml
 from documents import calls_of_make, shown, texts
 
 from lakehouse.cli import Engine, app
-from lakehouse.maintenance import by_hand
+from lakehouse.maintenance import shell
 from lakehouse.paths import REPOSITORY
 from lakehouse.pipelines.load import declarations
 from local import config
@@ -32,7 +32,7 @@ OF_TESTS = {"TEST_PORT_BASE", "TEST_COMPOSE_IMAGES", "LAKEHOUSE_TLC_FILE"}
 TAXI = declarations().pipelines["nyc_taxi"]
 #: Variable -> the values that a document may give it. Names in other variables are the reader's own.
 VALUES = {
-    "OPERATION": {*by_hand.OPERATIONS},
+    "OPERATION": {*shell.OPERATIONS},
     "TABLE": {*TAXI.tables},
     "STAGE": {*TAXI.stages},
     "ENGINE": {engine.value for engine in Engine},

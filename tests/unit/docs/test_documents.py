@@ -1,4 +1,4 @@
-"""What the documents point to is there."""
+"""Links and references in documents are valid."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PAGES = sorted((REPOSITORY / "dags").glob("*.py"))
 IN_HTML = re.compile(r"""\b(?:href|src|srcset)=["']([^"']+)["']""")
 #: A file of the repository, as documents write it; with a place to be filled in it is none.
 PATH = re.compile(r"`((?:dags|include|plugins|local|compose|flink|demo|docs|tests)/[\w./-]*\.\w+)`")
-#: What the commands of an example write.
+#: Files that the commands of an example write.
 WRITTEN = {"include/pipelines/flights.md"}
 
 

@@ -24,13 +24,13 @@ POLICIES = [
     test_policy.test_tags_come_from_the_enum,
     test_policy.test_no_catchup_and_one_run_at_a_time,
     test_policy.test_every_task_ends_within_a_limit,
-    test_policy.test_a_task_that_may_take_long_has_a_slot_of_the_pool_for_it,
-    test_policy.test_what_runs_by_itself_retries_by_itself,
+    test_policy.test_long_tasks_use_their_own_pool,
+    test_policy.test_scheduled_dags_have_retries,
     test_policy.test_templates_are_strict,
-    test_docs.test_it_says_what_to_do_when_red,
-    test_docs.test_tasks_it_names_exist,
-    test_docs.test_every_task_is_named,
-    test_docs.test_params_it_names_are_those_of_the_form,
+    test_docs.test_it_has_next_steps_for_failures,
+    test_docs.test_listed_tasks_exist,
+    test_docs.test_every_task_is_listed,
+    test_docs.test_listed_params_are_those_of_the_form,
 ]
 
 

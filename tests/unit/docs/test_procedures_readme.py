@@ -1,4 +1,4 @@
-"""The README of the Flink procedures names each procedure, each of its arguments and each column of its result."""
+"""The README of the Flink procedures lists all procedures, arguments and result columns."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SHARED = {"table", "ignore_jobs"}
 
 
 def source(name: str) -> str:
-    """The Java class of a procedure, which may be one of several in a file."""
+    """The Java class of a procedure; a file may contain several."""
     outer, _, inner = name.partition(".")
     text = (JAVA / "procedure" / f"{outer}.java").read_text()
     return re.split(r"public static class ", text.split(f"public static class {inner} ")[1])[0] if inner else text
@@ -30,7 +30,7 @@ def test_each_procedure_has_a_section():
 
 
 @pytest.mark.parametrize("procedure", sorted(PROCEDURES))
-def test_its_section_names_all_arguments_and_columns(procedure):
+def test_its_section_lists_all_arguments_and_columns(procedure):
     java = source(PROCEDURES[procedure])
     arguments = set(re.findall(r'@ArgumentHint\(\s*name = "(\w+)"', java))
     columns = set(

@@ -1,4 +1,4 @@
-"""The settings file as Airflow finds it, and real parts on loopback for a connection to lead to."""
+"""The settings file as Airflow reads it, and real services on loopback for its connections."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ PASSWORD = "only-for-tests"
 
 @pytest.fixture(autouse=True)
 def connect(load_settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., None]:
-    """Every connection and variable of the settings file, leading nowhere; call it to change fields of one connection."""
+    """All connections and variables of the settings file, pointing nowhere; call it to change fields of one connection."""
     folders = {"LAKEHOUSE_HOME": tmp_path, "FLINK_STATE_DIR": f"file://{tmp_path}/flink"}
     for name, value in load_settings(ALERTS_URL="", **folders).environment().items():
         monkeypatch.setenv(name, value)
@@ -53,7 +53,7 @@ def connect(load_settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> C
 
 @pytest.fixture(autouse=True)
 def topic_ids(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    """Kafka's ids of topics, by name: librdkafka's own broker does not describe them."""
+    """Topic ids by name, because librdkafka's mock broker has none."""
     ids: dict[str, str] = {}
     monkeypatch.setattr(TopicHook, "topic_id", lambda hook: ids.get(hook.topic, f"id of {hook.topic}"))
     return ids
@@ -61,8 +61,8 @@ def topic_ids(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
 
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
-    """Run a command of `python -m lakehouse` here; its exit status."""
-    monkeypatch.setattr(settings, "see", lambda: None)
+    """Run a command of `python -m lakehouse` in this process; return its exit status."""
+    monkeypatch.setattr(settings, "apply_to_environment", lambda: None)
     monkeypatch.setenv(cli.LOG_LEVEL, "CRITICAL")
 
     def run(*arguments: str) -> int:
@@ -74,29 +74,29 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
     return run
 
 
-class Answers(ThreadingHTTPServer):
-    """A web server on loopback that answers as told, and keeps what it was asked."""
+class StubServer(ThreadingHTTPServer):
+    """A web server on loopback with canned responses, which records its requests."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
-        self.answers: dict[str, Any] = {}
-        self.otherwise: Callable[[str, str, Any], Any] = lambda *_: (404, {"errors": ["no such path"]})
-        self.asked: list[tuple[str, str, Any]] = []
+        self.responses: dict[str, Any] = {}
+        self.default: Callable[[str, str, Any], Any] = lambda *_: (404, {"errors": ["no such path"]})
+        self.requests: list[tuple[str, str, Any]] = []
 
     def handle_error(self, *_: Any) -> None:
-        """What an answer raises ends the connection."""
+        """An error in a response ends the connection."""
 
     def __setitem__(self, request: str, answer: Any) -> None:
-        """Answer `"GET /path"` (its query counts) with JSON, or with a pair of status and JSON, or with what a call gives."""
-        self.answers[request] = answer
+        """Set the response to `"GET /path?query"`: JSON, a pair of status and JSON, or a function that returns either."""
+        self.responses[request] = answer
 
 
 class _Handler(BaseHTTPRequestHandler):
     def answer(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"] or 0))
         request = self.command, self.path, json.loads(body) if body else None
-        self.server.asked.append(request)
-        answer = self.server.answers.get(f"{self.command} {self.path}", lambda: self.server.otherwise(*request))
+        self.server.requests.append(request)
+        answer = self.server.responses.get(f"{self.command} {self.path}", lambda: self.server.default(*request))
         answer = answer() if callable(answer) else answer
         status, content = answer if isinstance(answer, tuple) else (200, answer)
         data = content if isinstance(content, bytes) else json.dumps(content).encode()
@@ -112,8 +112,8 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def http() -> Iterator[Answers]:
-    server = Answers()
+def http() -> Iterator[StubServer]:
+    server = StubServer()
     thread = Thread(target=server.serve_forever, args=(0.05,))
     thread.start()
     yield server
@@ -124,13 +124,13 @@ def http() -> Iterator[Answers]:
 
 @pytest.fixture(scope="session")
 def database() -> Iterator[Platform]:
-    """The platform's PostgreSQL server, in a folder of its own."""
+    """The platform's PostgreSQL server, in its own folder."""
     with tempfile.TemporaryDirectory(prefix="lakehouse-tests-") as folder, socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
         free.close()
         passwords = ("POSTGRES_PASSWORD", *(f"POSTGRES_{name.upper()}_PASSWORD" for name in postgres.DATABASES))
-        Path(folder).chmod(0o711)  # under root, the server runs as a user of its own
+        Path(folder).chmod(0o711)  # under root, the server runs as another user
         platform = Platform(Path(folder), {"POSTGRES_PORT": str(port), **dict.fromkeys(passwords, PASSWORD)})
         postgres.configure()
         postgres.prepare(platform)
@@ -144,7 +144,7 @@ def database() -> Iterator[Platform]:
             postgres.complete(platform)
             yield platform
         finally:
-            server.send_signal(signal.SIGINT)  # SIGTERM would wait until every client has gone
+            server.send_signal(signal.SIGINT)  # SIGTERM would wait until every client has disconnected
             server.wait(30)
 
 
@@ -158,14 +158,14 @@ def iceberg(database: Platform, connect: Callable[..., None], tmp_path: Path) ->
     catalog.destroy_tables()
     catalog.create_tables()
     yield catalog
-    catalog.close()  # each test has one of its own, and the server has so many connections
+    catalog.close()  # each test has its own, and the server's connections are limited
 
 
 @pytest.fixture
 def fill(iceberg: SqlCatalog) -> Callable[..., None]:
-    """Give the Iceberg table of that name some more rows, of one Kafka partition; none makes it, empty and without a snapshot.
+    """Append rows of one Kafka partition to an Iceberg table; with 0 rows, create it empty and without a snapshot.
 
-    Where no offsets are given, they follow those that the tables of the same namespace have of that partition.
+    Without explicit offsets, they continue those of that partition in the tables of the same namespace.
     """
     ends: dict[tuple[str, int], int] = {}
 
@@ -186,7 +186,7 @@ def fill(iceberg: SqlCatalog) -> Callable[..., None]:
 
 @pytest.fixture
 def metadata_read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The metadata files of tables that were read."""
+    """The tables' metadata files that were read."""
     from pyiceberg.io.pyarrow import PyArrowFile
 
     files: list[str] = []
@@ -201,7 +201,7 @@ def metadata_read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def _by_kafka_partition(catalog: SqlCatalog, name: str, schema: pa.Schema) -> Table:
-    """The table, made when it is missing; Bronze is kept by Kafka partition."""
+    """The table, created if it is missing; Bronze is partitioned by Kafka partition."""
     if catalog.table_exists(name):
         return catalog.load_table(name)
     with catalog.create_table_transaction(name, schema) as draft:
@@ -212,13 +212,13 @@ def _by_kafka_partition(catalog: SqlCatalog, name: str, schema: pa.Schema) -> Ta
 
 @pytest.fixture
 def taxi() -> Pipeline:
-    """The pipeline that the repository declares."""
+    """The repository's pipeline."""
     return get_pipeline("nyc_taxi")
 
 
 @pytest.fixture
 def send(connect: Callable[..., None]) -> Callable[..., None]:
-    """Send events, a number or their payloads, to a topic of librdkafka's own broker, behind the connection `kafka_default`."""
+    """Send events (a number, or payloads) to a topic of librdkafka's mock broker, behind the connection `kafka_default`."""
     broker = Producer({"bootstrap.servers": "none", "test.mock.num.brokers": 1})
     connect("kafka_default", extra={"bootstrap.servers": _address(broker)})
 
@@ -232,7 +232,7 @@ def send(connect: Callable[..., None]) -> Callable[..., None]:
 
 @pytest.fixture
 def commit_offset() -> Callable[[str, str, int, int], None]:
-    """Let a consumer group have read a partition of a topic up to an offset."""
+    """Commit an offset of a consumer group."""
 
     def commit_offset(group: str, topic: str, partition: int, offset: int) -> None:
         config = BaseHook.get_connection("kafka_default").extra_dejson

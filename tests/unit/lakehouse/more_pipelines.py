@@ -1,4 +1,4 @@
-"""A second pipeline beside the repository's own: other stage names, three stages, a role of its own, shared namespaces."""
+"""A second pipeline next to the repository's own: other stage names, three stages, another role, shared namespaces."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lakehouse.airflow.hooks.kafka import TopicHook
 from lakehouse.paths import INCLUDE
 from lakehouse.pipelines import load, script
 
-#: `landing` writes into two namespaces, one of which is nyc_taxi's `bronze`; no stage has the name of a namespace.
+#: `landing` writes to two namespaces, one of which is nyc_taxi's `bronze`; no stage has the name of a namespace.
 RIDES: dict[str, Any] = {
     "title": "Rides",
     "topic": {"name": "rides.events", "contract": "nyc_taxi.json"},
@@ -47,7 +47,7 @@ END;
 
 
 def declare(monkeypatch: pytest.MonkeyPatch, folder: Path, **pipelines: dict[str, Any]) -> None:
-    """Have the repository's pipelines and these declared, in an `include` folder of the test's own."""
+    """Declare these pipelines in addition to the repository's, in the test's own `include` folder."""
     include = folder / "include"
     for name in ("pipelines", "sql/rides"):
         (include / name).mkdir(parents=True)

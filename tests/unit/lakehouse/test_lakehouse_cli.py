@@ -1,4 +1,4 @@
-"""The command line: which pipeline a command is about, its exit status, and that it prints nothing but its answer."""
+"""The command line: selection of pipelines, exit status, and clean output."""
 
 from __future__ import annotations
 
@@ -58,12 +58,12 @@ def test_every_make_target_has_its_command():
     used = set(re.findall(r"\$\((?:LAKEHOUSE|OFFLINE)\) ([a-z-]+)", makefile))
     targets = set(re.findall(r"^([a-z-]+):(?:.*)## ", makefile, re.MULTILINE))
     assert used <= COMMANDS
-    assert COMMANDS - targets == {"metrics", "quiesce"}  # of Prometheus and of a backup, not of a person
+    assert COMMANDS - targets == {"metrics", "quiesce"}  # for Prometheus and for backups, not for users
 
 
 @pytest.mark.parametrize("command", sorted(COMMANDS))
 def test_help_needs_no_platform(run, monkeypatch, command, capsys):
-    monkeypatch.setattr(settings, "see", lambda: pytest.fail("help looked for a platform"))
+    monkeypatch.setattr(settings, "apply_to_environment", lambda: pytest.fail("help looked for a platform"))
     assert run(command, "--help") == 0
     assert capsys.readouterr().out.startswith(f"Usage: python -m lakehouse {command} ")
 
@@ -80,13 +80,13 @@ def test_an_error_is_one_line_and_a_status(run, monkeypatch, capsys, error):
     assert capsys.readouterr() == ("", "error: no. Next: yes\n")
 
 
-def test_a_bug_is_not_hidden(run, monkeypatch):
+def test_bugs_are_not_hidden(run, monkeypatch):
     monkeypatch.setattr(load, "declarations", lambda: {}["x"])
     with pytest.raises(KeyError):
         run("pipelines")
 
 
-def test_a_wrong_call_has_a_status_of_its_own(run, capsys):
+def test_wrong_usage_has_its_own_status(run, capsys):
     assert run("query-at", "a.b") == 2
     assert "Missing argument 'AT'" in capsys.readouterr().err
 
@@ -110,7 +110,7 @@ def test_pipelines_are_listed_with_their_problems(run, declare, capsys):
 
 @pytest.fixture
 def audited(monkeypatch) -> list[str]:
-    """Names of the pipelines that were audited, each found clean."""
+    """Names of the audited pipelines, which are all clean."""
     names: list[str] = []
 
     def run_audit(pipeline: Pipeline, **_: object) -> SimpleNamespace:
@@ -121,27 +121,25 @@ def audited(monkeypatch) -> list[str]:
     return names
 
 
-def test_the_only_enabled_pipeline_need_not_be_named(run, declare, audited):
+def test_the_only_enabled_pipeline_is_the_default(run, declare, audited):
     declare(a_pipeline("trains"), a_pipeline("buses", enabled=False))
     assert run("audit") == 0
     assert run("audit", "--pipeline", "buses") == 0
     assert audited == ["trains", "buses"]
 
 
-def test_one_of_several_must_be_named(run, declare, audited, capsys):
+def test_one_of_several_pipelines_must_be_chosen(run, declare, audited, capsys):
     declare(a_pipeline("trains"), a_pipeline("buses"))
     assert run("audit") == 1
-    assert (
-        "Which pipeline? Next: give --pipeline (make: PIPELINE=) with one of trains, buses" in capsys.readouterr().err
-    )
+    assert "Which pipeline? Next: set --pipeline (make: PIPELINE=) to one of trains, buses" in capsys.readouterr().err
     assert run("audit", "--pipeline", "cars") == 1
-    assert "There is no pipeline 'cars'. Next: give one of trains, buses" in capsys.readouterr().err
+    assert "There is no pipeline 'cars'. Next: choose one of trains, buses" in capsys.readouterr().err
     assert audited == []
 
 
 @pytest.fixture
 def ledgers(monkeypatch) -> dict[str, list[str] | Exception]:
-    """Pipeline -> the errors that its ledger shows, or what is raised instead of it."""
+    """Pipeline -> the errors of its ledger, or an exception to raise."""
     answers: dict[str, list[str] | Exception] = {}
 
     class Ledger(SimpleNamespace):
@@ -175,7 +173,7 @@ def test_every_enabled_pipeline_is_shown(run, declare, ledgers, capsys):
 @pytest.mark.parametrize(
     "bad", [["1 row more"], AirflowException("no topic trains.events")], ids=["errors", "no answer"]
 )
-def test_what_one_pipeline_lacks_hides_no_other(run, declare, ledgers, capsys, bad):
+def test_problems_of_one_pipeline_do_not_hide_others(run, declare, ledgers, capsys, bad):
     declare(a_pipeline("trains"), a_pipeline("buses"))
     ledgers |= {"trains": bad, "buses": []}
     assert run("ledger") == 1
@@ -185,7 +183,7 @@ def test_what_one_pipeline_lacks_hides_no_other(run, declare, ledgers, capsys, b
     assert run("ledger", "--pipeline", "buses") == 0
 
 
-def test_a_broken_declaration_hides_no_other(run, declare, ledgers, capsys):
+def test_a_broken_declaration_does_not_hide_others(run, declare, ledgers, capsys):
     declare(a_pipeline("trains"), **{"cars.yaml": "cars.yaml: title is missing"})
     ledgers |= {"trains": []}
     assert run("ledger") == 1
@@ -195,7 +193,7 @@ def test_a_broken_declaration_hides_no_other(run, declare, ledgers, capsys):
 
 
 @pytest.mark.parametrize("healthy", [True, False])
-def test_health_fails_when_a_job_is_unhealthy(run, declare, monkeypatch, capsys, healthy):
+def test_health_fails_if_a_job_is_unhealthy(run, declare, monkeypatch, capsys, healthy):
     def health_of(flows: list[SimpleNamespace]) -> list[SimpleNamespace]:
         return [SimpleNamespace(healthy=healthy or flow.job != "trains.typed", job=flow.job) for flow in flows]
 
@@ -223,7 +221,7 @@ def test_an_audit_that_is_not_clean_fails(run, declare, monkeypatch, capsys):
     assert asked["since_ms"] == 1_704_067_200_000
 
 
-# The DAG of the jobs, run here -----------------------------------------------------------------------------------
+# Running the jobs' DAG in this process -----------------------------------------------------------------------------------
 
 TASKS = (
     "wait_for_cluster", "trains.create_topic", "trains.register_contract", "trains.create_tables", "trains.deploy_raw",
@@ -240,71 +238,73 @@ TASKS = (
     ],
     ids=["all", "a pipeline", "a stage"],
 )
-def test_process_runs_the_tasks_that_are_asked_for(run, declare, monkeypatch, options, done):
+def test_process_runs_the_requested_tasks(run, declare, monkeypatch, options, done):
     declare(a_pipeline("trains"), a_pipeline("buses"))
     started: list[str] = []
     monkeypatch.setattr(os, "execvp", lambda program, command: started.extend(command) or sys.exit(0))
     assert run("process", *options) == 0
     command, pattern = started[:4], started[5] if len(started) > 4 else "(?!)"
     assert command == ["airflow", "dags", "test", "flink_jobs"]
-    # As Airflow does: what matches as a whole is marked as successful instead of being run.
+    # As in Airflow: tasks that match are marked as successful instead of being run.
     assert {task for task in TASKS if not re.fullmatch(pattern, task)} == done
 
 
-def test_process_refuses_a_stage_that_there_is_not(run, declare, monkeypatch, capsys):
+def test_process_refuses_an_unknown_stage(run, declare, monkeypatch, capsys):
     declare(a_pipeline("trains"))
     monkeypatch.setattr(os, "execvp", lambda *_: pytest.fail("it was started"))
     assert run("process", "--stage", "gold") == 1
-    assert "has no stage 'gold'. Next: give one of the jobs trains.raw, trains.typed" in capsys.readouterr().err
+    assert "has no stage 'gold'. Next: choose one of the jobs trains.raw, trains.typed" in capsys.readouterr().err
 
 
 # Maintenance -----------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
-def by_hand(monkeypatch) -> list[tuple]:
-    """Calls of the functions that maintain by hand."""
+def shell(monkeypatch) -> list[tuple]:
+    """Calls of the functions in `lakehouse.maintenance.shell`."""
     calls: list[tuple] = []
     module = SimpleNamespace(
         OPERATIONS=("expire_snapshots", "restore"),
         options=lambda *options: options,
-        look_at=lambda tables, options: calls.append(("look", list(tables), options)) or 0,
-        do=lambda operation, tables, options, batch: calls.append((operation, list(tables), options, batch)) or 1,
+        print_decisions=lambda tables, options: calls.append(("look", list(tables), options)) or 0,
+        run_operation=lambda operation, tables, options, batch: (
+            calls.append((operation, list(tables), options, batch)) or 1
+        ),
     )
-    monkeypatch.setitem(sys.modules, "lakehouse.maintenance.by_hand", module)
-    monkeypatch.setattr("lakehouse.maintenance.by_hand", module, raising=False)
+    monkeypatch.setitem(sys.modules, "lakehouse.maintenance.shell", module)
+    monkeypatch.setattr("lakehouse.maintenance.shell", module, raising=False)
     monkeypatch.setattr("lakehouse.tables.known.require_tables", lambda *_: None)
     return calls
 
 
-def test_maintenance_looks_at_all_tables_or_at_those_of_a_pipeline(run, declare, by_hand):
+def test_maintenance_decides_about_all_tables_or_those_of_a_pipeline(run, declare, shell):
     declare(a_pipeline("trains"), a_pipeline("buses"))
     assert run("maintenance") == 0
     assert run("maintenance", "--pipeline", "buses", "--dry-run") == 0
-    assert by_hand == [
+    assert shell == [
         ("look", [], (False, None, False)),
         ("look", ["bronze.buses", "silver.buses"], (True, None, False)),
     ]
 
 
-def test_an_operation_is_done_now_and_its_status_counts(run, by_hand):
+def test_an_operation_runs_immediately_and_sets_the_status(run, shell):
     options = ("--thresholds", '{"retain_last": 1}', "--batch", "b", "--ignore-unknown-positions")
     assert run("maintenance", "--table", "a.b", "--operation", "restore", *options) == 1
-    assert by_hand == [("restore", ["a.b"], (False, {"retain_last": 1}, True), "b")]
+    assert shell == [("restore", ["a.b"], (False, {"retain_last": 1}, True), "b")]
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         (("--operation", "vacuum"), "'vacuum' is not one of expire_snapshots, restore"),
         (("--thresholds", "1"), "Invalid value for '--thresholds'"),
         (("--thresholds", "{"), "Invalid value for '--thresholds'"),
     ],
 )
-def test_what_maintenance_does_not_understand_is_refused(run, by_hand, capsys, options, said):
+def test_invalid_options_of_maintenance_are_refused(run, shell, capsys, options, message):
     assert run("maintenance", *options) == 2
-    assert said in capsys.readouterr().err
-    assert by_hand == []
+    assert message in capsys.readouterr().err
+    assert shell == []
 
 
 @pytest.mark.parametrize(("rows", "warned"), [(0, True), (1, False)])
@@ -316,7 +316,7 @@ def test_a_file_without_rows_is_no_silent_success(run, monkeypatch, tmp_path, ca
     assert (f"warning: {file} has no rows" in capsys.readouterr().err) is warned
 
 
-# Nothing but the answer ------------------------------------------------------------------------------------------
+# Clean output ------------------------------------------------------------------------------------------
 
 
 def python(*arguments: str, **environment: str) -> subprocess.CompletedProcess:

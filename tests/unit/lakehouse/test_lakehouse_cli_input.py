@@ -1,4 +1,4 @@
-"""What a person can give a command wrongly: one line says which value, and what it may be; nothing is done."""
+"""Invalid input of commands: one line reports the value and the allowed ones; nothing is done."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lakehouse.maintenance.settings import Operation
 from lakehouse.paths import REPOSITORY
 from lakehouse.texts import MESSAGE_CHARACTERS
 
-#: Hostile to a shell, to SQL, to paths, to a terminal, and to a reader.
+#: Hostile to shells, SQL, paths, terminals, and readers.
 QUOTES, SQL, PATH, CONTROL, BYTES = "it's\"`", "a; DROP TABLE b", "../../etc/passwd", "a\x1b[31m\n\tb", "\udcff"
 LONG = "x" * 100_000
 HOSTILE = {"quotes": QUOTES, "path": PATH, "control": CONTROL, "bytes": BYTES, "long": LONG, "empty": ""}
@@ -24,7 +24,7 @@ TABLES = "bronze.raw_trips, bronze.rejected_events"
 
 @pytest.fixture
 def refused(run, capsys) -> Callable[..., str]:
-    """Run a command that must be refused; the one line that it says."""
+    """Run a command that must be refused; return its one-line message."""
 
     def refused(*arguments: str) -> str:
         assert run(*arguments) not in (0, None)
@@ -35,7 +35,7 @@ def refused(run, capsys) -> Callable[..., str]:
 
 @pytest.fixture
 def refused_by_the_demo(monkeypatch, capsys) -> Callable[..., str]:
-    """Run the demo, which must refuse before it starts anything; the one line that it says."""
+    """Run the demo, which must refuse before it starts anything; return its one-line message."""
 
     def refused(*arguments: str) -> str:
         monkeypatch.setattr(sys, "argv", ["demo", *arguments])
@@ -51,7 +51,7 @@ def refused_by_the_demo(monkeypatch, capsys) -> Callable[..., str]:
 
 
 def only_line(capsys: pytest.CaptureFixture[str]) -> str:
-    """The one line that a command has said, which is fit to be read."""
+    """The only line of a command's output, which must be printable."""
     shown = capsys.readouterr()
     assert shown.out == ""
     [line] = shown.err.splitlines()
@@ -63,11 +63,11 @@ def only_line(capsys: pytest.CaptureFixture[str]) -> str:
 
 
 def shown(value: str) -> str:
-    """How a message has a value; of a long one, the beginning."""
+    """A value as in a message; long ones are shortened."""
     return repr(value)[:100]
 
 
-#: Command, with a place for the value -> what its message says of the values that are allowed.
+#: Command, with a placeholder for the value -> what its message says about allowed values.
 TAKE_A_VALUE = {
     ("history", "{}"): TABLES,
     ("table-size", "{}", "--flink"): TABLES,
@@ -87,10 +87,10 @@ TAKE_A_VALUE = {
 
 @pytest.mark.parametrize("value", HOSTILE.values(), ids=HOSTILE)
 @pytest.mark.parametrize("command", TAKE_A_VALUE, ids=lambda command: " ".join(command[:-1]))
-def test_a_value_that_nothing_can_be_made_of(refused, command, value):
-    said = refused(*(part.format(value) for part in command))
-    assert shown(value)[1:-1] in said
-    assert TAKE_A_VALUE[command] in said
+def test_an_invalid_value(refused, command, value):
+    message = refused(*(part.format(value) for part in command))
+    assert shown(value)[1:-1] in message
+    assert TAKE_A_VALUE[command] in message
 
 
 A_PIPELINE_THAT_THERE_IS_NOT = {
@@ -100,15 +100,15 @@ A_PIPELINE_THAT_THERE_IS_NOT = {
 
 
 @pytest.mark.parametrize("command", A_PIPELINE_THAT_THERE_IS_NOT)
-def test_a_pipeline_that_there_is_not(refused, command):
+def test_an_unknown_pipeline(refused, command):
     value = A_PIPELINE_THAT_THERE_IS_NOT[command]
-    said = refused(command, "--pipeline", value)
-    assert f"There is no pipeline {shown(value)}" in said
-    assert said.endswith("Next: give one of nyc_taxi")
+    message = refused(command, "--pipeline", value)
+    assert f"There is no pipeline {shown(value)}" in message
+    assert message.endswith("Next: choose one of nyc_taxi")
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         ((), "Missing command"),
         (("vacuum",), "No such command 'vacuum'"),
@@ -118,12 +118,12 @@ def test_a_pipeline_that_there_is_not(refused, command):
         (("history", "a.b", "--limit", "0"), "'0': Input should be greater than or equal to 1"),
         (("history", "a.b", "--limit", "9" * 30), "9" * 30),
         (("query",), "Missing argument 'SQL'"),
-        (("query", " \n"), "' \\n' is no query. Next: write one"),
+        (("query", " \n"), "The query is empty. Next: write one"),
         (("query", BYTES), r"'\udcff' is not UTF-8"),
         (("query-at", "a.b"), "Missing argument 'AT'"),
-        (("query-at", "a.b", "2024-01-01", "--sql", ""), "'' is no query"),
+        (("query-at", "a.b", "2024-01-01", "--sql", ""), "The query is empty"),
         (("erase", "bronze.raw_trips"), "Missing argument 'WHERE'"),
-        (("erase", "bronze.raw_trips", " "), "' ' is no condition. Next: write one"),
+        (("erase", "bronze.raw_trips", " "), "The condition is empty. Next: write one"),
         (("erase", "bronze.raw_trips", BYTES), r"'\udcff' is not UTF-8. Next: write the condition in UTF-8"),
         (("send", "nyc_taxi"), "Missing argument 'FILE'"),
         (("send", "nyc_taxi", "no/such.csv"), "'no/such.csv' does not exist"),
@@ -131,35 +131,35 @@ def test_a_pipeline_that_there_is_not(refused, command):
         (("send", "nyc_taxi", LONG), "xxx"),
         (("new-pipeline", "rides"), "Missing argument 'FILE'"),
         (("new-pipeline", "rides", "it's.csv"), "it's.csv"),
-        (("process", "--stage", "gold"), "no stage 'gold'. Next: give one of the jobs nyc_taxi.bronze, nyc_taxi.silver"),
-        (("rejects", "--stage", "it's"), 'No stage "it\'s" of nyc_taxi rejects events. Next: give one of bronze, silver'),
+        (("process", "--stage", "gold"), "no stage 'gold'. Next: choose one of the jobs nyc_taxi.bronze, nyc_taxi.silver"),
+        (("rejects", "--stage", "it's"), 'No stage "it\'s" of nyc_taxi rejects events. Next: choose one of bronze, silver'),
         (("rejects", "--file", "no/such/file"), "no/such/file cannot be written: No such file or directory"),
         (("rejects", "--file", "/"), "/ cannot be written: "),
-        (("rejects-replay", "--stage", "bronze"), "give either a file, or a stage and a reason"),
-        (("rejects-replay", "--file", "a", "--stage", "bronze"), "give either a file, or a stage and a reason"),
+        (("rejects-replay", "--stage", "bronze"), "set either a file, or a stage and a reason"),
+        (("rejects-replay", "--file", "a", "--stage", "bronze"), "set either a file, or a stage and a reason"),
         (("rejects-replay", "--file", "no/such/file"), "no/such/file cannot be read"),
         (("rejects-replay", "--file", CONTROL), r"a\x1b[31m b cannot be read"),
         (("rejects-replay", "--file", "nope://a/b"), "nope://a/b cannot be read"),
         (("audit", "--partition", "-1"), "'-1': Input should be greater than or equal to 0"),
         (("audit", "--first-offset", "9" * 30), "9" * 30),
-        (("audit", "--memory-limit", "0GB"), "'0GB' is no amount of memory. Next: write it like 512MB or 2GB"),
+        (("audit", "--memory-limit", "0GB"), "'0GB' is not a memory size. Next: write it like 512MB or 2GB"),
         (("maintenance", "--operation", SQL), f"'{SQL}' is not one of {', '.join(Operation)}, restore, purge"),
         (("maintenance", "--operation", LONG), ", ".join(Operation)),
         (("maintenance", "--thresholds", "[]"), "'[]' is not a JSON object"),
         (("maintenance", "--thresholds", "[" * 100_000), "is not a JSON object"),
-        (("maintenance", "--thresholds", '{"retain": 1}'), "Unknown threshold 'retain'. Next: give one of closed_after_s"),
+        (("maintenance", "--thresholds", '{"retain": 1}'), "Unknown threshold 'retain'. Next: choose one of closed_after_s"),
         (("maintenance", "--thresholds", '{"retain_last": "x"}'), "retain_last: 'x': Input should be a valid integer"),
         (("maintenance", "--thresholds", '{"purge_age_s": Infinity}', "--operation", "purge"), "purge_age_s: inf"),
         (("maintenance", "--thresholds", '{"purge_age_s": 1e300}', "--operation", "purge"), "purge_age_s: 1e+300"),
-        (("maintenance", "--batch", "b"), "'b' is of the operation restore alone"),
+        (("maintenance", "--batch", "b"), "'b' is only for the operation restore"),
         (("maintenance", "--batch", "b", "--operation", "purge"), "purge takes no batch ('b')"),
         (("maintenance", "--dry-run", "--operation", "restore"), "restore has no dry run"),
         (("metrics", "--port", "70000"), "'70000': Input should be less than or equal to 65535"),
     ],
     ids=lambda value: " ".join(value)[:60] if isinstance(value, tuple) else "",
 )  # fmt: skip
-def test_what_a_command_cannot_use(refused, arguments, said):
-    assert said in refused(*arguments)
+def test_invalid_input_of_a_command(refused, arguments, message):
+    assert message in refused(*arguments)
 
 
 MARCH = "2024-03-01 00:00:00"
@@ -170,7 +170,7 @@ A_TIME = (
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         *((("--pickup-from", value, "--pickup-to", MARCH), A_TIME) for value in HOSTILE.values()),
         *((("--pickup-from", value, "--pickup-to", MARCH), f"PICKUP_FROM is {shown(value)}") for value in HOSTILE.values()),
@@ -186,7 +186,7 @@ A_TIME = (
         (("--pickup-from", "auto", "--pickup-to", MARCH), f"PICKUP_TO is '{MARCH}'. Next: leave out PICKUP_TO"),
         (("--source", str(REPOSITORY / "README.md")), "README.md cannot be read as CSV: "),
         (("--source", str(REPOSITORY / ".gitignore")), ".gitignore has no column tpep_pickup_datetime, "),
-        (("--source", str(REPOSITORY / "README.md"), "--pickup-from", "auto"), "Next: give a yellow_tripdata file of TLC's"),
+        (("--source", str(REPOSITORY / "README.md"), "--pickup-from", "auto"), "Next: use a yellow_tripdata file of TLC's"),
         (("--source", "no/such.parquet"), "no/such.parquet cannot be read: No such file or directory"),
         (("--source", "/"), "cannot be read: Is a directory"),
         (("--source", LONG), "cannot be read: File name too long"),
@@ -200,21 +200,21 @@ A_TIME = (
     ],
     ids=lambda value: " ".join(value)[:60] if isinstance(value, tuple) else "",
 )  # fmt: skip
-def test_what_the_demo_cannot_use(refused_by_the_demo, arguments, said):
-    assert said in refused_by_the_demo(*arguments)
+def test_invalid_input_of_the_demo(refused_by_the_demo, arguments, message):
+    assert message in refused_by_the_demo(*arguments)
 
 
-def test_a_table_or_a_query_that_the_catalog_does_not_know(refused, run, fill, capsys):
+def test_an_unknown_table_or_batch(refused, run, fill, capsys):
     fill("bronze.raw_trips", 1)
     for command in (("history",), ("query-at", "2100-01-01"), ("maintenance", "--operation", "expire_snapshots")):
         name, *options = command
         arguments = (
             (name, "--table", "bronze.nope", *options) if name == "maintenance" else (name, "bronze.nope", *options)
         )
-        assert f"There is no Iceberg table 'bronze.nope'. Next: give one of {TABLES}" in refused(*arguments)
+        assert f"There is no Iceberg table 'bronze.nope'. Next: choose one of {TABLES}" in refused(*arguments)
     purge = ("maintenance", "--operation", "purge", "--table", "bronze.raw_trips")
-    assert "purge is about the whole warehouse. Next: leave out bronze.raw_trips" in refused(*purge)
-    assert "There is no batch '../b' in quarantine. Next: give one of (it is empty)" in refused(
+    assert "purge applies to the whole warehouse. Next: leave out bronze.raw_trips" in refused(*purge)
+    assert "There is no batch '../b' in quarantine. Next: choose one of (it is empty)" in refused(
         "maintenance", "--operation", "restore", "--batch", "../b"
     )
     at = ("query-at", "bronze.raw_trips")
@@ -236,18 +236,18 @@ GOLD_QUERIES = {
 
 
 @pytest.mark.parametrize("query", GOLD_QUERIES, ids=[query[:30] for query in GOLD_QUERIES])
-def test_a_query_that_gold_does_not_understand(refused, tmp_path, query):
+def test_an_invalid_query_of_gold(refused, tmp_path, query):
     gold = tmp_path / "gold" / "nyc_taxi" / "gold.duckdb"
     gold.parent.mkdir(parents=True)
     with duckdb.connect(str(gold)) as connection:
         connection.execute("CREATE TABLE fct_trips (trip_id VARCHAR)")
-    said = refused("query", query)
-    assert said.startswith("error: The query of nyc_taxi's Gold failed: ")
-    assert GOLD_QUERIES[query] in said
-    assert "LINE 1" not in said
+    message = refused("query", query)
+    assert message.startswith("error: The query of nyc_taxi's Gold failed: ")
+    assert GOLD_QUERIES[query] in message
+    assert "LINE 1" not in message
 
 
-def test_a_file_that_could_not_be_filled_is_removed(run, tmp_path, iceberg, capsys):
+def test_an_incomplete_file_is_removed(run, tmp_path, iceberg, capsys):
     file = tmp_path / "fix.jsonl"
     assert run("rejects", "--file", str(file)) == 1
     assert "bronze.rejected_events does not exist" in capsys.readouterr().err
@@ -258,7 +258,7 @@ def test_a_file_that_could_not_be_filled_is_removed(run, tmp_path, iceberg, caps
 
 
 def made(target: str, **given: str) -> list[str]:
-    """The arguments that a target's command gets of what is given to make."""
+    """The arguments of a target's command for given make variables."""
     echo = f"{sys.executable} -c 'import json, sys; print(json.dumps(sys.argv[1:]))'"
     stand_in = [f"{name}={echo}" for name in ("LAKEHOUSE", "OFFLINE", "LOCAL", "DEMO")]
     untouched = ["-o", "setup", "-o", "set-up-before"]
@@ -268,11 +268,11 @@ def made(target: str, **given: str) -> list[str]:
 
 
 @pytest.mark.parametrize("value", ["a'b", '"', "$x $$ $(shell id) `id`", "; id", "a\n\tb", "--help", "é * \\"])
-def test_make_gives_a_command_what_was_typed(value):
+def test_make_passes_values_unchanged(value):
     assert made("query-at", TABLE=value, AT=value, SQL=value) == ["query-at", f"--sql={value}", "--", value, value]
 
 
-def test_make_leaves_out_what_was_not_given():
+def test_make_leaves_out_missing_values():
     assert made("query") == ["query", "--", ""]
     assert made("demo") == []
     assert made("demo", PICKUP_FROM="2024-02-01 00:00:00", PICKUP_TO="a b") == [

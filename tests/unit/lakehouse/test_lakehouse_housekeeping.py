@@ -1,4 +1,4 @@
-"""What Airflow keeps of its own work goes in time, and every store that grows has an owner."""
+"""Old data of Airflow is deleted, and everything that grows has a documented owner."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from local import config
 
 ROOT = Path(__file__).parents[3]
 DAY_S = 86_400
-#: Of what Airflow can clean: what it still needs however old, and what this platform never writes.
+#: Tables that Airflow can clean, but whose old rows it still needs, or which this platform never writes.
 NOT_CLEANED = {
     "_xcom_archive", "celery_taskmeta", "celery_tasksetmeta", "connection_test_request", "dag", "deadline",
     "partitioned_asset_key_log", "task_state_store", "trigger",
@@ -38,7 +38,7 @@ def page() -> str:
 
 @pytest.fixture(scope="module")
 def owned(page) -> list[str]:
-    """Whatever stands in backticks on the page: names, or patterns of names."""
+    """Everything in backticks on the page: names, or patterns of names."""
     return re.findall(r"`([^`]+)`", page)
 
 
@@ -59,7 +59,7 @@ def test_every_table_that_airflow_can_clean_is_cleaned_or_kept_on_purpose():
     assert not {*housekeeping.TABLES} & NOT_CLEANED
 
 
-def test_settings_that_the_page_names_are_those_that_there_are(page):
+def test_the_settings_on_the_page_exist(page):
     settings = "".join((ROOT / name).read_text() for name in ("airflow_settings.yaml", "docker-compose.yaml"))
     rows = [line.split("|") for line in page.splitlines() if line.startswith("| ")][1:]
     named = {name for row in rows for name in re.findall(r"`([^`]+)`", row[5].partition(" in `")[0])}
@@ -69,7 +69,7 @@ def test_settings_that_the_page_names_are_those_that_there_are(page):
 
 @pytest.fixture
 def logs(tmp_path) -> Path:
-    """Logs of a run of today, of one that has just grown too old, and of the DAG processor a year ago."""
+    """Logs of a run today, of one that has just become too old, and of the DAG processor a year ago."""
     folder = tmp_path / "logs"
     for name, age_days in (
         ("dag_id=audit/run_id=new/task_id=compare/attempt=1.log", 0),
@@ -84,7 +84,7 @@ def logs(tmp_path) -> Path:
     return folder
 
 
-def test_old_logs_go_with_the_folders_that_they_leave_empty(logs):
+def test_old_logs_are_deleted_with_empty_folders(logs):
     assert housekeeping.delete_logs(logs, dry_run=False) == housekeeping.Deleted(2, 10)
     assert sorted(str(path.relative_to(logs)) for path in logs.rglob("*")) == [
         "dag_id=audit",
@@ -96,20 +96,20 @@ def test_old_logs_go_with_the_folders_that_they_leave_empty(logs):
     ]
 
 
-def test_a_dry_run_deletes_none(logs):
+def test_a_dry_run_deletes_nothing(logs):
     before = sorted(logs.rglob("*"))
     assert housekeeping.delete_logs(logs, dry_run=True) == housekeeping.Deleted(2, 10)
     assert sorted(logs.rglob("*")) == before
 
 
-def test_a_retention_that_would_take_runs_that_go_on_is_refused(monkeypatch):
+def test_a_retention_too_short_for_running_runs_is_rejected(monkeypatch):
     monkeypatch.setenv("AIRFLOW_VAR_RETENTION", json.dumps({"metadata_days": 1, "log_days": 30}))
     with pytest.raises(VariableError, match="metadata_days"):
         housekeeping.retention()
 
 
-def test_old_records_go_and_younger_ones_stay(database, connect, monkeypatch):
-    """By Airflow's own command, though a task's environment leads to no database."""
+def test_old_records_are_deleted_and_younger_ones_kept(database, connect, monkeypatch):
+    """With Airflow's own command, though a task's environment has no access to the database."""
     server = {"host": "127.0.0.1", "port": database.port("POSTGRES_PORT")}
     connect("airflow_database", **server, password=database.values["POSTGRES_AIRFLOW_PASSWORD"])
     url = postgres_url(housekeeping.BaseHook.get_connection("airflow_database"))
@@ -134,6 +134,6 @@ def test_old_records_go_and_younger_ones_stay(database, connect, monkeypatch):
     engine.dispose()
 
 
-def test_a_database_that_is_not_there_is_named_with_the_next_step():
-    with pytest.raises(housekeeping.AirflowException, match=r"db clean` failed.*connection 'airflow_database'"):
+def test_a_database_that_is_down_is_named_with_the_next_step():
+    with pytest.raises(housekeeping.AirflowException, match=r"(?s)db clean` failed.*connection 'airflow_database'"):
         housekeeping.clean_metadata(dry_run=True)

@@ -1,4 +1,4 @@
-"""Events into a real TCP broker, and the contract's id from a real registry's answers: what is promised, and what is told."""
+"""The producer against a real TCP broker and a stub registry: guarantees and error messages."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ TOPIC = "taxi.raw_trips"
 def servers(send) -> str:
     """A broker with the topic."""
     send(TOPIC, 0)
-    TopicHook(TOPIC).end_offsets()  # librdkafka's broker makes a topic when it is asked for
+    TopicHook(TOPIC).end_offsets()  # librdkafka's mock broker creates a topic on its first request
     return BaseHook.get_connection("kafka_default").extra_dejson["bootstrap.servers"]
 
 
@@ -40,8 +40,8 @@ def test_guarantees_cannot_be_weakened(servers):
 
 
 @pytest.mark.parametrize("event", REFUSED_EVENTS, ids=lambda event: event.name)
-def test_an_event_that_kafka_refuses_is_a_failure(servers, event):
-    """Good ones before it are delivered, and nothing is sent after it: a run by hand ends with status 1."""
+def test_an_event_that_kafka_rejects_is_a_failure(servers, event):
+    """Events before it are delivered, and nothing is sent after it."""
     producer = TopicProducer({"bootstrap.servers": servers}, TOPIC, None)
     assert producer.send([b"1", event.key, b"1"], [b"{}", event.value, b"{}"]) == 2
     producer.finish()
@@ -64,7 +64,7 @@ class Handler(BaseHTTPRequestHandler):
 
 
 class Server(HTTPServer):
-    """A registry that gives one answer to everything."""
+    """A registry with the same response to every request."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
@@ -77,7 +77,7 @@ class Server(HTTPServer):
         return f"{self.scheme}://127.0.0.1:{self.server_port}/apis/ccompat/v7"
 
     def handle_error(self, *_: object) -> None:
-        """A client that hangs up is no concern of the test's."""
+        """Ignore clients that hang up."""
 
 
 @pytest.fixture
@@ -95,19 +95,19 @@ def registry() -> Iterator[Server]:
     ("answer", "problem"),
     [
         ((404, b'{"error_code": 40401}'), "has no subject taxi.raw_trips-value.*Next: register the contract"),
-        ((500, b""), "gives no id.*500"),
-        ((200, b"<html>"), "gives no id"),
-        ((200, b"[]"), "gives no id"),
-        ((200, b'{"version": 1}'), "gives no id"),
+        ((500, b""), "returned no id.*500"),
+        ((200, b"<html>"), "returned no id"),
+        ((200, b"[]"), "returned no id"),
+        ((200, b'{"version": 1}'), "returned no id"),
     ],
 )
-def test_a_registry_without_the_contract_is_told(registry, answer, problem):
+def test_a_registry_without_the_contract_is_reported(registry, answer, problem):
     registry.answer = answer
     with pytest.raises(ProducerError, match=problem):
         schema_id(registry.url, f"{TOPIC}-value")
 
 
-def test_the_login_of_a_registry_is_used_and_not_told(registry):
+def test_the_login_of_a_registry_is_used_and_not_shown(registry):
     url = registry.url.replace("http://", "http://user:open%20sesame@") + "/"
     assert schema_id(url, f"{TOPIC}-value") == 17
     assert registry.logins == ["Basic " + base64.b64encode(b"user:open sesame").decode()]
@@ -118,7 +118,7 @@ def test_the_login_of_a_registry_is_used_and_not_told(registry):
     assert "sesame" not in str(error.value)
 
 
-def test_librdkafka_talks_through_logging(caplog):
+def test_librdkafka_logs_through_logging(caplog):
     with caplog.at_level(logging.ERROR), socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         producer = TopicProducer({"bootstrap.servers": f"127.0.0.1:{closed.getsockname()[1]}"}, "t", None)
@@ -129,7 +129,7 @@ def test_librdkafka_talks_through_logging(caplog):
 
 @pytest.fixture
 def certificate(tmp_path) -> Path:
-    """Of 127.0.0.1, with its key; nobody but itself vouches for it."""
+    """A self-signed certificate of 127.0.0.1, with its key."""
     file = tmp_path / "tls.pem"
     wanted = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1", "-days", "2"]
     subprocess.run(
@@ -153,7 +153,7 @@ def certificate(tmp_path) -> Path:
     return file
 
 
-def test_a_registry_with_a_certificate_of_its_own(registry, certificate):
+def test_a_registry_with_its_own_certificate(registry, certificate):
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
     registry.socket = context.wrap_socket(registry.socket, server_side=True)
@@ -164,7 +164,7 @@ def test_a_registry_with_a_certificate_of_its_own(registry, certificate):
 
 
 @pytest.mark.parametrize("listens", [True, False], ids=["silent", "away"])
-def test_a_registry_that_does_not_answer_is_told_within_the_limit(listens, monkeypatch):
+def test_a_registry_that_does_not_answer_is_reported_within_the_limit(listens, monkeypatch):
     assert sum(registry_client.LIMITS_S[:2]) <= 15
     monkeypatch.setattr(registry_client, "LIMITS_S", (1, 1, 1, 1))
     with socket.socket() as server:
@@ -174,13 +174,13 @@ def test_a_registry_that_does_not_answer_is_told_within_the_limit(listens, monke
         url = f"http://127.0.0.1:{server.getsockname()[1]}"
         started = time.monotonic()
         with pytest.raises(
-            ProducerError, match=rf"Schema registry {url} gives no id of {TOPIC}-value: .*Next: start it"
+            ProducerError, match=rf"Schema registry {url} returned no id of {TOPIC}-value: .*Next: start it"
         ):
             schema_id(url, f"{TOPIC}-value")
     assert time.monotonic() - started < 5
 
 
-def test_a_producer_by_airflows_connections(taxi, servers, registry, connect):
+def test_a_producer_with_airflows_connections(taxi, servers, registry, connect):
     connect("schema_registry", host=registry.url, login="me", password="open sesame")
     producer = pipeline_producer(taxi)
     assert producer.send([None], [b"{}"]) == 1
@@ -189,8 +189,8 @@ def test_a_producer_by_airflows_connections(taxi, servers, registry, connect):
     assert registry.logins == ["Basic " + base64.b64encode(b"me:open sesame").decode()]
 
 
-def test_what_is_away_is_told_of_airflows_connections(taxi, registry, connect, send):
-    with pytest.raises(AirflowException, match=r"Schema registry .*gives no id"):
+def test_what_is_missing_is_reported_with_airflows_connections(taxi, registry, connect, send):
+    with pytest.raises(AirflowException, match=r"Schema registry .*returned no id"):
         pipeline_producer(taxi)
     connect("schema_registry", host=registry.url)
     send("another", 0)

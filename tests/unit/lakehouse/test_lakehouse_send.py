@@ -1,4 +1,4 @@
-"""A file's rows become events of the contract, or are refused with a reason; on a real broker, into real files."""
+"""A file's rows are sent as events of the contract, or are refused with a reason; with a real broker and real files."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def pipeline(folder: Path, properties: dict[str, Any], required: list[str], key:
 
 @pytest.fixture
 def arrived(send, http, connect) -> Callable[[], list]:
-    """The topic on a broker, the contract's id on a registry; call it for the messages, in their order."""
+    """A broker with the topic, a registry with the contract's id; call it to get the messages in order."""
     connect("schema_registry", host=f"http://127.0.0.1:{http.server_port}")
     http[f"GET /subjects/{TOPIC}-value/versions/latest"] = {"id": 17}
     send(TOPIC, 0)
@@ -106,8 +106,8 @@ def parquet(folder: Path, rows: list[dict[str, Any]], schema: pa.Schema | None =
     return file
 
 
-def test_json_lines_are_sent_as_they_are(flights, arrived, tmp_path):
-    """Digit by digit, with key and contract, and with fields that the contract does not list."""
+def test_json_lines_are_sent_unchanged(flights, arrived, tmp_path):
+    """Including digits and fields that are not in the contract, with key and contract id."""
     texts = [b'{"flight":1,"carrier":"UA","distance":2.50,"later":1e-7}', b' {"carrier": "B6", "flight": 2.0} ']
     sent = send_file(flights, lines(tmp_path, *texts, b"", b"  "))
     assert (sent.topic, sent.rows, sent.delivered, sent.refused, sent.examples) == (TOPIC, 2, 2, {}, ())
@@ -142,14 +142,14 @@ def test_json_lines_are_sent_as_they_are(flights, arrived, tmp_path):
         ({"note": None}, "note is null"),
     ],
 )
-def test_an_event_that_breaks_the_contract_is_refused(flights, arrived, tmp_path, change, reason):
+def test_an_event_that_violates_the_contract_is_refused(flights, arrived, tmp_path, change, reason):
     sent = send_file(flights, lines(tmp_path, GOOD, GOOD | change))
     assert (sent.rows, sent.delivered, sent.refused, sent.refused_rows) == (2, 1, {reason: 1}, 1)
     assert sent.examples[0].startswith(f"line 2: {reason}")
     assert events(arrived()) == [GOOD]
 
 
-def test_an_event_that_keeps_the_contract_is_sent(flights, arrived, tmp_path):
+def test_an_event_that_conforms_to_the_contract_is_sent(flights, arrived, tmp_path):
     event = GOOD | {
         "delay": None,
         "distance": -1,
@@ -216,13 +216,13 @@ NULLABLE = [name for name, found in PROPERTIES.items() if "null" in found["type"
         ("9223372036854775808,UA", "flight is not an integer of 64 bits"),
         (",UA", "flight is missing"),
         ("1,", "carrier is missing"),
-        ("1", "has not as many values as the header (2)"),
-        ("1,2,3", "has not as many values as the header (2)"),
+        ("1", "does not have as many values as the header (2)"),
+        ("1,2,3", "does not have as many values as the header (2)"),
         ('1,"U"A', "not CSV (',' expected after '\"')"),
         (b"1,\xff", "cannot be written as JSON in UTF-8"),
     ],
 )
-def test_a_csv_row_that_is_no_event_is_refused(flights, arrived, tmp_path, row, reason):
+def test_an_invalid_csv_row_is_refused(flights, arrived, tmp_path, row, reason):
     sent = send_file(flights, csv(tmp_path, "flight,carrier", "1,UA", row))
     assert (sent.rows, sent.delivered) == (2, 1)
     [found] = sent.refused
@@ -231,14 +231,14 @@ def test_a_csv_row_that_is_no_event_is_refused(flights, arrived, tmp_path, row, 
     assert len(arrived()) == 1
 
 
-def test_a_quote_that_never_ends_swallows_nothing_in_silence(flights, arrived, tmp_path):
+def test_an_unclosed_quote_is_reported(flights, arrived, tmp_path):
     sent = send_file(flights, csv(tmp_path, "flight,carrier", '1,"two\nlines"', '2,"UA', "3,B6"))
     assert (sent.rows, sent.delivered) == (2, 1)
     assert sent.examples == ("line 4: not CSV (unexpected end of data)",)
 
 
 def test_parquet(flights, arrived, tmp_path):
-    """Missing values of pandas are null, whole floats integers, and moments ISO text."""
+    """Missing values of pandas become null, whole floats integers, and timestamps ISO text."""
     rows = [
         {
             "flight": 1.0,
@@ -273,7 +273,7 @@ def test_parquet(flights, arrived, tmp_path):
     assert any(b'"distance":2.50,' in message.value() for message in messages)
 
 
-def test_parquet_values_of_another_kind_are_refused(flights, arrived, tmp_path):
+def test_parquet_values_of_other_types_are_refused(flights, arrived, tmp_path):
     schema = pa.schema({"flight": pa.int64(), "carrier": pa.string(), "distance": pa.float64(), "later": pa.binary()})
     rows = [GOOD | {"distance": float("inf")}, GOOD | {"later": b"\xff"}, GOOD]
     sent = send_file(flights, parquet(tmp_path, rows, schema))
@@ -293,7 +293,7 @@ def test_nanoseconds_become_microseconds(flights, arrived, tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
-def test_an_optional_field_that_may_not_be_null_is_left_out(flights, arrived, tmp_path, kind):
+def test_an_optional_field_that_must_not_be_null_is_left_out(flights, arrived, tmp_path, kind):
     rows = [GOOD | {"note": None}]
     send_file(flights, csv(tmp_path, "flight,carrier,note", "1,UA,") if kind == "csv" else parquet(tmp_path, rows))
     assert "note" not in events(arrived())[0]
@@ -324,14 +324,14 @@ def test_the_key_is_the_text_of_its_field(arrived, tmp_path, key, text):
     ("content", "problem"),
     [
         (None, r"cannot be read: No such file or directory\. Next: check path"),
-        (b"[{}]", r"is a JSON array\. Next: write one object a line"),
+        (b"[{}]", r"is a JSON array\. Next: write one object per line"),
         (b"\x1f\x8b\x08", "is neither text nor Parquet. Next: unpack it"),
         (b"a\0b", "is neither text nor Parquet"),
         (b"a,b,a\n1,2,3\n", "has the column 'a' more than once"),
         (b"PAR1 and no more", r"cannot be read after row 0: .*Next: write it again"),
     ],
 )
-def test_a_file_that_cannot_be_read_is_told(flights, arrived, tmp_path, content, problem):
+def test_an_unreadable_file_is_reported(flights, arrived, tmp_path, content, problem):
     file = tmp_path / "file"
     if content is not None:
         file.write_bytes(content)
@@ -344,11 +344,11 @@ def test_an_empty_file_has_no_rows(flights, arrived, tmp_path):
     assert str(send_file(flights, lines(tmp_path))).startswith("0 of 0 rows were delivered to flights.events")
 
 
-def test_what_kafka_refuses_is_told_with_its_row(flights, arrived, tmp_path):
+def test_an_event_rejected_by_kafka_is_reported_with_its_row(flights, arrived, tmp_path):
     large = GOOD | {"note": "x" * 2_000_000}
     with pytest.raises(
         AirflowException,
-        match=r"1 events were not delivered .*too large.* that of line 3\..*Next: correct the row.* 2 events were delivered",
+        match=r"1 events were not delivered .*too large.* in line 3\..*Next: fix the row.* 2 events were delivered",
     ):
         send_file(flights, lines(tmp_path, GOOD, GOOD, large, GOOD))
     assert len(arrived()) == 2
@@ -356,7 +356,7 @@ def test_what_kafka_refuses_is_told_with_its_row(flights, arrived, tmp_path):
 
 @pytest.mark.parametrize("kind", ["csv", "parquet", "jsonl"])
 def test_real_flights(arrived, tmp_path, kind):
-    """Departures from New York in 2013, those that never left included; all 336,776 would take well under a minute."""
+    """Departures from New York in 2013, including cancelled ones; all 336,776 would take well under a minute."""
     table = departures(20_000)
     numbers = {"year", "month", "day", "sched_dep_time", "sched_arr_time", "flight", "distance", "hour", "minute"}
     nullable = {"dep_time", "dep_delay", "arr_time", "arr_delay", "air_time"}

@@ -1,4 +1,4 @@
-"""Kafka in the test's own process: librdkafka's own broker for tests, on a TCP port."""
+"""Kafka in the test's process: librdkafka's mock broker, on a TCP port."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TOPIC = pipeline.topic()
 
 
 class Kafka:
-    """A broker with the topic, which can be taken away."""
+    """A broker with the topic, which can be stopped."""
 
     def __init__(self) -> None:
         self._broker = Producer({"test.mock.num.brokers": 1, "bootstrap.servers": "none"})
@@ -27,6 +27,18 @@ class Kafka:
     def stop(self) -> None:
         self._broker = None
 
+    def has_messages(self) -> bool:
+        """Whether a message has arrived in the topic; False once the broker is stopped."""
+        if self._broker is None:
+            return False
+        consumer = Consumer({"bootstrap.servers": self.servers, "group.id": "tests"})
+        partitions = consumer.list_topics(TOPIC, timeout=10).topics[TOPIC].partitions
+        ends = [
+            consumer.get_watermark_offsets(TopicPartition(TOPIC, partition), timeout=10)[1] for partition in partitions
+        ]
+        consumer.close()
+        return any(ends)
+
     def messages(self, count: int) -> list:
         """The first `count` messages of the topic, in the order of their partitions."""
         consumer = Consumer({"bootstrap.servers": self.servers, "group.id": "tests"})
@@ -35,7 +47,7 @@ class Kafka:
         found: list = []
         while len(found) < count:
             some = consumer.consume(count - len(found), timeout=10)
-            assert some, f"{len(found)} of {count} messages came"
+            assert some, f"{len(found)} of {count} messages arrived"
             found += some
         consumer.close()
         return found
@@ -50,7 +62,7 @@ def kafka() -> Iterator[Kafka]:
 
 @pytest.fixture
 def connect(load_settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., None]:
-    """Every connection and variable of the settings file, leading nowhere; call it to change fields of one connection."""
+    """All connections and variables of the settings file, without services; call it to change fields of one connection."""
     for name, value in load_settings(LAKEHOUSE_HOME=tmp_path).environment().items():
         monkeypatch.setenv(name, value)
 

@@ -1,4 +1,4 @@
-"""Every event keeps the contract, and the contract and the code name the same columns."""
+"""All events conform to the contract, and the contract and the code have the same columns."""
 
 import json
 from pathlib import Path
@@ -33,30 +33,30 @@ def test_the_columns_are_the_contracts():
 
 
 def test_the_columns_are_those_of_tlcs_files(real_file):
-    """The contract is what the generator knows of them."""
+    """The generator knows them only from the contract."""
     assert real_file.open().readline().strip().split(",") == list(COLUMNS)
 
 
 def test_a_field_of_a_later_contract_is_null(monkeypatch):
-    """A new field touches the contract and no code of the generator's."""
+    """A new field only changes the contract, not the generator's code."""
     monkeypatch.setitem(COLUMNS, "cbd_congestion_fee", NUMBER)
     events = [json.loads(value) for value in encode(next(synthetic.batches(1, 100)))[1]]
     assert {event["cbd_congestion_fee"] for event in events} == {None}
 
 
-def test_synthetic_events_keep_the_contract(contract):
+def test_synthetic_events_conform_to_the_contract(contract):
     for batch in synthetic.batches(seed=11, events=3_000):
         for value in encode(batch)[1]:
             contract.validate(json.loads(value))
 
 
-def test_events_of_the_real_file_keep_the_contract(contract, real_file):
+def test_events_of_the_real_file_conform_to_the_contract(contract, real_file):
     for batch in TripFile(real_file).batches(3_000):
         for value in encode(batch)[1]:
             contract.validate(json.loads(value))
 
 
-def test_the_contract_refuses_what_is_no_event(contract):
+def test_the_contract_refuses_invalid_events(contract):
     good = json.loads(encode(next(synthetic.batches(1, 100)))[1][0])
     contract.validate(good)
     bad = [{"passenger_count": 1.5}, {"fare_amount": "9"}, {"tpep_pickup_datetime": "2024-01-01 00:00:00"}]
@@ -66,8 +66,8 @@ def test_the_contract_refuses_what_is_no_event(contract):
     assert contract.is_valid(good | {"cbd_congestion_fee": 0.75})
 
 
-def test_json_holds_what_the_batch_holds():
-    """Nulls, quotes, non-ASCII and extra columns too; the key is the pickup zone, or none."""
+def test_json_has_all_values_of_the_batch():
+    """Including nulls, quotes, non-ASCII and extra columns; the key is the pickup zone, or none."""
     row = dict.fromkeys(COLUMNS) | {"store_and_fwd_flag": 'a"\\b é\n', "fare_amount": 17.7, "VendorID": 2}
     rows = [row, row | {"PULocationID": 186, "tpep_pickup_datetime": 0, "fare_amount": -0.1}]
     columns = [pa.array([r[name] for r in rows], arrow_type(kind)) for name, kind in COLUMNS.items()]

@@ -1,4 +1,4 @@
-"""The generator's settings by environment are those that fill the connection `kafka_generator`."""
+"""The generator's environment variables are those of the connection `kafka_generator`."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ def test_names_are_those_of_the_settings_file():
     assert named == KAFKA
 
 
-def test_an_environment_gives_back_what_made_it():
+def test_settings_survive_the_way_through_the_environment():
     environment = environment_of(SETTINGS, "https://registry")
     assert environment["SCHEMA_REGISTRY_URL"] == "https://registry"
     assert kafka_of(environment) == SETTINGS
 
 
-def test_an_empty_one_is_none():
+def test_empty_variables_count_as_missing():
     assert kafka_of({"KAFKA_PASSWORD": "", "PATH": "/bin"}) == {}
 
 
-def test_what_has_no_name_is_refused():
-    with pytest.raises(ValueError, match=r"linger\.ms cannot be given"):
+def test_a_setting_without_a_variable_is_refused():
+    with pytest.raises(ValueError, match=r"linger\.ms cannot be set"):
         environment_of({"linger.ms": "1"}, "none")

@@ -1,4 +1,4 @@
-"""TLC's files of any year become events of today's shape."""
+"""TLC's files of any year become events in the current format."""
 
 import json
 from datetime import datetime
@@ -51,7 +51,7 @@ def test_the_real_file(real_file):
 
 
 def test_2009(tmp_path):
-    """Words for codes, timestamps as text, coordinates for zones."""
+    """Text instead of codes, timestamps as text, coordinates instead of zones."""
     file = TripFile(parquet(
         tmp_path / "2009.parquet",
         vendor_name=["VTS", "CMT", "DDS"], Trip_Pickup_DateTime=["2009-01-04 02:52:00"] * 3,
@@ -117,7 +117,7 @@ def test_2014_csv_with_blanks_in_its_header(tmp_path):
     )
 
 
-def test_2025_carries_its_new_column(tmp_path):
+def test_2025_includes_its_new_column(tmp_path):
     rows = of_2024(2, fare_amount=[1.0, 2.0]) | {"cbd_congestion_fee": [0.75, 0.0]}
     rows["airport_fee"] = rows.pop("Airport_fee")
     file = TripFile(parquet(tmp_path / "2025.parquet", **rows))
@@ -128,7 +128,7 @@ def test_2025_carries_its_new_column(tmp_path):
     assert events(TripFile(lines))[0]["cbd_congestion_fee"] == 0.75
 
 
-def test_a_column_of_todays_name_has_precedence(tmp_path):
+def test_a_column_with_the_current_name_has_precedence(tmp_path):
     rows = of_2024(1, extra=[2.5]) | {"surcharge": [9.0]}
     file = TripFile(parquet(tmp_path / "both.parquet", **rows))
     (event,) = events(file)
@@ -136,7 +136,7 @@ def test_a_column_of_todays_name_has_precedence(tmp_path):
 
 
 def test_silvers_own_names_are_known(tmp_path):
-    """As some public exports have them, and who sends a table's rows again."""
+    """As in some public exports, and in exports of a table's rows."""
     rows = {field.column: of_2024(1)[field.name] for field in CONTRACT.fields}
     rows |= {"processed_at": pa.array([datetime(2024, 1, 1)], pa.timestamp("us", "UTC"))}
     rows |= {"vendor_id": [1], "rate_code_id": [2], "pickup_location_id": [161], "dropoff_location_id": [236]}
@@ -149,7 +149,7 @@ def test_silvers_own_names_are_known(tmp_path):
 
 @pytest.mark.parametrize("other", ["airport_fee", "Airport_fee"])
 @pytest.mark.parametrize("kind", ["parquet", "csv"])
-def test_columns_of_one_name_complement_each_other(tmp_path, kind, other):
+def test_columns_with_the_same_name_complement_each_other(tmp_path, kind, other):
     def file(*values) -> TripFile:
         columns = [*of_2024(3, Airport_fee=[1.25, None, None]).items(), (other, pa.array(values, pa.float64()))]
         path = tmp_path / f"twice.{kind}"
@@ -184,10 +184,10 @@ def test_a_trips_time_with_a_zone_is_refused(tmp_path, zone):
 
 
 @pytest.mark.parametrize("name", ["none.parquet", "none.csv"])
-def test_a_file_without_a_row_is_refused(tmp_path, name):
+def test_a_file_without_rows_is_refused(tmp_path, name):
     path = tmp_path / name
     parquet(path, **of_2024(0)) if name.endswith("parquet") else csv(path, ",".join(COLUMNS))
-    with pytest.raises(GeneratorError, match=r"holds no trip\. Next: "):
+    with pytest.raises(GeneratorError, match=r"has no trips\. Next: "):
         events(TripFile(path))
 
 
@@ -198,7 +198,7 @@ def test_nan_infinity_and_null_are_null(tmp_path):
     assert [event["tip_amount"] for event in sent] == [None, None, 1.5]
 
 
-def test_timestamps_of_any_unit_lose_their_fractions_only(tmp_path):
+def test_timestamps_of_any_unit_only_lose_their_fractions(tmp_path):
     at = datetime(2024, 1, 1, 12, 34, 56, 999_999)
     rows = of_2024(1, tpep_pickup_datetime=pa.array([at], pa.timestamp("ns")))
     rows["tpep_dropoff_datetime"] = pa.array([at], pa.timestamp("us"))
@@ -206,7 +206,7 @@ def test_timestamps_of_any_unit_lose_their_fractions_only(tmp_path):
     assert event["tpep_pickup_datetime"] == event["tpep_dropoff_datetime"] == "2024-01-01T12:34:56"
 
 
-def test_a_limit_ends_the_reading(tmp_path):
+def test_reading_ends_at_the_limit(tmp_path):
     rows = of_2024(2 * BATCH_ROWS, fare_amount=pa.array(range(2 * BATCH_ROWS), pa.float64()))
     path = parquet(tmp_path / "long.parquet", **rows)
     fares = [event["fare_amount"] for event in events(TripFile(path), BATCH_ROWS + 1)]
@@ -245,7 +245,7 @@ def test_memory_does_not_grow_with_the_file(tmp_path, kind):
         ([",".join(COLUMNS), "1,,,1.5" + "," * 15], "passenger_count"),
     ],
 )
-def test_what_is_wrong_in_a_file_is_said(tmp_path, lines, problem):
+def test_errors_in_a_file_are_reported(tmp_path, lines, problem):
     path = csv(tmp_path / "bad.csv", *lines)
     with pytest.raises(GeneratorError) as error:
         events(TripFile(path))
@@ -254,7 +254,7 @@ def test_what_is_wrong_in_a_file_is_said(tmp_path, lines, problem):
     assert "Next: " in str(error.value)
 
 
-def test_what_breaks_off_later_is_said(tmp_path):
+def test_errors_in_later_rows_are_reported(tmp_path):
     row = "2024-01-01 00:00:00,2024-01-01 00:10:00,1.0,5.0"
     head = "tpep_pickup_datetime,tpep_dropoff_datetime,trip_distance,fare_amount"
     wide = csv(tmp_path / "wide.csv", head, *[row] * 40_000, row + ",more")

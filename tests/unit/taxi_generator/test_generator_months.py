@@ -1,4 +1,4 @@
-"""The months of a file are those that hold nearly all of its pickup times, whatever a few meters' clocks say."""
+"""The months of a file are those with nearly all of its pickup times, ignoring a few wrong clocks."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ JANUARY, FEBRUARY, MARCH, APRIL = (datetime(2024, month, 1) for month in (1, 2, 
 
 @pytest.fixture
 def file(tmp_path: Path):
-    """A file with so many trips of each day, in this order; a day that is empty stands for no pickup time."""
+    """A file with a number of trips per day, in this order; an empty day means no pickup time."""
 
     def file(**trips: int) -> Path:
         path = tmp_path / "trips.csv"
@@ -58,11 +58,11 @@ def test_a_file_of_a_real_month(real_file):
 
 def test_without_a_pickup_time_there_are_no_months(file):
     with pytest.raises(
-        GeneratorError, match=r"trips\.csv has no calendar months that hold 99 % of its pickup times\. Next: "
+        GeneratorError, match=r"trips\.csv has no calendar months with 99 % of its pickup times\. Next: "
     ):
         pickup_months(source=file(d=3))
 
 
-def test_a_stream_without_end_has_no_months():
-    with pytest.raises(GeneratorError, match="without end"):
+def test_an_endless_stream_has_no_months():
+    with pytest.raises(GeneratorError, match="endless"):
         pickup_months(events=0)

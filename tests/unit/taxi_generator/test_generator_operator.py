@@ -1,4 +1,4 @@
-"""The generator's container is asked for as the settings say, and what stands in its way is said in a line."""
+"""The generator's container is configured by the settings, and problems are reported in one line."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def operator(settings) -> GeneratorContainerOperator:
 
 @pytest.fixture
 def run(operator, monkeypatch):
-    """Run it with these params; the container prints these lines, or fails with them."""
+    """Run the operator with these params; the container prints these lines, or fails with them."""
 
     def run(*lines: str, failed: bool = False, **params: object) -> dict:
         def execute(self, context):
@@ -46,7 +46,7 @@ def run(operator, monkeypatch):
     return run
 
 
-def test_what_the_container_gets(operator, run):
+def test_configuration_of_the_container(operator, run):
     assert run("5 events delivered", '{"delivered": 5}', "a line of progress") == {"delivered": 5}
     assert operator.command == [
         "--events=5",
@@ -63,40 +63,40 @@ def test_what_the_container_gets(operator, run):
     assert operator.tls_client_cert == operator.tls_client_key == "/tls/tls.pem"
 
 
-def test_the_container_judges_by_the_pipelines_parameters(operator, run, monkeypatch):
+def test_the_container_uses_the_pipelines_parameters(operator, run, monkeypatch):
     monkeypatch.setenv("AIRFLOW_VAR_PIPELINE.NYC_TAXI", json.dumps({"pickup_from": "2009-01-01 00:00:00"}))
     run("{}")
     assert "--pickup-from=2009-01-01 00:00:00" in operator.command
 
 
-def test_passwords_are_in_the_private_environment_alone(operator, run):
+def test_passwords_are_only_in_the_private_environment(operator, run):
     run("{}")
     assert operator._private_environment["KAFKA_PASSWORD"] == "secret"
     shown = {name: getattr(operator, name) for name in operator.template_fields}
     assert "secret" not in str(shown)
 
 
-def test_it_ends_with_its_task_and_leaves_nothing(operator):
+def test_the_container_is_removed_with_its_task(operator):
     assert (operator.auto_remove, operator.mount_tmp_dir, operator.privileged) == ("force", False, False)
 
 
-def test_a_failure_says_why(run):
+def test_a_failure_has_the_generators_message(run):
     with pytest.raises(AirflowFailException, match="Kafka at kafka:9092 has no topic"):
         run("started", "Kafka at kafka:9092 has no topic x. Next: create it.", failed=True)
 
 
-def test_without_docker_it_says_what_to_do(run, connect):
+def test_without_docker_the_error_has_the_next_step(run, connect):
     connect("docker_default", host="")
     with pytest.raises(AirflowFailException, match=r"docker_default has no host\. Next: choose `worker`"):
         run()
 
 
 def test_a_file_of_the_worker_is_refused(run):
-    with pytest.raises(AirflowFailException, match="does not see the worker's file /trips"):
+    with pytest.raises(AirflowFailException, match="has no access to the worker's file /trips"):
         run(source="/trips.parquet")
 
 
-def test_a_setting_that_the_container_cannot_get_is_refused(run, connect):
+def test_a_setting_without_a_variable_is_refused(run, connect):
     connect("kafka_generator", extra=KAFKA | {"sasl.oauthbearer.config": "x"})
-    with pytest.raises(AirflowFailException, match=r"sasl\.oauthbearer\.config cannot be given by environment"):
+    with pytest.raises(AirflowFailException, match=r"sasl\.oauthbearer\.config cannot be set in the environment"):
         run()

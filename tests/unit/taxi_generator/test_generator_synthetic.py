@@ -1,4 +1,4 @@
-"""Synthetic trips: the same for the same seed, the promised numbers for any, in bounded memory."""
+"""Synthetic trips: the same for the same seed, the guaranteed numbers for any, in bounded memory."""
 
 import tracemalloc
 from datetime import datetime
@@ -26,7 +26,7 @@ def test_the_same_seed_and_number_give_the_same_trips():
 
 
 @pytest.mark.parametrize("seed", [0, 1, 7, 42, 20_240_131, 2**63])
-def test_ten_thousand_events_give_exactly_the_promised_rows(seed):
+def test_ten_thousand_events_give_exactly_the_guaranteed_rows(seed):
     table = trips(seed, 10_000)
     fare, pickup = table["fare_amount"].to_numpy(), table["tpep_pickup_datetime"].to_numpy()
     early = pickup < np.datetime64("2024-01-01")
@@ -55,15 +55,15 @@ def test_any_number_of_events(events):
         assert len(np.unique(pickup[valid].astype("datetime64[h]"))) == 744
 
 
-def test_trips_come_in_the_order_of_their_drop_off_across_batches():
+def test_trips_are_in_the_order_of_drop_off_across_batches():
     table = trips(2, 60_000)
     dropoff = table["tpep_dropoff_datetime"].to_numpy()
-    in_time = dropoff[dropoff > np.datetime64("2024-01-01")]  # but for the meters a month behind
+    in_time = dropoff[dropoff > np.datetime64("2024-01-01")]  # except for the meters that are a month slow
     assert (np.diff(in_time[table["tpep_pickup_datetime"].to_numpy()[dropoff > np.datetime64("2024-01-01")]
                             >= np.datetime64("2024-01-01")]) >= np.timedelta64(0)).all()  # fmt: skip
 
 
-def test_no_trip_is_there_twice():
+def test_all_trips_are_distinct():
     """Not within a batch, not between seeds, and not when the stream starts over."""
     identity = ["VendorID", "tpep_pickup_datetime", "tpep_dropoff_datetime", "PULocationID", "DOLocationID",
                 "fare_amount", "total_amount"]  # fmt: skip
@@ -74,12 +74,12 @@ def test_no_trip_is_there_twice():
         assert table.group_by(identity).aggregate([]).num_rows == len(table)
 
 
-def test_alike_trips_of_one_second_differ_in_their_drop_off():
+def test_similar_trips_of_the_same_second_differ_in_their_drop_off():
     index = np.arange(synthetic.DISTINCT_IN_A_SECOND)
     assert len(np.unique(synthetic._durations(np.full(len(index), 600.0), index))) == len(index)
 
 
-def test_the_trips_look_like_taxi_trips():
+def test_trips_are_plausible():
     table = trips(8, 100_000)
     column = {name: table[name].to_numpy() for name in ("payment_type", "tip_amount", "PULocationID", "trip_distance")}
     fare, rate = table["fare_amount"].to_numpy(), table["RatecodeID"].to_numpy()

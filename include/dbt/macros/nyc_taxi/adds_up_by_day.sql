@@ -1,4 +1,4 @@
-{# For each day that this run staged trips of, `value` is what `expected` gives over the trips of that day. #}
+{# For each day with trips staged in this run, `value` equals `expected` over all trips of that day. #}
 {% test adds_up_by_day(model, value, expected, to, trips="true") %}
     with staged as (select distinct pickup_date from {{ ref("stg_trips") }}),
 

@@ -1,6 +1,6 @@
-{# The dates that a mart has to build: those whose trips, as int_daily_summary counts them, are not the trips that the
-   mart holds. Trips are only ever added, so an equal count means equal trips. Nothing else is remembered between runs:
-   a mart that missed a run (or ten) catches up by itself. #}
+{# The dates that a mart has to rebuild: those whose number of trips differs between int_daily_summary and the mart. Trips are
+   only ever added, so an equal count means equal trips. No other state is kept between runs: a mart that missed some runs
+   catches up by itself. #}
 {% macro changed_dates(held="sum(trip_count)", expected="trip_count") %}
     select days.pickup_date
     from {{ ref("int_daily_summary") }} as days

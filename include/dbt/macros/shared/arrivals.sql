@@ -1,5 +1,5 @@
-{# Rows that arrived since the newest one in `relation`, with the overlap. A literal: whatever can be skipped by its
-   statistics, files of Iceberg and row groups of DuckDB, is skipped. #}
+{# Rows that arrived since the newest one in `relation`, with the overlap. A literal, so that files of
+   Iceberg and row groups of DuckDB can be skipped by their statistics. #}
 {% macro arrived_since_newest(relation, column) %}
     {%- set newest = none -%}
     {%- if execute and relation and not should_full_refresh() -%}
@@ -11,7 +11,7 @@
     {{ "processed_at >= timestamptz '" ~ newest ~ "'" if newest else "true" }}
 {%- endmacro %}
 
-{# Rows of the version of the source that this run reads, from its summary: the cost does not grow with the table. #}
+{# Row count of the source's version that this run reads, from its summary: the cost does not grow with the table. #}
 {% macro source_row_count() %}
     select coalesce(max(cast(snapshot -> 'summary' ->> 'total-records' as bigint)), 0) as row_count
     from (

@@ -1,4 +1,4 @@
-{# The generic tests of this project beyond dbt's own four. Each selects the rows that break the rule. #}
+{# Generic tests in addition to dbt's own four. Each selects the rows that violate the rule. #}
 
 {% test holds(model, condition) %}
     select * from {{ model }} where not coalesce({{ condition }}, false)
@@ -19,7 +19,7 @@
     having count(*) > 1
 {% endtest %}
 
-{# The model gives `value` in total; `to` gives `expected`. #}
+{# `value` over the model equals `expected` over `to`. #}
 {% test totals(model, value, to, expected) %}
     select actual.total as actual, expected.total as expected
     from (select coalesce({{ value }}, 0) as total from {{ model }}) as actual
@@ -27,8 +27,8 @@
     where actual.total <> expected.total
 {% endtest %}
 
-{# If the model holds fewer rows than the source, rows became visible later than the overlap allows: build once with a longer
-   one (--vars 'arrival_overlap_minutes: 10080'), or with --full-refresh. `besides` holds the late duplicates. #}
+{# If the model has fewer rows than the source, rows became visible later than the overlap allows: build once with a longer
+   one (--vars 'arrival_overlap_minutes: 10080'), or with --full-refresh. `besides` is the model of the late duplicates. #}
 {% test holds_every_source_row(model, besides=none) %}
     with expected as ({{ source_row_count() }}),
 

@@ -1,7 +1,7 @@
-{# The staged rows that repeat the key of a row that arrived before them: the streaming side had forgotten it (the retention of its
-   state was over, or the state was lost). The fact keeps the first arrival of a key, and these are left out of it: each row of
-   the source is in exactly one of the two. The rows of a key become visible in the order of their arrival, because one task
-   handles them all: what the fact has already is the first.
+{# The staged rows that repeat the key of an earlier row, which the streaming job no longer remembered (its state had expired or was
+   lost). The fact keeps the first arrival of a key, without these: each row of the source is in exactly one of the two. The rows
+   of a key become visible in the order of their arrival, because one task handles them all: the first is the one that the fact
+   already has.
 
    `also` names columns that follow from the key, so that the fact need not be searched as a whole. #}
 {% macro late_duplicates(staged, key, fact, also=[]) %}

@@ -1,5 +1,4 @@
--- What Silver reports arrives unchanged, for every staged trip but late duplicates; only codes may be replaced, and
--- that is flagged.
+-- All staged trips except late duplicates have Silver's values; only codes may be replaced, and that is flagged.
 {%- set kept %}
     trip_id, pickup_datetime, dropoff_datetime, pickup_date, pickup_hour, passenger_count, store_and_fwd_flag,
     trip_distance, trip_duration_minutes, fare_amount, extra, mta_tax, tip_amount, tolls_amount, improvement_surcharge,

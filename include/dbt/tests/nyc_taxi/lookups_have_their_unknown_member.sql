@@ -1,4 +1,4 @@
--- int_trip_metrics sends unlisted codes to these members.
+-- int_trip_metrics maps unlisted codes to these members.
 with members as (
     select 'vendor' as lookup, vendor_id as id from {{ ref("dim_vendors") }}
     union all

@@ -1,4 +1,4 @@
-"""Locks and leases: who may do what now. They ride on a PostgreSQL database, by default the one that holds the catalog."""
+"""The PostgreSQL database for locks and leases, by default the one that holds the catalog."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ if TYPE_CHECKING:
 
 @cache
 def _engine(url: str) -> Engine:
-    """One for each process: its pool of connections outlives a restart of the database."""
+    """One engine per process; its connection pool survives a restart of the database."""
     from sqlalchemy import create_engine
 
-    # A lock holds a connection, and no lock may wait for another's.
+    # Each lock holds a connection. An unlimited pool keeps one lock from waiting for another's connection.
     return create_engine(url, pool_pre_ping=True, max_overflow=-1)
 
 
 class CoordinationHook(BaseHook):
-    """The database that locks and leases live in.
+    """The database that holds locks and leases.
 
-    Connection: host, port, schema (= database), login and password of a PostgreSQL database that every worker reaches. It is a
-    connection of its own, so that the catalog may be one without a database (REST, Glue).
+    Connection: host, port, schema (= database), login and password of a PostgreSQL database that every worker can reach. It is
+    separate from the catalog's connection, because a catalog may have no database (REST, Glue).
     """
 
     def __init__(self, coordination_conn_id: str = "coordination") -> None:
@@ -43,19 +43,19 @@ class CoordinationHook(BaseHook):
 
     @contextmanager
     def lock(self, name: str, limit_s: float = 300) -> Iterator[None]:
-        """Hold the lock `name`; PostgreSQL frees it when the holder dies.
+        """Hold the advisory lock `name`; PostgreSQL frees it when the holder dies.
 
-        :raises TimeoutError: somebody else held it for the whole limit
+        :raises TimeoutError: it was not free within the limit
         :raises ServiceUnavailable: the database does not answer
         """
         from psycopg2.errors import LockNotAvailable
         from sqlalchemy import text
         from sqlalchemy.exc import OperationalError
 
-        with answering("The database of locks", self.conn_id):
+        with answering("The lock database", self.conn_id):
             connected = self.engine.connect()
         with connected as connection:
-            with answering("The database of locks", self.conn_id):
+            with answering("The lock database", self.conn_id):
                 connection.execute(text(f"SET lock_timeout = {int(limit_s * 1000)}"))
                 try:
                     connection.execute(text("SELECT pg_advisory_lock(hashtext(:name))"), {"name": name})
@@ -63,7 +63,7 @@ class CoordinationHook(BaseHook):
                     if not isinstance(error.orig, LockNotAvailable):
                         raise
                     raise TimeoutError(
-                        f"Lock {name!r} was held by another run for {limit_s:g} s; try again when it has ended."
+                        f"Lock {name!r} was held by another run for {limit_s:g} s. Next: try again when that run has ended."
                     ) from error
             try:
                 yield
@@ -73,9 +73,9 @@ class CoordinationHook(BaseHook):
 
 @contextmanager
 def answering(what: str, conn_id: str) -> Iterator[None]:
-    """Name the database and its connection when it does not answer.
+    """Report a database that does not answer, by its name and connection.
 
-    :raises ServiceUnavailable: it does not
+    :raises ServiceUnavailable: the database does not answer
     """
     from sqlalchemy.exc import OperationalError
 
@@ -86,7 +86,7 @@ def answering(what: str, conn_id: str) -> Iterator[None]:
 
 
 def postgres_url(conn: Connection) -> str:
-    """A connection to PostgreSQL as SQLAlchemy writes it."""
+    """The SQLAlchemy URL of a connection to PostgreSQL."""
     from sqlalchemy import URL
 
     url = URL.create("postgresql+psycopg2", conn.login, conn.password, conn.host, conn.port, conn.schema)

@@ -25,19 +25,19 @@ TERMINAL_STATES = frozenset({"FINISHED", "CANCELED", "FAILED", "SUSPENDED"})
 
 
 class FlinkError(RuntimeError):
-    """Flink refused a request or could not be reached; the message says which request, and what Flink answered."""
+    """Flink rejected a request or could not be reached; the message contains the request and Flink's answer."""
 
 
 class FlinkUnavailable(FlinkError, ServiceUnavailable):
-    """A part of Flink could not be reached, or forgot what it was asked about: nothing is known of the job itself."""
+    """A Flink service could not be reached, or no longer knows the job: the job's state is unknown."""
 
 
 class FlinkSqlError(FlinkError):
-    """A statement was taken and failed."""
+    """A statement was accepted, but failed."""
 
 
 class _FlinkHttpHook(HttpHook):
-    """One kept-alive session to a REST API of Flink; errors carry Flink's own words."""
+    """A keep-alive session to one of Flink's REST APIs; errors contain Flink's own message."""
 
     component = "Flink"
 
@@ -47,10 +47,10 @@ class _FlinkHttpHook(HttpHook):
         return self.get_conn()
 
     def call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
-        """Send one request and return the decoded JSON answer (`{}` for an empty one).
+        """Send one request and return the decoded JSON response (`{}` for an empty one).
 
-        :raises FlinkUnavailable: not reachable
-        :raises FlinkError: any answer but 2xx
+        :raises FlinkUnavailable: the service cannot be reached
+        :raises FlinkError: any status but 2xx
         """
         try:
             session = self._session
@@ -59,7 +59,7 @@ class _FlinkHttpHook(HttpHook):
         except RequestException as error:
             raise FlinkUnavailable.of(self.component, self.http_conn_id, error, "cannot be reached") from error
         if not response.ok:
-            raise FlinkError(f"{self.component}: {method} {path} gave {response.status_code}: {_reason(response)}")
+            raise FlinkError(f"{self.component}: {method} {path} returned {response.status_code}: {_reason(response)}")
         return response.json() if response.content else {}
 
 
@@ -72,7 +72,7 @@ def _reason(response: Response) -> str:
 
 
 def _cause(trace: str) -> str:
-    """The innermost cause that a stack trace of Java names: its last "Caused by"."""
+    """The root cause in a Java stack trace: its last "Caused by"."""
     lines = [line.strip() for line in trace.splitlines() if line.strip() and not line.startswith("\tat ")]
     causes = (
         [line for line in lines if line.startswith("Caused by:")]
@@ -84,7 +84,7 @@ def _cause(trace: str) -> str:
 
 @dataclass(frozen=True)
 class FlinkJobRun:
-    """One job of the cluster as the JobManager lists it.
+    """One run of a job, as the JobManager lists it.
 
     :param state: a state of Flink's JobStatus, e.g. RUNNING or RESTARTING
     :param started_ms: start time, epoch milliseconds
@@ -109,7 +109,7 @@ class FlinkRestHook(_FlinkHttpHook):
         super().__init__(http_conn_id=flink_conn_id)
 
     def all_runs(self) -> list[FlinkJobRun]:
-        """Every run of every job that the cluster remembers, newest first."""
+        """Every run of every job that the cluster still knows, newest first."""
         jobs = self.call("GET", "jobs/overview")["jobs"]
         runs = [FlinkJobRun(job["jid"], job["name"], job["state"], job["start-time"]) for job in jobs]
         return sorted(runs, key=lambda run: run.started_ms, reverse=True)
@@ -126,7 +126,7 @@ class FlinkRestHook(_FlinkHttpHook):
         return self.call("GET", f"jobs/{job_id}/status")["status"]
 
     def parameters(self, job_id: str) -> dict[str, str]:
-        """The job's global parameters: what its submitter wrote into `pipeline.global-job-parameters`."""
+        """The job's global parameters, as submitted in `pipeline.global-job-parameters`."""
         return self.call("GET", f"jobs/{job_id}/config").get("execution-config", {}).get("user-config", {})
 
     def checkpoints(self, job_id: str) -> dict[str, Any]:
@@ -134,12 +134,12 @@ class FlinkRestHook(_FlinkHttpHook):
         return self.call("GET", f"jobs/{job_id}/checkpoints")
 
     def metric(self, job_id: str, name: str) -> float:
-        """One metric of the job, NaN while Flink has none."""
+        """One metric of the job; NaN while Flink has no value."""
         values = self.call("GET", f"jobs/{job_id}/metrics?get={name}")
         return float(values[0]["value"]) if values else float("nan")
 
     def failures(self, job_id: str) -> list[str]:
-        """Causes of the job's latest failures, newest first."""
+        """Root causes of the job's latest failures, newest first."""
         return [_cause(failure["stacktrace"]) for failure in self.exceptions(job_id)]
 
     def exceptions(self, job_id: str) -> list[dict[str, Any]]:
@@ -147,65 +147,65 @@ class FlinkRestHook(_FlinkHttpHook):
         return self.call("GET", f"jobs/{job_id}/exceptions?maxExceptions=20")["exceptionHistory"]["entries"]
 
     def task_managers(self) -> int:
-        """How many TaskManagers are registered."""
+        """Number of registered TaskManagers."""
         return self.call("GET", "overview")["taskmanagers"]
 
     def slots(self) -> int:
-        """All task slots of the cluster; 0 while no TaskManager is registered."""
+        """Number of task slots in the cluster; 0 while no TaskManager is registered."""
         return self.call("GET", "overview")["slots-total"]
 
     def free_slots(self) -> int:
-        """Task slots that no job holds; 0 while no TaskManager is registered."""
+        """Number of free task slots; 0 while no TaskManager is registered."""
         return self.call("GET", "overview")["slots-available"]
 
     def stop_with_savepoint(self, job_id: str, target: str, limit_s: float) -> str:
         """Take a savepoint under `target`, stop the job, and return the savepoint's path.
 
-        :raises FlinkError: Flink could not take it; the job goes on
-        :raises TimeoutError: it was not taken within the limit; Flink may still take it
+        :raises FlinkError: Flink could not take the savepoint; the job keeps running
+        :raises TimeoutError: no savepoint within the limit; Flink may still complete it
         """
         return self._take_savepoint(job_id, "stop", {"targetDirectory": target, "drain": False}, limit_s)
 
     def savepoint(self, job_id: str, target: str, limit_s: float) -> str:
-        """Take a savepoint under `target` while the job goes on, and return its path. Errors as above."""
+        """Take a savepoint under `target` while the job keeps running, and return its path. Errors as above."""
         return self._take_savepoint(job_id, "savepoints", {"target-directory": target, "cancel-job": False}, limit_s)
 
     def _take_savepoint(self, job_id: str, how: str, body: Mapping[str, Any], limit_s: float) -> str:
         trigger = self.call("POST", f"jobs/{job_id}/{how}", body)["request-id"]
-        taken = self._await(f"jobs/{job_id}/savepoints/{trigger}", f"savepoint of Flink job {job_id}", limit_s)
-        return str(stored(taken["location"]))  # Flink writes file:/path, everybody else file:///path
+        taken = self._await(f"jobs/{job_id}/savepoints/{trigger}", f"Savepoint of Flink job {job_id}", limit_s)
+        return str(stored(taken["location"]))  # Flink writes file:/path, everything else file:///path
 
     def checkpoint(self, job_id: str, limit_s: float) -> int:
         """Take a checkpoint now instead of at the next interval, and return its id.
 
-        :raises FlinkError: Flink could not take it
+        :raises FlinkError: the checkpoint failed
         """
         trigger = self.call("POST", f"jobs/{job_id}/checkpoints", {})["request-id"]
-        return self._await(f"jobs/{job_id}/checkpoints/{trigger}", f"checkpoint of Flink job {job_id}", limit_s)[
+        return self._await(f"jobs/{job_id}/checkpoints/{trigger}", f"Checkpoint of Flink job {job_id}", limit_s)[
             "checkpointId"
         ]
 
     def cancel(self, job_id: str) -> None:
-        """Tell the job to end; its retained checkpoints stay."""
+        """Cancel the job; its retained checkpoints are kept."""
         self.call("PATCH", f"jobs/{job_id}?mode=cancel")
 
     def _await(self, path: str, what: str, limit_s: float) -> dict[str, Any]:
-        """The result of an operation that Flink does in the background."""
+        """The result of one of Flink's asynchronous operations."""
 
         def finished() -> dict[str, Any] | None:
             answer = self.call("GET", path)
             return answer["operation"] if answer["status"]["id"] == "COMPLETED" else None
 
         operation = wait_until(finished, what, limit_s)
-        # Flink writes the one of a savepoint, and the other of a checkpoint.
+        # The first is the key for savepoints, the second for checkpoints.
         if failure := operation.get("failure-cause") or operation.get("failureCause"):
-            raise FlinkError(f"No {what}: {_cause(str(failure.get('stack-trace')))}")
+            raise FlinkError(f"{what} failed: {_cause(str(failure.get('stack-trace')))}")
         return operation
 
     def backpressure_percent(self, job_id: str) -> float | None:
-        """Share of the last minute that the job's most hindered subtask waited for those after it, 0 to 100.
+        """Share of time (0 to 100) that the job's most backpressured subtask was blocked by its downstream operators.
 
-        None while Flink has no figure yet. Flink gathers figures when it is asked: they are those of the last time.
+        None while Flink has no value yet. Flink collects metrics on demand: the value is that of the previous request.
         """
         metric = "subtasks/metrics?get=backPressuredTimeMsPerSecond&agg=max"
         vertices = [vertex["id"] for vertex in self.call("GET", f"jobs/{job_id}")["vertices"]]
@@ -223,7 +223,7 @@ class SqlGatewayHook(_FlinkHttpHook):
 
     @contextmanager
     def session(self, properties: Mapping[str, str]) -> Iterator[SqlSession]:
-        """A session with the given Flink options, closed at the end; submitted jobs live on."""
+        """A session with the given Flink options, closed at the end; the jobs that it submitted keep running."""
         handle = self.call("POST", "v1/sessions", {"properties": dict(properties)})["sessionHandle"]
         try:
             yield SqlSession(self, handle)
@@ -239,16 +239,16 @@ class SqlSession:
     handle: str
 
     def execute(self, statement: str, limit_s: float = 120) -> list[list[Any]]:
-        """Run one statement to its end and return its rows, each a list of values.
+        """Run one statement to completion and return its rows, each a list of values.
 
-        An INSERT or STATEMENT SET of a streaming job ends when the job is submitted; its only row holds the job id.
+        An INSERT or STATEMENT SET of a streaming job completes when the job is submitted; its only row holds the job id.
 
-        :raises FlinkSqlError: the statement failed, with its first line and Flink's cause
+        :raises FlinkSqlError: the statement failed; the message has its first line and Flink's root cause
         """
         return [values for page in self._pages(statement, limit_s) for values in _values(page)]
 
     def query(self, statement: str, limit_s: float = 120) -> list[dict[str, Any]]:
-        """Run one statement to its end and return its rows, each by the names of its columns. Errors as of `execute`."""
+        """Run one statement to completion and return its rows as column -> value. Errors as in `execute`."""
         return [
             dict(zip([column["name"] for column in page["results"]["columns"]], values, strict=True))
             for page in self._pages(statement, limit_s)
@@ -282,6 +282,6 @@ def _values(page: Mapping[str, Any]) -> list[list[Any]]:
 
 
 def _headline(statement: str) -> str:
-    """The first line of a statement that is not a comment, to name it without its secrets."""
+    """The first line of a statement that is not a comment: identifies it in a message without its secrets."""
     lines = (line.strip() for line in statement.splitlines())
     return next((line for line in lines if line and not line.startswith("--")), "")[:80]

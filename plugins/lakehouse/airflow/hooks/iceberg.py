@@ -1,4 +1,4 @@
-"""The Iceberg catalog: the same one that Flink writes through, read with pyiceberg."""
+"""The Iceberg catalog that Flink writes through, accessed with pyiceberg."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 
 CATALOG = "iceberg_catalog"
 
-#: The newest version of each table that this process has looked at: of each catalog, by the table's name.
+#: The latest version of each table that this process has loaded, by catalog and table.
 _glances: dict[tuple[Catalog, Identifier], Table] = {}
 
 
 @cache
 def _catalog(**properties: str) -> Catalog:
-    """One for each process: each has a pool of connections of its own, which outlives a restart of the database."""
+    """One catalog per process; its connection pool survives a restart of the database."""
     from pyiceberg.catalog import load_catalog
 
     return load_catalog(CATALOG, **properties)
@@ -41,9 +41,9 @@ def _catalog(**properties: str) -> Catalog:
 class IcebergCatalogHook(BaseHook):
     """The Iceberg catalog, the same for Flink and pyiceberg.
 
-    Connection: host, port, schema (= database), login and password of the PostgreSQL database that holds a JDBC catalog; the
-    extras are catalog properties (`warehouse`, `s3.endpoint`, ...). An extra `type` (rest, glue, ...) names another kind of
-    catalog, which its extras alone describe (`uri`, `credential`, ...).
+    Connection: host, port, schema (= database), login and password of the PostgreSQL database of a JDBC catalog; the extras are
+    catalog properties (`warehouse`, `s3.endpoint`, ...). With an extra `type` (rest, glue, ...) it is a catalog of that type,
+    and the extras are all of its properties (`uri`, `credential`, ...).
     """
 
     def __init__(self, iceberg_conn_id: str = "iceberg_catalog") -> None:
@@ -60,7 +60,7 @@ class IcebergCatalogHook(BaseHook):
         return _catalog(**own, **properties)
 
     def flink_options(self) -> dict[str, str]:
-        """The same catalog as options of Flink's CREATE CATALOG."""
+        """The options of Flink's CREATE CATALOG for the same catalog."""
         conn = get_connection(self.conn_id)
         properties = {name: str(value) for name, value in conn.extra_dejson.items()}
         if kind := properties.pop("type", None):
@@ -76,13 +76,13 @@ class IcebergCatalogHook(BaseHook):
 
     @property
     def is_database(self) -> bool:
-        """Whether the catalog is a database, where several tables can change their names in one transaction."""
+        """Whether the catalog is a database, in which one transaction can rename several tables."""
         from pyiceberg.catalog.sql import SqlCatalog
 
         return isinstance(self.catalog, SqlCatalog)
 
     def table(self, name: str) -> Table:
-        """Load `namespace.table` as its newest metadata describes it.
+        """Load `namespace.table` from its current metadata.
 
         :raises AirflowException: there is no such table
         :raises ServiceUnavailable: the catalog does not answer, or the warehouse cannot be read
@@ -91,15 +91,15 @@ class IcebergCatalogHook(BaseHook):
             return self.catalog.load_table(name)
 
     def glance(self, name: str) -> Table:
-        """Load a table to look at its newest commits: read-only, and it hardly matters how many there are. Errors as of `table`.
+        """Load a table read-only, to look at its latest commits: cheap however many commits there are. Errors as in `table`.
 
-        What this process has read of the same version is not read again.
+        A version that this process has already loaded is not read again.
         """
         with self._there(name):
             return self._glance(tuple(name.split(".")))
 
     def every_glance(self) -> Iterator[Table]:
-        """Every table of the catalog, as `glance` loads it. Errors as of `exists`."""
+        """Every table of the catalog, loaded as by `glance`. Errors as in `exists`."""
         with self.answering():
             for identifier in self._identifiers():
                 yield self._glance(identifier)
@@ -110,7 +110,7 @@ class IcebergCatalogHook(BaseHook):
         from lakehouse.tables.glance import glance
 
         catalog = self.catalog
-        if not isinstance(catalog, SqlCatalog):  # the others send the metadata itself
+        if not isinstance(catalog, SqlCatalog):  # the other catalogs return the metadata itself
             return catalog.load_table(identifier)
         location = _metadata_location(catalog, identifier)
         known = _glances.get((catalog, identifier))
@@ -120,24 +120,24 @@ class IcebergCatalogHook(BaseHook):
 
     @contextmanager
     def _there(self, name: str) -> Iterator[None]:
-        """Say what is to be done when a table that is loaded is not there; other errors as of `answering`."""
+        """Report a missing table together with the next step; other errors as in `answering`."""
         from pyiceberg.exceptions import NoSuchTableError
         from sqlalchemy.exc import ProgrammingError
 
         try:
             with self.answering():
                 yield
-        except (NoSuchTableError, ProgrammingError) as error:  # the latter: nobody has written through the catalog yet
+        except (NoSuchTableError, ProgrammingError) as error:  # the latter: nothing was written through the catalog yet
             raise AirflowException(
-                f"Iceberg table {name} does not exist. The DAG flink_jobs creates it: run it first."
+                f"Iceberg table {name} does not exist. Next: run the DAG flink_jobs, which creates it."
             ) from error
 
     def rows(self, *names: str) -> int:
-        """Rows of the tables' current snapshots together, from their summaries: no data is read. Errors as of `table`."""
+        """Total rows of the tables' current snapshots, from their summaries: no data is read. Errors as in `table`."""
         return sum(row_count(self.table(name)) for name in names)
 
     def exists(self, name: str) -> bool:
-        """Whether there is a table `namespace.table`.
+        """Whether the table `namespace.table` exists.
 
         :raises ServiceUnavailable: the catalog does not answer
         """
@@ -145,7 +145,7 @@ class IcebergCatalogHook(BaseHook):
             return not self._is_new() and self.catalog.table_exists(name)
 
     def every_table(self) -> Iterator[Table]:
-        """Every table of the catalog, in whichever namespace, however deep. Errors as of `exists`."""
+        """Every table of the catalog, in all namespaces and their children. Errors as in `exists`."""
         with self.answering():
             for identifier in self._identifiers():
                 yield self.catalog.load_table(identifier)
@@ -160,7 +160,7 @@ class IcebergCatalogHook(BaseHook):
             yield from self._identifiers_below(namespace)
 
     def _is_new(self) -> bool:
-        """Whether nobody has written through it: the first who creates a table makes the database's own tables too."""
+        """Whether nothing was written through the catalog yet: the first writer also creates the catalog's own tables."""
         from pyiceberg.catalog.sql import IcebergTables, SqlCatalog
         from sqlalchemy import inspect
 
@@ -170,7 +170,7 @@ class IcebergCatalogHook(BaseHook):
 
     @contextmanager
     def answering(self) -> Iterator[None]:
-        """Name what cannot be asked while tables, and the files that they consist of, are read.
+        """Report a catalog or warehouse that is unavailable while tables and their files are read.
 
         :raises ServiceUnavailable: the catalog does not answer, or a file cannot be read
         """
@@ -191,7 +191,7 @@ class IcebergCatalogHook(BaseHook):
 
 
 def is_table(catalog: SqlCatalog, identifier: Identifier) -> tuple[ColumnElement[bool], ...]:
-    """Conditions that select the row of a table (`IcebergTables`) in a catalog's database."""
+    """Conditions that select a table's row (`IcebergTables`) in the catalog's database."""
     from pyiceberg.catalog.sql import IcebergTables
 
     *namespace, name = identifier
@@ -203,7 +203,7 @@ def is_table(catalog: SqlCatalog, identifier: Identifier) -> tuple[ColumnElement
 
 
 def _metadata_location(catalog: SqlCatalog, identifier: Identifier) -> str:
-    """Where a table's newest metadata file is.
+    """Location of a table's current metadata file.
 
     :raises NoSuchTableError: there is no such table
     """
@@ -225,30 +225,30 @@ def row_count(table: Table) -> int:
 
 
 def rows_of(snapshot: Snapshot | None) -> int:
-    """Rows of a snapshot, from its summary; 0 before the first."""
+    """Rows of a snapshot, from its summary; 0 for None."""
     return _total(snapshot, "records")
 
 
 def summary_of(snapshot: Snapshot | None) -> Mapping[str, str]:
-    """What the writer says of a snapshot; empty before the first, and where it says nothing."""
+    """The summary properties of a snapshot; empty for None or a snapshot without a summary."""
     return snapshot.summary.additional_properties if snapshot and snapshot.summary else {}
 
 
 def equal(**values: str | bool) -> BooleanExpression:
-    """A scan's filter: each of these columns has this value."""
+    """A scan filter: each of these columns has this value."""
     from pyiceberg.expressions import AlwaysTrue, And, EqualTo
 
-    # Its constructor is inherited, which the plugin of pydantic for mypy does not see.
+    # The constructor is inherited, which pydantic's mypy plugin does not see.
     return And(AlwaysTrue(), *(EqualTo(name, value) for name, value in values.items()))  # type: ignore[call-arg, misc]
 
 
 def data_files(snapshot: Snapshot | None) -> int:
-    """Data files of a snapshot, from its summary; 0 before the first."""
+    """Number of data files of a snapshot, from its summary; 0 for None."""
     return _total(snapshot, "data-files")
 
 
 def surplus_files(snapshot: Snapshot | None, target_bytes: int) -> int:
-    """Data files of a snapshot beyond those that its bytes would fill, from its summary.
+    """Number of data files beyond what the snapshot's bytes would fill, from its summary.
 
     :param target_bytes: size of a full file
     """

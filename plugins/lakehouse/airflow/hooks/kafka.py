@@ -1,4 +1,4 @@
-"""The event topic: its declaration and its offsets, through the Kafka provider's connection."""
+"""A pipeline's topic: its configuration and its offsets, through the connection of Airflow's Kafka provider."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from confluent_kafka.admin import AdminClient, OffsetSpec, TopicMetadata
 
 REQUEST_TIMEOUT_S = 20
-# By the broker's clock: that of a producer, wrong by days, would have its events deleted before they are read, or hide lag.
+# The broker's clock: with a producer's, which may be wrong by days, events could be deleted unread, or lag be hidden.
 TOPIC_CONFIG = {"message.timestamp.type": "LogAppendTime"}
 
 
@@ -31,18 +31,18 @@ class TopicHook(KafkaAdminClientHook):
         self.topic = topic
 
     def _get_client(self, config: dict[str, Any]) -> AdminClient:
-        """The provider's client without librdkafka's notices, which go to stderr when a client ends."""
+        """The provider's client without librdkafka's notices, which go to stderr when a client closes."""
         from confluent_kafka.admin import AdminClient
 
         hide(config)
         return AdminClient({"log_level": 4, **config})
 
     def ensure(self, partitions: int, retention_ms: int) -> str:
-        """Create the topic where it is missing; one that exists gets the declared retention and timestamps.
+        """Create the topic if it is missing; give an existing one the declared retention and timestamp type.
 
-        :param partitions: at least so many
+        :param partitions: minimum number of partitions
         :return: what was found and done, as text
-        :raises AirflowException: Kafka does not answer, refuses, or the topic has fewer partitions
+        :raises AirflowException: Kafka does not answer or rejects the request, or the topic has fewer partitions
         """
         from confluent_kafka import KafkaError, KafkaException
         from confluent_kafka.admin import NewTopic
@@ -65,7 +65,7 @@ class TopicHook(KafkaAdminClientHook):
         return f"topic {self.topic} exists with {found} partitions; changed: {changed or 'nothing'}"
 
     def _configure(self, wanted: dict[str, str]) -> str:
-        """Give the topic the settings that it lacks; returns which, as text."""
+        """Correct the topic's settings; return the changes as text."""
         from confluent_kafka import KafkaException
         from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
@@ -73,11 +73,11 @@ class TopicHook(KafkaAdminClientHook):
         try:
             [described] = self.get_conn.describe_configs([resource], request_timeout=REQUEST_TIMEOUT_S).values()
             held = {name: entry.value for name, entry in described.result().items()}
-            unlike = {name: value for name, value in wanted.items() if held.get(name) != value}
-            if unlike:
+            different = {name: value for name, value in wanted.items() if held.get(name) != value}
+            if different:
                 entries = [
                     ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET)
-                    for name, value in unlike.items()
+                    for name, value in different.items()
                 ]
                 change = ConfigResource(ResourceType.TOPIC, self.topic, incremental_configs=entries)
                 [altered] = self.get_conn.incremental_alter_configs(
@@ -86,20 +86,20 @@ class TopicHook(KafkaAdminClientHook):
                 altered.result()
         except KafkaException as error:
             raise AirflowException(
-                f"Kafka topic {self.topic} must have {', '.join(map('='.join, wanted.items()))}, and cannot be "
-                f"given that: {error.args[0].str()}. Next: set it with Kafka's own tools, or let the user of the connection "
-                f"{self.kafka_config_id!r} describe and alter the topic's configuration."
+                f"Kafka topic {self.topic} must have {', '.join(map('='.join, wanted.items()))}, which cannot be set: "
+                f"{error.args[0].str()}. Next: set it with Kafka's own tools, or allow the user of the connection "
+                f"{self.kafka_config_id!r} to describe and alter the topic's configuration."
             ) from error
-        return ", ".join(f"{name} {held.get(name)} -> {value}" for name, value in unlike.items())
+        return ", ".join(f"{name} {held.get(name)} -> {value}" for name, value in different.items())
 
     def exists(self) -> bool:
-        """Whether there is such a topic."""
+        """Whether the topic exists."""
         return bool(self._metadata().partitions)
 
     def topic_id(self) -> str:
-        """Kafka's id of the topic: one that is deleted and made again has another.
+        """Kafka's id of the topic, which changes when the topic is deleted and created again.
 
-        :raises AirflowException: there is no such topic
+        :raises AirflowException: the topic does not exist
         :raises ServiceUnavailable: Kafka does not answer
         """
         from confluent_kafka import KafkaError, KafkaException, TopicCollection
@@ -113,26 +113,26 @@ class TopicHook(KafkaAdminClientHook):
             raise self._missing(error.args[0]) from error
 
     def is_unused(self) -> bool:
-        """Whether no event was ever sent: the topic is empty from its first offset on, or does not exist yet.
+        """Whether no event was ever sent: all offsets are 0, or the topic does not exist yet.
 
         :raises ServiceUnavailable: Kafka does not answer
         """
         return not self._metadata().partitions or not any(self.end_offsets().values())
 
     def end_offsets(self) -> dict[int, int]:
-        """Partition -> offset after its last event."""
+        """Partition -> offset after the last event."""
         from confluent_kafka.admin import OffsetSpec
 
         return self._offsets(OffsetSpec.latest())
 
     def start_offsets(self) -> dict[int, int]:
-        """Partition -> offset of the oldest event that the topic still holds (its end offset when there is none)."""
+        """Partition -> offset of the oldest retained event (the end offset if there is none)."""
         from confluent_kafka.admin import OffsetSpec
 
         return self._offsets(OffsetSpec.earliest())
 
     def offsets_at(self, epoch_ms: int) -> dict[int, int]:
-        """Partition -> offset of its first event at or after that moment (its end offset where there is none)."""
+        """Partition -> offset of the first event at or after this time (the end offset if there is none)."""
         from confluent_kafka.admin import OffsetSpec
 
         ends = self.end_offsets()
@@ -147,7 +147,7 @@ class TopicHook(KafkaAdminClientHook):
             answers = self.get_conn.list_offsets(request, request_timeout=REQUEST_TIMEOUT_S)
             return {key.partition: answer.result().offset for key, answer in answers.items()}
         except KafkaException as error:
-            raise self._unavailable(error, f"does not tell the offsets of topic {self.topic}") from error
+            raise self._unavailable(error, f"does not return the offsets of topic {self.topic}") from error
 
     def _partitions(self) -> list[int]:
         topic = self._metadata()
@@ -164,14 +164,12 @@ class TopicHook(KafkaAdminClientHook):
             raise self._unavailable(error, "does not answer") from error
 
     def committed_offsets(self, group: str) -> dict[int, int]:
-        """Partition -> offset up to which a consumer group has read it, 0 where it has committed none yet."""
+        """Partition -> committed offset of a consumer group, 0 where it has committed none yet."""
         from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
 
         wanted = ConsumerGroupTopicPartitions(group, [TopicPartition(self.topic, p) for p in self._partitions()])
 
-        @retry(
-            retry=retry_if_exception(_coordinator_comes), stop=stop_after_delay(30), wait=wait_fixed(0.5), reraise=True
-        )
+        @retry(retry=retry_if_exception(_is_loading), stop=stop_after_delay(30), wait=wait_fixed(0.5), reraise=True)
         def ask() -> ConsumerGroupTopicPartitions:
             [answer] = self.get_conn.list_consumer_group_offsets([wanted], request_timeout=REQUEST_TIMEOUT_S).values()
             return answer.result()
@@ -180,18 +178,20 @@ class TopicHook(KafkaAdminClientHook):
             offsets = ask().topic_partitions or []
             return {found.partition: max(0, found.offset) for found in offsets}
         except KafkaException as error:
-            raise self._unavailable(error, f"does not tell the offsets of consumer group {group}") from error
+            raise self._unavailable(error, f"does not return the offsets of consumer group {group}") from error
 
     def _missing(self, error: KafkaError) -> AirflowException:
-        return AirflowException(f"Kafka topic {self.topic}: {error.str()}. The DAG flink_jobs creates it.")
+        return AirflowException(
+            f"Kafka topic {self.topic}: {error.str()}. Next: run the DAG flink_jobs, which creates the topic."
+        )
 
     def _unavailable(self, error: KafkaException, what: str) -> ServiceUnavailable:
         return ServiceUnavailable.of("Kafka", self.kafka_config_id, error.args[0].str(), what)
 
 
-def _coordinator_comes(error: BaseException) -> bool:
-    """Whether the broker is only about to learn of its consumer groups, as after its start or at the very first group."""
+def _is_loading(error: BaseException) -> bool:
+    """Whether the broker is still loading its group coordinator, as after a start or for the very first group."""
     from confluent_kafka import KafkaError, KafkaException
 
-    soon = (KafkaError.COORDINATOR_LOAD_IN_PROGRESS, KafkaError.COORDINATOR_NOT_AVAILABLE, KafkaError.NOT_COORDINATOR)
-    return isinstance(error, KafkaException) and error.args[0].code() in soon
+    codes = (KafkaError.COORDINATOR_LOAD_IN_PROGRESS, KafkaError.COORDINATOR_NOT_AVAILABLE, KafkaError.NOT_COORDINATOR)
+    return isinstance(error, KafkaException) and error.args[0].code() in codes

@@ -1,4 +1,4 @@
-"""The schema registry that the connection `schema_registry` leads to: where the contract of an event is registered."""
+"""The schema registry of the connection `schema_registry`, where the contracts of events are registered."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from lakehouse.registry import Registry, RegistryError
 class SchemaRegistryHook(BaseHook):
     """Registers JSON Schemas, and looks up their ids.
 
-    Connection: `host` is the base URL of a Confluent-compatible API, with login and password where it asks for them; the extra
-    `verify` names certificates (PEM).
+    Connection: `host` is the base URL of a Confluent-compatible API, with login and password if it requires them; the extra
+    `verify` is the path of a CA certificate file (PEM).
     """
 
     def __init__(self, registry_conn_id: str = "schema_registry") -> None:
@@ -29,9 +29,9 @@ class SchemaRegistryHook(BaseHook):
         return Registry(conn.host or "", login, conn.extra_dejson.get("verify"))
 
     def register(self, subject: str, schema: str) -> int:
-        """Register a JSON Schema under `subject` and return its id; the same text gives the same id.
+        """Register a JSON Schema under `subject` and return its id; the same schema has the same id.
 
-        :raises AirflowException: the registry cannot be reached or refuses the schema, as one that is not compatible
+        :raises AirflowException: the registry cannot be reached, or rejects the schema, for example as incompatible
         """
         try:
             return self.registry.register(subject, schema)
@@ -41,7 +41,7 @@ class SchemaRegistryHook(BaseHook):
     def latest_id(self, subject: str) -> int:
         """The id of the newest schema of `subject`.
 
-        :raises AirflowException: the registry cannot be reached, or has none
+        :raises AirflowException: the registry cannot be reached, or does not know the subject
         """
         try:
             return self.registry.latest_id(subject)

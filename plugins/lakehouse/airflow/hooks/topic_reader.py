@@ -1,4 +1,4 @@
-"""Reads the events of a topic again, outside of any consumer group that counts, in batches of bounded size."""
+"""Reads the events of a topic in batches of bounded size, without committing offsets."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lakehouse.airflow.connections import get_connection
 if TYPE_CHECKING:
     from confluent_kafka import Consumer, Message
 
-#: Offsets are never committed to it, but Kafka asks for the right to it.
+#: Offsets are never committed to this group, but Kafka authorizes consumers by it.
 GROUP = "lakehouse-audit"
 BATCH_EVENTS = 20_000
 BATCH_BYTES = 32_000_000
@@ -25,7 +25,7 @@ Batch = list[tuple[int, bytes | None]]
 
 
 class TopicReader:
-    """Reads a topic by partition and offset; of transactions, the events that were committed.
+    """Reads a topic by partition and offset; of transactions, only the committed events.
 
     :param topic: the topic's name
     """
@@ -51,9 +51,9 @@ class TopicReader:
         self._consumer.close()
 
     def batches(self, partition: int, first: int, end: int) -> Iterator[Batch]:
-        """The events from offset `first` up to `end`; offsets without an event are no error.
+        """The events from offset `first` up to, but not including, `end`; offsets without an event are skipped.
 
-        :raises AirflowException: Kafka fails, deletes what was to be read, or sends nothing for a minute
+        :raises AirflowException: Kafka fails, deletes events before they are read, or sends nothing for a minute
         """
         from confluent_kafka import TopicPartition
 
@@ -64,7 +64,7 @@ class TopicReader:
         size, position = 0, first
         heard_at = time.monotonic()
         while position < end:
-            # It waits until it has as many, or for the whole pause: no more than there are.
+            # `consume` waits for as many messages as it is asked for, or the whole timeout: ask for no more than there are.
             messages = self._consumer.consume(min(BATCH_EVENTS // 10, end - position), timeout=PAUSE_S)
             if messages:
                 heard_at = time.monotonic()
@@ -87,12 +87,12 @@ class TopicReader:
         """The offset to read next."""
         from confluent_kafka import KafkaError
 
-        error, offset = message.error(), cast(int, message.offset())  # only one that is to be sent has none
+        error, offset = message.error(), cast(int, message.offset())  # only a message to be produced has none
         if error is None:
             return offset + 1
         if error.code() == KafkaError._PARTITION_EOF:
             return offset
         raise AirflowException(
             f"Partition {message.partition()} of {self.topic} cannot be read at offset {offset}: {error.str()}. "
-            "Next: start again, if Kafka's retention has just deleted it"
+            "Next: if Kafka's retention has just deleted it, start again"
         )

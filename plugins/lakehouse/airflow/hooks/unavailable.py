@@ -1,4 +1,4 @@
-"""What every hook raises when its service cannot be asked."""
+"""What every hook raises when its service is unavailable."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from airflow.sdk.exceptions import AirflowException
 
 
 class ServiceUnavailable(AirflowException):
-    """A service cannot be asked, so nothing is known of what it holds. The message names it, its connection and the next step."""
+    """A service is unavailable, so its contents are unknown. The message names it, its connection and the next step."""
 
     @classmethod
     def of(cls, service: str, conn_id: str, problem: object, what: str = "does not answer") -> Self:
         """The error with its message.
 
-        :param service: its name, as at the start of a sentence
-        :param problem: what happened
+        :param service: name of the service, as at the start of a sentence
+        :param problem: what happened, usually an exception
         """
-        said = " ".join(str(problem).split()).rstrip(".") or type(problem).__name__
+        reason = " ".join(str(problem).split()).rstrip(".") or type(problem).__name__
         return cls(
-            f"{service} (connection {conn_id!r}) {what}: {said}. "
-            "Is it running? `make status` shows each part, `make up` starts what is missing."
+            f"{service} (connection {conn_id!r}) {what}: {reason}. "
+            "Next: `make status` shows each service, `make up` starts those that are not running."
         )

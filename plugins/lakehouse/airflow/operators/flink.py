@@ -1,4 +1,4 @@
-"""Operators that bring Flink SQL to the cluster. All I/O is in the hooks and in `lakehouse.streaming`."""
+"""Operators that deploy Flink SQL. All I/O is in the hooks and in `lakehouse.streaming`."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ class FlinkClusterSensor(BaseSensorOperator):
 
 
 class FlinkTablesOperator(BaseOperator):
-    """Creates the tables of a pipeline's stages, and adds to those that exist the columns that are new in their SQL.
+    """Creates the tables of a pipeline's stages, and adds columns that are new in the SQL to existing tables.
 
-    Returns the names of the added columns by table.
+    Returns table -> names of the added columns.
 
     :param pipeline: name of the pipeline
     """
@@ -51,9 +51,9 @@ class FlinkTablesOperator(BaseOperator):
 
 
 class FlinkJobOperator(BaseOperator):
-    """Brings a stage's job to what its SQL declares, or does with it what a person asks. Returns what it found and did.
+    """Makes a stage's job match its declaration, or performs a requested action. Returns the `Deployment`.
 
-    With the trigger rule `all_done`, a job that is gone comes back as it last ran, whatever failed before this task.
+    With the trigger rule `all_done`, a job that is gone is restored as it last ran even if an upstream task failed.
 
     :param job: name of the job, `<pipeline>.<stage>`
     :param action: a value of `lakehouse.streaming.job.Action` (templated)
@@ -74,14 +74,14 @@ class FlinkJobOperator(BaseOperator):
             return deployer.act(Action(self.action), self.state_path or None).as_dict()
         if self.action != Action.RECONCILE:
             raise AirflowFailException(
-                f"{self.action} was not done with Flink job {self.job}: {', '.join(failed)} failed. Next: see there, then ask "
-                "again"
+                f"Action {self.action} on Flink job {self.job} was not performed, because {', '.join(failed)} failed. Next: see "
+                "the log of that task, then trigger the action again"
             )
-        self.log.warning("%s failed: the job is brought back if it is gone, and not changed", ", ".join(failed))
+        self.log.warning("%s failed: the job is only restored if it is gone, not changed", ", ".join(failed))
         return deployer.repair().as_dict()
 
     def _failed_before(self, context: Context) -> list[str]:
-        """The tasks before this one that did not succeed; `airflow tasks test` runs none of them."""
+        """The upstream tasks that did not succeed; `airflow tasks test` runs none of them."""
         if not (instance := context.get("ti")):
             return []
         before = sorted(self.upstream_task_ids)
@@ -91,7 +91,7 @@ class FlinkJobOperator(BaseOperator):
 
 
 class FlinkJobStopOperator(BaseOperator):
-    """Stops the job of a pipeline that is switched off, with a savepoint. Returns what it found and did.
+    """Stops the job of a disabled pipeline with a savepoint. Returns the `Deployment`.
 
     :param job: name of the job, `<pipeline>.<stage>`
     """

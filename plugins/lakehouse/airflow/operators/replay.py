@@ -1,4 +1,4 @@
-"""The operators of a replay, which a run's `ReplayPlan` directs. All I/O is in `lakehouse.replay`."""
+"""The operators of a replay, driven by the run's `ReplayPlan`. All I/O is in `lakehouse.replay`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class FlinkReplayOperator(BaseOperator):
-    """Starts the jobs that build the tables of a replay, stage by stage. Returns job -> Flink's id of it.
+    """Starts the jobs that build the tables of a replay, stage by stage. Returns job name -> Flink job id.
 
     :param plan: fields of the `ReplayPlan` (templated)
     """
@@ -33,13 +33,13 @@ class FlinkReplayOperator(BaseOperator):
 
 
 class FlinkReplaySensor(BaseSensorOperator):
-    """Waits until the tables of a replay have almost all rows; the switch waits for the last, with the jobs at rest.
+    """Waits until the tables of a replay have almost all rows; the switch waits for the rest, with the jobs quiesced.
 
     :param plan: fields of the `ReplayPlan` (templated)
     """
 
     template_fields: Sequence[str] = ("plan",)
-    almost = 50_000  # rows
+    max_rows_behind = 50_000
 
     def __init__(self, *, plan: Any, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -51,13 +51,13 @@ class FlinkReplaySensor(BaseSensorOperator):
 
         behind = rows_behind(ReplayPlan(**self.plan))
         self.log.info("Rows behind: %s", behind)
-        return max(behind.values()) < self.almost
+        return max(behind.values()) < self.max_rows_behind
 
 
 class GoldTriggerOperator(BaseOperator):
-    """Starts the DAG that builds a pipeline's Gold, once for each run; skipped where there is none.
+    """Triggers the DAG that builds a pipeline's Gold, once per run; skipped if the pipeline has no Gold.
 
-    Airflow's own TriggerDagRunOperator imports its database models, which no DAG file may.
+    Airflow's own TriggerDagRunOperator imports the metadata models, which DAG files must not.
 
     :param pipeline: name of the pipeline (templated)
     """

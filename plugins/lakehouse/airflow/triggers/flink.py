@@ -1,4 +1,4 @@
-"""Events that start a DAG run the moment something happens in Flink."""
+"""Event triggers that start a DAG run as soon as something happens in Flink."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ REPEATED_AFTER_S = 60
 
 
 class FlinkJobGoneTrigger(BaseEventTrigger):
-    """Fires when the JobManager is there but a job that should run is not: it was restarted, or the job failed.
+    """Fires when the JobManager is up but a job that should be running is not: the JobManager restarted, or the job failed.
 
-    A job has to be gone twice in a row, so that an upgrade between two runs of a job mostly passes unseen. As long as it
-    stays gone the event comes again every minute.
+    A job has to be missing in two polls in a row, so that an upgrade usually does not fire the trigger. While the job stays
+    missing, the event is repeated every minute.
 
     :param jobs: names of the jobs
-    :param poll_s: seconds between two looks
+    :param poll_s: seconds between two polls
     """
 
     def __init__(self, jobs: list[str], poll_s: float = 2) -> None:
@@ -54,7 +54,7 @@ class FlinkJobGoneTrigger(BaseEventTrigger):
         try:
             live = {run.name for run in flink.all_runs() if run.live}
         except FlinkError:
-            return set()  # nothing could be started there now
+            return set()  # no job could be started now anyway
         state_dir = variables.text("flink_state_dir")
         return {job for job in self.jobs if job not in live and not _suspended(state_dir, job)}
 
@@ -63,4 +63,4 @@ def _suspended(state_dir: str, job: str) -> bool:
     try:
         return load(JobState(job, (), state_dir)).suspended
     except AirflowException:
-        return False  # the record is damaged: the run that this starts says so, with the next step
+        return False  # the record is damaged: the run that this triggers reports it, with the next step

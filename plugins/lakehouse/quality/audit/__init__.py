@@ -1,7 +1,7 @@
-"""The audit: every event of a pipeline's topic is read again and compared, stage by stage, with what became of it.
+"""The audit: reads every event of a pipeline's topic again, and compares it with the rows of each stage.
 
-Nothing is taken from the pipeline's own SQL: conversions and rules are written down a second time, in `include/sql/audit/` and in
-the files that a declaration names as `audit`.
+It does not use the pipeline's own SQL: `include/sql/audit/`, and the files that a declaration names as `audit`, implement
+conversions and rules independently.
 """
 
 from lakehouse.quality.audit.report import AuditReport, Finding, LayerReport

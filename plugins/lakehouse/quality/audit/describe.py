@@ -1,4 +1,4 @@
-"""The first findings of each kind in plain text: where the row is, and what differs."""
+"""Describes the first findings of each kind: where the row is, and what differs."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from lakehouse.quality.audit.report import SHOWN, Finding
 from lakehouse.quality.audit.scope import Scope
 from lakehouse.quality.audit.stage import BATCH
 
-LONGEST = 200
+MAX_CHARACTERS = 200
 Row = dict[str, Any]
-#: What a row is found by: its position, or its key as text.
+#: Identifies a row: its position, or its key as text.
 Key = tuple[Any, ...]
 
 
@@ -44,7 +44,7 @@ def describe(database: AuditDatabase, layer: Layer, reader: EventReader, scope: 
         key = _key(row, columns)
         rows = [(role, copy) for role, copies in held.items() for copy in copies.get(key, [])]
         details = _details(layer, row, next(iter(expected.get(key, [])), None), rows)
-        found.append(Finding(row["kind"], _place(layer, row), details[:LONGEST]))
+        found.append(Finding(row["kind"], _place(layer, row), details[:MAX_CHARACTERS]))
     return found
 
 
@@ -66,7 +66,7 @@ def _by_key(database: AuditDatabase, relation: str, names: tuple[str, ...], keys
 def _of_events(
     database: AuditDatabase, expected: str, reader: EventReader, scope: Scope, keys: list[Key]
 ) -> dict[Key, list[Row]]:
-    """What is expected of the events that Kafka still holds, which are read again one by one."""
+    """The expected rows of events that Kafka retains, which are read again one by one."""
     found = {}
     for partition, offset in keys:
         first, end = scope.events(partition) if partition in scope.ranges else (0, 0)
@@ -92,12 +92,12 @@ def _details(layer: Layer, row: Row, expected: Row | None, held: list[tuple[str,
     if row["kind"] == "missing":
         if held:
             lack = "too few" if row["key"] is None else "no row of this key is accepted"
-            return f"{lack}: there is {tables}"
+            return f"{lack}: {tables}"
         return f"in no table; it belongs in {belongs}: {_values(allowed)}" if allowed else "in no table"
     if row["kind"] == "duplicated":
         return f"{row['surplus']} too many: {tables}"
     if not allowed:
-        return f"there is {tables}"
+        return f"unexpected: {tables}"
     for role, copy in held:
         if role not in allowed:
             return f"is in {layer.sinks[role]} ({copy.get('reason') or 'no reason'}) instead of {belongs}"
@@ -120,5 +120,5 @@ def _same(one: Any, other: Any) -> bool:
 
 
 def _values(allowed: dict[str, Row]) -> str:
-    """The values of the row that is missing, those that there are."""
+    """The values of a missing row, without nulls."""
     return str({name: value for name, value in next(iter(allowed.values())).items() if value is not None})

@@ -1,4 +1,4 @@
-"""Rows that rules of before judged, and today's would judge otherwise: no fault, and a count of their own."""
+"""Rows that earlier rules judged differently than today's would: not an error, but counted separately."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ VERSION = "rules_version"
 
 
 def leave_out_what_earlier_rules_judged(database: AuditDatabase, pipeline: Pipeline, layer: Layer) -> None:
-    """Take a stage's rows that differ from what today's rules say, and name other rules, out of the findings.
+    """Remove findings about rows that differ from today's rules, but were judged by another version of the rules.
 
-    A stage whose tables do not say by which rules a row was judged has no such rows.
+    Only for stages whose tables record the version of the rules.
     """
     if (stage := layer.stage) is None or stage.reads_topic:
         return
@@ -29,19 +29,19 @@ def leave_out_what_earlier_rules_judged(database: AuditDatabase, pipeline: Pipel
         version=rules_version(pipeline, stage),
     )
     for row in database.rows("SELECT kind, role, today, count(*) AS rows FROM judged_before GROUP BY ALL ORDER BY ALL"):
-        said = (
-            f"judged by earlier rules; today's would {_today(layer, **row)}. Next: trigger the DAG replay with from_stage "
-            f"{stage.job}, if that matters"
+        reason = (
+            f"judged by earlier rules; today's would {_today(layer, **row)}. Next: if that matters, trigger the DAG replay with "
+            f"from_stage {stage.job}"
         )
         layer.report.checked -= row["rows"]
-        layer.report.leave_out(said, row["rows"])
+        layer.report.leave_out(reason, row["rows"])
 
 
 def _today(layer: Layer, kind: str, role: str, today: list[str], rows: int) -> str:
-    """What the rules of now would do with rows of a role."""
+    """What today's rules would do with rows of a role."""
     table = layer.sinks[role]
     if kind == "duplicated":
-        return f"take a row of {table} for a duplicate"
+        return f"treat a row of {table} as a duplicate"
     if role in today:
         return f"give a row of {table} other values"
     return f"put a row of {table} into {' or '.join(layer.sinks[name] for name in today)}"

@@ -1,4 +1,4 @@
-"""Events whose rows a person had erased: Kafka may still hold them, the tables must not."""
+"""Events whose rows were erased on request: Kafka may still have them, the tables must not."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from lakehouse.reconciliation.positions import Positions
 
 
 def leave_out_what_was_erased(database: AuditDatabase, layer: Layer, erased: Positions) -> None:
-    """No row is wanted of these events, so that one that came back is a row too many."""
+    """Expect no rows of these events, so that a row that came back is a finding."""
     if not erased:
         return
     within = database.keep_spans("erased", erased.spans())
     removed = database.value(f"DELETE FROM {layer.wanted} USING erased WHERE {within}")
-    layer.report.leave_out("erased by request (ops.erasures)", removed)
+    layer.report.leave_out("erased on request (ops.erasures)", removed)

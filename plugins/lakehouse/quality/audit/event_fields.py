@@ -1,8 +1,7 @@
-"""What a stage must find in an event, worked out from its bytes without the pipeline.
+"""Extracts the fields of an event from its bytes, independently of the pipeline.
 
-A field is text exactly as it came: a string without its quotes and escapes, a number digit by digit, a structure as its
-JSON; the last one where a key comes twice. What is not one JSON object in UTF-8 has no fields: it belongs to the rejected
-events.
+A field is text exactly as it was sent: a string without quotes and escapes, a number digit by digit, a structure as JSON; of a
+repeated key, the last one counts. A payload that is not a JSON object in UTF-8 has no fields: it must be rejected.
 """
 
 from __future__ import annotations
@@ -21,8 +20,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _NULL = msgspec.Raw(b"null")
-#: No JSON has it.
-_BETWEEN = b"\0"
+#: Does not occur in JSON.
+_SEPARATOR = b"\0"
 _BLANKS = " \t\n\r"
 _TOKEN = re.compile(
     rf"[{_BLANKS}]*("
@@ -30,14 +29,14 @@ _TOKEN = re.compile(
     r'|"[^"\\\x00-\x1f]*(?:\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})[^"\\\x00-\x1f]*)*"'
     r"|-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?)"
 )
-# What the walk over an object waits for.
+# What `_walk` expects next.
 _VALUE, _VALUE_OR_END, _KEY, _KEY_OR_END, _COLON, _COMMA_OR_END, _NOTHING = range(7)
 
 
 class EventFields:
-    """Takes events apart.
+    """Extracts fields from events.
 
-    :param names: the fields that are asked for
+    :param names: names of the fields
     """
 
     def __init__(self, names: Sequence[str]) -> None:
@@ -52,7 +51,7 @@ class EventFields:
         self._values = attrgetter(*places)
 
     def columns(self, payloads: Sequence[bytes | None]) -> tuple[pa.Array, list[pa.Array]]:
-        """Whether each payload is an event, and for each field the texts of all payloads; null where a field has none."""
+        """Whether each payload is an event, and for each field the texts of all payloads; null if there is no value."""
         import pyarrow as pa
         import pyarrow.compute as pc
 
@@ -61,14 +60,14 @@ class EventFields:
         if not rows:
             return is_event, [pa.array([], pa.string())] * len(self.names)
         nothing, fields = (_NULL,) * len(self.names), len(self.names)
-        # All values of all events at once: to make an object of Python of each would take half of the time.
-        joined = _BETWEEN.join(chain.from_iterable(row or nothing for row in rows))
-        values = pc.split_pattern(pa.array([joined], pa.large_binary()), _BETWEEN).values
+        # All values of all events at once: creating a Python object for each would take half of the time.
+        joined = _SEPARATOR.join(chain.from_iterable(row or nothing for row in rows))
+        values = pc.split_pattern(pa.array([joined], pa.large_binary()), _SEPARATOR).values
         places = np.arange(0, len(values), fields)
         return is_event, [_texts(values.take(pa.array(places + number))) for number in range(fields)]
 
     def _row(self, payload: bytes | None) -> Sequence[msgspec.Raw] | None:
-        """Each field as JSON; None of what is no event."""
+        """Each field as JSON; None if the payload is not an event."""
         if not payload:
             return None
         try:
@@ -76,7 +75,7 @@ class EventFields:
             found = self._decode(payload)
         except UnicodeDecodeError:
             return None
-        except (msgspec.DecodeError, RecursionError):  # of what it refuses, some is JSON all the same
+        except (msgspec.DecodeError, RecursionError):  # msgspec rejects some valid JSON
             if (walked := _walk(text, self.names)) is None:
                 return None
             return [_NULL if value is None else msgspec.Raw(json.dumps(value).encode()) for value in walked]
@@ -85,7 +84,7 @@ class EventFields:
 
 
 def _texts(written: pa.Array) -> pa.Array:
-    """JSON values as texts: strings without quotes and escapes, all else as it is written."""
+    """JSON values as text: strings without quotes and escapes, everything else as it is."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -101,7 +100,7 @@ def _texts(written: pa.Array) -> pa.Array:
 
 
 def _walk(text: str, names: Sequence[str]) -> list[str | None] | None:
-    """The text of each field by a walk from token to token; None of what is no event."""
+    """The text of each field, by walking from token to token; None if the text is not an event."""
     found: dict[str, str | None] = {}
     opened: list[str] = []
     expected, position, end = _VALUE, 0, len(text.rstrip(_BLANKS))
@@ -112,7 +111,7 @@ def _walk(text: str, names: Sequence[str]) -> list[str | None] | None:
             return None
         token, position = match[1], match.end()
         mark = token[0]
-        value = None  # of a member of the object itself, when the token ends one
+        value = None  # of a top-level member that ends with this token
         if mark in "[{" and expected <= _VALUE_OR_END:
             if not opened and mark == "[":
                 return None
@@ -144,7 +143,7 @@ def _walk(text: str, names: Sequence[str]) -> list[str | None] | None:
             return None
         if value is not None and key in names:
             if any("\ud800" <= character <= "\udfff" for character in value):
-                return None  # no UTF-8 can hold it
+                return None  # cannot be encoded in UTF-8
             found[key] = value
     return list(map(found.get, names)) if expected == _NOTHING else None
 

@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 
 class EventReader(TopicReader):
-    """Reads a topic again, its events as rows.
+    """Reads the events of a topic as rows.
 
-    :param topic: the topic's name
-    :param names: the fields of an event
+    :param topic: name of the topic
+    :param names: fields of an event
     """
 
     def __init__(self, topic: str, names: Sequence[str]) -> None:
@@ -24,13 +24,13 @@ class EventReader(TopicReader):
         self._fields = EventFields(names)
 
     def tables(self, partition: int, first: int, end: int) -> Iterator[pa.Table]:
-        """`batches`, each as `table_of` shows it."""
+        """Like `batches`, each as a table of `table_of`."""
         for batch in self.batches(partition, first, end):
             yield table_of(partition, batch, self._fields)
 
 
 def table_of(partition: int, events: Batch, fields: EventFields) -> pa.Table:
-    """Events as rows: partition, offset, `is_event` (whether it is one JSON object), `payload`, and each field's text."""
+    """Events as rows: partition, offset, `is_event` (whether it is a JSON object), `payload`, and the text of each field."""
     import pyarrow as pa
 
     payloads = [payload for _, payload in events]

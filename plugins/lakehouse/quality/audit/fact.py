@@ -1,4 +1,4 @@
-"""Gold as a layer of the audit: the fact holds each row of the version that it was built from once, with equal values."""
+"""Gold as a layer of the audit: the fact contains each row of the version that it was built from once, with equal values."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
 #: Name of the layer, and of the published file's database in SQL.
 GOLD = "gold"
-#: Schema of its views, and the one role that its rows have.
+#: Schema of its views, and the only role of its rows.
 FACT = "fact"
 GENERIC = "audit/gold.sql"
 BUILT_FROM = "built_from"
 
 
 def open_gold(database: AuditDatabase, pipeline: Pipeline) -> int | None:
-    """Attach the published file, which stays as it is when another takes its place; the source's snapshot that it holds."""
+    """Attach the published file, which stays unchanged when another is published; return the snapshot id of its source."""
     file = published_file(pipeline)
     if not file.exists():
         return None
@@ -43,21 +43,21 @@ def open_gold(database: AuditDatabase, pipeline: Pipeline) -> int | None:
         return None
     return database.value(
         f"SELECT COLUMNS('_snapshot_id$') FROM {GOLD}.{BUILT_FROM}"
-    )  # once silver_..., now source_...
+    )  # formerly silver_..., now source_...
 
 
 def fact_layer(
     database: AuditDatabase, pipeline: Pipeline, scope: Scope, snapshot_id: int | None, source: Table
 ) -> Layer:
-    """Set up what the fact's source asks for, at the snapshot that it was built from.
+    """Set up the expected rows of the fact, from the snapshot that it was built from.
 
-    :raises AirflowException: its rules cannot be run, or ask for a column that the fact does not have
+    :raises AirflowException: its rules cannot be run, or expect a column that the fact does not have
     """
     gold, report = gold_of(pipeline), LayerReport(GOLD)
     layer = Layer(report, FACT, {FACT: gold.fact}, {FACT: f"{FACT}.fact"}, f"{FACT}.wanted")
     if snapshot_id is None or source.snapshot_by_id(snapshot_id) is None:
         reason = (
-            "it is not published, or does not name its version of"
+            "it is not published, or does not record its version of"
             if snapshot_id is None
             else "Iceberg has expired its version of"
         )
@@ -115,7 +115,7 @@ def _has_late_duplicates(database: AuditDatabase) -> bool:
 
 
 def _count(database: AuditDatabase, layer: Layer, scope: Scope) -> None:
-    """Compare the numbers of rows, where there is nothing that rows could be matched by."""
+    """Compare only the numbers of rows, because there is nothing to match rows by."""
     report, fact = layer.report, layer.sinks[FACT]
     report.leave_out(f"{fact} shares no column with its source: rows were only counted", report.checked)
     if scope.whole:

@@ -1,7 +1,7 @@
-"""One layer of an audit: the rows that its source asks for, worked out apart from the pipeline, against those that it holds.
+"""One layer of an audit: compares the expected rows, computed independently from its source, with the actual ones.
 
-What the source asks for is a view `expected`, written in SQL (`include/sql/audit/`, or the file that the declaration names): the
-key of each row of the source and, for each role, a struct of the row that the sink of that role may hold; NULL: none.
+The expected rows are a SQL view `expected` (in `include/sql/audit/`, or in the file that the declaration names): the key of each
+row of the source and, for each role, a struct of the row that the sink of that role may contain; NULL: none.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from lakehouse.quality.audit.database import AuditDatabase, view_name
 from lakehouse.quality.audit.report import KINDS, LayerReport
 from lakehouse.quality.audit.scope import Scope
 
-#: So many rows take some 250 MB while they are compared.
+#: Comparing this many rows takes some 250 MB.
 ROWS_AT_ONCE = 1_500_000
 POSITION = ("kafka_partition", "kafka_offset")
 
@@ -26,13 +26,13 @@ class Layer:
     """A stage, or the fact of Gold.
 
     :param schema: DuckDB schema of its own views
-    :param sinks: role -> table, as people know it
-    :param held: role -> relation of the rows that are compared
-    :param wanted: relation of the digests that the source asks for
-    :param key: columns that tell its rows apart
-    :param stage: None of Gold
-    :param arrivals_key: column that is equal in all arrivals of one thing, of which exactly one is accepted
-    :param roles: role -> column that is compared -> its type in the sink; none: rows cannot be compared
+    :param sinks: role -> table, for reports
+    :param held: role -> relation of the actual rows
+    :param wanted: relation of the expected digests
+    :param key: columns that identify a row
+    :param stage: None for Gold
+    :param arrivals_key: column that is equal in all arrivals of the same thing, exactly one of which is accepted
+    :param roles: role -> column to compare -> its type in the sink; empty: rows cannot be compared
     """
 
     report: LayerReport
@@ -47,20 +47,20 @@ class Layer:
 
     @property
     def keys(self) -> str:
-        """The key as SQL lists it."""
+        """The key columns as a SQL list."""
         return ", ".join(f'"{name}"' for name in self.key)
 
     def positions(self, schema: str) -> str:
-        """SQL: the positions of all rows that a stage's tables hold, by views of this schema."""
+        """SQL query for the positions of all rows of a stage's tables, from the views in this schema."""
         tables = (view_name(schema, table) for table in self.sinks.values())
         return " UNION ALL ".join(f"SELECT {', '.join(POSITION)} FROM {table}" for table in tables)
 
 
 def set_sides(database: AuditDatabase, layer: Layer, rules: str) -> None:
-    """Make the views of both sides' digests.
+    """Create the views with the digests of both sides.
 
-    :param rules: the file that made the view `expected`
-    :raises AirflowException: that view has no struct for a role, or a sink lacks a column of it
+    :param rules: the file that created the view `expected`
+    :raises AirflowException: that view has no struct for a role, or a sink lacks one of its columns
     """
     import duckdb
 
@@ -71,12 +71,12 @@ def set_sides(database: AuditDatabase, layer: Layer, rules: str) -> None:
             expected = database.columns(f"{layer.schema}.expected", f'unnest("{role}")')
         except duckdb.Error as error:
             raise AirflowException(
-                f"include/sql/{rules}: the view `expected` has no struct {role!r}. Next: add one, of the columns that "
-                f"{layer.sinks[role]} must hold"
+                f"include/sql/{rules}: the view `expected` has no struct {role!r}. Next: add one with the columns that "
+                f"{layer.sinks[role]} must have"
             ) from error
         if lacking := sorted(expected.keys() - held.keys()):
             raise AirflowException(
-                f"{layer.sinks[role]} has no column {lacking[0]!r}, which include/sql/{rules} asks for. Next: run the DAG that "
+                f"{layer.sinks[role]} has no column {lacking[0]!r}, which include/sql/{rules} expects. Next: run the DAG that "
                 "adds it (flink_jobs for a table, the pipeline's own for Gold), or correct that file"
             )
         roles[role] = {column: held[column] for column in expected}
@@ -88,7 +88,7 @@ def set_sides(database: AuditDatabase, layer: Layer, rules: str) -> None:
 
 
 def compare(database: AuditDatabase, layer: Layer, scope: Scope) -> None:
-    """Note each key whose rows are not those that the source asks for."""
+    """Record a finding for each key whose actual rows differ from the expected ones."""
     if not layer.roles:
         return
     of_layer = {"here": layer.schema, "roles": layer.roles}
@@ -107,7 +107,7 @@ def compare(database: AuditDatabase, layer: Layer, scope: Scope) -> None:
 
 
 def conclude(database: AuditDatabase, layer: Layer) -> None:
-    """Count what was found."""
+    """Count the findings by kind."""
     counts = database.rows(
         "SELECT kind, sum(surplus)::BIGINT AS rows FROM findings WHERE layer = ? GROUP BY kind", layer.schema
     )

@@ -1,4 +1,4 @@
-"""What an audit found, as data, as JSON and as a table to read."""
+"""The result of an audit as data, JSON, and text."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ SHOWN = 20
 
 @dataclass(frozen=True)
 class Finding:
-    """One row that is not as it should be.
+    """One row that differs from what is expected.
 
-    :param place: the row as a person looks it up: partition and offset of its event, or its key
+    :param place: identifies the row for a person: partition and offset of its event, or its key
     :param details: what differs
     """
 
@@ -24,11 +24,12 @@ class Finding:
 
 @dataclass
 class LayerReport:
-    """One layer against its source: a stage, by its name, or "gold".
+    """The comparison of one layer with its source.
 
-    :param checked: rows of the source, each of which was looked for
-    :param left_out: reason -> rows that could not be judged
-    :param findings: the first of each kind
+    :param layer: name of the stage, or "gold"
+    :param checked: number of rows of the source that were checked
+    :param left_out: reason -> number of rows that were not checked
+    :param findings: the first findings of each kind
     """
 
     layer: str
@@ -46,9 +47,9 @@ class LayerReport:
 
 @dataclass
 class AuditReport:
-    """Each stage of a pipeline against its source, and Gold against the table that it is built from.
+    """The comparison of each stage of a pipeline with its source, and of Gold with the table that it is built from.
 
-    :param seconds: how long it took
+    :param seconds: duration of the audit
     """
 
     layers: list[LayerReport]
@@ -56,31 +57,31 @@ class AuditReport:
 
     @property
     def missing(self) -> dict[str, int]:
-        """Rows that are in no table, by layer."""
+        """Number of rows that are in no table, by layer."""
         return {layer.layer: layer.missing for layer in self.layers}
 
     @property
     def duplicated(self) -> dict[str, int]:
-        """Rows too many, by layer."""
+        """Number of surplus rows, by layer."""
         return {layer.layer: layer.duplicated for layer in self.layers}
 
     @property
     def altered(self) -> dict[str, int]:
-        """Rows with other values than they should have, or in another table than they should be in, by layer."""
+        """Number of rows with wrong values, or in the wrong table, by layer."""
         return {layer.layer: layer.altered for layer in self.layers}
 
     @property
     def left_out(self) -> dict[str, int]:
-        """Rows that were not judged, by layer."""
+        """Number of rows that were not checked, by layer."""
         return {layer.layer: sum(layer.left_out.values()) for layer in self.layers}
 
     @property
     def clean(self) -> bool:
-        """Nothing is missing, duplicated or altered."""
+        """Whether nothing is missing, duplicated or altered."""
         return not any(getattr(layer, kind) for layer in self.layers for kind in KINDS)
 
     def as_dict(self) -> dict[str, Any]:
-        """The report as JSON can carry it, with `clean`."""
+        """The report as JSON-compatible data, with `clean`."""
         return {"clean": self.clean, **asdict(self)}
 
     def __str__(self) -> str:

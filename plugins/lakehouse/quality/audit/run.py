@@ -1,4 +1,4 @@
-"""The audit itself: each layer against its source, at snapshots that stay the same while it runs."""
+"""Runs an audit: compares each layer with its source, at snapshots that are pinned when it starts."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from lakehouse.quality.audit.erased import leave_out_what_was_erased
 from lakehouse.quality.audit.event_fields import EventFields
 from lakehouse.quality.audit.events import EventReader, table_of
 from lakehouse.quality.audit.fact import fact_layer, open_gold
+from lakehouse.quality.audit.in_flight import leave_out_what_is_in_flight
 from lakehouse.quality.audit.layer import compare, conclude
 from lakehouse.quality.audit.report import AuditReport
 from lakehouse.quality.audit.scope import read_scope
 from lakehouse.quality.audit.stage import BATCH, read_events, stage_layer, take_expired
-from lakehouse.quality.audit.under_way import leave_out_what_is_under_way
 
 
 def run_audit(
@@ -36,33 +36,33 @@ def run_audit(
     memory_limit: str = "1GB",
     log: Callable[[str], None] = lambda line: None,
 ) -> AuditReport:
-    """Compare every event with each stage in turn, and Gold's source with the published fact.
+    """Compare the events with each stage in turn, and Gold's source with the published fact.
 
-    :param partition: look at this Kafka partition alone
-    :param first_offset: look at events from this offset on
-    :param last_offset: look at events up to and including this offset
-    :param since_ms: look at events since then (epoch milliseconds, by Kafka's timestamp)
-    :param at_rest: nothing is under way any more, so that whatever has not arrived is missing
-    :param settle_s: how long rows that have been overtaken by later ones may still take to arrive
+    :param partition: only this Kafka partition
+    :param first_offset: only events from this offset on
+    :param last_offset: only events up to and including this offset
+    :param since_ms: only events since then (epoch milliseconds, by Kafka's timestamp)
+    :param at_rest: no rows are in flight, so that whatever has not arrived is missing
+    :param settle_s: how long to wait for rows that later ones have overtaken
     :param memory_limit: of DuckDB, which spills the rest to the temporary folder
-    :param log: takes a line about each step
+    :param log: called with a line about each step
     :raises AirflowException: Kafka, the catalog or a table cannot be read, or rules cannot be run
     """
     began = time.monotonic()
     topic, names = TopicHook(pipeline.topic.name), pipeline.contract.names
-    asked = (partition, first_offset, last_offset, since_ms)
+    bounds = (partition, first_offset, last_offset, since_ms)
     with (
         tempfile.TemporaryDirectory(prefix="lakehouse-audit-") as folder,
         AuditDatabase(Path(folder), memory_limit) as database,
     ):
-        bounds = read_scope(topic, *asked)
-        # From the last layer to the first: what a layer holds, the one before it held already.
+        initial = read_scope(topic, *bounds)
+        # From the last layer to the first, so that each row of a layer is also in the snapshot of its source.
         built_from = open_gold(database, pipeline) if pipeline.gold else None
-        with erasures.erasing(pipeline.name):  # else some tables might still have what others have no more
+        with erasures.erasing(pipeline.name):  # otherwise a row could be erased from some of the tables only
             erased = erasures.erased(pipeline.name, topic.topic_id())
             tables = database.pin(PINNED, reversed(pipeline.tables))
-        database.narrow(pipeline.tables, bounds.predicate)
-        scope = read_scope(topic, *asked) if bounds.whole else bounds
+        database.narrow(pipeline.tables, initial.predicate)
+        scope = read_scope(topic, *bounds) if initial.whole else initial
         reader = EventReader(pipeline.topic.name, names)
         try:
             database.connection.register(BATCH, table_of(0, [], EventFields(names)))
@@ -83,7 +83,7 @@ def run_audit(
             for layer in stages:
                 leave_out_what_earlier_rules_judged(database, pipeline, layer)
             if not at_rest:
-                leave_out_what_is_under_way(database, pipeline, stages, settle_s, log)
+                leave_out_what_is_in_flight(database, pipeline, stages, settle_s, log)
             for layer in layers:
                 conclude(database, layer)
                 layer.report.findings = describe(database, layer, reader, scope)

@@ -1,4 +1,4 @@
-"""Which events an audit looks at: a range of offsets in each partition."""
+"""The scope of an audit: a range of offsets in each partition."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from lakehouse.airflow.hooks.kafka import TopicHook
 
 @dataclass(frozen=True)
 class Scope:
-    """The events of a topic that an audit looks at.
+    """The events to audit.
 
-    :param ranges: partition -> its first offset and the offset after its last, as they are when the audit begins
-    :param retained: partition -> the first offset that Kafka still holds
-    :param whole: no bound was given, so a row that belongs to no event at all is a finding too
+    :param ranges: partition -> first offset and offset after the last one, when the audit starts
+    :param retained: partition -> oldest offset that Kafka retains
+    :param whole: no bound was given, so a row that belongs to no event is a finding too
     """
 
     ranges: Mapping[int, tuple[int, int]]
@@ -24,13 +24,13 @@ class Scope:
     whole: bool
 
     def events(self, partition: int) -> tuple[int, int]:
-        """The range that can be read from Kafka."""
+        """The range of offsets that can be read from Kafka."""
         first, end = self.ranges[partition]
         return min(max(first, self.retained[partition]), end), end
 
     @property
     def predicate(self) -> str:
-        """SQL: whether a row is to be looked at."""
+        """SQL condition: whether a row is in scope."""
         if self.whole:
             return "true"
         return _any(
@@ -40,7 +40,7 @@ class Scope:
 
     @property
     def expired(self) -> str:
-        """SQL: whether Kafka has deleted the row's event since."""
+        """SQL condition: whether Kafka has deleted the row's event."""
         return _any(
             f"kafka_partition = {partition} AND kafka_offset < {first}"
             for partition, first in self.retained.items()
@@ -55,13 +55,13 @@ def read_scope(
     last_offset: int | None = None,
     since_ms: int | None = None,
 ) -> Scope:
-    """Look up the bounds: all events that the topic ever had, or those of one partition, of some offsets, since a moment.
+    """Determine the scope: all events that the topic ever had, or those of one partition, of some offsets, since a time.
 
     :raises AirflowException: the topic has no such partition
     """
     ends = topic.end_offsets()
     if partition is not None and partition not in ends:
-        raise AirflowException(f"Topic {topic.topic} has no partition {partition}: it has {sorted(ends)}")
+        raise AirflowException(f"Topic {topic.topic} has no partition {partition}. Next: choose one of {sorted(ends)}")
     starts = topic.offsets_at(since_ms) if since_ms is not None else dict.fromkeys(ends, 0)
     ranges = {
         number: (max(starts[number], first_offset or 0), min(end, end if last_offset is None else last_offset + 1))

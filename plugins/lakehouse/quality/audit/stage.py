@@ -14,20 +14,20 @@ from lakehouse.quality.audit.layer import Layer, set_sides
 from lakehouse.quality.audit.report import LayerReport
 from lakehouse.quality.audit.scope import Scope
 
-#: The events that are looked at, one batch at a time.
+#: Name of the relation with the current batch of events.
 BATCH = "batch"
-#: SQL that serves stages of any pipeline -> its rules, written down a second time.
+#: SQL that stages of any pipeline can use -> the audit's implementation of its rules.
 RULES_OF = {"05-bronze.sql": "audit/bronze.sql"}
 GENERIC = "audit/stage.sql"
 
 
 @dataclass(frozen=True)
 class Value:
-    """A column of a sink, and what it must hold.
+    """A column of a sink, and where its value comes from.
 
     :param source: column of the source
-    :param field: the field that it is; None: the payload
-    :param is_parsed: the source has a text, and the sink a value of the field's type
+    :param field: the field; None for the payload
+    :param is_parsed: the source has text, and the sink a value of the field's type
     """
 
     column: str
@@ -37,9 +37,9 @@ class Value:
 
 
 def stage_layer(database: AuditDatabase, pipeline: Pipeline, stage: Stage) -> Layer:
-    """Set up what a stage's source asks for.
+    """Set up the expected rows of a stage.
 
-    :raises AirflowException: its rules cannot be run, or ask for a column that a sink does not have
+    :raises AirflowException: its rules cannot be run, or expect a column that a sink does not have
     """
     schema = f"stage_{stage.name}"
     held = {role: view_name(SCOPED, table) for role, table in stage.sinks.items()}
@@ -59,7 +59,7 @@ def stage_layer(database: AuditDatabase, pipeline: Pipeline, stage: Stage) -> La
 def read_events(
     database: AuditDatabase, reader: EventReader, scope: Scope, layers: list[Layer], partition: int
 ) -> None:
-    """Keep for each event of a partition what the stages that read the topic must make of it."""
+    """Store the expected rows of a partition's events, for the stages that read the topic."""
     for batch in reader.tables(partition, *scope.events(partition)):
         database.connection.register(BATCH, batch)
         for layer in layers:
@@ -67,14 +67,14 @@ def read_events(
 
 
 def take_expired(database: AuditDatabase, layer: Layer, scope: Scope) -> None:
-    """Count the events that were read, and take those that Kafka has deleted from the stage's own tables."""
+    """Count the events that were read, and take deleted ones from the stage's own tables."""
     report = layer.report
     report.checked = database.value(f"SELECT count(*) FROM {layer.wanted}")
     database.run(
         "audit/expired.sql", wanted=layer.wanted, held=f"{layer.schema}.held", roles=layer.roles, expired=scope.expired
     )
     expired = sum(scope.events(partition)[0] - first for partition, (first, _) in scope.ranges.items())
-    report.leave_out(f"Kafka no longer holds the event: its rows were compared from {report.layer} on", expired)
+    report.leave_out(f"Kafka no longer has the event: its rows were compared from {report.layer} on", expired)
 
 
 def later_arrivals(database: AuditDatabase, pipeline: Pipeline, layer: Layer) -> str:
@@ -86,11 +86,11 @@ def later_arrivals(database: AuditDatabase, pipeline: Pipeline, layer: Layer) ->
 
 
 def values_of(contract: Contract, source: Mapping[str, str], sink: Mapping[str, str]) -> list[Value]:
-    """What a sink holds of its source: each field of the contract that both have a column of, and the payload.
+    """The values that a sink takes from its source: each field of the contract that both have, and the payload.
 
-    A text that was made of a typed value is not among them: there is more than one way to write it.
+    Text that was formatted from a typed value is not included, because there is more than one way to format it.
 
-    :param source: column in lower case -> type; that of the sink too
+    :param source: column in lower case -> type; the same for the sink
     """
     values = [Value("payload", "payload")] if "payload" in source and "payload" in sink else []
     for field in contract.fields:
@@ -113,7 +113,7 @@ def _rules(stage: Stage) -> str:
 def _run_rules(
     database: AuditDatabase, pipeline: Pipeline, stage: Stage, layer: Layer, schema: str, tables: str
 ) -> None:
-    """Run the rules' file: its views go to one schema, and read the stage's tables as those of another."""
+    """Run the file of rules, with its views in one schema, reading the stage's tables from the views of another."""
     rules = _rules(stage)
     source = BATCH if stage.reads_topic else view_name(SCOPED, stage.source)
     columns = database.columns(source)

@@ -1,7 +1,7 @@
-"""Rejected events of any pipeline: counted and shown, written to a file where they can be fixed, and sent to the topic again.
+"""Rejected events of any pipeline: count and show them, write them to a file to be fixed, and send them to the topic again.
 
-Every stage that has a sink with the role `rejected` has some. Of a stage that reads the topic, the payloads are kept as bytes;
-of one that reads a table, the event's fields are kept as text, from which the event is rebuilt.
+They are in the sink with the role `rejected` of each stage. A stage that reads the topic keeps the payload as bytes; a stage that
+reads a table keeps the event's fields as text, from which the event is rebuilt.
 """
 
 from .replay import run

@@ -1,6 +1,6 @@
-"""What was rejected, read from the tables; and which of it has been fixed since.
+"""Reads rejected events from the tables, and which of them have been fixed since.
 
-An event that was sent to fix a rejected one names its position in Bronze's column `mends`.
+An event that corrects a rejected one has the position of that one in the column `mends` of Bronze.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pyiceberg.table import DataScan, Table
 
 MENDS = "mends"
-#: When a row was written: a table has one of these columns.
+#: Columns with the time when a row was written; a table has one of them.
 WRITTEN_AT = ("ingested_at", "processed_at")
 #: Of DuckDB's buffers; what does not fit is spilled.
 MEMORY_LIMIT = "128MB"
@@ -35,10 +35,10 @@ MEMORY_LIMIT = "128MB"
 
 @dataclass(frozen=True)
 class Reason:
-    """Why events were rejected, and how many of them.
+    """A reason why events were rejected, and how many.
 
-    :param fixed: those for which another event was sent
-    :param last_at: when the newest was rejected; None: its table does not say
+    :param fixed: number of rejected events for which a correction was sent
+    :param last_at: when the latest was rejected; None if the table does not record it
     """
 
     stage: str
@@ -52,8 +52,8 @@ class Reason:
 class Reject:
     """One rejected event.
 
-    :param payload: its value; of a stage that reads a table, rebuilt as JSON
-    :param rebuilt: whether it was
+    :param payload: its value; from a stage that reads a table, rebuilt as JSON
+    :param rebuilt: whether the payload was rebuilt
     """
 
     stage: str
@@ -65,27 +65,27 @@ class Reject:
 
     @property
     def position(self) -> str:
-        """Partition and offset, as the header and column `mends` write them."""
+        """Partition and offset, in the format of the header and column `mends`."""
         return f"{self.partition}:{self.offset}"
 
 
 def rejecting_stages(pipeline: Pipeline, name: str | None = None) -> list[Stage]:
-    """The stages that reject events; or the one of this name.
+    """The stages that reject events, or the one with this name.
 
-    :raises AirflowException: there is none
+    :raises AirflowException: there is no such stage
     """
     stages = {stage.name: stage for stage in pipeline.stages.values() if REJECTED in stage.sinks}
     if name is None:
         return list(stages.values())
     if name not in stages:
         raise AirflowFailException(
-            f"No stage {name!r} of {pipeline.name} rejects events. Next: give one of {', '.join(stages) or '(there is none)'}"
+            f"No stage {name!r} of {pipeline.name} rejects events. Next: choose one of {', '.join(stages) or '(there is none)'}"
         )
     return [stages[name]]
 
 
 def reasons(pipeline: Pipeline, stage: str | None = None) -> list[Reason]:
-    """Every reason of every stage, or of this one, the most frequent first.
+    """The reasons of all stages, or of one, the most frequent first.
 
     :raises AirflowException: there is no such stage, or the catalog cannot be read; the message says what to do
     """
@@ -111,9 +111,9 @@ def reasons(pipeline: Pipeline, stage: str | None = None) -> list[Reason]:
 def open_rejects(
     pipeline: Pipeline, stage: str, reason: str | None = None, limit: int | None = None
 ) -> Iterator[Reject]:
-    """Rejected events of a stage that nobody has fixed yet, by position; if wanted, of one reason, and the first ones only.
+    """Rejected events of a stage that are not fixed yet, by position; optionally of one reason, and only the first ones.
 
-    :raises AirflowException: there is no such stage, its table does not hold the events, or the catalog cannot be read
+    :raises AirflowException: there is no such stage, its table does not contain the events, or the catalog cannot be read
     """
     [rejecting] = rejecting_stages(pipeline, stage)
     table = IcebergCatalogHook().table(rejecting.sinks[REJECTED])
@@ -135,7 +135,7 @@ def open_rejects(
 
 
 def rejected_positions(pipeline: Pipeline) -> Iterator[pa.RecordBatch]:
-    """Position ("partition:offset") of each rejected event of every stage, as batches with this one column."""
+    """Positions ("partition:offset") of all rejected events, as batches with one column."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -147,24 +147,24 @@ def rejected_positions(pipeline: Pipeline) -> Iterator[pa.RecordBatch]:
 
 
 def fixed_positions(pipeline: Pipeline) -> Iterator[pa.RecordBatch]:
-    """Positions ("partition:offset") that events from the topic say they fix, as batches with this one column.
+    """Positions ("partition:offset") of rejected events for which a correction arrived, as batches with one column.
 
-    Files that hold none are not read.
+    Files without corrections are not read.
 
-    :raises AirflowException: a table does not keep what its events say, or the catalog cannot be read
+    :raises AirflowException: a table has no column `mends`, or the catalog cannot be read
     """
     for name in topic_tables(pipeline):
         table = IcebergCatalogHook().table(name)
         if MENDS not in table.schema().column_names:
             raise AirflowException(
-                f"{name} has no column {MENDS}: which rejected events were fixed cannot be known. "
+                f"{name} has no column {MENDS}: it is unknown which rejected events were fixed. "
                 f"Next: have its SQL keep the header {MENDS}, as 05-bronze.sql does."
             )
         yield from _batches(table.scan(f"{MENDS} IS NOT NULL", selected_fields=(MENDS,)))
 
 
 def _batches(scan: DataScan) -> Iterator[pa.RecordBatch]:
-    """What a scan finds, file by file: pyiceberg's own reader reads all files at once into memory."""
+    """The result of a scan, file by file; pyiceberg's own reader reads all files into memory at once."""
     from pyiceberg.io.pyarrow import ArrowScan
 
     reader = ArrowScan(scan.table_metadata, scan.io, scan.projection(), scan.row_filter, scan.case_sensitive)
@@ -178,7 +178,7 @@ def topic_tables(pipeline: Pipeline) -> list[str]:
 
 
 def _content(pipeline: Pipeline, table: Table) -> list[str]:
-    """The columns that hold the event: its payload, or all of the contract's fields as text."""
+    """The columns with the content of an event: its payload, or all of the contract's fields as text."""
     from pyiceberg.types import StringType
 
     types = {field.name: field.field_type for field in table.schema().fields}
@@ -194,9 +194,9 @@ def _content(pipeline: Pipeline, table: Table) -> list[str]:
 
 @contextmanager
 def _rejects(pipeline: Pipeline, table: Table, columns: list[str]) -> Iterator[DuckDBPyConnection]:
-    """A table's rejected events as the view `rejects`, in which `mends` is set where one is fixed.
+    """A table's rejected events as the view `rejects`, in which `mends` is set if the event is fixed.
 
-    DuckDB reads the table itself, and spills what it sorts to a temporary folder.
+    DuckDB reads the table itself, and spills to a temporary folder when it sorts.
     """
     import pyarrow as pa
 
@@ -208,7 +208,7 @@ def _rejects(pipeline: Pipeline, table: Table, columns: list[str]) -> Iterator[D
         IcebergDatabase(Path(folder), MEMORY_LIMIT) as database,
     ):
         connection = database.connection
-        connection.execute("SET threads = 1")  # each has buffers of its own
+        connection.execute("SET threads = 1")  # each thread has its own buffers
         database.view("rows", table)
         connection.execute("CREATE TABLE named (position VARCHAR)")
         for batch in fixed_positions(pipeline):
@@ -223,14 +223,14 @@ def _rejects(pipeline: Pipeline, table: Table, columns: list[str]) -> Iterator[D
 
 
 def _as_event(fields: tuple[Field, ...], texts: list[str | None]) -> bytes:
-    """The event again, each field as the contract has it; null where it was null or missing."""
+    """Rebuild the event, with each field as in the contract; null if it was null or missing."""
     import orjson
 
     return orjson.dumps({field.name: _value(field, text) for field, text in zip(fields, texts, strict=True)})
 
 
 def _value(field: Field, text: str | None) -> Any:
-    """A number digit by digit, a boolean, a structure as its JSON; a text that is no such value stays a text."""
+    """A number digit by digit, a boolean, or a structure as JSON; text that is not a valid value stays text."""
     import orjson
 
     match field.json_type:
@@ -242,7 +242,7 @@ def _value(field: Field, text: str | None) -> Any:
             is_json = text in ("true", "false")
         case _:
             is_json = text is not None and _is_structure(text)
-    # A line break, which can only be between the tokens of a structure, would end a line of a file.
+    # A line break, which can only be between the tokens of a structure, would break the JSON lines format.
     return orjson.Fragment(re.sub(r"[\r\n]", " ", text)) if text is not None and is_json else text
 
 

@@ -1,8 +1,8 @@
-"""Rejected events sent to the topic again, fixed or as they are, each at most once.
+"""Sends rejected events to the topic again, fixed or unchanged, each at most once.
 
-An event that is sent carries the header `mends`: the position of the one that it corrects. The tables over the topic keep the
-header in their column of that name, so what has been sent once is known, however the run before ended. The rejected row stays:
-it is history.
+An event that is sent has the header `mends` with the position of the event that it corrects. The tables over the topic keep the
+header in a column of that name, so that it is known what was already sent, however an earlier run ended. The rejected row stays,
+as history.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ ARRIVE_LIMIT_S = 180
 
 @dataclass(frozen=True)
 class Replay:
-    """What a replay did, or would do.
+    """The result of a replay, or of a dry run.
 
-    :param sent: events delivered (of a dry run: due)
-    :param sent_before: events left out, because they were sent by an earlier replay
+    :param sent: number of events delivered (in a dry run: to be delivered)
+    :param sent_before: number of events left out because an earlier replay has sent them
     """
 
     sent: int
@@ -47,60 +47,62 @@ def run(
     reason: str | None = None,
     dry_run: bool = False,
 ) -> dict[str, int]:
-    """Replay a file of fixed events, or what a stage rejected for a reason as it is; what was done, in numbers.
+    """Replay a file of fixed events, or the unchanged events that a stage rejected for a reason; return the `Replay` as a dict.
 
     :param file: path or URI of JSON lines
-    :raises AirflowException: both or neither are given, the file cannot be read, or `replay` refuses
+    :raises AirflowException: both or neither are given, or the file cannot be read; others as in `replay`
     """
     from airflow.sdk import ObjectStoragePath
 
     if stage and reason and not file:
-        return asdict(replay(pipeline, as_they_are(pipeline, stage, reason), dry_run))
+        return asdict(replay(pipeline, unchanged(pipeline, stage, reason), dry_run))
     if not file or stage or reason:
-        raise AirflowFailException("Nothing was sent. Next: give either a file, or a stage and a reason.")
+        raise AirflowFailException("Nothing was sent. Next: set either a file, or a stage and a reason.")
     try:
         path = ObjectStoragePath(file)
-    except (ValueError, ImportError) as error:  # no kind of storage has such an address
+    except (ValueError, ImportError) as error:  # not a valid address
         raise AirflowFailException(
-            f"{file} cannot be read: {error}. Next: name a file that the worker can see."
+            f"{file} cannot be read: {error}. Next: choose a file that the worker can access."
         ) from error
     try:
         with path.open("rb") as lines:
             return asdict(replay(pipeline, from_lines(pipeline, lines), dry_run))
     except OSError as error:
         raise AirflowFailException(
-            f"{file} cannot be read: {error}. Next: name a file that the worker can see."
+            f"{file} cannot be read: {error}. Next: choose a file that the worker can access."
         ) from error
 
 
 def replay(pipeline: Pipeline, events: Iterable[Fix], dry_run: bool = False) -> Replay:
-    """Send each event that no replay has sent before. Replays wait for each other, so two at once send once.
+    """Send each event that no replay has sent before. Concurrent replays wait for each other.
 
-    :raises AirflowException: a position is twice in the events or is no rejected event's, the tables over the topic do not keep
-        up, or Kafka did not take an event; the message says how many were sent, and a replay of the same goes on from there
+    :raises AirflowException: a position occurs twice or is not that of a rejected event, the tables over the topic are behind, or
+        Kafka rejected an event; the message says how many were sent, and another replay of the same continues from there
     """
     with Spool() as spool:
         spool.add(events)
         if position := spool.repeated():
-            raise AirflowFailException(f"{position} is there twice: nothing was sent. Next: keep one line of the two.")
+            raise AirflowFailException(
+                f"Position {position} occurs twice: nothing was sent. Next: remove one of the lines."
+            )
         with CoordinationHook().lock(f"rejects-replay {pipeline.name}"):
             await_arrival(pipeline)
-            _refuse_others(pipeline, spool)
-            due = spool.settle(fixed_positions(pipeline))
+            _require_rejected(pipeline, spool)
+            due = spool.select_due(fixed_positions(pipeline))
             if due and not dry_run:
                 _send(pipeline, spool.due(), due)
         return Replay(sent=due, sent_before=len(spool) - due)
 
 
 def await_arrival(pipeline: Pipeline) -> None:
-    """Wait until the stages that read the topic hold all that Kafka holds now: before that, they do not know all that was sent.
+    """Wait until the stages that read the topic have processed all of its current events, so that all replayed ones are known.
 
-    :raises AirflowException: no stage reads the topic, or one does not keep up
+    :raises AirflowException: no stage reads the topic, or one is behind
     """
     readers = [stage for stage in pipeline.stages.values() if stage.reads_topic]
     if not readers:
         raise AirflowException(
-            f"No stage of {pipeline.name} reads its topic: an event that is sent would arrive nowhere."
+            f"No stage of {pipeline.name} reads its topic, so replayed events would not arrive anywhere."
         )
     ends = TopicHook(pipeline.topic.name).end_offsets()
 
@@ -109,17 +111,17 @@ def await_arrival(pipeline: Pipeline) -> None:
         return {name: len(positions) for name, positions in found.items() if positions}
 
     try:
-        wait_until(lambda: not missing(), "the stages to hold what Kafka holds", ARRIVE_LIMIT_S)
+        wait_until(lambda: not missing(), "the stages to process all events in Kafka", ARRIVE_LIMIT_S)
     except TimeoutError as error:
         behind = ", ".join(f"{name} lacks {rows:,}" for name, rows in missing().items()) or "a stage lacked some"
         raise AirflowException(
-            f"{behind} events that Kafka holds: what was sent before cannot be known. Nothing was sent. "
-            "Next: see that flink_jobs is green, then replay again."
+            f"{behind} events of the topic, so it is unknown what was sent before. Nothing was sent. "
+            "Next: make sure that flink_jobs is green, then replay again."
         ) from error
 
 
-def _refuse_others(pipeline: Pipeline, spool: Spool) -> None:
-    """Only what was rejected can be fixed: anything else is a slip of the pen."""
+def _require_rejected(pipeline: Pipeline, spool: Spool) -> None:
+    """Check that all positions are those of rejected events: any other is a typo."""
     if unknown := spool.not_among(rejected_positions(pipeline), 5):
         raise AirflowFailException(
             f"No event was rejected at {', '.join(unknown)}: nothing was sent. Next: take positions from `make rejects`."
@@ -135,21 +137,21 @@ def _send(pipeline: Pipeline, events: Iterable[Fix], due: int) -> None:
     producer.finish()
     if producer.failed:
         raise AirflowException(
-            f"{producer.delivered:,} of {due:,} events were sent; then Kafka did not take one: {producer.first_error}. "
+            f"{producer.delivered:,} of {due:,} events were sent; then Kafka rejected one: {producer.first_error}. "
             "Next: fix the event or the broker, then replay the same again: what was sent is left out."
         )
 
 
-def as_they_are(pipeline: Pipeline, stage: str, reason: str) -> Iterator[Fix]:
-    """What a stage rejected for this reason and nobody has sent again yet: after a rule or a parameter has changed."""
+def unchanged(pipeline: Pipeline, stage: str, reason: str) -> Iterator[Fix]:
+    """Events that a stage rejected for this reason and that were not sent again yet: for changed rules or parameters."""
     for reject in open_rejects(pipeline, stage, reason):
         yield Fix(reject.position, key_of(reject.payload, pipeline.topic.key), reject.payload)
 
 
 def from_lines(pipeline: Pipeline, lines: Iterable[str | bytes]) -> Iterator[Fix]:
-    """Events from JSON lines as `write` makes them; numbers stay as they are written.
+    """Events from JSON lines in the format of `write`; numbers are kept digit by digit.
 
-    :raises AirflowException: a line is not such a one; the message gives its number
+    :raises AirflowException: a line is invalid; the message has its number
     """
     for number, line in enumerate(lines, start=1):
         if not line.strip():
@@ -159,13 +161,13 @@ def from_lines(pipeline: Pipeline, lines: Iterable[str | bytes]) -> Iterator[Fix
         except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
             raise AirflowFailException(
                 f"Line {number} cannot be replayed: {type(error).__name__}: {error}. Nothing was sent. "
-                'Next: write it as {"position": "partition:offset", "payload": ...}.'
+                'Next: write it like {"position": "partition:offset", "payload": ...}.'
             ) from error
         yield Fix(position, key_of(value, pipeline.topic.key), value)
 
 
 def _loads(text: str | bytes) -> Any:
-    """JSON whose numbers are kept as they are written."""
+    """Parse JSON, but keep numbers digit by digit."""
     import orjson
 
     return json.loads(text, parse_int=orjson.Fragment, parse_float=orjson.Fragment)

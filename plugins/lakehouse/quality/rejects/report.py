@@ -1,4 +1,4 @@
-"""Rejected events for people: a table of reasons, the first ones in full, and a file to fix them in."""
+"""Rejected events for people: a table of reasons, the first events in full, and a file to fix them in."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SHOWN_CHARACTERS = 400
 
 
 def overview(pipeline: Pipeline, stage: str | None = None) -> str:
-    """The reasons as a table. Errors as of `reasons`."""
+    """The reasons as a table. Errors as in `reasons`."""
     rows = [
         {
             "stage": found.stage,
@@ -37,9 +37,9 @@ def overview(pipeline: Pipeline, stage: str | None = None) -> str:
 def show(
     pipeline: Pipeline, stage: str | None = None, reason: str | None = None, limit: int | None = None
 ) -> Iterator[str]:
-    """The overview, then the first open rejects of each stage. Errors as of `open_rejects`.
+    """The overview, then the first open rejects of each stage. Errors as in `open_rejects`.
 
-    :param limit: so many of a stage, by default 10
+    :param limit: maximum number per stage, by default 10
     """
     yield overview(pipeline, stage)
     for reject in _selected(pipeline, stage, reason, SHOWN if limit is None else limit):
@@ -53,13 +53,13 @@ def write(
     reason: str | None = None,
     limit: int | None = None,
 ) -> int:
-    """Write the open rejects to a new file, one JSON object a line: stage, position, reason, and the `payload` to be fixed.
+    """Write the open rejects to a new file, one JSON object per line: stage, position, reason, and the `payload` to fix.
 
-    `payload` is JSON where the event is an object, else text, or null for none; `payload_base64` holds what is not UTF-8.
+    `payload` is JSON if the event is an object, or else text, or null; `payload_base64` is used for payloads that are not UTF-8.
 
-    :param limit: so many of a stage, by default all
-    :return: how many were written
-    :raises AirflowException: the file is there already or cannot be written; others as of `open_rejects`. No file is left then
+    :param limit: maximum number per stage, by default all
+    :return: number of events written
+    :raises AirflowException: the file exists or cannot be written; others as in `open_rejects`. No partial file is left
     """
     import orjson
 
@@ -75,12 +75,12 @@ def write(
                 file.unlink()
                 raise
     except OSError as error:
-        raise AirflowException(f"{file} cannot be written: {error.strerror}. Next: name another file.") from error
+        raise AirflowException(f"{file} cannot be written: {error.strerror}. Next: choose another file.") from error
     return written
 
 
 def readable(payload: bytes | None) -> str:
-    """A payload on one line, cut where it is long; what does not print, or would steer a terminal, is escaped."""
+    """A payload on one line, truncated if it is long, with non-printable and terminal control characters escaped."""
     if payload is None:
         return "(none)"
     text = payload[: 4 * SHOWN_CHARACTERS].decode(errors="backslashreplace")[:SHOWN_CHARACTERS]

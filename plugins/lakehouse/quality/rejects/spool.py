@@ -1,4 +1,4 @@
-"""The events of one replay, kept on disk while it is found out which of them are due, however many they are."""
+"""Spools the events of one replay to disk, however many there are, until it is known which of them are due."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ import duckdb
 if TYPE_CHECKING:
     import pyarrow as pa
 
-#: Events that are in memory at once.
+#: Number of events in memory at once.
 BATCH = 1_000
-#: Of DuckDB's buffers; what does not fit is spilled.
+#: For DuckDB's buffers; the rest is spilled.
 MEMORY_LIMIT = "64MB"
 
 
 @dataclass(frozen=True)
 class Fix:
-    """An event to be sent.
+    """An event to send.
 
     :param position: of the rejected event, "partition:offset"
     """
@@ -34,9 +34,9 @@ class Fix:
 
 
 class Spool:
-    """Events in the order of their arrival, in a temporary folder that is gone at the end.
+    """Events in the order in which they were added, in a temporary folder.
 
-    The events are in a file, their positions in a database, so that nothing grows in memory but what DuckDB may use.
+    The events are in a file and their positions in a database, so that memory is bounded by DuckDB's limit.
     """
 
     def __init__(self) -> None:
@@ -65,7 +65,7 @@ class Spool:
         return self._events
 
     def add(self, events: Iterable[Fix]) -> None:
-        """Keep these events, each batch of them before the next is asked for."""
+        """Add events, batch by batch."""
         import pyarrow as pa
 
         left = iter(events)
@@ -78,29 +78,29 @@ class Spool:
             del batch  # before the next one is made
 
     def repeated(self) -> str | None:
-        """A position that two events have."""
+        """A position that occurs more than once, or None."""
         found = self._database.execute(
             "SELECT position FROM wanted GROUP BY position HAVING count(*) > 1 LIMIT 1"
         ).fetchone()
         return found[0] if found else None
 
     def not_among(self, positions: Iterable[pa.RecordBatch], limit: int) -> list[str]:
-        """The first events' positions, by text, that are not among these (their only column)."""
+        """Positions of events that are not among the given ones (batches with one column), sorted as text."""
         self._keep("rejected", positions)
         found = self._database.execute(
             "SELECT position FROM wanted ANTI JOIN rejected USING (position) ORDER BY position LIMIT ?", [limit]
         )
         return [position for (position,) in found.fetchall()]
 
-    def settle(self, fixed: Iterable[pa.RecordBatch]) -> int:
-        """Take the events whose positions are not among these for due; how many they are."""
+    def select_due(self, fixed: Iterable[pa.RecordBatch]) -> int:
+        """Mark the events as due whose positions are not among these; return their number."""
         self._keep("fixed", fixed)
         self._database.execute("INSERT INTO due SELECT number FROM wanted ANTI JOIN fixed USING (position)")
         [(due,)] = self._database.execute("SELECT count(*) FROM due").fetchall()
         return due
 
     def due(self) -> Iterator[Fix]:
-        """The events that are due, in the order of their arrival."""
+        """The events that are due, in the order in which they were added."""
         self._file.seek(0)
         first = 0
         while first < self._events:

@@ -1,4 +1,4 @@
--- Silver of [[ name ]]: every Bronze row becomes one row: a typed event, a rejected row with its reason, or a duplicate.
+-- Silver of [[ name ]]: every Bronze row becomes one row: a typed event, a rejected event with a reason, or a duplicate.
 [% if time and time.type != 'DATE' %]
 {% import 'macros/calendar.jinja' as calendar %}
 [% endif %]
@@ -6,13 +6,13 @@
 {% import 'macros/silver.jinja' as silver %}
 
 [% if key %]
-{# Events that are equal in these fields are one event and its duplicates. #}
+{# Events with equal values of these fields are duplicates. #}
 {% set key = fields.key([ [%- for field in key %]contract['[[ field.name ]]'][[ '' if loop.last else ', ' ]][% endfor -%] ]) %}
 [% else %]
-{# Events that are equal in all fields are one event and its duplicates. #}
+{# Events with equal values of all fields are duplicates. #}
 {% set key = fields.key(contract.fields) %}
 [% endif %]
-{# Columns that are added to the fields: name, type, value. #}
+{# Additional columns: name, type, value. #}
 [% if not time %]
 {% set computed = [] %}
 [% elif time.type == 'DATE' %]
@@ -30,13 +30,13 @@
 {{ silver.rejected_table(sinks.rejected, contract.fields) }};
 {{ silver.duplicate_table(sinks.duplicate, '[[ event_key ]]') }};
 
-SET 'table.exec.state.ttl' = {{ params.dedup_retention | literal }}; -- how long a key is remembered to recognise its duplicates
-SET 'table.local-time-zone' = 'UTC'; -- days are those of UTC
+SET 'table.exec.state.ttl' = {{ params.dedup_retention | literal }}; -- how long keys are kept to detect duplicates
+SET 'table.local-time-zone' = 'UTC'; -- days are in UTC
 
 CREATE TEMPORARY VIEW parsed_events AS
 {{ silver.parsed(contract.fields, source) }};
 
--- The first rule that an event breaks is the reason of its rejection.
+-- The first rule that an event breaks is the reason for its rejection.
 CREATE TEMPORARY VIEW judged_events AS
 SELECT *, CASE
     {{ fields.incomplete(contract.fields) }}
@@ -44,7 +44,7 @@ SELECT *, CASE
     WHEN {{ event_time }} < TIMESTAMP {{ params.time_from | literal }} OR {{ event_time }} >= TIMESTAMP {{ params.time_to | literal }}
         THEN '[[ time.name ]] is outside the window'
 [% endif %]
-    {# Rules of your own come here, for example:
+    {# Add your own rules here, for example:
     WHEN {{ fields.parsed_name(contract['[[ example.name ]]']) }} [[ '< 0' if example.is_number else 'IS NULL' ]] THEN '[[ example.name ]] is [[ 'negative' if example.is_number else 'missing' ]]'
     -#}
     {{ fields.misfits(contract.fields) }}
@@ -54,7 +54,7 @@ FROM parsed_events;
 CREATE TEMPORARY VIEW typed_events AS
 {{ silver.typed(contract.fields, 'judged_events') }};
 
--- The n-th time that a key arrives: the first is the event, the others are duplicates.
+-- Arrivals of each key are numbered: the first is the event, the others are duplicates.
 CREATE TEMPORARY VIEW counted_events AS
 {{ silver.counted('typed_events', '[[ event_key ]]', key[[ ", occurrence='" ~ occurrence ~ "'" if occurrence != 'occurrence' ]]) }};
 

@@ -1,5 +1,5 @@
--- What the mart adds up by day is, over all days, the sum over all events; but for the last digits, because sums of
--- floating-point numbers depend on the order of the rows.
+-- The mart's daily sums add up to the sums over all events, except for the last digits, because sums of floating-point
+-- numbers depend on the order of the rows.
 {%- set measures = [
 [% for column in measures %]
     "[[ column ]]",

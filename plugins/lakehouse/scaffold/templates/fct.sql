@@ -1,7 +1,7 @@
 {{ config(materialized="incremental", incremental_strategy="append", on_schema_change="append_new_columns") }}
 
--- Every event of Silver, once, also one that arrives late: its first arrival; the others are in late_duplicates. The
--- staged events overlap with those of earlier runs: an event that is here already is left out.
+-- Every event of Silver once, including late ones: its first arrival; the others are in late_duplicates. The staged
+-- events overlap with those of earlier runs, so events that are already here are left out.
 select
 [% for column in columns %]
     [[ column | sql ]],

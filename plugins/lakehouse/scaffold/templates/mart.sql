@@ -1,6 +1,6 @@
 {{ config(unique_key="[[ day ]]", contract={"enforced": false}) }}
 
--- One row a day. A day that got events since the last build is built again as a whole, so late events count.
+-- One row per day. Days that got events since the last build are rebuilt completely, so late events count.
 [% if measures %]
 {%- set measures = [
 [% for column in measures %]

@@ -1,7 +1,7 @@
 {{ config(materialized="table") }}
 
--- The events of this run: what arrived in Silver since the newest event of the fact, with some overlap. Silver is read
--- here and nowhere else. The fact is looked up, not referenced: it is built from this very table.
+-- The events of this run: what arrived in Silver since the latest event of the fact, with some overlap. Only this model
+-- reads Silver. The fact is looked up instead of referenced, because it is built from this model.
 {%- set fact = adapter.get_relation(this.database, target.schema, "fct_[[ name ]]") %}
 
 select

@@ -1,6 +1,6 @@
-"""Health as one idea: rows reach the tables in time. The pipelines' branch, `flink_jobs`, the alerts and `make health` use it.
+"""Health of the streaming jobs: rows reach the tables in time. Used by the pipelines, `flink_jobs`, the alerts and `make health`.
 
-`measure` sees, `rules` judges: both know nothing of each other's doings beyond `JobHealth`.
+`measure` collects a `JobHealth`, `rules` judges it.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from .measure import JobHealth, measure
 from .rules import Rule, Thresholds, judge
 
 __all__ = [
-    "CANNOT_BE_ASKED", "JobHealth", "Rule", "Thresholds", "check", "health_of", "is_unused", "judge",
+    "UNAVAILABLE", "JobHealth", "Rule", "Thresholds", "check", "health_of", "is_unused", "judge",
     "reasons_when_deployed", "thresholds", "unhealthy_reasons",
 ]  # fmt: skip
 
-CANNOT_BE_ASKED = (FlinkError, AirflowException)
+UNAVAILABLE = (FlinkError, AirflowException)
 DEPLOYMENT_LIMIT_S = 180
 
 
@@ -36,9 +36,9 @@ def thresholds() -> Thresholds:
 
 
 def check(flow: Flow, limits: Thresholds) -> JobHealth:
-    """Look at one job now, and judge it.
+    """Check one job now.
 
-    :raises FlinkError, AirflowException: Flink, Kafka or the catalog cannot be asked; the message says which
+    :raises FlinkError, AirflowException: Flink, Kafka or the catalog is unavailable; the message says which
     """
     seen = measure(flow, limits.overdue_s, limits.restart_window_s)
     return replace(
@@ -47,21 +47,21 @@ def check(flow: Flow, limits: Thresholds) -> JobHealth:
 
 
 def health_of(flows: Iterable[Flow]) -> list[JobHealth]:
-    """These jobs now, judged by the variable `health_thresholds`. Errors as of `check`."""
+    """Check these jobs now, with the variable `health_thresholds`. Errors as in `check`."""
     limits = thresholds()
     return [check(flow, limits) for flow in flows]
 
 
 def unhealthy_reasons(pipeline: Pipeline) -> list[str]:
-    """Why a pipeline's jobs are unhealthy; that a service cannot be asked is one of the reasons."""
+    """Why a pipeline's jobs are unhealthy, including services that are unavailable."""
     try:
         return [reason for job in health_of(flows_of(pipeline)) for reason in job.reasons]
-    except CANNOT_BE_ASKED as error:
+    except UNAVAILABLE as error:
         return [str(error)]
 
 
 def reasons_when_deployed(pipeline: Pipeline) -> list[str]:
-    """The same once nobody deploys the jobs: one that is being upgraded right now does not run for a moment."""
+    """The same, after running deployments have finished: a job that is being upgraded is not running for a moment."""
     reasons = unhealthy_reasons(pipeline)
     if not reasons:
         return []
@@ -69,15 +69,15 @@ def reasons_when_deployed(pipeline: Pipeline) -> list[str]:
         for stage in pipeline.stages.values():
             with deployment_lock(stage.job, DEPLOYMENT_LIMIT_S):
                 pass
-    except (TimeoutError, *CANNOT_BE_ASKED) as error:
+    except (TimeoutError, *UNAVAILABLE) as error:
         return [*reasons, str(error)]
     return unhealthy_reasons(pipeline)
 
 
 def is_unused(pipeline: Pipeline) -> bool:
-    """Whether no event was ever sent: a new pipeline, whose jobs may not be there yet, is not unhealthy.
+    """Whether no event was ever sent: the jobs of a new pipeline may not exist yet, which is not unhealthy.
 
-    One whose topic is empty, or gone, though events were seen in it is not unused.
+    A pipeline whose topic is empty or gone after events were seen in it is not unused.
     """
     known = [found for stage in pipeline.stages.values() if (found := states.load(stage))]
     if any(any(found.ends.values()) for found in known):
@@ -85,4 +85,4 @@ def is_unused(pipeline: Pipeline) -> bool:
     try:
         return TopicHook(pipeline.topic.name).is_unused()
     except AirflowException:
-        return False  # that Kafka does not answer is for `unhealthy_reasons` to say
+        return False  # `unhealthy_reasons` reports that Kafka does not answer

@@ -1,4 +1,4 @@
-"""What can be seen of a streaming job from outside: Flink's REST API, table metadata and Kafka's offsets. Nothing is judged."""
+"""Collects the health of a streaming job from outside: Flink's REST API, table metadata and Kafka's offsets."""
 
 from __future__ import annotations
 
@@ -21,28 +21,28 @@ SUSPENDED = "SUSPENDED"
 
 @dataclass(frozen=True)
 class JobHealth:
-    """One job as seen now. What Flink alone knows is None while the job is not there.
+    """The health of one job now. Values from Flink are None while the job is not running.
 
     :param job: `<pipeline>.<stage>`
-    :param state: a state of Flink's JobStatus, MISSING, or SUSPENDED: not there because somebody asked for that
-    :param lag: rows that the source holds and the job's tables do not yet
-    :param overdue: those of them that have waited for longer than the threshold
-    :param commit_age_s: seconds since the last commit to one of its tables, None before the first
-    :param data_files: table -> its data files
-    :param surplus_files: table -> those of them that would not be needed if all were full
-    :param overtaken: those of the overdue rows for which later rows of the same Kafka partition have arrived
-    :param overtaken_at: which ones, as text
+    :param state: a state of Flink's JobStatus, MISSING, or SUSPENDED (not running, on request)
+    :param lag: rows of the source that have not reached the job's tables yet
+    :param overdue: rows of the lag that have waited longer than the threshold
+    :param commit_age_s: seconds since the last commit to one of its tables; None before the first
+    :param data_files: table -> number of data files
+    :param surplus_files: table -> number of data files beyond what its bytes would fill
+    :param overtaken: overdue rows for which later rows of the same Kafka partition have arrived
+    :param overtaken_at: their positions, as text
     :param deleted_unread: events that Kafka deleted before they reached a table
-    :param deleted_at: which ones, as text
+    :param deleted_at: their positions, as text
     :param partition_lag: Kafka partition -> its share of the lag
     :param restarts: failures within the window
-    :param checkpoint_age_s: seconds since the last completed checkpoint, or since the start before the first
-    :param checkpoint_duration_s: seconds that it took, None before the first
-    :param failed_checkpoints: failures since then
-    :param backpressure_percent: share of its time that the most hindered subtask waits, None while Flink has no figure
-    :param unknown_writers: who else writes its tables, in sentences
-    :param removals: those of them by which rows may have gone
-    :param reasons: why the job is unhealthy; empty when it is healthy
+    :param checkpoint_age_s: seconds since the last completed checkpoint; before the first, since the start
+    :param checkpoint_duration_s: duration of the last completed checkpoint; None before the first
+    :param failed_checkpoints: failed checkpoints since the last completed one
+    :param backpressure_percent: share of time that the most backpressured subtask is blocked; None while Flink has no value
+    :param unknown_writers: other writers of its tables, one sentence each
+    :param removals: those of them that may have removed rows
+    :param reasons: why the job is unhealthy; empty if it is healthy
     """
 
     job: str
@@ -104,12 +104,12 @@ def _listed(counts: Mapping[Any, int]) -> str:
 
 
 def measure(flow: Flow, overdue_s: float, restart_window_s: float) -> JobHealth:
-    """Look at one job now.
+    """Collect the health of one job now.
 
-    :raises FlinkError, AirflowException: Flink, Kafka or the catalog cannot be asked; the message says which
+    :raises FlinkError, AirflowException: Flink, Kafka or the catalog is unavailable; the message says which
     """
     now_ms = int(time.time() * 1000)
-    flink, job, found = FlinkRestHook(), job_state(flow.stage), flow.look()
+    flink, job, found = FlinkRestHook(), job_state(flow.stage), flow.reconcile()
     snapshots = {name: table.current_snapshot() for name, table in found.tables.items()}
     commits = [snapshot.timestamp_ms for snapshot in snapshots.values() if snapshot]
     overdue = found.overdue(overdue_s)
@@ -145,7 +145,7 @@ def _seen_by_flink(flink: FlinkRestHook, run: FlinkJobRun, now_ms: int, restart_
     last_id = completed["id"] if completed else 0
     return {
         "restarts": sum(1 for failure in flink.exceptions(run.job_id) if failure["timestamp"] >= window_start),
-        "checkpoint_age_s": max(0, now_ms - last_ms) / 1000,  # the clocks of two machines differ
+        "checkpoint_age_s": max(0, now_ms - last_ms) / 1000,  # clocks of two machines may differ
         "checkpoint_duration_s": completed["end_to_end_duration"] / 1000 if completed else None,
         "failed_checkpoints": sum(
             1 for found in checkpoints["history"] if found["status"] == "FAILED" and found["id"] > last_id

@@ -1,4 +1,4 @@
-"""Every rule by which the platform is judged: what is too much, the reason that it gives, and how long it must last to fire.
+"""All rules of health and alerting: when a rule is broken, the reason, and for how long it must be broken to fire an alert.
 
 A rule's name is also the name of its section in `docs/runbook.md`.
 """
@@ -14,21 +14,23 @@ from .measure import MISSING, SUSPENDED, JobHealth
 
 
 class Thresholds(BaseModel):
-    """What is too much (variable `health_thresholds`), and for how long it must be so before an alert fires.
+    """Thresholds of the rules, and for how long they must be broken before an alert fires (variable `health_thresholds`).
 
-    :param checkpoint_age_s: seconds since the last completed checkpoint; more than a few checkpoint intervals
-    :param checkpoint_duration_s: seconds that a checkpoint took
-    :param failed_checkpoints: failed ones in a row
+    :param checkpoint_age_s: seconds since the last completed checkpoint; should be several checkpoint intervals
+    :param checkpoint_duration_s: duration of a checkpoint
+    :param failed_checkpoints: consecutive failed checkpoints
     :param restarts: failures within `restart_window_s`
-    :param overdue_s: seconds within which a row of the source must be in one of the job's tables
-    :param missing_for_s: seconds for which overdue rows must have been overtaken by later ones
-    :param lag: rows of the source that are not in the job's tables yet
-    :param backpressure_percent: share of its time that the most hindered subtask waits for those after it
-    :param data_files: files of one table beyond those that its rows would fill
-    :param data_files_for_s: seconds for which there must have been so many, longer than maintenance takes to come round
-    :param alarm_for_s: seconds that a condition must last before its alert fires, where no other is given
+    :param overdue_s: seconds within which a row of the source must reach one of the job's tables
+    :param missing_for_s: seconds for which there must be overdue rows that later rows have overtaken
+    :param lag: rows of the source that have not reached the job's tables yet
+    :param lag_for_s: seconds for which the lag must be above the threshold
+    :param backpressure_percent: share of time that the most backpressured subtask is blocked by downstream operators
+    :param backpressure_for_s: seconds for which backpressure must be above the threshold
+    :param data_files: data files of a table beyond what its bytes would fill
+    :param data_files_for_s: seconds for which there must be too many; should be longer than the interval of maintenance
+    :param alarm_for_s: seconds that other rules must be broken before their alert fires
     :param gold_age_s: seconds for which Gold may lack rows of its source; None: three times the pipeline's `every`
-    :param by_hand_for_s: seconds after which the alert of a run by hand that failed resolves by itself
+    :param manual_run_for_s: seconds after which the alert of a failed manual run resolves by itself
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
@@ -47,7 +49,7 @@ class Thresholds(BaseModel):
     data_files: NonNegativeInt
     data_files_for_s: NonNegativeFloat
     alarm_for_s: NonNegativeFloat
-    by_hand_for_s: NonNegativeFloat
+    manual_run_for_s: NonNegativeFloat
     gold_age_s: PositiveFloat | None = None
 
 
@@ -56,14 +58,14 @@ Judge = Callable[[JobHealth, Thresholds], str | None]
 
 @dataclass(frozen=True)
 class Rule:
-    """One condition that people are alerted of.
+    """One rule that people are alerted about.
 
     :param name: also the anchor of its section in the runbook
-    :param judge: the reason why a job breaks it; None when it does not. Without it, the rule is not about a job
-    :param lasts: the threshold that says for how many seconds it must last before it fires; None: it fires at once
-    :param unhealthy: it makes the job unhealthy, so that Gold is not built on what it wrote
-    :param needs_job: it can only be judged while Flink has the job
-    :param even_suspended: it can be broken while the job is suspended; that rows wait then is what somebody asked for
+    :param judge: returns why a job breaks the rule, or None; missing if the rule is not about a job
+    :param lasts: name of the threshold with the seconds that it must be broken before the alert fires; None: fires at once
+    :param unhealthy: a job that breaks it is unhealthy, so Gold is not built from its tables
+    :param needs_job: it can only be evaluated while Flink has the job
+    :param even_suspended: it is also evaluated while the job is suspended, when a lag is intended
     """
 
     name: str
@@ -74,13 +76,13 @@ class Rule:
     even_suspended: bool = False
 
     def lasts_s(self, limits: Thresholds) -> float:
-        """Seconds that it must last before it fires."""
+        """Seconds that it must be broken before the alert fires."""
         return getattr(limits, self.lasts) if self.lasts else 0
 
 
 def _missing(job: JobHealth, limits: Thresholds) -> str | None:
     if job.state == MISSING:
-        return f"Flink job {job.job} is not there; the DAG flink_jobs deploys it"
+        return f"Flink job {job.job} is gone; the DAG flink_jobs deploys it"
     return None
 
 
@@ -155,14 +157,14 @@ def _lag(job: JobHealth, limits: Thresholds) -> str | None:
 def _backpressure(job: JobHealth, limits: Thresholds) -> str | None:
     if (job.backpressure_percent or 0) > limits.backpressure_percent:
         share = f"{job.backpressure_percent:.0f} % of its time (limit {limits.backpressure_percent:g} %)"
-        return f"an operator of Flink job {job.job} waits for the next one {share}"
+        return f"an operator of Flink job {job.job} is blocked by the next one {share}"
     return None
 
 
 def _data_files(job: JobHealth, limits: Thresholds) -> str | None:
     many = [f"{table} has {files:,}" for table, files in job.surplus_files.items() if files > limits.data_files]
     if many:
-        return f"{', '.join(many)} data files more than its rows would fill (limit {limits.data_files:,})"
+        return f"{', '.join(many)} data files more than its data would fill (limit {limits.data_files:,})"
     return None
 
 
@@ -198,7 +200,7 @@ BY_NAME = {rule.name: rule for rule in RULES}
 
 
 def judge(job: JobHealth, limits: Thresholds) -> dict[Rule, str | None]:
-    """Each rule that can be judged now, with the reason why it is broken, or None."""
+    """Each rule that can be evaluated now, with the reason why it is broken, or None."""
     judges = {rule: rule.judge for rule in RULES if rule.judge}
     if job.state == SUSPENDED:
         return {rule: ask(job, limits) if rule.even_suspended else None for rule, ask in judges.items()}

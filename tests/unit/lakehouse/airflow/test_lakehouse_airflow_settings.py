@@ -69,7 +69,7 @@ def test_airflow_finds_the_variables_in_the_environment(settings, monkeypatch):
 
 
 @pytest.mark.parametrize("value", ["12345678", "a #b", "a: b", "'\"\\", "{x}", "", "null", "$HOST"])
-def test_a_value_reaches_airflow_as_it_is(settings_file, monkeypatch, value):
+def test_a_value_reaches_airflow_unchanged(settings_file, monkeypatch, value):
     settings = load(settings_file, {"HOST": value, "PORT": "1"})
     monkeypatch.setenv("AIRFLOW_CONN_LAKE", settings.environment()["AIRFLOW_CONN_LAKE"])
     assert Connection.get("lake").extra_dejson["d"] == [value]
@@ -79,14 +79,14 @@ def test_a_value_reaches_airflow_as_it_is(settings_file, monkeypatch, value):
     ("environment", "host"),
     [({}, "localhost"), ({"HOST": ""}, "localhost"), ({"HOST": "lake.example"}, "lake.example")],
 )
-def test_a_default_counts_where_there_is_no_value(settings_file, environment, host):
+def test_a_default_applies_if_there_is_no_value(settings_file, environment, host):
     settings_file.write_text(
         FILE.replace("conn_host: ${HOST}", "conn_host: ${HOST:-localhost}").replace('["${HOST}"]', "1")
     )
     assert load(settings_file, environment | {"PORT": "1"}).connections["lake"]["host"] == host
 
 
-def test_an_extra_that_comes_out_empty_is_left_out(settings_file):
+def test_an_extra_that_becomes_empty_is_left_out(settings_file):
     settings_file.write_text(FILE.replace('"d": ["${HOST}"]', '"d": "${NO:-}", "e": {"f": "${NO:-}"}'))
     extra = load(settings_file, {"HOST": "h", "PORT": "1"}).connections["lake"]["extra"]
     assert extra == {"a.b": [1, {"c": None}], "e": {"f": ""}}
@@ -106,8 +106,8 @@ def test_an_entry_without_a_field_it_needs_is_an_error(settings_file, field):
         load(settings_file, {"HOST": "h", "PORT": "1"})
 
 
-def test_the_projects_own_file_keeps_to_astros_format(load_settings):
-    """Astro ignores a field that it does not know, so a misspelt one would be lost there."""
+def test_the_projects_own_file_follows_astros_format(load_settings):
+    """Astro ignores unknown fields, so a misspelt one would be lost there."""
     declared = yaml.safe_load(SETTINGS_FILE.read_text())
     assert declared.keys() == {"airflow"}
     fields = {kind: {field for entry in entries for field in entry} for kind, entries in declared["airflow"].items()}
@@ -117,13 +117,13 @@ def test_the_projects_own_file_keeps_to_astros_format(load_settings):
     assert fields["variables"] <= {"variable_name", "variable_value"}
 
 
-def test_no_name_stands_twice_in_the_projects_own_file(load_settings):
+def test_no_name_is_declared_twice_in_the_projects_own_file(load_settings):
     declared = yaml.safe_load(SETTINGS_FILE.read_text())["airflow"]
     for kind, entries in declared.items():
         assert len(getattr(load_settings(), kind)) == len(entries), kind
 
 
-def test_no_password_stands_in_the_projects_own_file():
+def test_the_projects_own_file_contains_no_password():
     for connection in yaml.safe_load(SETTINGS_FILE.read_text())["airflow"]["connections"]:
         assert connection.get("conn_password", "${}").startswith("${"), connection["conn_id"]
         for name, value in connection.get("conn_extra", {}).items():

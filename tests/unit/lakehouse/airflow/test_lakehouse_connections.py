@@ -1,4 +1,4 @@
-"""Secrets in connections: no log and no rendered template shows them, and any of them can be in SQL."""
+"""Secrets in connections: no log and no rendered template shows them, and SQL can contain any of them."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def nothing_hidden_yet(monkeypatch) -> Iterator[None]:
         ("kafka_flink", {"ssl.keystore.key": SECRET}, lambda: get_connection("kafka_flink")),
     ],
 )  # fmt: skip
-def test_a_secret_among_the_extras_is_hidden(connect, conn_id, extra, read):
+def test_a_secret_in_the_extras_is_masked(connect, conn_id, extra, read):
     connect(conn_id, extra=extra)
     assert SECRET in redact(f"before: {SECRET}")
     read()
@@ -59,14 +59,14 @@ def test_a_secret_among_the_extras_is_hidden(connect, conn_id, extra, read):
         ("schema_registry", lambda: SchemaRegistryHook().registry),
     ],
 )
-def test_so_is_a_password_as_sql_writes_it(connect, conn_id, read):
+def test_so_is_a_password_in_a_sql_literal(connect, conn_id, read):
     connect(conn_id, password=SECRET, login="me")
     read()
     assert redact(f"PASSWORD {sql_literal(SECRET)}") == "PASSWORD '***'"
 
 
 @pytest.mark.parametrize("quote", ['"', "'", ""])
-def test_so_is_the_password_within_a_login_module(connect, quote):
+def test_so_is_the_password_of_a_login_module(connect, quote):
     connect("kafka_flink", extra={"sasl.jaas.config": JAAS.replace('"', quote)})
     get_connection("kafka_flink")
     assert redact("they said open-sesame") == "they said ***"

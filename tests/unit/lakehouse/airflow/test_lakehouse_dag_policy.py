@@ -1,4 +1,4 @@
-"""What the DAGs share, where a DAG does not say otherwise."""
+"""The defaults that all DAGs share."""
 
 from datetime import timedelta
 
@@ -16,7 +16,7 @@ def test_a_dag_changes_one_default_and_keeps_the_others():
     assert default_args()["retries"] == 2
 
 
-def test_each_dag_has_notifiers_of_its_own():
+def test_each_dag_has_its_own_notifiers():
     """Airflow renders a notifier's fields in place."""
     for callback in ("on_retry_callback", "on_failure_callback", "on_success_callback"):
         assert default_args()[callback] is not default_args()[callback]
@@ -46,6 +46,6 @@ def test_the_list_of_dags_says_in_words_how_often_a_dag_runs(interval, cron, wor
 
 @pytest.mark.parametrize("minutes", [0.5, 7, 10.5, 90, 7 * 60, 24 * 60, 48 * 60])
 def test_an_interval_that_cron_cannot_say_is_kept_to_the_second(minutes):
-    """By cron, seven minutes would be four at the end of each hour."""
+    """With cron, the last of a series of seven minutes in an hour would be four minutes."""
     interval = timedelta(minutes=minutes)
     assert every(interval) == DeltaTriggerTimetable(interval)

@@ -1,4 +1,4 @@
-"""Locks that deployments share ride on a connection of their own."""
+"""Advisory locks, which have a connection of their own."""
 
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -12,7 +12,7 @@ from lakehouse.airflow.hooks.unavailable import ServiceUnavailable
 from lakehouse.waiting import wait_until
 
 
-def test_who_holds_a_lock_keeps_others_out_until_done(iceberg):
+def test_the_holder_of_a_lock_keeps_others_out_until_it_is_done(iceberg):
     held, release = Event(), Event()
 
     def hold() -> None:
@@ -38,8 +38,8 @@ def test_who_holds_a_lock_keeps_others_out_until_done(iceberg):
         pass
 
 
-def test_a_database_that_goes_away_while_a_lock_is_waited_for_is_named(iceberg):
-    """Nobody held it for too long."""
+def test_a_database_that_goes_away_while_waiting_for_a_lock_is_named(iceberg):
+    """It is not a lock that was held for too long."""
     waiting = text("SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
     ended = text("SELECT pg_terminate_backend(:pid)")
 
@@ -50,13 +50,13 @@ def test_a_database_that_goes_away_while_a_lock_is_waited_for_is_named(iceberg):
 
     with CoordinationHook().lock("job"), ThreadPoolExecutor(1) as background:
         ending = background.submit(end)
-        with pytest.raises(ServiceUnavailable, match="database of locks"), CoordinationHook().lock("job", 20):
+        with pytest.raises(ServiceUnavailable, match="lock database"), CoordinationHook().lock("job", 20):
             pass
         ending.result()
 
 
 def test_many_locks_are_held_at_once(iceberg):
-    """Those of all jobs of all pipelines, as for a backup."""
+    """As by a backup, which holds the locks of all jobs of all pipelines."""
     with ExitStack() as held:
         for number in range(20):
             held.enter_context(CoordinationHook().lock(f"job {number}", 0.2))
@@ -71,10 +71,10 @@ def test_a_lock_is_free_again_after_an_error(iceberg):
 
 
 def test_a_database_that_is_not_there_is_named_with_the_next_step():
-    """What the settings of the tests lead to."""
+    """As the test settings configure it."""
     with (
         pytest.raises(
-            ServiceUnavailable, match=r"database of locks \(connection 'coordination'\) does not answer.*make status"
+            ServiceUnavailable, match=r"lock database \(connection 'coordination'\) does not answer.*make status"
         ),
         CoordinationHook().lock("job"),
     ):

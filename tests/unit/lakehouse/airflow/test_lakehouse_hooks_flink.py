@@ -1,4 +1,4 @@
-"""Flink's two REST APIs: what is asked, and errors that a person can act on."""
+"""Flink's two REST APIs: the requests, and errors that a person can act on."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Caused by: java.io.IOException: No space left on device
 
 @pytest.fixture
 def flink(http, connect):
-    """A web server in the place of the JobManager and of the SQL Gateway."""
+    """A web server in place of the JobManager and the SQL Gateway."""
     connect("flink_rest", port=http.server_port)
     connect("flink_sql_gateway", port=http.server_port)
     return http
@@ -37,7 +37,7 @@ def flink(http, connect):
         (SqlGatewayHook, r"The Flink SQL Gateway \(connection 'flink_sql_gateway'\)"),
     ],
 )
-def test_a_part_that_is_not_there_is_named_with_the_next_step(hook, name):
+def test_a_service_that_is_down_is_named_with_the_next_step(hook, name):
     with pytest.raises(FlinkUnavailable, match=f"^{name} cannot be reached: .*refused.*make status.*make up"):
         hook().call("GET", "overview")
 
@@ -56,10 +56,10 @@ def test_an_error_carries_the_innermost_cause(flink, body, cause):
     flink["GET /overview"] = 500, body
     with pytest.raises(FlinkError) as error:
         FlinkRestHook().call("GET", "overview")
-    assert str(error.value) == f"The Flink JobManager: GET overview gave 500: {cause}"
+    assert str(error.value) == f"The Flink JobManager: GET overview returned 500: {cause}"
 
 
-def test_an_empty_answer_is_no_error(flink):
+def test_an_empty_response_is_not_an_error(flink):
     flink["DELETE /v1/sessions/s"] = b""
     assert SqlGatewayHook().call("DELETE", "v1/sessions/s") == {}
 
@@ -76,7 +76,7 @@ def test_runs_of_a_job_by_name_newest_first(flink):
 
 @pytest.fixture
 def operation(flink):
-    """Have the JobManager do something in the background that ends as told."""
+    """Have the JobManager run an asynchronous operation with a given result."""
 
     def ends(path: str, operation: dict) -> FlinkRestHook:
         states = iter([{"status": {"id": "IN_PROGRESS"}}, {"status": {"id": "COMPLETED"}, "operation": operation}])
@@ -91,14 +91,14 @@ def operation(flink):
 def test_stop_waits_for_the_savepoint(flink, operation):
     hook = operation("/jobs/a/savepoints", {"location": "file:/savepoints/1"})
     assert hook.stop_with_savepoint("a", "file:///savepoints", 30) == "file:///savepoints/1"
-    assert flink.asked[0] == ("POST", "/jobs/a/stop", {"targetDirectory": "file:///savepoints", "drain": False})
+    assert flink.requests[0] == ("POST", "/jobs/a/stop", {"targetDirectory": "file:///savepoints", "drain": False})
 
 
 def test_a_savepoint_does_not_stop_the_job(flink, operation):
     hook = operation("/jobs/a/savepoints", {"location": "file:/savepoints/1"})
     assert hook.savepoint("a", "file:///savepoints", 30) == "file:///savepoints/1"
     asked = {"target-directory": "file:///savepoints", "cancel-job": False}
-    assert flink.asked[0] == ("POST", "/jobs/a/savepoints", asked)
+    assert flink.requests[0] == ("POST", "/jobs/a/savepoints", asked)
 
 
 def test_a_checkpoint_is_taken_now(operation):
@@ -108,23 +108,23 @@ def test_a_checkpoint_is_taken_now(operation):
 FAILURE = {"class": "x", "stack-trace": "java.io.IOException: full\n\tat a"}
 
 
-def test_a_savepoint_that_failed_says_why(operation):
+def test_a_failed_savepoint_says_why(operation):
     hook = operation("/jobs/a/savepoints", {"failure-cause": FAILURE})
-    with pytest.raises(FlinkError, match=r"No savepoint of Flink job a: java\.io\.IOException: full"):
+    with pytest.raises(FlinkError, match=r"Savepoint of Flink job a failed: java\.io\.IOException: full"):
         hook.stop_with_savepoint("a", "file:///savepoints", 30)
 
 
-def test_a_checkpoint_that_failed_says_why(operation):
-    """As one does whose tasks do not all run yet."""
+def test_a_failed_checkpoint_says_why(operation):
+    """For example because not all tasks are running yet."""
     hook = operation("/jobs/a/checkpoints", {"failureCause": FAILURE})
-    with pytest.raises(FlinkError, match=r"No checkpoint of Flink job a: java\.io\.IOException: full"):
+    with pytest.raises(FlinkError, match=r"Checkpoint of Flink job a failed: java\.io\.IOException: full"):
         hook.checkpoint("a", 30)
 
 
-def test_cancelling_leaves_the_state(flink):
+def test_cancelling_keeps_the_state(flink):
     flink["PATCH /jobs/a?mode=cancel"] = {}
     FlinkRestHook().cancel("a")
-    assert flink.asked == [("PATCH", "/jobs/a?mode=cancel", None)]
+    assert flink.requests == [("PATCH", "/jobs/a?mode=cancel", None)]
 
 
 def test_failures_are_causes_newest_first(flink):
@@ -164,9 +164,9 @@ def test_a_statement_gives_the_rows_of_all_its_pages(gateway):
     gateway[f"{results}/2"] = page(kind="EOS")
     with SqlGatewayHook().session({"pipeline.name": "bronze"}) as session:
         assert session.execute("SELECT 1") == [[1], [2], [3]]
-    assert gateway.asked[0] == ("POST", "/v1/sessions", {"properties": {"pipeline.name": "bronze"}})
-    assert gateway.asked[1] == ("POST", "/v1/sessions/s/statements", {"statement": "SELECT 1"})
-    assert gateway.asked[-1][:2] == ("DELETE", "/v1/sessions/s")
+    assert gateway.requests[0] == ("POST", "/v1/sessions", {"properties": {"pipeline.name": "bronze"}})
+    assert gateway.requests[1] == ("POST", "/v1/sessions/s/statements", {"statement": "SELECT 1"})
+    assert gateway.requests[-1][:2] == ("DELETE", "/v1/sessions/s")
 
 
 def test_a_query_gives_rows_by_the_names_of_their_columns(gateway):
@@ -182,14 +182,16 @@ def test_a_statement_that_fails_is_named_without_its_secrets_and_the_session_is_
     gateway["GET /v1/sessions/s/operations/o/status"] = {"status": "ERROR"}
     gateway["GET /v1/sessions/s/operations/o/result/0"] = 500, {"errors": ["Internal server error.", TRACE]}
     statement = "-- comment\n\nCREATE CATALOG c WITH (\n 'jdbc.password' = 'open sesame')"
-    expected = r"^SQL statement 'CREATE CATALOG c WITH \(' failed\. .*gave 500: Caused by: .*No space left on device$"
+    expected = (
+        r"^SQL statement 'CREATE CATALOG c WITH \(' failed\. .*returned 500: Caused by: .*No space left on device$"
+    )
     with pytest.raises(FlinkSqlError, match=expected) as error, SqlGatewayHook().session({}) as session:
         session.execute(statement)
     assert "sesame" not in str(error.value)
-    assert gateway.asked[-1][:2] == ("DELETE", "/v1/sessions/s")
+    assert gateway.requests[-1][:2] == ("DELETE", "/v1/sessions/s")
 
 
-def test_a_statement_that_never_ends_is_given_up(gateway):
+def test_a_statement_that_never_ends_times_out(gateway):
     gateway["GET /v1/sessions/s/operations/o/status"] = {"status": "RUNNING"}
     with (
         pytest.raises(TimeoutError, match=r"SQL statement 'SELECT 1': not within 0\.1 s"),

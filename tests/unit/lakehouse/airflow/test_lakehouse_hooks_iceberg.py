@@ -1,4 +1,4 @@
-"""The catalog through its connection: in a database, or another that its extras describe."""
+"""The catalog through its connection: in a database, or of another type that the extras describe."""
 
 import json
 from pathlib import Path
@@ -16,7 +16,7 @@ from lakehouse.airflow.hooks.iceberg import IcebergCatalogHook, row_count, surpl
 from lakehouse.airflow.hooks.unavailable import ServiceUnavailable
 
 
-def test_rows_are_those_of_the_newest_snapshot(fill):
+def test_rows_are_those_of_the_current_snapshot(fill):
     fill("silver.cleaned_trips", 0)
     assert row_count(IcebergCatalogHook().table("silver.cleaned_trips")) == 0
     fill("silver.cleaned_trips", 3)
@@ -24,26 +24,28 @@ def test_rows_are_those_of_the_newest_snapshot(fill):
     assert row_count(IcebergCatalogHook().table("silver.cleaned_trips")) == 7
 
 
-def test_a_table_that_is_not_there_is_named_with_the_next_step(iceberg):
-    with pytest.raises(AirflowException, match=r"Iceberg table silver\.nothing does not exist\. The DAG flink_jobs"):
+def test_a_missing_table_is_named_with_the_next_step(iceberg):
+    with pytest.raises(
+        AirflowException, match=r"Iceberg table silver\.nothing does not exist\. Next: run the DAG flink_jobs"
+    ):
         IcebergCatalogHook().table("silver.nothing")
 
 
-def test_a_catalog_that_nobody_has_used_has_no_table(iceberg):
+def test_in_an_unused_catalog_a_table_is_missing(iceberg):
     iceberg.destroy_tables()
     assert not IcebergCatalogHook().exists("silver.cleaned_trips")
-    with pytest.raises(AirflowException, match=r"silver\.cleaned_trips does not exist\. The DAG flink_jobs"):
+    with pytest.raises(AirflowException, match=r"silver\.cleaned_trips does not exist\. Next: run the DAG flink_jobs"):
         IcebergCatalogHook().table("silver.cleaned_trips")
 
 
-def test_whether_a_table_is_there(fill):
+def test_whether_a_table_exists(fill):
     fill("silver.cleaned_trips", 0)
     assert IcebergCatalogHook().exists("silver.cleaned_trips")
     assert not IcebergCatalogHook().exists("silver.nothing")
 
 
-def test_a_catalog_that_is_not_there_is_named_with_the_next_step():
-    """What the settings of the tests lead to."""
+def test_a_catalog_that_is_down_is_named_with_the_next_step():
+    """As the test settings configure it."""
     hook = IcebergCatalogHook()
     for ask in (hook.table, hook.exists, lambda _: [*hook.every_table()]):
         with pytest.raises(
@@ -73,7 +75,7 @@ def test_a_warehouse_that_cannot_be_read_is_named_with_the_next_step(iceberg, fi
         (EndpointConnectionError(endpoint_url="http://s3"), "The warehouse"),
     ],
 )
-def test_whatever_a_library_raises_the_service_is_named(error, service):
+def test_the_service_is_named_whatever_a_library_raises(error, service):
     with pytest.raises(ServiceUnavailable, match=f"^{service}.*{error}"), IcebergCatalogHook().answering():
         raise error
 
@@ -87,7 +89,7 @@ def test_every_table_in_whichever_namespace(iceberg, fill):
     ]  # fmt: skip
 
 
-def test_a_catalog_that_nobody_has_used_has_none(iceberg):
+def test_an_unused_catalog_has_no_tables(iceberg):
     iceberg.destroy_tables()
     assert [*IcebergCatalogHook().every_table()] == []
 
@@ -109,7 +111,7 @@ def rest_catalog(http, connect):
     return rest_catalog
 
 
-def test_a_catalog_by_rest_is_one_too(iceberg, fill, rest_catalog):
+def test_a_rest_catalog_works_too(iceberg, fill, rest_catalog):
     """Locks need no database of the catalog's."""
     fill("bronze.raw_trips", 3)
     rest_catalog(iceberg.load_table("bronze.raw_trips").metadata_location)
@@ -122,7 +124,7 @@ def test_a_catalog_by_rest_is_one_too(iceberg, fill, rest_catalog):
 
 @pytest.mark.parametrize(("files", "size", "surplus"), [(3, 250, 0), (3, 200, 1), (1_000, 1, 999), (0, 0, 0)])
 def test_files_that_full_ones_would_save(files, size, surplus):
-    said = {"total-data-files": str(files), "total-files-size": str(size)}
-    summary = SimpleNamespace(additional_properties=said)
+    message = {"total-data-files": str(files), "total-files-size": str(size)}
+    summary = SimpleNamespace(additional_properties=message)
     assert surplus_files(SimpleNamespace(summary=summary), target_bytes=100) == surplus
     assert surplus_files(None, target_bytes=100) == 0

@@ -1,4 +1,4 @@
-"""The topic's offsets, and errors that say what to do."""
+"""A topic's settings and offsets, and errors that say what to do."""
 
 from concurrent.futures import Future
 from types import SimpleNamespace
@@ -48,54 +48,54 @@ def refuses_once(monkeypatch):
     return refuses_once
 
 
-def test_a_broker_that_is_about_to_know_its_groups_is_asked_again(send, refuses_once):
+def test_a_broker_that_is_loading_its_groups_is_asked_again(send, refuses_once):
     send("trips", 1)
     asked = refuses_once(KafkaError.COORDINATOR_LOAD_IN_PROGRESS)
     assert set(TopicHook("trips").committed_offsets("lakehouse-bronze").values()) == {0}
     assert len(asked) == 2
 
 
-def test_a_broker_that_says_no_is_asked_once(send, refuses_once):
+def test_a_broker_that_refuses_is_asked_once(send, refuses_once):
     send("trips", 1)
     asked = refuses_once(KafkaError.GROUP_AUTHORIZATION_FAILED)
     with pytest.raises(
-        ServiceUnavailable, match=r"Kafka .*does not tell the offsets of consumer group lakehouse-bronze: "
+        ServiceUnavailable, match=r"Kafka .*does not return the offsets of consumer group lakehouse-bronze: "
     ):
         TopicHook("trips").committed_offsets("lakehouse-bronze")
     assert len(asked) == 1
 
 
-#: Before the fixture that answers for a broker of the tests, which knows no IDs.
+#: Captured before a fixture replaces it, because librdkafka's mock broker has no topic ids.
 TOPIC_ID = TopicHook.topic_id
 
 
 @pytest.fixture
 def no_broker(monkeypatch) -> TopicHook:
-    """What the settings of the tests lead to, asked with little patience."""
+    """The broker of the test settings, which is down, with a short timeout."""
     monkeypatch.setattr(kafka, "REQUEST_TIMEOUT_S", 0.2)
     return TopicHook("trips")
 
 
-def test_a_broker_that_is_not_there_is_named(no_broker):
+def test_a_broker_that_is_down_is_named(no_broker):
     with pytest.raises(
         ServiceUnavailable, match=r"Kafka \(connection 'kafka_default'\) does not answer: .*make status"
     ):
         no_broker.end_offsets()
     with pytest.raises(
         ServiceUnavailable,
-        match=r"Kafka .*does not describe topic trips: .*Is it running\? `make status` shows each part",
+        match=r"Kafka .*does not describe topic trips: .*Next: `make status` shows each service",
     ):
         TOPIC_ID(no_broker)
     with pytest.raises(AirflowException, match="Kafka topic trips cannot be created: "):
         no_broker.ensure(3, 1_000)
 
 
-def test_a_broker_that_is_not_there_is_something_to_judge(no_broker, taxi):
+def test_a_pipeline_whose_broker_is_down_is_not_unused(no_broker, taxi):
     assert not is_unused(taxi)
 
 
 class Admin:
-    """A broker with one topic, as far as `ensure` talks to it."""
+    """A broker with one topic: just what `ensure` needs."""
 
     def __init__(self, partitions: int, settings: dict[str, str], refuses: bool = False) -> None:
         self.partitions, self.settings, self.refuses = partitions, settings, refuses
@@ -140,13 +140,13 @@ def ensure(monkeypatch):
 
 
 @pytest.mark.parametrize("partitions", [3, 12])
-def test_a_topic_with_enough_partitions_is_taken_as_it_is(ensure, partitions):
+def test_a_topic_with_enough_partitions_is_accepted(ensure, partitions):
     admin = Admin(partitions, AS_DECLARED)
     assert ensure(admin) == f"topic trips exists with {partitions} partitions; changed: nothing"
     assert admin.changes == []
 
 
-def test_one_with_fewer_is_refused(ensure):
+def test_a_topic_with_fewer_is_rejected(ensure):
     with pytest.raises(AirflowException, match=r"trips has 2 partitions, fewer than the 3 .*Next: declare 2"):
         ensure(Admin(2, AS_DECLARED))
 
@@ -157,9 +157,9 @@ def test_other_retention_and_timestamps_are_altered(ensure):
     assert admin.changes == [AS_DECLARED]
 
 
-def test_what_may_not_be_altered_is_refused_with_the_reason(ensure):
+def test_settings_that_cannot_be_altered_are_reported_with_the_reason(ensure):
     admin = Admin(3, AS_DECLARED | {"retention.ms": "60000"}, refuses=True)
     with pytest.raises(
-        AirflowException, match=r"trips must have .*retention\.ms=1000, and cannot be given that: .*Next: set it"
+        AirflowException, match=r"trips must have .*retention\.ms=1000, which cannot be set: .*Next: set it"
     ):
         ensure(admin)

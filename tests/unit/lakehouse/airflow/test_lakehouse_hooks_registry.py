@@ -1,4 +1,4 @@
-"""The contract goes to the schema registry."""
+"""Contracts are registered in the schema registry."""
 
 import pytest
 from airflow.sdk.exceptions import AirflowException
@@ -20,13 +20,13 @@ def registry(http, connect):
 def test_a_schema_gets_its_id(registry):
     registry[VERSIONS] = {"id": 17}
     assert SchemaRegistryHook().register("taxi.raw_trips-value", '{"type": "object"}') == 17
-    assert registry.asked == [
+    assert registry.requests == [
         (*RULE.split(), {"compatibility": "FORWARD"}),
         (*VERSIONS.split(), {"schema": '{"type": "object"}', "schemaType": "JSON", "references": []}),
     ]
 
 
-def test_a_refusal_carries_the_registrys_words(registry):
+def test_a_rejection_contains_the_registrys_message(registry):
     registry[VERSIONS] = 409, {"message": "incompatible with version 1"}
     with pytest.raises(
         AirflowException, match=r"did not register taxi\.raw_trips-value: 409 .*incompatible with version 1"
@@ -34,12 +34,12 @@ def test_a_refusal_carries_the_registrys_words(registry):
         SchemaRegistryHook().register("taxi.raw_trips-value", "{}")
 
 
-def test_nothing_is_registered_where_the_rule_is_refused(registry):
-    """By another rule, a contract that breaks its readers would pass."""
+def test_nothing_is_registered_if_the_compatibility_level_is_rejected(registry):
+    """At another level, a contract that breaks its readers would pass."""
     registry[RULE] = 401, {"message": "log in"}
     with pytest.raises(AirflowException, match=r"did not register taxi\.raw_trips-value: 401 log in"):
         SchemaRegistryHook().register("taxi.raw_trips-value", "{}")
-    assert len(registry.asked) == 1
+    assert len(registry.requests) == 1
 
 
 def test_the_newest_schemas_id(registry):
@@ -47,12 +47,12 @@ def test_the_newest_schemas_id(registry):
     assert SchemaRegistryHook().latest_id("taxi.raw_trips-value") == 17
 
 
-def test_what_is_not_registered_is_told(registry):
+def test_a_missing_subject_is_reported(registry):
     with pytest.raises(AirflowException, match=r"has no subject taxi\.raw_trips-value\. Next: register the contract"):
         SchemaRegistryHook().latest_id("taxi.raw_trips-value")
 
 
-def test_a_registry_that_is_away_is_told(connect):
+def test_a_registry_that_is_down_is_reported(connect):
     connect("schema_registry", host="http://127.0.0.1:1")
     with pytest.raises(
         AirflowException, match=r"http://127\.0\.0\.1:1 did not register .*: .*refused\. Next: start it"

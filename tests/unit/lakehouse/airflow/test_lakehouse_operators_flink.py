@@ -1,4 +1,4 @@
-"""The sensor waits for all of the cluster; what a pipeline declares goes to one session, statement by statement."""
+"""The sensor waits for the whole cluster; a pipeline's tables are created in one session, statement by statement."""
 
 import re
 from types import SimpleNamespace
@@ -64,27 +64,27 @@ def gateway(cluster):
 
 def test_the_tables_of_all_stages_are_created_in_one_session(gateway, taxi):
     assert FlinkTablesOperator(task_id="create_tables", pipeline="nyc_taxi").execute({}) == {}
-    sent = [body["statement"] for _, path, body in gateway.asked if path.endswith("/statements")]
+    sent = [body["statement"] for _, path, body in gateway.requests if path.endswith("/statements")]
     created = [re.search(r"CREATE (?:CATALOG|DATABASE IF NOT EXISTS|TABLE IF NOT EXISTS) (\S+)", text) for text in sent]
     names = [found[1] for found in created if found]
     assert names[0] == "iceberg_catalog"
     assert names.count("iceberg_catalog") == 1
     assert set(names[1:]) == {f"iceberg_catalog.{name}" for name in ("bronze", "silver", *taxi.tables)}
     assert not [text for text in sent if text.startswith(("INSERT", "EXECUTE", "CREATE TABLE topic_"))]
-    sessions = [method for method, path, _ in gateway.asked if path in ("/v1/sessions", "/v1/sessions/s")]
+    sessions = [method for method, path, _ in gateway.requests if path in ("/v1/sessions", "/v1/sessions/s")]
     assert sessions == ["POST", "DELETE"]
 
 
 @pytest.mark.parametrize("operator", [FlinkJobOperator, FlinkJobStopOperator])
 def test_a_job_that_is_not_declared_is_named_with_the_choices(operator):
-    with pytest.raises(DeclarationError, match=r"no stage 'gold'\. Next: give one of the jobs nyc_taxi\.bronze"):
+    with pytest.raises(DeclarationError, match=r"no stage 'gold'\. Next: choose one of the jobs nyc_taxi\.bronze"):
         operator(task_id="x", job="nyc_taxi.gold").execute({})
 
 
-class TestWhatFailedBefore:
+class TestUpstreamFailures:
     @pytest.fixture
     def deploy(self, monkeypatch):
-        """Run the task after two others that ended in these states; what its deployer was asked to do."""
+        """Run the task after two others that ended in these states; return the calls of its deployer."""
         asked: list[str] = []
         done = SimpleNamespace(as_dict=dict)
         deployer = SimpleNamespace(
@@ -105,13 +105,15 @@ class TestWhatFailedBefore:
     def test_nothing(self, deploy):
         assert deploy("success", "success") == [Action.RECONCILE]
 
-    def test_nothing_that_this_run_knows_of(self, deploy):
+    def test_no_upstream_task_in_this_run(self, deploy):
         """As with `airflow tasks test`, which runs this task alone."""
         assert deploy(None, None) == [Action.RECONCILE]
 
-    def test_a_job_is_repaired_and_not_changed(self, deploy):
+    def test_a_job_is_only_repaired_not_changed(self, deploy):
         assert deploy("success", "failed") == ["repair"]
 
-    def test_what_a_person_asks_is_not_done(self, deploy):
-        with pytest.raises(AirflowFailException, match=r"restart was not done .*: create_topic failed\. Next: "):
+    def test_a_requested_action_is_not_performed(self, deploy):
+        with pytest.raises(
+            AirflowFailException, match=r"Action restart .* not performed, because create_topic failed\. Next: "
+        ):
             deploy("upstream_failed", "success", action="restart")

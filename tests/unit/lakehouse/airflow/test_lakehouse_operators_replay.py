@@ -1,4 +1,4 @@
-"""What follows a replay: the DAG that builds Gold, where there is one."""
+"""After a replay: trigger the DAG that builds Gold, if there is one."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ def trigger() -> GoldTriggerOperator:
 
 
 def test_gold_is_built_from_the_new_tables(trigger):
-    with pytest.raises(DagRunTriggerException) as asked:
+    with pytest.raises(DagRunTriggerException) as raised:
         trigger.execute({"run_id": "manual__x"})
-    said = asked.value
-    assert (said.trigger_dag_id, said.dag_run_id, said.wait_for_completion) == (
+    triggered = raised.value
+    assert (triggered.trigger_dag_id, triggered.dag_run_id, triggered.wait_for_completion) == (
         "nyc_taxi_pipeline",
         "replay__manual__x",
         False,
     )
-    assert said.logical_date is not None
-    assert said.reset_dag_run  # when the task is cleared
+    assert triggered.logical_date is not None
+    assert triggered.reset_dag_run  # so that the task can be cleared
 
 
 def test_a_pipeline_without_gold_has_nothing_to_build(trigger, taxi, monkeypatch):

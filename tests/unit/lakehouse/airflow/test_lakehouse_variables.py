@@ -1,4 +1,4 @@
-"""A variable that cannot be used says so in one line that names it."""
+"""An invalid variable is reported in one line that names it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_a_text_that_is_not_set(monkeypatch):
         variables.text("gold_dir")
 
 
-def test_what_is_not_json_is_reported_as_that(set_variable):
+def test_a_value_that_is_not_json_is_reported_as_such(set_variable):
     set_variable("health_thresholds", "{lag: 5}")
     with pytest.raises(
         AirflowException, match=r"health_thresholds is not JSON: .*column 2.*It is '\{lag: 5\}'\. Next: "
@@ -34,18 +34,18 @@ def test_what_is_not_json_is_reported_as_that(set_variable):
         thresholds()
 
 
-def test_every_key_that_is_wrong_is_named(set_variable):
+def test_every_invalid_key_is_named(set_variable):
     set_variable("health_thresholds", '{"lag": "many", "lagg": 1}')
     with pytest.raises(AirflowException) as refused:
         thresholds()
-    said = str(refused.value)
-    assert "lag: 'many': Input should be a valid integer" in said
-    assert "lagg: unknown key" in said
-    assert "restarts is missing" in said
-    assert "\n" not in said
+    message = str(refused.value)
+    assert "lag: 'many': Input should be a valid integer" in message
+    assert "lagg: unknown key" in message
+    assert "restarts is missing" in message
+    assert "\n" not in message
 
 
-def test_options_of_jobs_are_text_as_flink_writes_it(set_variable):
+def test_job_options_are_text_as_flink_writes_it(set_variable):
     set_variable("flink_job_options", '{"parallelism.default": 2, "a.b": true, "c.d": "10 s"}')
     assert job_options() == {"parallelism.default": "2", "a.b": "true", "c.d": "10 s", **operator_ids.STABLE}
     for given in ("two", "0", "-1", "1.5"):

@@ -1,4 +1,4 @@
-"""A second pipeline, unlike the declared one: its tables share a namespace with it, its one stage has roles of its own."""
+"""A second pipeline, unlike the declared one: a single stage with other roles, and tables in a shared namespace."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An alert fires once and is resolved once, and what is known of it outlives whoever evaluated it."""
+"""An alert fires once and is resolved once, and its state survives the process that evaluated it."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from lakehouse.alerting import alerts as module
 from lakehouse.alerting.alerts import PLATFORM, Alert, Alerts, AlertStore, FailedTask
 
 LAG = "lag.nyc_taxi.bronze"
-WORDS = "12,345 rows wait"
+REASON = "12,345 rows wait"
 
 
 class Watch:
-    """Looks at one condition minute by minute, each time as a new process would: through what was kept as JSON."""
+    """Evaluates one condition minute by minute, each time as a new process would: from the state stored as JSON."""
 
     def __init__(self) -> None:
         self.now = 1_000_000.0
         self.kept = "{}"
-        self.told: list[tuple[str, dict]] = []
+        self.messages: list[tuple[str, dict]] = []
         self.channel_works = True
 
     def alerts(self, known: dict, *names: str) -> Alerts:
@@ -29,17 +29,17 @@ class Watch:
     def notify(self, title: str, message: dict, kind: str = "failure") -> bool:
         assert kind == ("success" if title.startswith("RESOLVED") else "failure")
         if self.channel_works:
-            self.told.append((title, message))
+            self.messages.append((title, message))
         return self.channel_works
 
-    def look(self, reason: str | None = None, after_s: float = 60, lasts_s: float = 300) -> list[str]:
-        """The titles of the messages of this look."""
+    def evaluate(self, reason: str | None = None, after_s: float = 60, lasts_s: float = 300) -> list[str]:
+        """The titles of the messages of this evaluation."""
         self.now += after_s
-        before = len(self.told)
+        before = len(self.messages)
         known = json.loads(self.kept)
         self.alerts(known).observe(LAG, reason, lasts_s)
         self.kept = json.dumps(known)
-        return [title for title, _ in self.told[before:]]
+        return [title for title, _ in self.messages[before:]]
 
 
 @pytest.fixture
@@ -48,135 +48,135 @@ def watch() -> Watch:
 
 
 def test_one_message_at_the_start_one_at_the_end_none_between(watch):
-    assert [watch.look(WORDS) for _ in range(12)] == [[]] * 5 + [["ALERT lag: nyc_taxi.bronze"]] + [[]] * 6
-    assert watch.look(None) == ["RESOLVED lag: nyc_taxi.bronze"]
-    assert [watch.look(None) for _ in range(3)] == [[]] * 3
+    assert [watch.evaluate(REASON) for _ in range(12)] == [[]] * 5 + [["ALERT lag: nyc_taxi.bronze"]] + [[]] * 6
+    assert watch.evaluate(None) == ["RESOLVED lag: nyc_taxi.bronze"]
+    assert [watch.evaluate(None) for _ in range(3)] == [[]] * 3
     assert watch.kept == "{}"
 
 
 @pytest.mark.parametrize(("after_s", "fires"), [(299, False), (300, True)])
-def test_it_must_last(watch, after_s, fires):
-    watch.look(WORDS)
-    assert bool(watch.look(WORDS, after_s=after_s)) == fires
+def test_the_condition_must_last(watch, after_s, fires):
+    watch.evaluate(REASON)
+    assert bool(watch.evaluate(REASON, after_s=after_s)) == fires
 
 
-def test_nobody_is_notified_of_what_does_not_last(watch):
+def test_nobody_is_notified_of_a_condition_that_does_not_last(watch):
     for _ in range(4):
-        assert watch.look(WORDS) == []
-    assert watch.look(None) == []
-    assert [watch.look(WORDS) for _ in range(5)] == [[]] * 5  # the time counts from scratch
+        assert watch.evaluate(REASON) == []
+    assert watch.evaluate(None) == []
+    assert [watch.evaluate(REASON) for _ in range(5)] == [[]] * 5  # the time counts from scratch
 
 
-def test_some_fire_at_once(watch):
-    assert watch.look(WORDS, lasts_s=0) == ["ALERT lag: nyc_taxi.bronze"]
+def test_some_alerts_fire_at_once(watch):
+    assert watch.evaluate(REASON, lasts_s=0) == ["ALERT lag: nyc_taxi.bronze"]
 
 
-def test_what_the_messages_say(watch):
-    watch.look("10,001 rows wait")
-    watch.look(WORDS, after_s=300)
-    watch.look(None, after_s=90)
-    (_, fired), (_, resolved) = watch.told
+def test_the_messages(watch):
+    watch.evaluate("10,001 rows wait")
+    watch.evaluate(REASON, after_s=300)
+    watch.evaluate(None, after_s=90)
+    (_, fired), (_, resolved) = watch.messages
     since = "1970-01-12 13:47:40 UTC"
-    assert fired == {"message": WORDS, "pipeline": "nyc_taxi", "since": since, "runbook": "docs/runbook.md#lag"}
-    assert resolved == {**fired, "message": f"resolved after 0:06:30; it was: {WORDS}"}
+    assert fired == {"message": REASON, "pipeline": "nyc_taxi", "since": since, "runbook": "docs/runbook.md#lag"}
+    assert resolved == {**fired, "message": f"resolved after 0:06:30; it was: {REASON}"}
 
 
-def test_a_channel_that_is_down_delays_the_start(watch):
+def test_a_channel_that_is_down_delays_the_alert(watch):
     watch.channel_works = False
-    watch.look(WORDS, lasts_s=0)
-    watch.look(WORDS)
+    watch.evaluate(REASON, lasts_s=0)
+    watch.evaluate(REASON)
     watch.channel_works = True
-    assert watch.look(WORDS) == ["ALERT lag: nyc_taxi.bronze"]
-    assert watch.look(WORDS) == []
+    assert watch.evaluate(REASON) == ["ALERT lag: nyc_taxi.bronze"]
+    assert watch.evaluate(REASON) == []
 
 
-def test_a_channel_that_is_down_delays_the_end(watch):
-    watch.look(WORDS, lasts_s=0)
+def test_a_channel_that_is_down_delays_the_resolution(watch):
+    watch.evaluate(REASON, lasts_s=0)
     watch.channel_works = False
-    watch.look(None)
+    watch.evaluate(None)
     watch.channel_works = True
-    assert watch.look(None, after_s=3_600) == ["RESOLVED lag: nyc_taxi.bronze"]
-    assert watch.told[-1][1]["message"].startswith(
+    assert watch.evaluate(None, after_s=3_600) == ["RESOLVED lag: nyc_taxi.bronze"]
+    assert watch.messages[-1][1]["message"].startswith(
         "resolved after 0:01:00"
     )  # when it ended, not when people were notified
-    assert watch.look(None) == []
+    assert watch.evaluate(None) == []
 
 
-def test_of_what_came_and_went_while_the_channel_was_down_there_is_one_message(watch):
+def test_a_condition_that_came_and_went_while_the_channel_was_down_has_one_message(watch):
     watch.channel_works = False
-    watch.look(WORDS, lasts_s=0)
-    watch.look(None)
+    watch.evaluate(REASON, lasts_s=0)
+    watch.evaluate(None)
     watch.channel_works = True
-    assert watch.look(None) == ["RESOLVED lag: nyc_taxi.bronze"]
-    assert watch.look(None) == []
+    assert watch.evaluate(None) == ["RESOLVED lag: nyc_taxi.bronze"]
+    assert watch.evaluate(None) == []
 
 
-def test_what_is_back_before_its_end_was_notified_goes_on(watch):
-    watch.look(WORDS, lasts_s=0)
+def test_a_condition_that_is_back_before_its_resolution_was_sent_is_the_same_alert(watch):
+    watch.evaluate(REASON, lasts_s=0)
     watch.channel_works = False
-    watch.look(None)
+    watch.evaluate(None)
     watch.channel_works = True
-    assert watch.look(WORDS) == []
-    assert watch.look(None) == ["RESOLVED lag: nyc_taxi.bronze"]
-    assert watch.told[-1][1]["message"].startswith("resolved after 0:03:00")
+    assert watch.evaluate(REASON) == []
+    assert watch.evaluate(None) == ["RESOLVED lag: nyc_taxi.bronze"]
+    assert watch.messages[-1][1]["message"].startswith("resolved after 0:03:00")
 
 
 @pytest.mark.parametrize(
-    ("reason", "title"), [(WORDS, "ALERT lag: nyc_taxi.bronze"), (None, "RESOLVED lag: nyc_taxi.bronze")]
+    ("reason", "title"), [(REASON, "ALERT lag: nyc_taxi.bronze"), (None, "RESOLVED lag: nyc_taxi.bronze")]
 )
-def test_two_looks_at_once_do_no_harm(watch, reason, title):
-    """At worst both notify of the same; what is kept is right, and the next look is silent."""
-    watch.look(WORDS)
+def test_two_evaluations_at_once_do_no_harm(watch, reason, title):
+    """At worst both send the message; the stored state is right, and the next evaluation is silent."""
+    watch.evaluate(REASON)
     if reason is None:
-        watch.look(WORDS, after_s=300)
-    watch.told.clear()
+        watch.evaluate(REASON, after_s=300)
+    watch.messages.clear()
     watch.now += 300
     known = json.loads(watch.kept)
     both = watch.alerts(known), watch.alerts(known)
     for look in both:
         look.observe(LAG, reason, 300)
     watch.kept = json.dumps(known)
-    assert {told for told, _ in watch.told} == {title}
-    assert watch.look(reason) == []
+    assert {sent for sent, _ in watch.messages} == {title}
+    assert watch.evaluate(reason) == []
 
 
-def test_which_are_firing(watch):
+def test_which_alerts_are_firing(watch):
     known, silver, missing = {}, "lag.nyc_taxi.silver", "job-missing.nyc_taxi.bronze"
     alerts = watch.alerts(known, silver, missing)
-    alerts.observe(silver, WORDS, 300)
-    alerts.observe(missing, WORDS, 0)
+    alerts.observe(silver, REASON, 300)
+    alerts.observe(missing, REASON, 0)
     assert alerts.firing == [missing]
     alerts.observe(missing, None)
     assert alerts.firing == []
     assert set(known) == {silver}
 
 
-def test_those_of_others_are_neither_read_nor_changed(watch):
-    """A pipeline's evaluation must not fail at what another one's, or somebody by hand, has stored."""
+def test_alerts_of_others_are_neither_read_nor_changed(watch):
+    """A pipeline's evaluation must not fail because of what another one, or a person, has stored."""
     known = {"lag.meters.sorted": {"what": "is this"}}
     alerts = watch.alerts(known, LAG)
-    alerts.observe(LAG, WORDS)
+    alerts.observe(LAG, REASON)
     assert [name for name, _ in alerts] == alerts.firing == [LAG]
     assert known["lag.meters.sorted"] == {"what": "is this"}
 
 
-def test_what_the_version_before_has_stored_goes_on(watch):
-    """Its names of the fields are read, and written as they are called now."""
-    before = {"reason": WORDS, "since": watch.now - 400, "rang": True, "told": True, "over": None, "ended_by": None}
+def test_alerts_stored_by_the_previous_version_continue(watch):
+    """Fields are read by their old names, and written by the new ones."""
+    before = {"reason": REASON, "since": watch.now - 400, "rang": True, "told": True, "over": None, "ended_by": None}
     watch.kept = json.dumps({LAG: before})
-    assert watch.look(WORDS) == []
-    assert watch.look(None) == ["RESOLVED lag: nyc_taxi.bronze"]
-    assert watch.told[-1][1]["message"].startswith("resolved after 0:08:40")
-    failed = {"dag_id": "flink_jobs", "task_id": "deploy_bronze", "successes": 7}
+    assert watch.evaluate(REASON) == []
+    assert watch.evaluate(None) == ["RESOLVED lag: nyc_taxi.bronze"]
+    assert watch.messages[-1][1]["message"].startswith("resolved after 0:08:40")
+    failed = {"dag_id": "flink_jobs", "task_id": "deploy_bronze", "successes": 7, "by_hand": "manual__1"}
     alert = Alert.model_validate({**before, "told": False, "over": 5.0, "ended_by": failed})
     assert (alert.fired, alert.notified, alert.firing, alert.resolved_at) == (True, False, False, 5.0)
-    assert alert.resolved_by == FailedTask(dag_id="flink_jobs", task_id="deploy_bronze")
+    assert alert.resolved_by == FailedTask(dag_id="flink_jobs", task_id="deploy_bronze", manual_run_id="manual__1")
     assert alert.pipeline == PLATFORM
     assert {"rang", "told", "over", "ended_by"}.isdisjoint(alert.model_dump())
 
 
-def test_alerts_are_variables_whose_names_begin_alike(monkeypatch):
-    """As an existing platform has them, and as the runbook tells people to find them."""
+def test_alerts_are_variables_with_a_common_prefix(monkeypatch):
+    """The prefix of existing platforms, which the runbook names."""
     variables = {"alarm.lag.nyc_taxi.bronze": "{}", "flink_state_dir": "file:///flink"}
 
     class Variables:

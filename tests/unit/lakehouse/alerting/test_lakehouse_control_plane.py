@@ -1,4 +1,4 @@
-"""What Airflow is asked, and what its answers mean."""
+"""The questions to Airflow, and how its answers are interpreted."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ import pytest
 from airflow.sdk.execution_time import task_runner
 
 from lakehouse.alerting.alerts import FailedTask
-from lakehouse.alerting.control_plane import dag_files, is_done_with, succeeded_since, without_tasks
+from lakehouse.alerting.control_plane import dag_files, is_settled, missing_tasks, succeeded_since
 
 FAILED_AT = datetime(2026, 1, 2, 3, tzinfo=UTC)
 DEPLOY = FailedTask(dag_id="flink_jobs", task_id="deploy", logical_date=FAILED_AT)
 
 
 class Airflow:
-    """The supervisor of a task, and what the metadata database holds.
+    """The supervisor of a task, with the contents of the metadata database.
 
-    :param successes: task and instance -> logical date of the run and end of the success
-    :param running: DAG id -> its newest run that has not succeeded
+    :param successes: task and instance -> logical date of the run and end date of the success
+    :param running: DAG id -> its latest run that has not succeeded
     :param states: run id -> states by task
     """
 
@@ -57,7 +57,7 @@ def airflow(monkeypatch) -> Airflow:
 
 
 def minutes(number: float) -> datetime:
-    """So long after the failure."""
+    """A time after the failure."""
     return FAILED_AT + timedelta(minutes=number)
 
 
@@ -65,24 +65,24 @@ def is_over(task: FailedTask = DEPLOY) -> bool:
     return succeeded_since(task, FAILED_AT.timestamp())
 
 
-def test_a_success_that_ended_before_the_failure_is_none(airflow):
+def test_a_success_before_the_failure_does_not_count(airflow):
     assert not is_over()
     airflow.successes["deploy", -1] = [(minutes(-10), minutes(-9))]
     assert not is_over()
 
 
-def test_one_that_ended_later_is_one_however_few_are_left(airflow):
-    """`airflow db clean` takes older ones, so that there may be fewer of them than when the task failed."""
+def test_a_later_success_counts_however_few_are_left(airflow):
+    """`airflow db clean` deletes old ones, so that there may be fewer than when the task failed."""
     airflow.successes["deploy", -1] = [(minutes(5), minutes(6))]
     assert is_over()
 
 
-def test_clearing_the_task_is_one_too_though_a_newer_run_has_an_older_success(airflow):
+def test_a_success_of_the_cleared_task_counts_though_a_newer_run_has_an_older_success(airflow):
     airflow.successes["deploy", -1] = [(FAILED_AT, minutes(8)), (minutes(1), minutes(-2))]
     assert is_over()
 
 
-def test_of_a_mapped_task_the_same_instance_must_succeed(airflow):
+def test_for_a_mapped_task_the_same_instance_must_succeed(airflow):
     airflow.successes["evaluate", 0] = airflow.successes["evaluate", -1] = [(minutes(5), minutes(6))]
     second = FailedTask(dag_id="platform_alerts", task_id="evaluate", map_index=1)
     assert not is_over(second)
@@ -90,26 +90,26 @@ def test_of_a_mapped_task_the_same_instance_must_succeed(airflow):
     assert is_over(second)
 
 
-def test_a_run_is_done_with_when_it_neither_fails_nor_goes_on(airflow):
-    assert is_done_with("flink_jobs", "manual__1")
+def test_a_run_is_settled_when_it_is_neither_failed_nor_running(airflow):
+    assert is_settled("flink_jobs", "manual__1")
     airflow.running["flink_jobs"] = "manual__1"
-    assert not is_done_with("flink_jobs", "manual__1")
+    assert not is_settled("flink_jobs", "manual__1")
 
 
-def test_a_run_that_has_its_tasks_goes_on(airflow):
-    """An instance of a mapped task goes by its number; a task that has not begun has no state."""
-    assert without_tasks("flink_jobs", {"wait", "deploy"}) is None
+def test_a_run_that_has_its_tasks_can_finish(airflow):
+    """An instance of a mapped task is called by its index; a task that has not started has no state."""
+    assert missing_tasks("flink_jobs", {"wait", "deploy"}) is None
     airflow.running["flink_jobs"] = "scheduled__1"
     airflow.states["scheduled__1"] = {"wait": "success", "deploy_0": None, "deploy_1": None}
-    assert without_tasks("flink_jobs", {"wait", "deploy"}) is None
+    assert missing_tasks("flink_jobs", {"wait", "deploy"}) is None
 
 
 @pytest.mark.parametrize(("left", "lost"), [({}, "deploy, wait"), ({"deploy": None}, "wait")])
-def test_a_run_that_lost_tasks_cannot_end(airflow, left, lost):
+def test_a_run_that_lost_tasks_cannot_finish(airflow, left, lost):
     airflow.running["flink_jobs"] = "scheduled__1"
     airflow.states |= {"scheduled__1": left} if left else {}
-    reason = without_tasks("flink_jobs", {"wait", "deploy"})
-    assert reason.startswith(f"run scheduled__1 of flink_jobs cannot end: its record lacks {lost}, ")
+    reason = missing_tasks("flink_jobs", {"wait", "deploy"})
+    assert reason.startswith(f"run scheduled__1 of flink_jobs cannot finish: it has no records of {lost}, ")
 
 
 def test_the_tasks_of_every_dag_are_found(tmp_path):

@@ -1,4 +1,4 @@
-"""One look at a pipeline: what is seen decides, what cannot be seen changes nothing, and what is gone is resolved."""
+"""One evaluation: what is observed decides, what cannot be observed changes nothing, and what is gone is resolved."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ DAGS = Path(__file__).parents[4] / "dags"
 
 @pytest.fixture
 def platform(monkeypatch, taxi, meters):
-    """Two pipelines that are fine until something of them is changed, and what is known of their alerts."""
+    """Two healthy pipelines that a test can break, and the state of their alerts."""
     platform = SimpleNamespace(
         jobs={job: replace(FINE, job=job) for job in (BRONZE, SILVER, "meters.sorted")},
         ledger={},
@@ -39,7 +39,7 @@ def platform(monkeypatch, taxi, meters):
         succeeded=set(),
         files=DagFiles({"flink_jobs": {"nyc_taxi.check_health"}, "platform_alerts": {"evaluate"}}, {}),
         runs={},
-        done_with=set(),
+        settled=set(),
         gold_age_s=0.0,
     )
 
@@ -65,10 +65,10 @@ def platform(monkeypatch, taxi, meters):
     monkeypatch.setattr(module, "is_unused", lambda pipeline: pipeline.name in platform.unused)
     monkeypatch.setattr(module, "AlertStore", lambda: platform.known)
     monkeypatch.setattr(module, "declarations", lambda: Declarations(platform.pipelines, platform.problems))
-    monkeypatch.setattr(module, "problems", lambda declared: [*declared.problems.values()])
+    monkeypatch.setattr(module, "declaration_problems", lambda declared: [*declared.problems.values()])
     monkeypatch.setattr(module, "dag_files", lambda dags: platform.files)
-    monkeypatch.setattr(module, "without_tasks", lambda dag_id, tasks: platform.runs.get(dag_id))
-    monkeypatch.setattr(module, "is_done_with", lambda dag_id, run_id: (dag_id, run_id) in platform.done_with)
+    monkeypatch.setattr(module, "missing_tasks", lambda dag_id, tasks: platform.runs.get(dag_id))
+    monkeypatch.setattr(module, "is_settled", lambda dag_id, run_id: (dag_id, run_id) in platform.settled)
     monkeypatch.setattr(module, "succeeded_since", lambda task, since: (task.task_id, since) in platform.succeeded)
 
     def deliver(title, message, kind="failure"):
@@ -93,16 +93,16 @@ def failed(task: str, dag: str = "flink_jobs", **more) -> dict:
 
 
 def resolved(platform) -> list[str]:
-    """Names of the alerts that are firing after a look at what no pipeline's look sees."""
+    """Names of the alerts that are firing after an evaluation of the control plane."""
     return evaluate_airflow(DAGS)
 
 
-def test_when_all_is_well_nothing_is_said_or_kept(platform, taxi, caplog):
+def test_a_healthy_pipeline_has_no_messages_and_no_state(platform, taxi, caplog):
     assert evaluate(taxi) == resolved(platform) == []
     assert (platform.known, platform.titles, caplog.records) == ({}, [], [])
 
 
-def test_what_is_broken_is_kept_until_it_has_lasted(platform, taxi):
+def test_a_broken_rule_is_stored_until_it_has_lasted(platform, taxi):
     platform.jobs[SILVER] = JobHealth(SILVER, "MISSING", 0, 0, None, {})
     name = f"job-missing.{SILVER}"
     assert evaluate(taxi) == []
@@ -115,12 +115,12 @@ def test_what_is_broken_is_kept_until_it_has_lasted(platform, taxi):
 
 def test_the_ledger_counts(platform, taxi):
     platform.known["ledger.nyc_taxi"] = since_long("x")
-    platform.ledger["nyc_taxi"] = ["nyc_taxi.silver holds 3 rows more than bronze.raw_trips"]
+    platform.ledger["nyc_taxi"] = ["nyc_taxi.silver has 3 rows more than bronze.raw_trips"]
     assert evaluate(taxi) == ["ledger.nyc_taxi"]
 
 
-def test_what_cannot_be_seen_stays_as_it_was(platform, taxi):
-    """The other job and the ledger, which can be seen, are judged."""
+def test_what_cannot_be_observed_stays_as_it_was(platform, taxi):
+    """The other job and the ledger, which can be observed, are evaluated."""
     platform.known |= {
         f"lag.{BRONZE}": firing(),
         f"lag.{SILVER}": firing(),
@@ -158,20 +158,20 @@ def test_gold_that_lacks_rows_for_too_long_is_stale(platform, taxi, monkeypatch,
     assert platform.titles == ["ALERT gold-stale: nyc_taxi", "RESOLVED gold-stale: nyc_taxi"]
 
 
-def test_a_pipeline_without_gold_has_none_that_is_stale(platform, meters):
-    platform.gold_age_s = AssertionError("there is none to look at")
+def test_a_pipeline_without_gold_has_no_stale_gold(platform, meters):
+    platform.gold_age_s = AssertionError("the pipeline has no Gold")
     evaluate(meters)
     assert platform.known == {}
     assert "gold-stale.meters" not in alert_names(meters)
 
 
-def test_what_hides_every_job_is_said_once(platform, taxi):
+def test_a_problem_that_hides_every_job_is_reported_once(platform, taxi):
     platform.jobs = dict.fromkeys(platform.jobs, FlinkError("Kafka does not answer"))
     evaluate(taxi)
     assert platform.known["unreachable.nyc_taxi"]["reason"] == "Kafka does not answer"
 
 
-def test_before_the_first_event_nothing_is_judged(platform, taxi):
+def test_before_the_first_event_no_rule_applies(platform, taxi):
     platform.unused = {"nyc_taxi"}
     platform.jobs[BRONZE] = FlinkError("no job yet")
     platform.jobs[SILVER] = JobHealth(SILVER, "MISSING", 0, 0, None, {})
@@ -180,7 +180,7 @@ def test_before_the_first_event_nothing_is_judged(platform, taxi):
 
 
 def test_kafka_that_answers_again_before_the_first_event_is_reachable(platform, taxi):
-    """Else the alert would stay on until somebody sends an event."""
+    """Otherwise the alert would keep firing until somebody sends an event."""
     platform.known["unreachable.nyc_taxi"] = firing("Kafka does not answer")
     platform.unused = {"nyc_taxi"}
     platform.jobs[BRONZE] = FlinkError("no job yet")
@@ -188,8 +188,8 @@ def test_kafka_that_answers_again_before_the_first_event_is_reachable(platform, 
     assert platform.titles == ["RESOLVED unreachable: nyc_taxi"]
 
 
-def test_a_pipeline_is_judged_by_itself(platform, taxi, meters):
-    """Neither what is broken of another one, nor that nothing was sent to it, says anything of this one."""
+def test_pipelines_are_evaluated_independently(platform, taxi, meters):
+    """Neither a broken nor an unused pipeline affects another one."""
     platform.known |= {"ledger.meters": since_long("x"), "ledger.nyc_taxi": since_long("x")}
     platform.ledger = {"meters": ["duplicates"], "nyc_taxi": ["duplicates"]}
     platform.jobs["meters.sorted"] = FlinkError("no such job")
@@ -208,25 +208,25 @@ def test_every_stage_is_judged_whatever_its_name(platform, meters):
 @pytest.mark.parametrize(
     "name",
     [
-        "lag.bronze",  # what a job was called before
+        "lag.bronze",  # the former name of a job
         "ledger.platform",
         "unreachable.platform",
-        "ledger.no_such",  # a pipeline that is not declared any longer
+        "ledger.no_such",  # a pipeline that is no longer declared
         "lag.no_such.bronze",
-        "lag.nyc_taxi.gold",  # a stage that its pipeline has no longer
+        "lag.nyc_taxi.gold",  # a stage that was removed
         "no-such-rule.nyc_taxi",
-        "lag.nyc_taxi",  # of a rule about jobs
+        "lag.nyc_taxi",  # the rule is about jobs
         "lag",
     ],
 )
-def test_what_there_is_no_longer_is_resolved(platform, taxi, name):
+def test_alerts_of_what_no_longer_exists_are_resolved(platform, taxi, name):
     platform.known = {name: firing(), f"lag.{BRONZE}": firing()}
     assert resolved(platform) == []
     assert platform.titles == [f"RESOLVED {name.replace('.', ': ', 1)}"]
     assert set(platform.known) == {f"lag.{BRONZE}"}
 
 
-def test_what_a_pipeline_that_is_switched_off_had_is_resolved(platform, taxi):
+def test_alerts_of_a_disabled_pipeline_are_resolved(platform, taxi):
     platform.pipelines["nyc_taxi"] = taxi.model_copy(update={"enabled": False})
     platform.known = {f"lag.{BRONZE}": firing(), "ledger.nyc_taxi": since_long("x"), "ledger.meters": firing()}
     assert resolved(platform) == []
@@ -234,8 +234,8 @@ def test_what_a_pipeline_that_is_switched_off_had_is_resolved(platform, taxi):
     assert set(platform.known) == {"ledger.meters"}
 
 
-def test_what_is_declared_but_broken_stays_as_it_was(platform, taxi):
-    """A slip of the pen in its declaration says nothing of its jobs, which go on."""
+def test_alerts_of_a_broken_declaration_stay_as_they_were(platform, taxi):
+    """A typo in the declaration says nothing about the jobs, which keep running."""
     del platform.pipelines["nyc_taxi"]
     platform.problems = {"nyc_taxi.yaml": "nyc_taxi.yaml: titel: unknown key"}
     before = {f"lag.{BRONZE}": firing(), "ledger.nyc_taxi": since_long("x")}
@@ -246,7 +246,7 @@ def test_what_is_declared_but_broken_stays_as_it_was(platform, taxi):
     assert (platform.known, platform.titles) == (before, ["RESOLVED lag: bronze", "ALERT declaration-broken: nyc_taxi"])
 
 
-def test_a_failed_task_is_over_when_it_has_succeeded_since(platform):
+def test_the_alert_of_a_failed_task_is_resolved_by_its_success(platform):
     name = "task-failed.flink_jobs.nyc_taxi.check_health"
     platform.known[name] = failed("nyc_taxi.check_health")
     platform.succeeded = {("nyc_taxi.check_health", LONG_AGO - 1), ("another", LONG_AGO)}
@@ -256,24 +256,27 @@ def test_a_failed_task_is_over_when_it_has_succeeded_since(platform):
     assert platform.titles == ["RESOLVED task-failed: flink_jobs.nyc_taxi.check_health"]
 
 
-@pytest.mark.parametrize("by_hand", ["manual__x", None])
-@pytest.mark.parametrize("end", ["done with", "long ago", "success", "success of a run without a date"])
-def test_an_alert_of_a_run_by_hand_waits_for_no_other_run(platform, by_hand, end):
+@pytest.mark.parametrize("manual_run_id", ["manual__x", None])
+@pytest.mark.parametrize("end", ["settled", "long ago", "success", "success of a run without a date"])
+def test_the_alert_of_a_manual_run_does_not_depend_on_another_run(platform, manual_run_id, end):
     name = "task-failed.flink_jobs.nyc_taxi.check_health"
-    platform.known[name] = {**failed("nyc_taxi.check_health", by_hand=by_hand), "since": time.time() - 86_000}
+    platform.known[name] = {
+        **failed("nyc_taxi.check_health", manual_run_id=manual_run_id),
+        "since": time.time() - 86_000,
+    }
     assert resolved(platform) == [name]
-    if end == "done with":
-        platform.done_with = {("flink_jobs", "manual__x")}
+    if end == "settled":
+        platform.settled = {("flink_jobs", "manual__x")}
     elif end == "long ago":
         platform.known[name]["since"] -= 500
     elif end == "success of a run without a date":
         platform.known[name]["resolved_by"]["succeeded"] = True
     else:
         platform.succeeded = {("nyc_taxi.check_health", platform.known[name]["since"])}
-    assert resolved(platform) == ([] if by_hand or end.startswith("success") else [name])
+    assert resolved(platform) == ([] if manual_run_id or end.startswith("success") else [name])
 
 
-def test_a_failed_task_that_nobody_was_notified_of_is_notified_later(platform):
+def test_an_undelivered_message_of_a_failed_task_is_sent_later(platform):
     alert = {**failed("nyc_taxi.check_health"), "notified": False}
     platform.known["task-failed.flink_jobs.nyc_taxi.check_health"] = alert
     resolved(platform)
@@ -282,14 +285,14 @@ def test_a_failed_task_that_nobody_was_notified_of_is_notified_later(platform):
 
 
 @pytest.mark.parametrize("task", [("replay_of_before", "plan"), ("flink_jobs", "deploy_bronze")])
-def test_a_failed_task_that_is_in_no_dag_any_longer_is_over(platform, task):
+def test_the_alert_of_a_task_that_no_longer_exists_is_resolved(platform, task):
     dag_id, task_id = task
     platform.known[f"task-failed.{dag_id}.{task_id}"] = failed(task_id, dag_id)
     assert resolved(platform) == []
     assert platform.titles == [f"RESOLVED task-failed: {dag_id}.{task_id}"]
 
 
-def test_while_that_cannot_be_seen_it_stays(platform):
+def test_it_stays_while_the_dag_file_is_broken(platform):
     name = "task-failed.flink_jobs.nyc_taxi.deploy_bronze"
     platform.known[name] = failed("nyc_taxi.deploy_bronze")
     platform.files = replace(platform.files, errors={"flink_jobs": "SyntaxError: x"})
@@ -297,7 +300,7 @@ def test_while_that_cannot_be_seen_it_stays(platform):
     assert platform.titles == ["ALERT dag-broken: flink_jobs"]
 
 
-def test_a_declaration_that_is_broken_has_an_alert_of_its_own(platform, meters):
+def test_a_broken_declaration_has_its_own_alert(platform, meters):
     del platform.pipelines["meters"]
     platform.problems = {"meters.yaml": "meters.yaml: titel: unknown key. Next: title"}
     platform.files = replace(platform.files, errors={"broken_declarations": "DeclarationError: ..."})
@@ -310,7 +313,7 @@ def test_a_declaration_that_is_broken_has_an_alert_of_its_own(platform, meters):
     assert platform.titles == ["ALERT declaration-broken: meters", "RESOLVED declaration-broken: meters"]
 
 
-def test_a_dag_file_that_cannot_be_imported_has_an_alert_of_its_own(platform):
+def test_a_broken_dag_file_has_its_own_alert(platform):
     platform.files = replace(platform.files, errors={"audit": "SyntaxError: '(' was never closed"})
     assert resolved(platform) == ["dag-broken.audit"]
     alert = platform.known["dag-broken.audit"]
@@ -321,10 +324,10 @@ def test_a_dag_file_that_cannot_be_imported_has_an_alert_of_its_own(platform):
     assert platform.titles == ["ALERT dag-broken: audit", "RESOLVED dag-broken: audit"]
 
 
-def test_a_run_that_lost_its_tasks_has_an_alert_of_its_own(platform):
-    """After a while: a DAG file that was just changed has tasks that Airflow is about to give to its run."""
+def test_a_run_that_lost_its_tasks_has_its_own_alert(platform):
+    """After a while: Airflow may be about to add the tasks of a DAG file that was just changed to its run."""
     name = "run-without-tasks.flink_jobs"
-    platform.runs = {"flink_jobs": "run manual__x of flink_jobs cannot end"}
+    platform.runs = {"flink_jobs": "run manual__x of flink_jobs cannot finish"}
     assert resolved(platform) == []
     platform.known[name]["since"] -= 90
     assert resolved(platform) == [name]
@@ -333,12 +336,12 @@ def test_a_run_that_lost_its_tasks_has_an_alert_of_its_own(platform):
     assert platform.titles == ["ALERT run-without-tasks: flink_jobs", "RESOLVED run-without-tasks: flink_jobs"]
 
 
-def test_a_look_reads_the_metadata_of_each_table_once(taxi, fill, send, metadata_read):
-    """Bronze's is asked for by both stages, Silver's by Gold too, each by health and by the ledger."""
+def test_an_evaluation_reads_the_metadata_of_each_table_once(taxi, fill, send, metadata_read):
+    """Both stages need Bronze's, and Gold needs Silver's too, each for health and for the ledger."""
     send(taxi.topic.name, 5)
     for table in taxi.tables:
         fill(table, 0)
     metadata_read.clear()
-    seen = module.look(taxi, thresholds())
+    seen = module.observe(taxi, thresholds())
     assert (seen.ledger.events, seen.gold_age_s) == (5, 0)
     assert sorted(path.split("/")[-3] for path in metadata_read) == sorted(table.split(".")[1] for table in taxi.tables)

@@ -1,4 +1,4 @@
-"""What Prometheus gets: the figures that health, ledgers and tables have, by pipeline, and each rule with its threshold."""
+"""What Prometheus scrapes: the figures of health, ledgers and tables by pipeline, and each rule with its threshold."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from lakehouse.alerting import metrics
-from lakehouse.alerting.evaluate import Seen
+from lakehouse.alerting.evaluate import Observation
 from lakehouse.alerting.metrics import PlatformCollector
 from lakehouse.pipelines.load import Declarations
 from lakehouse.quality.ledger import Ledger, PartitionLedger, StageLedger
@@ -24,8 +24,8 @@ Scrape = Callable[[], dict[tuple, float]]
 
 
 @pytest.fixture
-def seen(monkeypatch, taxi, meters) -> dict[str, Seen | Exception]:
-    """What is seen of each pipeline at the next scrape."""
+def seen(monkeypatch, taxi, meters) -> dict[str, Observation | Exception]:
+    """The observation of each pipeline at the next scrape."""
     events = {
         0: PartitionLedger(10, {"accepted": 6, "rejected": 4}),
         1: PartitionLedger(5, {"accepted": 5, "rejected": 0}),
@@ -37,17 +37,17 @@ def seen(monkeypatch, taxi, meters) -> dict[str, Seen | Exception]:
     readings = StageLedger(meters.stages["sorted"], sorted_, meters.topic.name)
     job = replace(FINE, job="meters.sorted", partition_lag={})
     seen = {
-        "nyc_taxi": Seen(taxi, False, (FINE, GONE), Ledger(taxi, (bronze, silver))),
-        "meters": Seen(meters, False, (job,), Ledger(meters, (readings,))),
+        "nyc_taxi": Observation(taxi, False, (FINE, GONE), Ledger(taxi, (bronze, silver))),
+        "meters": Observation(meters, False, (job,), Ledger(meters, (readings,))),
     }
 
-    def look(pipeline, limits):
+    def observe(pipeline, limits):
         found = seen[pipeline.name]
         if isinstance(found, Exception):
             raise found
         return found
 
-    monkeypatch.setattr(metrics, "look", look)
+    monkeypatch.setattr(metrics, "observe", observe)
     monkeypatch.setattr(metrics, "declarations", lambda: Declarations({"meters": meters, "nyc_taxi": taxi}, {}))
     return seen
 
@@ -58,10 +58,10 @@ def scrape(seen) -> Scrape:
     registry.register(PlatformCollector())
 
     def scrape() -> dict[tuple, float]:
-        """Name and labels, in the order of the labels' names, of each figure."""
+        """(name, labels in the order of their names) -> value."""
         text = generate_latest(registry).decode()
         helped = [line for line in text.splitlines() if line.startswith("# HELP")]
-        assert len(helped) == len({line.split()[2] for line in helped}), "Prometheus wants each name once"
+        assert len(helped) == len({line.split()[2] for line in helped}), "Prometheus allows each name once"
         return {
             (
                 sample.name.removeprefix("lakehouse_"),
@@ -106,17 +106,17 @@ def test_the_ledgers_by_stage_table_and_partition(scrape, seen):
 
 def test_tables_have_the_pipeline_that_writes_them(scrape, fill):
     """Not by their namespace: the pipelines share one."""
-    for table in ("bronze.raw_trips", "bronze.meters", "bronze.by_hand"):
+    for table in ("bronze.raw_trips", "bronze.meters", "bronze.other"):
         fill(table, 2)
     found = {key[1:]: value for key, value in scrape().items() if key[0] == "table_rows"}
     assert found == {
         ("nyc_taxi", "bronze.raw_trips"): 2,
         ("meters", "bronze.meters"): 2,
-        ("platform", "bronze.by_hand"): 2,
+        ("platform", "bronze.other"): 2,
     }
 
 
-def test_every_threshold_is_the_settings(scrape):
+def test_every_threshold_is_that_of_the_settings(scrape):
     found = scrape()
     assert found["threshold", "lag"] == thresholds().lag
     assert all(found["rule_lasts_seconds", rule.name] == rule.lasts_s(thresholds()) for rule in RULES)
@@ -138,8 +138,8 @@ def test_a_broken_rule_counts_its_seconds_and_starts_from_zero_again(scrape, see
     assert scrape()[*missing, SILVER] == 0.001
 
 
-def test_what_cannot_be_asked_is_a_broken_rule(scrape, seen, taxi):
-    seen["nyc_taxi"] = Seen(taxi, problems=("Kafka does not answer",))
+def test_an_unavailable_service_is_a_broken_rule(scrape, seen, taxi):
+    seen["nyc_taxi"] = Observation(taxi, problems=("Kafka does not answer",))
     found = scrape()
     assert found["rule_broken_seconds", "nyc_taxi", "unreachable", "nyc_taxi"] > 0
     assert not [key for key in found if key[0].startswith(("job", "ledger")) and "nyc_taxi" in key]

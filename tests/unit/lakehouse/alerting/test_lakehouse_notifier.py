@@ -1,4 +1,4 @@
-"""An alert says what and where, and a channel that is in trouble troubles nobody else."""
+"""A message says what failed and where, and a broken channel affects nothing else."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def failing(
     instance: tuple[int, str | None] = (-1, None),
     **params: str,
 ) -> dict:
-    """What Airflow hands to a callback."""
+    """The context that Airflow passes to a callback."""
     task = SimpleNamespace(
         dag_id=dag_id,
         run_id="manual",
@@ -51,7 +51,7 @@ def context() -> dict:
 
 @pytest.fixture(autouse=True)
 def known(monkeypatch) -> dict:
-    """What is known of alerts."""
+    """The stored alerts."""
     known = {}
     monkeypatch.setattr(alerts, "AlertStore", lambda: known)
     return known
@@ -80,27 +80,27 @@ def line(caplog) -> dict:
 
 
 def complaints(caplog) -> str:
-    """What Apprise says of the channel in the log."""
+    """Apprise's log messages about the channel."""
     return "\n".join(r.getMessage() for r in caplog.records if r.name == "apprise" and r.levelno >= logging.WARNING)
 
 
 def test_the_message_says_what_happened_and_where(receiver, context):
     AlertNotifier("retry").notify(context)
-    [(_, _, sent)] = receiver.asked
+    [(_, _, sent)] = receiver.requests
     assert (sent["title"], sent["type"]) == ("retry: flink_jobs.deploy", "failure")
     expected = {"event": "retry", "pipeline": "platform", "dag": "flink_jobs", "run": "manual", "task": "deploy"}
     expected |= {"try": "2"}
     expected |= {"log": LOG, "runbook": RUNBOOK}
-    told = dict(line.split(": ", 1) for line in sent["message"].splitlines() if ": " in line)
-    assert told == expected | {"message": "Flink said no"}
+    body = dict(line.split(": ", 1) for line in sent["message"].splitlines() if ": " in line)
+    assert body == expected | {"message": "Flink said no"}
     assert "fifth line" in sent["message"]
     assert "sixth line" not in sent["message"]
 
 
-def test_a_text_of_ones_own_stands_instead_of_the_error(receiver, context, caplog):
+def test_a_custom_text_replaces_the_error(receiver, context, caplog):
     del context["exception"]
     AlertNotifier("Flink is not healthy", "no checkpoint for 95 s").notify(context)
-    [(_, _, sent)] = receiver.asked
+    [(_, _, sent)] = receiver.requests
     assert sent["title"] == "Flink is not healthy: flink_jobs.deploy"
     assert "message: no checkpoint for 95 s" in sent["message"]
     assert line(caplog)["message"] == "no checkpoint for 95 s"
@@ -124,42 +124,42 @@ def test_without_an_address_it_is_one_structured_line(context, caplog):
     }
 
 
-def test_a_failure_fires_an_alert_and_scheduled_runs_that_fail_alike_are_silent(receiver, known):
+def test_a_failure_fires_an_alert_and_further_failures_of_scheduled_runs_are_silent(receiver, known):
     for _ in range(3):
         AlertNotifier("failure").notify(failing())
-    assert len(receiver.asked) == 1
+    assert len(receiver.requests) == 1
     alert = Alert(**known[ALERT])
     assert (alert.firing, alert.notified) == (True, True)
     assert alert.resolved_by == FailedTask(dag_id="flink_jobs", task_id="deploy", logical_date=MOMENT)
     assert alert.reason.startswith("flink_jobs.deploy: Flink said no")
 
 
-def test_another_task_has_an_alert_of_its_own(receiver, known):
+def test_another_task_has_its_own_alert(receiver, known):
     AlertNotifier("failure").notify(failing())
     AlertNotifier("failure").notify(failing(task_id="publish"))
-    assert len(receiver.asked) == 2
+    assert len(receiver.requests) == 2
     assert set(known) == {ALERT, "task-failed.flink_jobs.publish"}
 
 
-def test_a_run_by_hand_always_has_its_message(receiver, known):
+def test_a_manual_run_always_sends_its_message(receiver, known):
     for _ in range(2):
         AlertNotifier("failure").notify(failing(run_type="manual"))
-    assert len(receiver.asked) == 2
-    assert known[ALERT]["resolved_by"]["by_hand"] == "manual"
+    assert len(receiver.requests) == 2
+    assert known[ALERT]["resolved_by"]["manual_run_id"] == "manual"
 
 
-def test_an_alert_that_waits_for_another_task_is_no_run_by_hands_own(receiver, known):
-    """The run may end well without it: held back, Gold is not published."""
+def test_an_alert_that_another_task_resolves_is_not_bound_to_the_manual_run(receiver, known):
+    """The run may succeed without that task: held back, Gold is not published."""
     AlertNotifier("Flink is not healthy", "x", rule="gold-held-back", until="publish").notify(failing("manual"))
-    assert known["gold-held-back.flink_jobs.publish"]["resolved_by"]["by_hand"] is None
+    assert known["gold-held-back.flink_jobs.publish"]["resolved_by"]["manual_run_id"] is None
 
 
-def test_a_task_that_was_killed_has_its_message(receiver, known):
+def test_a_killed_task_sends_its_message(receiver, known):
     """Its callback runs in the DAG processor, which may know nothing of the run."""
     context = failing()
     del context["dag_run"], context["exception"]
     AlertNotifier("failure").notify(context)
-    assert len(receiver.asked) == 1
+    assert len(receiver.requests) == 1
     assert set(known) == {ALERT}
 
 
@@ -168,23 +168,23 @@ def test_a_retry_fires_no_alert_and_is_silent_during_one(receiver, known):
     assert known == {}
     AlertNotifier("failure").notify(failing())
     AlertNotifier("retry").notify(failing())
-    assert len(receiver.asked) == 2
+    assert len(receiver.requests) == 2
 
 
 def test_tasks_that_end_together_share_an_alert(receiver, known):
     shared = AlertNotifier("failure", rule="dbt-failed", until="publish")
     shared.notify(failing())
     shared.notify(failing(task_id="publish"))
-    [(_, _, sent)] = receiver.asked
+    [(_, _, sent)] = receiver.requests
     assert "runbook: docs/runbook.md#dbt-failed" in sent["message"]
     assert known["dbt-failed.flink_jobs.publish"]["resolved_by"]["task_id"] == "publish"
 
 
-def test_each_instance_of_a_mapped_task_has_an_alert_of_its_own(receiver, known):
-    """Else one pipeline's success would resolve another one's failure, and the next failure would be news, minute by minute."""
+def test_each_instance_of_a_mapped_task_has_its_own_alert(receiver, known):
+    """Otherwise one pipeline's success would resolve another's failure, and each failure would send a message, every minute."""
     for instance in ((0, "meters"), (1, "nyc_taxi"), (1, "nyc_taxi")):
         AlertNotifier("failure").notify(failing(task_id="evaluate", dag_id="platform_alerts", instance=instance))
-    assert [sent["title"] for _, _, sent in receiver.asked] == [
+    assert [sent["title"] for _, _, sent in receiver.requests] == [
         "failure: platform_alerts.evaluate.meters",
         "failure: platform_alerts.evaluate.nyc_taxi",
     ]
@@ -192,7 +192,7 @@ def test_each_instance_of_a_mapped_task_has_an_alert_of_its_own(receiver, known)
     assert (failed["task_id"], failed["map_index"]) == ("evaluate", 1)
 
 
-def test_an_instance_that_was_killed_goes_by_its_number(receiver, known):
+def test_a_killed_instance_is_named_by_its_index(receiver, known):
     AlertNotifier("failure").notify(failing(task_id="evaluate", dag_id="platform_alerts", instance=(1, None)))
     assert set(known) == {"task-failed.platform_alerts.evaluate.1"}
 
@@ -201,7 +201,7 @@ def test_instances_that_end_together_share_an_alert(receiver, known):
     shared = AlertNotifier("failure", rule="maintenance-failed", until="publish")
     shared.notify(failing(task_id="evaluate", instance=(1, "nyc_taxi")))
     shared.notify(failing(task_id="evaluate", instance=(0, "meters")))
-    assert len(receiver.asked) == 1
+    assert len(receiver.requests) == 1
     assert known["maintenance-failed.flink_jobs.publish"]["resolved_by"]["map_index"] is None
 
 
@@ -223,44 +223,44 @@ def test_instances_that_end_together_share_an_alert(receiver, known):
 )
 def test_the_message_and_the_alert_name_the_pipeline(receiver, known, where, pipeline):
     AlertNotifier("failure").notify(failing(**where))
-    [(_, _, sent)] = receiver.asked
+    [(_, _, sent)] = receiver.requests
     assert f"pipeline: {pipeline}\n" in sent["message"]
     [alert] = known.values()
     assert alert["pipeline"] == pipeline
 
 
-def test_declarations_that_cannot_be_read_hold_no_message_back(receiver, monkeypatch):
+def test_unreadable_declarations_do_not_hold_back_a_message(receiver, monkeypatch):
     def broken() -> None:
         raise OSError("disk")
 
     monkeypatch.setattr(load, "declarations", broken)
     AlertNotifier("failure").notify(failing())
-    [(_, _, sent)] = receiver.asked
+    [(_, _, sent)] = receiver.requests
     assert "pipeline: platform" in sent["message"]
 
 
-def test_what_was_not_delivered_is_kept_and_tried_again(lead_to, receiver, known):
+def test_an_undelivered_message_is_recorded_and_sent_again(lead_to, receiver, known):
     lead_to("json://127.0.0.1:1/hook")
     AlertNotifier("failure").notify(failing())
     assert known[ALERT]["notified"] is False
     lead_to(f"json://127.0.0.1:{receiver.server_port}/hook")
     AlertNotifier("failure").notify(failing())
-    assert len(receiver.asked) == 1
+    assert len(receiver.requests) == 1
     assert known[ALERT]["notified"] is True
 
 
-def test_alerts_that_cannot_be_read_or_kept_hold_no_message_back(receiver, monkeypatch, caplog):
+def test_alerts_that_cannot_be_read_or_stored_do_not_hold_back_a_message(receiver, monkeypatch, caplog):
     def broken() -> None:
         raise ConnectionError("Airflow's API does not answer")
 
     monkeypatch.setattr(alerts, "AlertStore", broken)
     AlertNotifier("failure").notify(failing())
-    assert len(receiver.asked) == 1
-    assert "cannot be seen whether the alert" in caplog.text
-    assert "cannot be kept" in caplog.text
+    assert len(receiver.requests) == 1
+    assert "The state of the alert" in caplog.text
+    assert "could not be stored" in caplog.text
 
 
-def test_a_channel_that_hangs_holds_nobody_longer_than_the_limit(receiver, context, caplog, monkeypatch):
+def test_a_channel_that_hangs_delays_the_task_no_longer_than_the_limit(receiver, context, caplog, monkeypatch):
     asked, answer = Event(), Event()
 
     def hang() -> dict:
@@ -274,26 +274,26 @@ def test_a_channel_that_hangs_holds_nobody_longer_than_the_limit(receiver, conte
         AlertNotifier("failure").notify(context)
         assert asked.wait(5)
         assert not answer.is_set()
-        assert "not sent within 0.3 s; the connection 'alerts' leads to a channel that hangs" in caplog.text
+        assert "not sent within 0.3 s: the channel of the connection 'alerts' hangs" in caplog.text
     finally:
         answer.set()
 
 
 @pytest.mark.parametrize("address", ["json://127.0.0.1:1/hook", "no-such-scheme://x", "not an address"])
-def test_a_channel_that_is_down_or_wrong_fails_nothing_and_is_logged(lead_to, context, caplog, address):
+def test_a_channel_that_is_down_or_misconfigured_fails_nothing_and_is_logged(lead_to, context, caplog, address):
     lead_to(address)
     AlertNotifier("failure").notify(context)
     assert line(caplog)["message"].startswith("Flink said no")
     assert complaints(caplog)
 
 
-def test_a_receiver_that_refuses_is_logged(receiver, context, caplog):
+def test_a_receiver_that_rejects_the_message_is_logged(receiver, context, caplog):
     receiver["POST /hook"] = 500, {}
     AlertNotifier("failure").notify(context)
     assert "500" in complaints(caplog)
 
 
-def test_a_connection_that_is_not_there_fails_nothing_and_is_logged(context, caplog, monkeypatch):
+def test_a_missing_connection_fails_nothing_and_is_logged(context, caplog, monkeypatch):
     monkeypatch.delenv("AIRFLOW_CONN_ALERTS")
     AlertNotifier("failure").notify(context)
     assert line(caplog)["event"] == "failure"
@@ -301,21 +301,21 @@ def test_a_connection_that_is_not_there_fails_nothing_and_is_logged(context, cap
 
 
 class TestSuccess:
-    """Runs that are triggered by Airflow's API have no date by which Airflow would find their successes."""
+    """Runs that are triggered by the API have no logical date, by which Airflow finds successes."""
 
     def succeeded(self, known, name: str = ALERT) -> bool:
         return Alert(**known[name]).resolved_by.succeeded
 
-    def test_an_alert_that_waits_for_the_task_learns_of_it(self, receiver, known):
+    def test_it_is_recorded_in_the_alert_that_the_task_resolves(self, receiver, known):
         AlertNotifier("failure").notify(failing(run_type="manual"))
         AlertNotifier("failure").notify(failing(task_id="publish"))
         assert not self.succeeded(known)
         SuccessNotifier().notify(failing())
         assert self.succeeded(known)
         assert not self.succeeded(known, "task-failed.flink_jobs.publish")
-        assert len(receiver.asked) == 2  # people are notified by `platform_alerts`
+        assert len(receiver.requests) == 2  # people are notified by `platform_alerts`
 
-    def test_so_does_one_of_another_rule(self, receiver, known):
+    def test_also_in_an_alert_of_another_rule(self, receiver, known):
         AlertNotifier("Flink is not healthy", "x", rule="gold-held-back", until="publish").notify(failing())
         SuccessNotifier().notify(failing(task_id="publish"))
         assert self.succeeded(known, "gold-held-back.flink_jobs.publish")
@@ -327,16 +327,16 @@ class TestSuccess:
         SuccessNotifier().notify(failing(instance=(1, "bronze")))
         assert self.succeeded(known, f"{ALERT}.bronze")
 
-    def test_a_failure_after_it_begins_again(self, receiver, known):
+    def test_a_later_failure_starts_over(self, receiver, known):
         AlertNotifier("failure").notify(failing())
         SuccessNotifier().notify(failing())
         AlertNotifier("failure").notify(failing(run_type="manual"))
         assert not self.succeeded(known)
 
-    def test_an_airflow_that_cannot_be_asked_fails_no_task(self, monkeypatch, caplog):
+    def test_an_unavailable_api_fails_no_task(self, monkeypatch, caplog):
         def away() -> None:
             raise RuntimeError("no answer")
 
         monkeypatch.setattr(alerts, "AlertStore", away)
         SuccessNotifier().notify(failing())
-        assert "cannot be found" in caplog.text
+        assert "success could not be recorded" in caplog.text

@@ -1,4 +1,4 @@
-"""Rows that a person asks to have erased: gone from every table, accounted for, and never back."""
+"""Erasure on request: rows are gone from every table, accounted for, and never come back."""
 
 from __future__ import annotations
 
@@ -48,18 +48,18 @@ def positions(*found: int) -> Positions:
     return Positions.of_offsets(1, found)
 
 
-class TestWhatIsSelected:
+class TestSelection:
     def test_the_rows_of_these_events_in_every_table(self, streaming):
         found = select(CLEANED, WHERE)
         assert (str(found.positions), found.rows) == ("partition 1: offsets 3 to 4", {ACCEPTED: 2, CLEANED: 2})
 
-    def test_a_table_that_a_replay_put_aside_holds_them_too(self, streaming, fill):
+    def test_a_backup_table_of_a_replay_contains_them_too(self, streaming, fill):
         fill("bronze_before_replay.raw_trips", range(5), partition=1)
         assert select(CLEANED, WHERE).rows["bronze_before_replay.raw_trips"] == 2
 
     @pytest.mark.parametrize(("table", "where"), [(ACCEPTED, "trip_id = 'trip 3'"), (REJECTED, "kafka_offset = 19")])
-    def test_what_corrects_an_event_goes_with_it_and_the_other_way_round(self, streaming, iceberg, table, where):
-        """Event 3 was sent to correct 18, which was sent to correct 19; a header can say anything."""
+    def test_corrections_are_selected_with_their_events_and_vice_versa(self, streaming, iceberg, table, where):
+        """Event 3 corrects 18, which corrects 19; a header can also contain nonsense."""
         for name, mends in ((ACCEPTED, {3: "1:18", 7: "nobody"}), (REJECTED, {18: "1:19"})):
             held = iceberg.load_table(name)
             with held.update_schema() as change:
@@ -76,19 +76,27 @@ class TestWhatIsSelected:
         assert (len(found.everything), found.rows) == (0, {})
 
     @pytest.mark.parametrize(
-        ("table", "where", "said"),
+        ("table", "where", "message"),
         [
-            ("silver.nope", "true", r"No pipeline writes a table 'silver\.nope'\. Next: give one of bronze\.raw_trips"),
+            (
+                "silver.nope",
+                "true",
+                r"No pipeline writes a table 'silver\.nope'\. Next: choose one of bronze\.raw_trips",
+            ),
             (ERASURES, "true", r"No pipeline writes a table 'ops\.erasures'"),
-            (CLEANED, "nope = 1", r"(?s)cannot be run on silver\.cleaned_trips: .*nope.* Nothing was erased\. Next: "),
-            (CLEANED, "true) OR (", r"cannot be run on silver\.cleaned_trips"),
+            (
+                CLEANED,
+                "nope = 1",
+                r"(?s)cannot be applied to silver\.cleaned_trips: .*nope.* Nothing was erased\. Next: ",
+            ),
+            (CLEANED, "true) OR (", r"cannot be applied to silver\.cleaned_trips"),
         ],
     )
-    def test_what_cannot_be_asked(self, streaming, table, where, said):
-        with pytest.raises(AirflowFailException, match=said):
+    def test_invalid_selections(self, streaming, table, where, message):
+        with pytest.raises(AirflowFailException, match=message):
             select(table, where)
 
-    def test_a_comment_at_its_end_is_no_harm(self, streaming):
+    def test_a_trailing_comment_does_no_harm(self, streaming):
         assert len(select(CLEANED, f"{WHERE} -- the two").positions) == 2
 
 
@@ -110,12 +118,12 @@ class TestErased:
         assert found.as_dict()["stages"]["bronze"]["erased"] == 2
         assert "erased" in str(found)
 
-    def test_so_it_does_when_the_tables_are_read_from_the_first_row(self, erased, ledger, taxi):
+    def test_also_if_the_tables_are_read_from_the_first_row(self, erased, ledger, taxi):
         for stage in taxi.stages.values():
             states.forget(stage)
         assert ledger().balanced
 
-    def test_so_it_does_when_a_table_was_replaced(self, erased, ledger, taxi):
+    def test_also_if_a_table_was_replaced(self, erased, ledger, taxi):
         stage = taxi.stages["bronze"]
         assert ledger().balanced
         known = states.load(stage)
@@ -123,14 +131,14 @@ class TestErased:
         states.save(stage, known)
         assert ledger().balanced
 
-    def test_one_that_comes_back_is_a_row_too_many(self, erased, ledger, fill):
+    def test_a_row_that_comes_back_is_surplus(self, erased, ledger, fill):
         fill(ACCEPTED, [4], partition=1)
-        assert ledger().errors == ["nyc_taxi.bronze holds 1 row more than taxi.raw_trips (partition 1: offsets 4)"]
-        fill(CLEANED, [4], partition=1)  # as a replay by hand would
+        assert ledger().errors == ["nyc_taxi.bronze has 1 row more than taxi.raw_trips (partition 1: offsets 4)"]
+        fill(CLEANED, [4], partition=1)  # as a manual replay would
         assert erase.erase(select(CLEANED, WHERE), "again") == {CLEANED: 1, ACCEPTED: 1}
         assert ledger().balanced
 
-    def test_the_log_says_where_they_were_and_not_what_was_in_them(self, erased, iceberg):
+    def test_the_log_has_their_positions_and_not_their_contents(self, erased, iceberg):
         begun, done = sorted(iceberg.load_table(ERASURES).scan().to_arrow().to_pylist(), key=lambda row: row["at"])
         assert (begun["step"], begun["events"], begun["reason"], begun["table_name"]) == (
             "begun",
@@ -141,11 +149,11 @@ class TestErased:
         assert (done["step"], done["rows_erased"]) == ("done", '{"silver.cleaned_trips": 2, "bronze.raw_trips": 2}')
         assert "trip 3" not in str([begun, done])
 
-    def test_a_topic_that_was_made_again_has_other_events_there(self, erased, topic_ids, taxi):
+    def test_a_recreated_topic_has_other_events_there(self, erased, topic_ids, taxi):
         assert len(log.erased(taxi.name, "another")) == 0
         assert str(log.erased(taxi.name, f"id of {taxi.topic.name}")) == "partition 1: offsets 3 to 4"
 
-    def test_new_rows_go_on_arriving(self, erased, ledger, fill, send, taxi):
+    def test_new_rows_keep_arriving(self, erased, ledger, fill, send, taxi):
         send(taxi.topic.name, 2, partition=1)
         fill(ACCEPTED, range(20, 22), partition=1)
         assert (ledger()["bronze"].in_flight, ledger()["silver"].in_flight) == (0, 2)
@@ -158,7 +166,9 @@ def test_a_row_on_its_way_to_a_table_is_awaited(streaming, fill, send, taxi, mon
     monkeypatch.setattr(erase, "ARRIVE_LIMIT_S", 0.5)
     send(taxi.topic.name, 1, partition=1)
     fill(ACCEPTED, [20], partition=1)
-    with pytest.raises(AirflowException, match=r"nyc_taxi\.silver has yet to take rows .* Nothing was erased\. Next: "):
+    with pytest.raises(
+        AirflowException, match=r"nyc_taxi\.silver has not yet processed all rows .* Nothing was erased\. Next: "
+    ):
         erase.erase(select(ACCEPTED, "trip_id = 'trip 20'"), "")
     assert 20 in offsets(ACCEPTED)
     assert not IcebergCatalogHook().exists(ERASURES)
@@ -166,8 +176,8 @@ def test_a_row_on_its_way_to_a_table_is_awaited(streaming, fill, send, taxi, mon
     assert erase.erase(select(ACCEPTED, "trip_id = 'trip 20'"), "") == {CLEANED: 1, ACCEPTED: 1}
 
 
-def test_one_that_was_interrupted_is_finished_by_the_next(streaming, ledger, monkeypatch):
-    """Whatever that one selects: the rows of the first may be gone from the table that was asked."""
+def test_an_interrupted_erasure_is_completed_by_the_next(streaming, ledger, monkeypatch):
+    """Whatever the next one selects: the rows of the first may be gone from the selected table."""
     tables, real = [], delete._delete
 
     def dies(name, *arguments):
@@ -196,7 +206,7 @@ def test_one_that_was_interrupted_is_finished_by_the_next(streaming, ledger, mon
 
 class TestDeletedWhileOthersWrite:
     @pytest.mark.parametrize("adds", [[30], [3]], ids=["another row", "a row of the same event"])
-    def test_a_commit_in_between(self, streaming, fill, monkeypatch, adds):
+    def test_a_concurrent_commit(self, streaming, fill, monkeypatch, adds):
         real, interfered = Table.delete, []
 
         def interfere(table, *arguments, **options):
@@ -210,7 +220,7 @@ class TestDeletedWhileOthersWrite:
         assert deleted[ACCEPTED] >= 2
         assert (30 in offsets(ACCEPTED)) is (adds == [30])
 
-    def test_others_who_are_always_faster(self, streaming, monkeypatch):
+    def test_others_always_commit_first(self, streaming, monkeypatch):
         from tenacity import wait_none
 
         from lakehouse.tables import commits
@@ -226,7 +236,7 @@ class TestDeletedWhileOthersWrite:
             delete_rows([ACCEPTED], positions(3), "test")
         assert 3 in offsets(ACCEPTED)
 
-    def test_many_events_and_their_files_alone(self, fill, iceberg):
+    def test_only_the_files_of_many_events_are_rewritten(self, fill, iceberg):
         for start in range(0, 3_000, 1_000):
             fill(ACCEPTED, range(start, start + 1_000), partition=2)
         before = {task.file.file_path for task in iceberg.load_table(ACCEPTED).scan().plan_files()}
@@ -240,25 +250,25 @@ class TestDeletedWhileOthersWrite:
 class TestCommand:
     def test_a_dry_run_changes_nothing(self, streaming, run, capsys):
         assert run("erase", CLEANED, WHERE, "--dry-run") == 0
-        said = capsys.readouterr().out
-        assert "2 events of nyc_taxi" in said
-        assert "bronze.raw_trips" in said
+        message = capsys.readouterr().out
+        assert "2 events of nyc_taxi" in message
+        assert "bronze.raw_trips" in message
         assert 3 in offsets(CLEANED)
 
-    def test_it_asks(self, streaming, run, capsys):
+    def test_it_asks_for_confirmation(self, streaming, run, capsys):
         assert run("erase", CLEANED, WHERE) == 1
-        assert capsys.readouterr().err == "error: nothing was erased (a script says it with YES=1)\n"
+        assert capsys.readouterr().err == "error: nothing was erased. Next: confirm it (YES=1 in a script)\n"
         assert 3 in offsets(CLEANED)
 
     def test_it_erases_and_says_where_copies_remain(self, streaming, run, capsys):
         assert run("erase", CLEANED, WHERE, "--yes", "--reason", "ticket 7") == 0
-        said = capsys.readouterr().out
+        message = capsys.readouterr().out
         for words in (
             "silver.cleaned_trips: 2 rows erased",
             "nyc_taxi_pipeline has run twice",
-            "Kafka holds the events for 7 days",
+            "Kafka retains the events for 7 days",
         ):
-            assert words in said
+            assert words in message
         assert 3 not in offsets(CLEANED)
 
     @pytest.mark.parametrize(("table", "where"), [("nope", "true"), (CLEANED, ""), (CLEANED, "nope =")])

@@ -1,4 +1,4 @@
-"""A second pipeline, of one stage, whose tables are in the namespace of the first."""
+"""A second pipeline with one stage, whose tables are in the namespace of the first."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Gold is as old as the first rows of its source that it lacks."""
+"""The age of Gold is that of the first rows of its source that it lacks."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ HOUR_S = 3600
 
 @pytest.fixture
 def rows(taxi, fill, monkeypatch):
-    """Give the source three more rows; a day has passed by the time that their age is asked."""
+    """Add three rows to the source; their age is evaluated a day later."""
     monkeypatch.setattr(age, "time", SimpleNamespace(time=lambda: time.time() + 24 * HOUR_S))
     return lambda: fill(taxi.gold.source, 3)
 
 
 @pytest.fixture
 def publish(taxi):
-    """Publish Gold of the source as it is now, so many hours later by its file."""
+    """Publish Gold built from the current source; set the file's time this many hours later."""
 
     def publish(hours: float = 0) -> Path:
         published = file.published_file(taxi)
         published.parent.mkdir(parents=True, exist_ok=True)
-        file._sign(published, SourceVersion.of(IcebergCatalogHook().table(taxi.gold.source)))
+        file._record_version(published, SourceVersion.of(IcebergCatalogHook().table(taxi.gold.source)))
         os.utime(published, (published.stat().st_mtime + hours * HOUR_S,) * 2)
         return published
 
@@ -45,18 +45,18 @@ def hours(pipeline) -> int:
     return round(age.age_s(pipeline) / HOUR_S)
 
 
-def test_gold_that_has_every_row_is_of_no_age(taxi, rows, publish):
+def test_the_age_is_zero_if_gold_has_every_row(taxi, rows, publish):
     rows()
     publish()
     assert age.age_s(taxi) == 0
 
 
-def test_of_a_source_without_rows_too(taxi, fill):
+def test_the_age_is_zero_if_the_source_is_empty(taxi, fill):
     fill(taxi.gold.source, 0)
     assert age.age_s(taxi) == 0
 
 
-def test_it_is_as_old_as_the_first_rows_that_it_lacks(taxi, rows, publish):
+def test_the_age_is_that_of_the_first_rows_that_it_lacks(taxi, rows, publish):
     rows()
     assert hours(taxi) == 24  # nothing was published yet
     publish()
@@ -64,20 +64,20 @@ def test_it_is_as_old_as_the_first_rows_that_it_lacks(taxi, rows, publish):
     assert hours(taxi) == 24
     publish(hours=20)
     rows()
-    assert hours(taxi) == 4  # it had every row then, whatever the history says
+    assert hours(taxi) == 4  # it was complete then, whatever the history says
 
 
-def test_a_rewrite_and_an_empty_commit_make_it_no_older(taxi, rows, iceberg):
+def test_a_rewrite_and_an_empty_commit_do_not_count(taxi, rows, iceberg):
     rows()
     snapshot = iceberg.load_table(taxi.gold.source).current_snapshot()
     assert adds_rows(snapshot)
     for summary in (Summary(Operation.REPLACE, **{"added-records": "3"}), Summary(Operation.APPEND), None):
-        said = snapshot.model_copy(update={"summary": summary})
-        assert not adds_rows(said)
-        assert not removes_rows(said)
+        changed = snapshot.model_copy(update={"summary": summary})
+        assert not adds_rows(changed)
+        assert not removes_rows(changed)
 
 
-def test_a_source_that_was_replaced_has_rows_that_gold_lacks(taxi, rows, publish, iceberg):
+def test_gold_lacks_the_rows_of_a_replaced_source(taxi, rows, publish, iceberg):
     rows()
     publish(hours=20)
     iceberg.drop_table(taxi.gold.source)
@@ -94,7 +94,7 @@ def test_a_file_that_cannot_be_read_is_named(taxi, rows):
         age.age_s(taxi)
 
 
-def test_a_file_that_does_not_say_what_it_was_built_from_counts_as_none(taxi, rows):
+def test_a_file_without_a_recorded_version_does_not_count(taxi, rows):
     rows()
     published = file.published_file(taxi)
     published.parent.mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""dbt's connection reads the source where it lies, whatever the run's copy of its metadata lies in."""
+"""dbt's connection reads the source from its own store, wherever the run's copy of its metadata is."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lakehouse.gold.connection import Plugin
     ("location", "secrets"),
     [("s3://lake/silver/trips", 1), ("s3a://lake/silver/trips", 1), ("file:///lake/silver/trips", 0)],
 )
-def test_a_table_in_an_object_store_gets_its_keys(location, secrets, tmp_path: Path, monkeypatch):
+def test_a_table_in_an_object_store_gets_credentials(location, secrets, tmp_path: Path, monkeypatch):
     copy = tmp_path / "source.metadata.json"
     copy.write_text(json.dumps({"location": location}))
     monkeypatch.setenv("LAKEHOUSE_SOURCE_METADATA", str(copy))

@@ -1,4 +1,4 @@
-"""dbt by hand: each command works on a copy of its own, and leaves it only to be looked into."""
+"""dbt from a shell: each command works on its own copy, and keeps it only after a failure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ TABLE = "silver.cleaned_trips"
 
 @pytest.fixture
 def copies(fill, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
-    """The folders that dbt was run in; it runs in name only, and fails where there is a file `broken`."""
+    """The folders in which dbt ran; a stub, which fails if there is a file `broken`."""
     folders = []
 
     def run_dbt(pipeline, *command, scratch, **options):
@@ -40,4 +40,4 @@ def test_no_two_commands_share_a_copy(command, taxi, copies):
     broken.touch()
     assert [command(taxi), command(taxi)] == [1, 1]
     assert len(set(copies)) == 2
-    assert all(copy.exists() for copy in copies)  # to look into
+    assert all(copy.exists() for copy in copies)  # for inspection

@@ -1,4 +1,4 @@
-"""Readers see a whole Gold file or the one before it, never a copy that a run works on."""
+"""Readers see a complete Gold file or the previous one, never one that a run is working on."""
 
 import os
 import shutil
@@ -25,14 +25,14 @@ OTHER_TABLES = ("silver.rejected_trips", "silver.duplicate_trips", "bronze.rejec
 
 
 def build(file: Path, rows: int, fact: str = "fct_trips") -> None:
-    """What dbt leaves: the fact with so many rows."""
+    """Build what dbt would build: the fact with this many rows."""
     with duckdb.connect(str(file)) as connection:
         connection.execute(f"CREATE OR REPLACE TABLE {fact} AS SELECT range AS row FROM range({rows})")
 
 
 @pytest.fixture
 def platform(fill, send):
-    """Eight events that all became trips."""
+    """Eight events, which all became trips."""
     send(TOPIC, 8)
     for table, rows in {"bronze.raw_trips": 8, "silver.cleaned_trips": 8, **dict.fromkeys(OTHER_TABLES, 0)}.items():
         fill(table, rows)
@@ -40,7 +40,7 @@ def platform(fill, send):
 
 @pytest.fixture
 def arrive(fill, send):
-    """Let some more events become trips."""
+    """Have more events become trips."""
 
     def arrive(rows: int) -> None:
         send(TOPIC, rows)
@@ -52,7 +52,7 @@ def arrive(fill, send):
 
 @pytest.fixture
 def published(taxi, fill, arrive) -> Path:
-    """A Gold file that readers have, from when the source held five trips of eight."""
+    """A published Gold file, built when the source had five of the eight trips."""
     for table in OTHER_TABLES:
         fill(table, 0)
     arrive(5)
@@ -64,8 +64,8 @@ def published(taxi, fill, arrive) -> Path:
 
 
 @pytest.fixture
-def of_before(published) -> Path:
-    """The same file as it was when there was one pipeline, with copies of runs that never published."""
+def legacy(published) -> Path:
+    """The same file in the layout of a single pipeline, with copies of unpublished runs."""
     folder = Path(Variable.get("gold_dir"))
     published.chmod(0o644)
     with duckdb.connect(str(published)) as connection:
@@ -92,26 +92,26 @@ def test_a_run_gets_a_copy_of_the_published_file(taxi, published):
     assert gold_file.count_fact(taxi) == gold_file.count_fact(taxi, published) == 5
 
 
-def test_the_first_run_starts_with_nothing(taxi, platform):
+def test_the_first_run_starts_without_a_file(taxi, platform):
     assert not work_of(gold_file.prepare(taxi, "run 1")).exists()
 
 
-def test_a_full_refresh_starts_with_nothing(taxi, published):
+def test_a_full_refresh_starts_without_a_file(taxi, published):
     assert not work_of(gold_file.prepare(taxi, "run 1", full_refresh=True)).exists()
 
 
-def test_another_table_in_the_place_of_the_source_is_read_whole(taxi, published, iceberg, fill):
+def test_a_replaced_source_is_read_completely(taxi, published, iceberg, fill):
     iceberg.drop_table("silver.cleaned_trips")
     fill("silver.cleaned_trips", 8)
     assert not work_of(gold_file.prepare(taxi, "run 1")).exists()
 
 
-def test_a_file_that_does_not_say_what_it_was_built_from_is_not_built_upon(taxi, published):
+def test_a_file_without_a_recorded_version_is_not_built_upon(taxi, published):
     published.with_name("files.json").unlink()
     assert not work_of(gold_file.prepare(taxi, "run 1")).exists()
 
 
-def test_other_models_build_everything(taxi, published, monkeypatch):
+def test_changed_models_build_everything(taxi, published, monkeypatch):
     monkeypatch.setattr(gold_file, "fingerprint", lambda _: "other models")
     assert not work_of(gold_file.prepare(taxi, "run 1")).exists()
 
@@ -121,17 +121,17 @@ def test_after_rows_were_removed_from_the_source_everything_is_built(taxi, publi
     assert not work_of(gold_file.prepare(taxi, "run 1")).exists()
 
 
-class TestTurns:
+class TestSwap:
     """Readers have one file, and the next run builds on the other: nothing is copied."""
 
     @pytest.fixture
     def spare(self, taxi, published, arrive) -> Path:
-        """The file that readers had before the one of now."""
+        """The file that was published before the current one."""
         build_and_publish(taxi, gold_file.prepare(taxi, "run 1"), 8)
         arrive(1)
         return published.with_name("spare.duckdb")
 
-    def test_a_run_takes_the_file_that_readers_had_before(self, taxi, published, spare):
+    def test_a_run_takes_the_previously_published_file(self, taxi, published, spare):
         inodes = spare.stat().st_ino, published.stat().st_ino
         env = gold_file.prepare(taxi, "run 2")
         assert work_of(env).stat().st_ino == inodes[0]
@@ -140,11 +140,11 @@ class TestTurns:
         assert (published.stat().st_ino, spare.stat().st_ino) == inodes
         assert gold_file.count_fact(taxi) == 9
 
-    def test_a_second_run_at_once_gets_a_copy(self, taxi, published, spare):
+    def test_a_concurrent_run_gets_a_copy(self, taxi, published, spare):
         gold_file.prepare(taxi, "run 2")
         assert gold_file.count_fact(taxi, work_of(gold_file.prepare(taxi, "run 3"))) == 8
 
-    def test_so_does_a_run_after_a_failed_one(self, taxi, published, spare):
+    def test_a_run_after_a_failed_one_gets_a_copy(self, taxi, published, spare):
         build(work_of(gold_file.prepare(taxi, "run 2")), 77)
         env = gold_file.prepare(taxi, "run 2")
         assert gold_file.count_fact(taxi, work_of(env)) == 8
@@ -158,7 +158,7 @@ class TestTurns:
         assert spare.exists()
 
     def test_a_reader_keeps_what_it_has_open(self, taxi, published, spare):
-        """It opened the file when it was the published one."""
+        """It opened the file while that was the published one."""
         with subprocess.Popen(
             [sys.executable, "-c", READER, str(spare)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         ) as tool:
@@ -170,7 +170,7 @@ class TestTurns:
             tool.stdin.close()
             assert tool.stdout.readline() == "5\n"
 
-    def test_what_another_program_changed_is_not_built_upon(self, taxi, published, spare):
+    def test_a_file_that_another_program_changed_is_not_built_upon(self, taxi, published, spare):
         spare.chmod(0o644)
         build(spare, 77)
         assert gold_file.count_fact(taxi, work_of(gold_file.prepare(taxi, "run 2"))) == 8
@@ -178,8 +178,8 @@ class TestTurns:
         build(published, 77)
         assert not work_of(gold_file.prepare(taxi, "run 3")).exists()
 
-    def test_a_run_that_died_as_it_published_leaves_readers_their_file(self, taxi, published, spare, monkeypatch):
-        """It died between the link that makes the readers' file the spare one, and the rename of its own."""
+    def test_after_an_interrupted_publish_readers_keep_their_file(self, taxi, published, spare, monkeypatch):
+        """Interrupted after the published file was linked as the spare one, before the run's own file was renamed."""
         env = gold_file.prepare(taxi, "run 2")
         build(work_of(env), 9)
         replace = os.replace
@@ -209,7 +209,7 @@ class TestTurns:
         assert gold_file.count_fact(taxi, work_of(gold_file.prepare(taxi, "run 2"))) == 8
 
 
-def test_a_run_keeps_to_one_version_of_the_source(taxi, published, fill):
+def test_a_run_reads_one_version_of_the_source(taxi, published, fill):
     env = gold_file.prepare(taxi, "run 1")
     fill("silver.cleaned_trips", 2)
     assert source_rows(env) == 8
@@ -217,7 +217,7 @@ def test_a_run_keeps_to_one_version_of_the_source(taxi, published, fill):
 
 
 def tags(iceberg) -> dict[str, int]:
-    """Of the source, by the run that each belongs to."""
+    """The source's tags by the run that they belong to."""
     refs = iceberg.load_table("silver.cleaned_trips").metadata.refs.items()
     return {name.removeprefix("gold-nyc_taxi-"): ref.snapshot_id for name, ref in refs if name != "main"}
 
@@ -247,14 +247,14 @@ def test_a_tag_keeps_the_snapshot_of_a_run_until_it_is_published(taxi, published
     assert tags(iceberg) == {}
 
 
-def test_tags_of_runs_without_a_folder_go(taxi, published, iceberg):
+def test_tags_of_runs_without_a_folder_are_removed(taxi, published, iceberg):
     first = work_of(gold_file.prepare(taxi, "run 1")).parent
     shutil.rmtree(first)
     second = work_of(gold_file.prepare(taxi, "run 2")).parent
     assert tags(iceberg).keys() == {second.name}
 
 
-def test_a_run_that_is_cleared_takes_the_newest_version(taxi, published, iceberg, fill):
+def test_a_cleared_run_takes_the_latest_version(taxi, published, iceberg, fill):
     run = work_of(gold_file.prepare(taxi, "run 1")).parent.name
     fill("silver.cleaned_trips", 1)
     newest = iceberg.load_table("silver.cleaned_trips").metadata.current_snapshot_id
@@ -276,14 +276,14 @@ def test_a_tag_is_set_while_the_writer_commits(taxi, published, iceberg, fill, m
     assert tags(iceberg).keys() == {run}
 
 
-def test_a_run_that_is_cleared_starts_over(taxi, published):
+def test_a_cleared_run_starts_over(taxi, published):
     env = gold_file.prepare(taxi, "run 1")
     build(work_of(env), 8)
     assert gold_file.prepare(taxi, "run 1") == env
     assert gold_file.count_fact(taxi, work_of(env)) == 5
 
 
-def test_copies_of_runs_that_never_published_go(taxi, published):
+def test_copies_of_unpublished_runs_are_deleted(taxi, published):
     copies = []
     for number in range(gold_file.KEEP_RUNS + 2):
         copies.append(work_of(gold_file.prepare(taxi, f"run {number}")).parent)
@@ -297,7 +297,7 @@ def test_without_rows_there_is_nothing_to_build(taxi, fill):
         gold_file.prepare(taxi, "run 1")
 
 
-def test_publish_swaps_the_file_in_and_a_reader_goes_on_with_its_own(taxi, published):
+def test_publish_swaps_the_file_and_a_reader_keeps_its_own(taxi, published):
     env = gold_file.prepare(taxi, "run 1")
     build(work_of(env), 8)
     with duckdb.connect(str(published), read_only=True) as reader:
@@ -306,8 +306,8 @@ def test_publish_swaps_the_file_in_and_a_reader_goes_on_with_its_own(taxi, publi
     assert (ledger.fact_rows, ledger.balanced) == (8, True)
     assert gold_file.count_fact(taxi) == 8
     with duckdb.connect(str(published), read_only=True) as reader:
-        said = reader.execute("SELECT source_snapshot_id FROM built_from").fetchone()
-    assert said == (IcebergCatalogHook().table("silver.cleaned_trips").current_snapshot().snapshot_id,)
+        message = reader.execute("SELECT source_snapshot_id FROM built_from").fetchone()
+    assert message == (IcebergCatalogHook().table("silver.cleaned_trips").current_snapshot().snapshot_id,)
     assert list((published.parent / "runs").iterdir()) == []
 
 
@@ -331,7 +331,7 @@ os._exit(0)
 
 @pytest.fixture
 def writer(published) -> Iterator[subprocess.Popen[str]]:
-    """A BI tool that has the published file open for writing, and has changed it; without a checkpoint when it ends."""
+    """A BI tool that has the published file open for writing and has changed it, without a checkpoint at its end."""
     published.chmod(0o644)
     command = [sys.executable, "-c", WRITER, str(published)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as tool:
@@ -340,20 +340,20 @@ def writer(published) -> Iterator[subprocess.Popen[str]]:
         tool.stdin.close()
 
 
-def test_nobody_may_write_to_the_published_file(published):
+def test_the_published_file_is_read_only(published):
     assert published.stat().st_mode & 0o222 == 0
 
 
-def test_a_tool_that_writes_is_in_nobodys_way(taxi, published, writer):
+def test_a_tool_that_writes_does_not_prevent_publishing(taxi, published, writer):
     env = gold_file.prepare(taxi, "run 1")
     assert gold_file.count_fact(taxi, work_of(env)) == 5
-    with pytest.raises(AirflowException, match=r"gold\.duckdb cannot be opened\. Next: let the program"):
+    with pytest.raises(AirflowException, match=r"gold\.duckdb cannot be opened\. Next: close it in the program"):
         gold_file.count_fact(taxi)
     assert build_and_publish(taxi, env, 8) == 8
     assert gold_file.count_fact(taxi) == 8
 
 
-def test_what_a_killed_tool_left_behind_changes_nothing(taxi, published, writer):
+def test_leftovers_of_a_killed_tool_change_nothing(taxi, published, writer):
     writer.stdin.close()
     writer.wait(30)
     assert published.with_name("gold.duckdb.wal").exists()
@@ -364,7 +364,7 @@ def test_what_a_killed_tool_left_behind_changes_nothing(taxi, published, writer)
     assert not published.with_name("gold.duckdb.wal").exists()
 
 
-def test_a_reader_that_spills_goes_on(taxi, published):
+def test_a_reader_that_spills_continues(taxi, published):
     spilled = published.with_name("gold.duckdb.tmp")
     spilled.mkdir()
     build_and_publish(taxi, gold_file.prepare(taxi, "run 1"), 8)
@@ -382,7 +382,7 @@ def build_and_publish(taxi, env: dict[str, str], rows: int) -> int:
     return gold_file.publish(taxi, env).fact_rows
 
 
-def test_a_slow_build_does_not_take_the_place_of_a_later_version(taxi, published, arrive):
+def test_a_slow_build_does_not_replace_a_later_version(taxi, published, arrive):
     slow = gold_file.prepare(taxi, "by hand")
     arrive(1)
     assert build_and_publish(taxi, gold_file.prepare(taxi, "run 1"), 9) == 9
@@ -396,7 +396,7 @@ def test_two_builds_of_one_version_are_both_published(taxi, published):
     assert [build_and_publish(taxi, env, 8) for env in (first, second)] == [8, 8]
 
 
-def test_another_table_is_no_earlier_version(taxi, published, arrive, iceberg, fill):
+def test_another_table_is_not_an_earlier_version(taxi, published, arrive, iceberg, fill):
     arrive(1)
     build_and_publish(taxi, gold_file.prepare(taxi, "run 1"), 9)
     iceberg.drop_table("silver.cleaned_trips")
@@ -404,7 +404,7 @@ def test_another_table_is_no_earlier_version(taxi, published, arrive, iceberg, f
     assert build_and_publish(taxi, gold_file.prepare(taxi, "run 2"), 8) == 8
 
 
-def test_a_version_that_was_rolled_back_is_no_obstacle(taxi, published, arrive, iceberg):
+def test_a_rolled_back_version_can_be_replaced(taxi, published, arrive, iceberg):
     kept = iceberg.load_table("silver.cleaned_trips").metadata.current_snapshot_id
     arrive(1)
     build_and_publish(taxi, gold_file.prepare(taxi, "run 1"), 9)
@@ -413,13 +413,11 @@ def test_a_version_that_was_rolled_back_is_no_obstacle(taxi, published, arrive, 
 
 
 @pytest.mark.parametrize("built", [7, 9])
-def test_a_file_that_is_not_its_source_is_not_published(taxi, published, built):
+def test_a_file_that_does_not_match_its_source_is_not_published(taxi, published, built):
     env = gold_file.prepare(taxi, "run 1")
     build(work_of(env), built)
-    said = (
-        rf"fct_trips holds {built} rows and late_duplicates 0, their version of silver\.cleaned_trips 8: not published"
-    )
-    with pytest.raises(AirflowException, match=said):
+    message = rf"fct_trips has {built} rows and late_duplicates 0, but their version of silver\.cleaned_trips has 8"
+    with pytest.raises(AirflowException, match=message):
         gold_file.publish(taxi, env)
     assert gold_file.count_fact(taxi) == 5
 
@@ -433,7 +431,7 @@ def test_rows_that_the_fact_leaves_out_as_duplicates_are_accounted_for(taxi, pub
     assert gold_file.count_late_duplicates(taxi) == 2
 
 
-def test_rows_that_came_while_dbt_ran_do_not_stop_it(taxi, published, fill, send):
+def test_rows_that_arrived_while_dbt_ran_do_not_prevent_publishing(taxi, published, fill, send):
     env = gold_file.prepare(taxi, "run 1")
     build(work_of(env), 8)
     send(TOPIC, 3)
@@ -443,7 +441,7 @@ def test_rows_that_came_while_dbt_ran_do_not_stop_it(taxi, published, fill, send
     assert gold_file.count_fact(taxi) == 8
 
 
-def test_duplicates_stop_it(taxi, published, fill):
+def test_duplicates_prevent_publishing(taxi, published, fill):
     env = gold_file.prepare(taxi, "run 1")
     build(work_of(env), 8)
     fill("bronze.raw_trips", 1)
@@ -452,14 +450,14 @@ def test_duplicates_stop_it(taxi, published, fill):
     assert gold_file.count_fact(taxi) == 5
 
 
-def test_a_file_that_nobody_built_is_named(taxi):
-    said = r"no Gold file .*/gold/nyc_taxi/gold\.duckdb\. Next: trigger nyc_taxi_pipeline"
-    with pytest.raises(AirflowException, match=said):
+def test_a_missing_file_is_named(taxi):
+    message = r"Gold file .*/gold/nyc_taxi/gold\.duckdb does not exist\. Next: trigger nyc_taxi_pipeline"
+    with pytest.raises(AirflowException, match=message):
         gold_file.count_fact(taxi)
 
 
 def test_two_pipelines_share_no_file(taxi, shop, published, fill, send):
-    """Neither a copy nor a count nor what was published, for runs of the same id and tables of one namespace."""
+    """Neither copies nor counts nor published files, even for runs with the same id and tables in the same namespace."""
     send("shop.orders", 3)
     fill("bronze.orders", range(3))
     fill("bronze.bad_orders", 0)
@@ -476,34 +474,34 @@ def test_two_pipelines_share_no_file(taxi, shop, published, fill, send):
     assert gold_file.publish(taxi, ours).fact_rows == 8
 
 
-def test_a_file_of_before_goes_to_its_pipelines_folder(taxi, of_before):
-    assert not work_of(gold_file.prepare(taxi, "run 1")).exists()  # other models built it
+def test_a_legacy_file_is_moved_to_its_pipelines_folder(taxi, legacy):
+    assert not work_of(gold_file.prepare(taxi, "run 1")).exists()  # it was built by other models
     assert gold_file.count_fact(taxi) == 5
-    assert not of_before.exists()
-    assert list((of_before.parent / "runs").iterdir()) == []
+    assert not legacy.exists()
+    assert list((legacy.parent / "runs").iterdir()) == []
 
 
-def test_a_file_of_before_is_followed_by_a_later_one(taxi, of_before):
+def test_a_legacy_file_is_replaced_by_a_later_one(taxi, legacy):
     assert build_and_publish(taxi, gold_file.prepare(taxi, "run 1"), 8) == 8
 
 
-def test_it_is_not_another_pipelines(shop, of_before, fill):
+def test_another_pipeline_does_not_take_it(shop, legacy, fill):
     fill("bronze.orders", 3)
     assert not work_of(gold_file.prepare(shop, "run 1")).exists()
-    assert of_before.exists()
-    assert (of_before.parent / "runs" / "0123456789ab").exists()
+    assert legacy.exists()
+    assert (legacy.parent / "runs" / "0123456789ab").exists()
 
 
-def test_it_never_replaces_what_the_pipeline_has(taxi, of_before):
+def test_it_never_replaces_the_pipelines_own_file(taxi, legacy):
     newer = gold_file.published_file(taxi)
-    newer.write_bytes(of_before.read_bytes())
+    newer.write_bytes(legacy.read_bytes())
     build(newer, 7)
     gold_file.prepare(taxi, "run 1")
     assert gold_file.count_fact(taxi) == 7
-    assert of_before.exists()
+    assert legacy.exists()
 
 
 @pytest.mark.parametrize("use", [lambda pipeline: gold_file.prepare(pipeline, "a run"), gold_file.count_fact])
-def test_a_pipeline_without_gold_is_refused(taxi, use):
+def test_a_pipeline_without_gold_is_rejected(taxi, use):
     with pytest.raises(DeclarationError, match=r"nyc_taxi has no Gold\. Next: declare it under `gold` in include/"):
         use(taxi.model_copy(update={"gold": None}))

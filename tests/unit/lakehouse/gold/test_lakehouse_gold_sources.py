@@ -1,4 +1,4 @@
-"""dbt's source says what the contract and the declaration say."""
+"""dbt's source matches the contract and the declaration."""
 
 from __future__ import annotations
 
@@ -48,13 +48,13 @@ def test_columns_are_those_of_the_contract(typed):
     assert columns["amount"]["description"] == "What was paid. Unit: EUR."
 
 
-def test_a_table_that_is_filled_from_the_topic_holds_text(shop):
+def test_a_table_that_is_filled_from_the_topic_has_text_columns(shop):
     columns = columns_of(shop)
     assert list(columns) == ["orderId", "amount", "note", "kafka_partition", "kafka_offset"]
     assert {columns[name]["data_type"] for name in ("orderId", "amount", "note")} == {"STRING"}
 
 
-def test_the_header_names_what_to_change(shop):
+def test_the_header_names_the_files_to_change(shop):
     header = render_source(shop).splitlines()[0]
     assert "include/pipelines/shop.yaml" in header
     assert "include/contracts/shop.json" in header

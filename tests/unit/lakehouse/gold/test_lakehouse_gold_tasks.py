@@ -1,4 +1,4 @@
-"""Each model's task tells of that model what dbt told: judged from what a real `dbt build` leaves behind."""
+"""Each model's task shows dbt's result for that model: checked with the artifacts of a real `dbt build`."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class TaskInstance:
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project that dbt has built, with something wrong of each kind."""
+    """A project that dbt has built, with one problem of each kind."""
     folder = tmp_path_factory.mktemp("mini")
     for name, text in FILES.items():
         (folder / name).parent.mkdir(exist_ok=True)
@@ -71,14 +71,14 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def problems(project: Path) -> dict[str, list[str]]:
-    """Name of a model -> its problems."""
+    """Model name -> its problems."""
     manifest = json.loads((project / "target" / "manifest.json").read_text())
     results = json.loads((project / "target" / "run_results.json").read_text())["results"]
     found = problems_by_model(manifest["nodes"] | manifest["unit_tests"], results)
     return {model.removeprefix("model.mini."): told for model, told in found.items()}
 
 
-def test_every_model_of_the_run_is_judged(problems):
+def test_every_model_of_the_run_is_reported(problems):
     assert sorted(problems) == ["base", "below", "broken", "clean", "computed", "top"]
     assert problems["clean"] == []
 
@@ -87,30 +87,30 @@ def test_a_model_that_dbt_cannot_build(problems):
     [problem] = problems["broken"]
     assert problem.startswith("error: ")
     assert "no luck" in problem
-    assert problems["below"] == ["skipped: something that it reads failed"]
+    assert problems["below"] == ["skipped: an upstream model failed"]
 
 
-def test_a_test_counts_against_the_model_it_is_declared_on_and_a_warning_does_not(problems):
+def test_a_failed_test_counts_for_the_model_it_is_declared_on_and_a_warning_does_not(problems):
     [problem] = problems["base"]
     assert problem.startswith("test relationships_base_id__id__ref_top_: fail: Got 1 result")
 
 
-def test_a_test_of_several_models_counts_against_the_last(problems):
+def test_a_test_of_several_models_counts_for_the_last(problems):
     assert sorted(problem.split(":")[0] for problem in problems["top"]) == ["test base_and_top", "test not_null_top_id"]
 
 
-def test_a_unit_test_counts_against_its_model(problems):
+def test_a_unit_test_counts_for_its_model(problems):
     assert [problem.split(":")[0] for problem in sorted(problems["computed"])] == ["skipped", "test adds_two"]
 
 
 @pytest.fixture
 def reported(project: Path) -> TaskInstance:
-    """The build's task, after it reported."""
+    """The build's task after its report."""
     instance = TaskInstance()
     with pytest.raises(AirflowFailException, match=r"^5 of 14 dbt nodes failed:\n") as error:
         report_build(str(project), {"ti": instance})
     assert "test.mini.base_and_top: fail: Got 6 results" in str(error.value)
-    assert "model.mini.below" not in str(error.value)  # what was skipped only follows from what failed
+    assert "model.mini.below" not in str(error.value)  # skipped models are not failures
     return instance
 
 
@@ -119,7 +119,7 @@ def show(model: str, instance: TaskInstance) -> None:
     task.execute({"ti": instance})
 
 
-def test_the_task_of_a_model_is_as_the_model_was(reported):
+def test_a_models_task_has_the_models_result(reported):
     show("clean", reported)
     with pytest.raises(AirflowFailException, match=r"(?s)^model\.mini\.broken\nerror: .*no luck.*clear `prepare`"):
         show("broken", reported)
@@ -131,14 +131,14 @@ def test_a_model_without_a_report_was_not_built(reported):
             show(model, instance)
 
 
-def test_dbt_that_ended_before_it_ran_anything_reports_nothing(tmp_path):
+def test_dbt_that_stopped_before_it_ran_anything_reports_nothing(tmp_path):
     instance = TaskInstance()
     report_build(str(tmp_path), {"ti": instance})
     assert instance.pushed == {}
 
 
 def test_a_build_without_a_failure_is_a_success(project, tmp_path):
-    """The same output, cut to the nodes that went well."""
+    """The same output, reduced to the nodes that succeeded."""
     (tmp_path / "target").mkdir()
     manifest, results = (
         json.loads((project / "target" / f"{name}.json").read_text()) for name in ("manifest", "run_results")

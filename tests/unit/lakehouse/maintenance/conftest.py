@@ -1,4 +1,4 @@
-"""A table that is written as the streaming jobs write it, and a Flink that answers as told."""
+"""A table like those of the streaming jobs, and a stub of Flink."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from lakehouse.maintenance.locations import Location
 
 @pytest.fixture(autouse=True)
 def no_lease_left(iceberg) -> Iterator[None]:
-    """The database outlives a test, and so would the leases."""
+    """Drop the leases after each test, because the database outlives it."""
     yield
     _rows().drop(iceberg.engine, checkfirst=True)
 
 
 @pytest.fixture
 def trips(iceberg) -> Table:
-    """A table kept by day, without a snapshot."""
+    """A table that is partitioned by day, without a snapshot."""
     iceberg.create_namespace("silver")
     with iceberg.create_table_transaction(NAME, SCHEMA) as draft:
         draft.update_spec().add_identity("pickup_date").commit()
@@ -31,7 +31,7 @@ def trips(iceberg) -> Table:
 
 @pytest.fixture
 def plant() -> Callable[..., Path]:
-    """Put a file into a table's folder that the table knows nothing of, ten days old."""
+    """Put an unreferenced file, ten days old, into a table's folder."""
 
     def plant(table: Table, below: str, days: float = 10, text: str = "x") -> Path:
         path = Path("/", Location.parse(table.location()).path, below)
@@ -45,7 +45,7 @@ def plant() -> Callable[..., Path]:
 
 @pytest.fixture
 def flink(http, connect) -> Flink:
-    """Connected, running no job, protecting nothing."""
+    """Flink without running jobs and protected snapshots."""
     connect("flink_rest", port=http.server_port)
     connect("flink_sql_gateway", port=http.server_port)
     return Flink(http)

@@ -1,4 +1,4 @@
-"""Commits, rewrites and files of a table as the streaming jobs and maintenance make them, and a Flink that answers as told."""
+"""Commits, rewrites and files like those of the streaming jobs and of maintenance, and a stub of Flink."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ DAYS = [date(2024, 1, 1), date(2024, 1, 2)]
 
 
 def append(table: Table, rows: int = 1, day: date = DAYS[0], **summary: str) -> int:
-    """One commit of a file, with these words in its summary; the snapshot's id."""
+    """Commit one file with these properties in the summary; return the snapshot id."""
     number = len(table.refresh().metadata.snapshots)
     ids = [f"trip {number}-{row}" for row in range(rows)]
     table.append(pa.table([ids, [day] * rows], schema=SCHEMA), snapshot_properties=summary)
@@ -31,7 +31,7 @@ def append(table: Table, rows: int = 1, day: date = DAYS[0], **summary: str) -> 
 
 
 def rewrite(table: Table, lose: int = 0) -> int:
-    """One commit as a rewrite makes it: all rows in one file, some of them lost."""
+    """Commit a rewrite: all rows in one file, some of them lost."""
     rows = table.refresh().scan().to_arrow()
     producer = table.transaction().update_snapshot().overwrite()
     for task in table.scan().plan_files():
@@ -39,7 +39,9 @@ def rewrite(table: Table, lose: int = 0) -> int:
     for file in _dataframe_to_data_files(table.metadata, rows.slice(lose), table.io):
         producer.append_data_file(file)
     (added, *updates), requirements = producer._commit()
-    summary = Summary(Operation.REPLACE, **added.snapshot.summary.additional_properties)  # pyiceberg itself makes none
+    summary = Summary(
+        Operation.REPLACE, **added.snapshot.summary.additional_properties
+    )  # pyiceberg itself commits no `replace`
     replaced = added.model_copy(update={"snapshot": added.snapshot.model_copy(update={"summary": summary})})
     table.catalog.commit_table(table, requirements, (replaced, *updates))
     return table.refresh().current_snapshot().snapshot_id
@@ -52,13 +54,13 @@ def files_of(table: Table) -> set[Path]:
 
 
 def age(path: Path, seconds: float) -> None:
-    """Let a file be that old."""
+    """Make a file this old."""
     then = time.time() - seconds
     os.utime(path, (then, then))
 
 
 class Flink:
-    """The SQL Gateway and the JobManager, with a function that answers a CALL with rows."""
+    """A stub of SQL Gateway and JobManager, with configurable results of the procedures."""
 
     def __init__(self, http: Any) -> None:
         self.http = http
@@ -66,7 +68,7 @@ class Flink:
         self.procedures: dict[str, Callable[[str], Any] | list[dict[str, Any]]] = {}
         self.answered: dict[str, Any] = {}
         self.jobs: list[dict[str, Any]] = []
-        http.otherwise = self.answer
+        http.default = self.answer
 
     def answer(self, method: str, path: str, body: Any) -> Any:
         match method, path.strip("/").split("/"):
@@ -95,7 +97,7 @@ class Flink:
         return 404, {"errors": [f"no such path: {method} {path}"]}
 
     def _rows(self, number: str) -> Any:
-        """What the statement gives; a text is an error. Options for again, it is the same."""
+        """Set the result of a procedure: rows, or the text of an error."""
         statement = self.statements[int(number)]
         for name, rows in self.procedures.items():
             if f".sys.{name}(" in statement and number not in self.answered:
@@ -103,21 +105,21 @@ class Flink:
         return self.answered.get(number, [])
 
     def called(self, name: str) -> list[str]:
-        """The CALLs of that procedure."""
+        """The CALLs of a procedure."""
         return [statement for statement in self.statements if f".sys.{name}(" in statement]
 
 
 def protect(*found: tuple[int, str]) -> list[dict[str, Any]]:
-    """Rows of the procedure: snapshot and who protects it."""
+    """Set the protected snapshots: snapshot and what protects it."""
     return [{"snapshot_id": snapshot, "committed_at": "2024-01-01", "protected_by": by} for snapshot, by in found]
 
 
 def expired(**counts: int) -> list[dict[str, Any]]:
-    """A row of the expiry: nothing was deleted but this."""
+    """A result row of `expire_snapshots`, in which only these were deleted."""
     kinds = ("data_files", "manifest_files", "manifest_lists", "statistics_files", "bytes")
     return [{f"deleted_{kind}_count": counts.pop(kind, 0) for kind in kinds} | counts]
 
 
 def reload() -> Table:
-    """The table as the catalog has it now."""
+    """The current version of the table in the catalog."""
     return IcebergCatalogHook().table(NAME)

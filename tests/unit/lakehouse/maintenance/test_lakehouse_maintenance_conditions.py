@@ -1,13 +1,13 @@
-"""Partitions become few and short conditions, which select them and nothing else."""
+"""Partitions become few and short conditions, which select exactly them."""
 
 from __future__ import annotations
 
 from datetime import date, timedelta
 
-from lakehouse.maintenance.conditions import MOST, conditions
+from lakehouse.maintenance.conditions import MAX_RANGES, conditions
 
 
-def test_days_without_a_gap_are_one_range():
+def test_consecutive_days_are_one_range():
     days = [date(2024, 1, 1) + timedelta(number) for number in (*range(1_000), 1_001)]
     assert conditions((("date", day),) for day in reversed(days)) == [
         "(`date` BETWEEN DATE '2024-01-01' AND DATE '2026-09-26') OR (`date` = DATE '2026-09-28')"
@@ -15,7 +15,7 @@ def test_days_without_a_gap_are_one_range():
     assert conditions([(("date", date.max),)]) == ["(`date` = DATE '9999-12-31')"]
 
 
-def test_numbers_texts_and_no_value():
+def test_numbers_texts_and_null():
     numbers = [(("n", number),) for number in (3, -1, None, 0, 1, 5)]
     assert conditions(numbers) == ["(`n` IS NULL) OR (`n` BETWEEN -1 AND 1) OR (`n` = 3) OR (`n` = 5)"]
     texts = [(("order", text),) for text in ("b", "a", "it's", None)]
@@ -23,7 +23,7 @@ def test_numbers_texts_and_no_value():
     assert conditions([(("a`b", 1),)]) == ["(`a``b` = 1)"]
 
 
-def test_only_what_follows_in_the_last_column_is_one_range():
+def test_only_consecutive_values_of_the_last_column_are_one_range():
     partitions = [(("zone", zone), ("day", date(2024, 1, day))) for zone in ("a", None) for day in (1, 2)]
     assert conditions([*partitions, (("day", date(2024, 1, 3)),)]) == [
         (
@@ -36,5 +36,5 @@ def test_only_what_follows_in_the_last_column_is_one_range():
 
 def test_a_thousand_ranges_are_several_conditions():
     found = conditions((("zone", f"{number:04}"),) for number in range(1_000))
-    assert [condition.count("=") for condition in found] == [MOST] * 10
+    assert [condition.count("=") for condition in found] == [MAX_RANGES] * 10
     assert "".join(found).count("'") == 2_000

@@ -1,4 +1,4 @@
-"""One file is one location, however its address is spelled."""
+"""A file has one location, however its address is written."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ def test_spellings_without_a_host(text):
 
 
 @pytest.mark.parametrize("name", ["a%20b", "a?b", "a#b", "a//b", "a:b"])
-def test_letters_of_a_name_stay(name):
+def test_special_characters_in_a_name_stay(name):
     assert Location.parse(f"s3://bucket/{name}") == Location("s3", "bucket", name)
     assert Location.parse(f"s3://bucket/{name}").uri == f"s3://bucket/{name}"
 
 
 @pytest.mark.parametrize("text", ["", "a/b", "file", "s3:bucket"])
-def test_what_is_no_address_is_refused(text):
-    with pytest.raises(AirflowException, match="is no address of a file"):
+def test_an_invalid_address_is_rejected(text):
+    with pytest.raises(AirflowException, match="is not the address of a file"):
         Location.parse(text)
 
 
-def test_a_folder_holds_what_is_below_it_alone():
+def test_a_folder_holds_only_what_is_below_it():
     folder = Location.parse("s3://b/warehouse/silver")
     assert folder.holds(folder)
     assert folder.holds(folder / "x/y")
@@ -54,7 +54,7 @@ def test_a_folder_holds_what_is_below_it_alone():
     assert folder.below(Location.parse("s3://b/")) == "warehouse/silver"
 
 
-def test_two_names_may_mean_one_store_but_for_buckets_and_the_local_disk():
+def test_two_names_may_mean_one_store_except_buckets_and_the_local_disk():
     def may(one: str, other: str) -> bool:
         return Location.parse(f"{one}/a").may_hold(Location.parse(f"{other}/a/b"))
 
@@ -78,7 +78,7 @@ def test_a_checksum_and_its_file():
     assert checked(Location("file", "", "a/.x.parquet.crc")) == checked(file) == file
 
 
-def test_files_are_listed_moved_and_deleted_by_their_very_names(tmp_path):
+def test_files_are_listed_moved_and_deleted_by_their_exact_names(tmp_path):
     io, folder = PyArrowFileIO(), Location.parse(f"file:{tmp_path}")
     (tmp_path / "data").mkdir()
     for name in ("x", "x#1", "x?2", "x%203"):
@@ -97,7 +97,7 @@ def test_files_are_listed_moved_and_deleted_by_their_very_names(tmp_path):
 
 
 class HalfCopies(DirFileSystem):
-    """A store that loses the second half of what it copies or moves."""
+    """A store that loses the second half of what it copies."""
 
     def copy(self, path: str, to: str, **_: object) -> None:
         whole = self.cat_file(path)
@@ -108,17 +108,19 @@ class HalfCopies(DirFileSystem):
         self.rm_file(path)
 
 
-def test_a_copy_that_lost_bytes_is_taken_away_and_the_file_stays(tmp_path):
+def test_an_incomplete_copy_is_deleted_and_the_file_stays(tmp_path):
     store = pafs.PyFileSystem(pafs.FSSpecHandler(HalfCopies(str(tmp_path), LocalFileSystem(auto_mkdir=True))))
     io = SimpleNamespace(fs_by_scheme=lambda scheme, authority: store)
     (tmp_path / "b").mkdir()
     (tmp_path / "b/x").write_text("whole")
-    with pytest.raises(OSError, match=r"s3://b/x has 5 bytes, and its copy s3://b/q/x 2.*Next: see that the store"):
+    with pytest.raises(
+        OSError, match=r"s3://b/x has 5 bytes, but its copy s3://b/q/x has 2.*Next: make sure that the store"
+    ):
         move(io, Location.parse("s3://b/x"), Location.parse("s3://b/q/x"))
     assert (tmp_path / "b/x").read_text() == "whole"
     assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["x"]
 
 
-def test_an_io_that_is_no_file_system_is_named():
+def test_an_io_without_a_file_system_is_named():
     with pytest.raises(AirflowException, match=r"object gives no access to file:///a.*py-io-impl"):
         list(list_files(object(), Location("file", "", "a")))

@@ -1,4 +1,4 @@
-"""What is seen of a real table: small files by partition, and when rows were last written to it."""
+"""The observed state of a real table: small files by partition, and when rows were last written."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_files_by_partition(trips):
     assert (measure(trips).files, measure(trips).snapshots) == (3, 3)
 
 
-def test_a_rewrite_writes_no_rows(trips):
+def test_a_rewrite_does_not_count_as_written_rows(trips):
     append(trips)
     append(trips)
     before = by_key(trips)
@@ -45,7 +45,7 @@ def test_a_rewrite_writes_no_rows(trips):
     assert after.written_ms == 0 < before[after.key].written_ms
 
 
-def test_what_arrived_in_an_hour_is_what_was_written_and_not_what_was_rewritten(trips):
+def test_the_inflow_of_an_hour_counts_written_and_not_rewritten_bytes(trips):
     append(trips)
     append(trips)
     written = sum(file["file_size_in_bytes"] for file in trips.inspect.files().to_pylist())
@@ -53,14 +53,14 @@ def test_what_arrived_in_an_hour_is_what_was_written_and_not_what_was_rewritten(
     assert observe(trips.refresh(), MB).inflow_bytes == written > 0
 
 
-def test_what_an_expired_snapshot_wrote_is_older_than_what_is_left(trips):
+def test_files_of_an_expired_snapshot_are_older_than_the_rest(trips):
     first = append(trips)
     append(trips, day=DAYS[1])
     trips.maintenance.expire_snapshots().by_id(first).commit()
     assert {p.written_ms for p in observe(trips.refresh(), MB).partitions} == {trips.current_snapshot().timestamp_ms}
 
 
-def test_a_partition_of_no_value_and_a_table_of_one_partition(iceberg, trips, fill):
+def test_a_null_partition_and_an_unpartitioned_table(iceberg, trips, fill):
     trips.append(pa.table([["t"], pa.array([None], pa.date32())], schema=trips.schema().as_arrow()))
     assert list(by_key(trips)) == [(("pickup_date", None),)]
     fill("silver.rejected_trips", 2)

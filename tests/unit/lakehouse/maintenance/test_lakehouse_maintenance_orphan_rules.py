@@ -1,4 +1,4 @@
-"""The platform's orphan removal and that of its Flink module keep the same rules: the cases of one file, on either."""
+"""The platform's orphan removal and that of its Flink module follow the same rules: both are tested with the same cases."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Exactly what nothing leads to goes to quarantine, and comes back; whatever is in doubt stays."""
+"""Exactly the unreferenced files go to quarantine, and can be restored; in case of doubt, files stay."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ def found(table, older_than_days: float = 3, most_percent: float = ALL) -> set[P
 
 
 def old(table) -> None:
-    """Let every file of the table be a month old."""
+    """Make every file of the table a month old."""
     for path in files_of(table):
         age(path, 30 * DAY_S)
 
 
 @pytest.fixture
 def lived(trips, plant):
-    """A table after all that can happen to one; with statistics, a tag and a branch."""
+    """A table with a long history, statistics, a tag and a branch."""
     first = append(trips, 5)
     append(trips, 5, DAYS[1])
     trips.manage_snapshots().create_tag(first, "kept").create_branch(first, "aside").commit()
@@ -65,19 +65,19 @@ def lived(trips, plant):
     return trips.refresh()
 
 
-def test_exactly_the_planted_ones(lived, plant):
+def test_exactly_the_planted_files_are_found(lived, plant):
     old(lived)
     really = found(lived)
     assert [path.suffix for path in really] == [
         ".avro",
         ".avro",
-    ]  # the manifest list and a manifest of the snapshot that expired
+    ]  # the manifest list and a manifest of the expired snapshot
     planted = {
         plant(lived, "data/pickup_date=2024-01-01/in-flight.parquet"),
         plant(lived, "data/pickup_date=2024-01-01/.in-flight.parquet.crc"),
         plant(lived, "data/a#b?c%20d.parquet"),
         plant(lived, "metadata/00099-failed.metadata.json"),
-        plant(lived, "metadata/.gone.avro.crc"),  # of a file that went without it
+        plant(lived, "metadata/.gone.avro.crc"),  # its file is gone
     }
     plant(lived, "data/young.parquet", days=2.9)
     plant(lived, "data/young-checksum.parquet")
@@ -96,7 +96,7 @@ def test_exactly_the_planted_ones(lived, plant):
         assert reload().scan(snapshot_id=reload().snapshot_by_name(ref).snapshot_id).to_arrow().num_rows == 5
 
 
-def test_folders_of_a_partition_are_nobody_elses_however_the_column_is_called(iceberg, tmp_path, plant):
+def test_partition_folders_are_searched_whatever_the_columns_name(iceberg, tmp_path, plant):
     iceberg.create_namespace("silver")
     schema = pa.schema([("_col", pa.string()), (".n", pa.int64())])
     with iceberg.create_table_transaction(NAME, schema) as draft:
@@ -112,7 +112,7 @@ def test_folders_of_a_partition_are_nobody_elses_however_the_column_is_called(ic
 
 def test_two_spellings_in_one_table(iceberg, tmp_path, plant):
     iceberg.create_namespace("silver")
-    table = iceberg.create_table(NAME, SCHEMA, location=f"file:{tmp_path}/trips")  # as Java has it
+    table = iceberg.create_table(NAME, SCHEMA, location=f"file:{tmp_path}/trips")  # as Java writes it
     append(table)
     assert not table.metadata_location.startswith("file://")
     iceberg.commit_table(table, (), (SetLocationUpdate(location=f"file://{tmp_path}/trips"),))
@@ -131,7 +131,7 @@ def test_a_table_without_a_snapshot_keeps_its_only_metadata(trips, plant):
     assert reload().scan().to_arrow().num_rows == 0
 
 
-def test_what_is_committed_after_the_listing_is_known(trips, monkeypatch):
+def test_a_file_that_is_committed_after_the_listing_is_kept(trips, monkeypatch):
     listing = orphans.list_files
 
     def and_then_a_commit(*where):
@@ -144,13 +144,13 @@ def test_what_is_committed_after_the_listing_is_known(trips, monkeypatch):
     assert found(trips) == set()
 
 
-def test_what_is_committed_while_it_goes_to_quarantine_comes_back(trips, plant):
-    """A writer that stood still for longer than the minimum age."""
+def test_a_file_that_is_committed_while_it_goes_to_quarantine_is_moved_back(trips, plant):
+    """By a writer that was stopped for longer than the minimum age."""
     append(trips, 3)
     late = Path("/", Location.parse(next(iter(trips.scan().plan_files())).file.file_path).path)
     committed = trips.metadata_location
     with_file, trips.metadata_location = committed, trips.metadata.metadata_log[-1].metadata_file
-    _point_to(trips.metadata_location)  # as if the commit were still to come
+    _point_to(trips.metadata_location)  # as if the commit had not happened yet
     old(trips)
     seen = find(reload(), days_ago(3), ALL)
     assert late in {Path("/", file.location.path) for file in seen.files}
@@ -170,24 +170,24 @@ def _point_to(metadata_location: str) -> None:
         connection.execute(update(IcebergTables).values(metadata_location=metadata_location))
 
 
-def test_too_many_to_be_believed(trips, plant):
+def test_implausibly_many_orphans(trips, plant):
     for _ in range(10):
         append(trips)
     for number in range(20):
         plant(trips, f"data/{number}")
     assert len(found(trips)) == 20
     with pytest.raises(
-        AirflowException, match=r"20 of the \d+ files of silver.cleaned_trips would be orphans, more than 25 %"
+        AirflowException, match=r"20 of the \d+ files of silver.cleaned_trips seem to be orphans, more than 25 %"
     ):
         found(trips, most_percent=25)
 
 
-def test_of_few_files_no_share_is_told(trips, plant):
+def test_the_share_does_not_count_with_few_files(trips, plant):
     assert found(trips, most_percent=1) | {plant(trips, "data/x")} == found(trips, most_percent=1)
 
 
 @pytest.mark.parametrize("what", ["snap-", "-m0.avro"])
-def test_what_cannot_be_read_ends_it(trips, plant, what):
+def test_unreadable_metadata_stops_it(trips, plant, what):
     append(trips)
     append(trips)
     orphan = plant(trips, "data/x")
@@ -205,20 +205,20 @@ def test_what_cannot_be_read_ends_it(trips, plant, what):
     assert orphan.exists()
 
 
-def test_a_folder_that_cannot_be_listed_ends_it(trips, monkeypatch):
+def test_an_incomplete_listing_stops_it(trips, monkeypatch):
     def fail(*_):
         raise OSError("AWS Error ACCESS_DENIED")
 
     monkeypatch.setattr(orphans, "list_files", fail)
-    with pytest.raises(AirflowException, match=r"cannot be listed as a whole \(AWS Error ACCESS_DENIED\): nothing was"):
+    with pytest.raises(AirflowException, match=r"cannot be listed completely \(AWS Error ACCESS_DENIED\): nothing was"):
         found(trips)
 
 
 @pytest.mark.parametrize("below", ["", "/nested/deep"])
-def test_tables_in_each_other_are_refused(iceberg, trips, below):
+def test_overlapping_tables_are_rejected(iceberg, trips, below):
     iceberg.create_table("silver.inner", SCHEMA, location=trips.location() + below)
     for name in (NAME, "silver.inner"):
-        with pytest.raises(AirflowException, match=r"are one in the other.*Nothing was removed.*move one"):
+        with pytest.raises(AirflowException, match=r"overlap: an orphan of one.*Nothing was removed.*move one"):
             found(iceberg.load_table(name))
 
 
@@ -227,18 +227,18 @@ PLACES = ["write.data.path", "write.metadata.path"]
 
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize(("mine", "theirs"), [("trips", "trips/inner"), ("trips/inner", "trips"), ("trips", "trips")])
-def test_where_properties_send_files_counts_too(iceberg, trips, tmp_path, place, mine, theirs):
-    """Not only the location of a table holds its files."""
+def test_folders_in_properties_count_too(iceberg, trips, tmp_path, place, mine, theirs):
+    """A table's files may be outside of its location."""
     with trips.transaction() as change:
         change.set_properties({place: f"file://{tmp_path}/{mine}"})
     iceberg.create_namespace("deep.er")
     iceberg.create_table("deep.er.inner", SCHEMA, properties={"write.data.path": f"file:{tmp_path}/{theirs}"})
     for name in (NAME, "deep.er.inner"):
-        with pytest.raises(AirflowException, match=r"are one in the other.*Nothing was removed.*move one"):
+        with pytest.raises(AirflowException, match=r"overlap: an orphan of one.*Nothing was removed.*move one"):
             found(iceberg.load_table(name))
 
 
-def test_a_table_is_cleaned_wherever_its_files_lie(trips, tmp_path, plant):
+def test_a_table_is_cleaned_wherever_its_files_are(trips, tmp_path, plant):
     append(trips)
     places = {place: f"file:{tmp_path}/elsewhere/{place}" for place in PLACES}
     with trips.transaction() as change:
@@ -252,7 +252,7 @@ def test_a_table_is_cleaned_wherever_its_files_lie(trips, tmp_path, plant):
         hint.write_text("1")
         age(hint, 30 * DAY_S)
     assert len(list((tmp_path / "elsewhere").rglob("*.parquet"))) == 1
-    orphan = tmp_path / "elsewhere/write.data.path/version-hint.text"  # that of the metadata is the table's
+    orphan = tmp_path / "elsewhere/write.data.path/version-hint.text"  # the one in the metadata folder is the table's
     planted = plant(trips, "data/x")
     assert found(trips) == {orphan, planted}
     remove(trips, find(trips, days_ago(3), ALL), lambda: None)
@@ -262,10 +262,10 @@ def test_a_table_is_cleaned_wherever_its_files_lie(trips, tmp_path, plant):
     assert orphan.exists()
 
 
-def test_a_table_in_another_store_than_the_quarantine_is_refused(trips):
+def test_a_table_in_another_store_than_the_quarantine_is_rejected(trips):
     with trips.transaction() as change:
         change.set_properties({"write.data.path": "s3://b/trips"})
-    with pytest.raises(AirflowException, match=r"s3://b/trips, where silver\.cleaned_trips keeps files, is in another"):
+    with pytest.raises(AirflowException, match=r"s3://b/trips, a folder of silver\.cleaned_trips, is in another"):
         found(trips)
 
 
@@ -274,10 +274,10 @@ def test_the_other_tables_are_only_glanced_at(iceberg, trips, fill, monkeypatch)
     loaded, load = [], iceberg.load_table
     monkeypatch.setattr(type(iceberg), "load_table", lambda self, name: loaded.append(name) or load(name))
     assert found(trips) == set()
-    assert loaded == [("silver", "cleaned_trips")]  # itself, after the listing
+    assert loaded == [("silver", "cleaned_trips")]  # only itself, after the listing
 
 
-def test_every_table_is_seen_however_deep(iceberg, trips):
+def test_tables_in_nested_namespaces_count(iceberg, trips):
     for namespace in ("a", "a.b", "a.b.c"):
         iceberg.create_namespace(namespace)
     for name in ("a.b.c.deep", "a.flat"):
@@ -289,30 +289,32 @@ def test_every_table_is_seen_however_deep(iceberg, trips):
     ]
 
 
-def test_a_table_whose_name_begins_alike_is_no_hindrance(iceberg, trips):
+def test_a_table_with_a_similar_name_does_not_overlap(iceberg, trips):
     iceberg.create_table("silver.other", SCHEMA, location=trips.location() + "_before_replay")
     assert found(trips) == set()
 
 
-def test_gc_disabled_is_refused(trips):
+def test_gc_disabled_is_rejected(trips):
     with trips.transaction() as change:
         change.set_properties({"gc.enabled": "false"})
     with pytest.raises(AirflowException, match=r"has gc.enabled = false.*Nothing was removed"):
         found(trips)
 
 
-def test_two_names_of_one_store_are_refused(trips, monkeypatch):
+def test_two_names_of_one_store_are_rejected(trips, monkeypatch):
     append(trips)
     old(trips)
     parse = Location.parse
     monkeypatch.setattr(
         Location, "parse", lambda text: parse(text.replace("file://", "nfs://host") if "/data/" in text else text)
     )
-    with pytest.raises(AirflowException, match=r"looks like nfs://host/.*two names of one store\? Nothing was removed"):
+    with pytest.raises(
+        AirflowException, match=r"has the path of nfs://host/.*two names of one store\. Nothing was removed"
+    ):
         found(trips)
 
 
-def test_who_lost_the_lease_moves_nothing(trips, plant):
+def test_without_the_lease_nothing_is_moved(trips, plant):
     orphan = plant(trips, "data/x")
 
     def lost():
@@ -325,7 +327,7 @@ def test_who_lost_the_lease_moves_nothing(trips, plant):
 
 @pytest.fixture
 def taken(trips, plant):
-    """Two files in quarantine, the second of which has a checksum."""
+    """Two files in quarantine; the second has a checksum file."""
     append(trips)
     for below, text in (("data/x", "one"), ("data/y", "two"), ("data/.y.crc", "sum")):
         plant(trips, below, text=text)
@@ -342,25 +344,25 @@ def test_round_trip(trips, taken):
     assert reload().scan().to_arrow().num_rows == 1
 
 
-def test_restore_is_of_a_table_or_a_batch(taken):
+def test_restore_of_a_table_or_a_batch(taken):
     nowhere = [Location.parse("file:///nowhere")]
     assert Quarantine().restore(nowhere).files == 0
     assert Quarantine().restore(batch="20000101T000000Z").files == 0
     assert Quarantine().restore(batch=taken.name).files == 3
 
 
-def test_nothing_is_written_over(trips, taken, plant):
+def test_nothing_is_overwritten(trips, taken, plant):
     there = plant(trips, "data/x", text="another")
     done = Quarantine().restore()
     assert (done.files, len(done.left)) == (2, 1)
-    assert "is there again" in done.left[0]
+    assert " exists: " in done.left[0]
     assert there.read_text() == "another"
     assert [kept.original.name for kept in Quarantine().kept()] == ["x"]
 
 
 @pytest.fixture
 def copies(iceberg, tmp_path) -> Path:
-    """A file that was copied to quarantine three times: as a whole twice, and in part before and after. Its original place."""
+    """The original location of a file with several copies in quarantine: two complete ones, and partial ones around them."""
     original = tmp_path / "trips/data/x"
     for number, text in enumerate(("wh", "whole", "whole", "who")):
         copy = Path("/", Quarantine().folder.path, f"2026010{number + 1}T000000Z/file/-/{str(original)[1:]}")
@@ -369,22 +371,22 @@ def copies(iceberg, tmp_path) -> Path:
     return original
 
 
-def test_of_several_copies_the_newest_whole_one_is_restored(copies):
+def test_of_several_copies_the_newest_complete_one_is_restored(copies):
     assert (Quarantine().restore().files, copies.read_text()) == (1, "whole")
     assert [kept.batch for kept in Quarantine().kept()] == [f"2026010{day}T000000Z" for day in (1, 2, 4)]
     done = Quarantine().restore()
     assert (done.files, len(done.left)) == (0, 1)
-    assert "is there again" in done.left[0]
+    assert " exists: " in done.left[0]
 
 
-def test_a_copy_in_part_is_not_restored_though_it_is_asked_for(copies):
+def test_a_partial_copy_is_not_restored_even_on_request(copies):
     done = Quarantine().restore(batch="20260104T000000Z")
     assert (done.files, copies.exists()) == (0, False)
-    assert "has 3 bytes where another copy has 5: bring batch 20260103T000000Z back" in done.left[0]
+    assert "has 3 bytes, but another copy has 5: restore batch 20260103T000000Z" in done.left[0]
     assert Quarantine().restore(batch="20260102T000000Z").files == 1
 
 
-def test_what_is_committed_comes_back_though_a_move_fails(trips, plant, monkeypatch):
+def test_a_committed_file_is_moved_back_even_if_another_move_fails(trips, plant, monkeypatch):
     append(trips, 3)
     data = Location.parse(next(iter(trips.scan().plan_files())).file.file_path)
     lost = Location.parse(str(plant(trips, "data/x")))
@@ -402,7 +404,7 @@ def test_what_is_committed_comes_back_though_a_move_fails(trips, plant, monkeypa
     assert reload().scan().to_arrow().num_rows == 3
 
 
-def test_purge_waits_for_its_age(trips, taken):
+def test_purge_waits_for_the_minimum_age(trips, taken):
     now = datetime.now(UTC)
     assert Quarantine().purge(IcebergCatalogHook().every_table(), now - timedelta(days=7)).files == 0
     assert Quarantine().purge(IcebergCatalogHook().every_table(), now + timedelta(days=1), dry_run=True).files == 3
@@ -412,17 +414,17 @@ def test_purge_waits_for_its_age(trips, taken):
     assert not Path("/", taken.path).exists()
 
 
-def test_purge_leaves_what_a_table_needs(trips, taken):
+def test_purge_keeps_what_a_table_needs(trips, taken):
     needed = Path("/", Location.parse(next(iter(trips.scan().plan_files())).file.file_path).path)
-    Quarantine().put(taken, Location.parse(str(needed)))  # as a mistake would
+    Quarantine().put(taken, Location.parse(str(needed)))  # by mistake
     done = Quarantine().purge(IcebergCatalogHook().every_table(), datetime.now(UTC) + timedelta(days=1))
     assert (done.files, len(done.left)) == (3, 1)
-    assert "is part of a table: bring batch" in done.left[0]
+    assert "is part of a table: restore batch" in done.left[0]
     Quarantine().restore()
     assert reload().scan().to_arrow().num_rows == 1
 
 
-def test_purge_takes_what_is_whole_in_its_place_again(trips, plant):
+def test_purge_deletes_a_file_that_is_complete_at_its_original_location(trips, plant):
     append(trips)
     needed = Path("/", Location.parse(next(iter(trips.scan().plan_files())).file.file_path).path)
     copies = [
@@ -439,14 +441,14 @@ def test_purge_takes_what_is_whole_in_its_place_again(trips, plant):
     assert reload().scan().to_arrow().num_rows == 1
 
 
-def test_purge_leaves_what_a_table_needs_by_another_name_of_its_store(trips, plant, monkeypatch):
+def test_purge_keeps_what_a_table_needs_by_another_name_of_its_store(trips, plant, monkeypatch):
     append(trips)
     needed = Location.parse(next(iter(trips.scan().plan_files())).file.file_path)
     Path("/", needed.path).rename(plant(trips, "../../_quarantine/20260101T000000Z/abfs/-/" + needed.path))
-    monkeypatch.setattr(locations, "_ONE_NAME", frozenset())
+    monkeypatch.setattr(locations, "_UNIQUE", frozenset())
     done = Quarantine().purge(IcebergCatalogHook().every_glance(), datetime.now(UTC) + timedelta(days=1))
     assert (done.files, len(done.left)) == (0, 1)
-    assert f"looks like {needed.uri}, which is part of a table" in done.left[0]
+    assert f"has the path of {needed.uri}, which is part of a table" in done.left[0]
 
 
 @pytest.mark.parametrize("warehouse", ["lake", "123456789012:s3tablescatalog/lake", None])
@@ -457,12 +459,12 @@ def test_a_warehouse_that_is_a_name_has_no_quarantine(iceberg, trips, monkeypatc
         monkeypatch.delitem(iceberg.properties, "warehouse")
     with pytest.raises(
         AirflowException,
-        match=rf"iceberg_catalog: {warehouse!r} is no folder.*Nothing was moved\. Next: write `warehouse`",
+        match=rf"{warehouse!r} of the connection iceberg_catalog is not the address.*Nothing was moved\. Next: write `warehouse`",
     ):
         found(trips)
 
 
-def test_a_stranger_in_quarantine_is_named(taken):
+def test_a_foreign_file_in_quarantine_is_named(taken):
     Path("/", taken.path).parent.joinpath("notes.txt").write_text("?")
-    with pytest.raises(AirflowException, match=r"notes\.txt is in quarantine, but no maintenance put it there"):
+    with pytest.raises(AirflowException, match=r"notes\.txt is in quarantine, but maintenance did not put it there"):
         Quarantine().kept()

@@ -1,4 +1,4 @@
-"""The policy at its edges: what is still left alone, what is due, how it is done, and the words for it."""
+"""The policy at its thresholds: what is not due yet, what is due, how it is done, and the reasons."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_nothing_to_rewrite_says_so():
     assert not rewrite().due
 
 
-def test_a_closed_partition_is_rewritten_for_the_first_file_that_this_saves():
+def test_a_closed_partition_is_rewritten_if_that_saves_a_single_file():
     assert not rewrite(partition(1, 1)).due
     found = rewrite(partition(1, 2), partition(2, 1))
     assert found.due
@@ -46,7 +46,7 @@ def test_a_closed_partition_is_rewritten_for_the_first_file_that_this_saves():
     assert found.calls == ({"strategy": "binpack", **files, "where": "(`pickup_date` = DATE '2024-01-01')"},)
 
 
-def test_a_table_with_a_sort_order_is_sorted_when_a_partition_is_closed_and_not_before():
+def test_a_partition_is_sorted_only_when_it_is_closed():
     closed, open_ = partition(1, 2), partition(2, 500, 0.1, OPEN_MS)
     fully, lightly = rewrite(closed, open_, partition(3, 1), sort_order="pickup_date,pickup_hour").calls
     assert (fully["strategy"], fully["sort_order"]) == ("sort", "pickup_date,pickup_hour")
@@ -54,7 +54,7 @@ def test_a_table_with_a_sort_order_is_sorted_when_a_partition_is_closed_and_not_
 
 
 def test_and_only_once():
-    """1.2 times the target is written as two files, which are small again: nothing more is to be had there."""
+    """1.2 times the target is written as two files, which are small again: another rewrite would save nothing."""
     assert not rewrite(partition(1, 2, small_mb=77)).due
     assert rewrite(partition(1, 3, small_mb=77)).due
 
@@ -69,7 +69,9 @@ def test_an_open_partition_waits_until_it_saves_many_files(saves, due):
         assert (call["strategy"], call["max_rewrite_bytes"], call["min_input_files"]) == ("binpack", 1024 * MB, 100)
         assert "sort_order" not in call
     else:
-        assert "but closed partitions have nothing left to save, and no open one would save 100 files" in found.reason
+        assert (
+            "a rewrite would save nothing in closed partitions, and less than 100 files in any open one" in found.reason
+        )
 
 
 def test_both_kinds_are_two_calls():
@@ -80,7 +82,7 @@ def test_both_kinds_are_two_calls():
     assert lightly["where"] == "(`pickup_date` = DATE '2024-01-04')"
 
 
-def test_a_table_of_which_all_is_meant_needs_no_where():
+def test_a_rewrite_of_a_whole_table_has_no_where():
     whole = PartitionState((), 5, 5, 5 * MB, written_ms=CLOSED_MS)
     [call] = rewrite(whole, name="silver.rejected_trips").calls
     assert (call["strategy"], "where" in call) == ("binpack", False)
@@ -88,13 +90,13 @@ def test_a_table_of_which_all_is_meant_needs_no_where():
     assert "where" not in rewrite(*hidden).calls[0]
 
 
-def test_files_from_before_the_table_had_partitions_may_hold_any_row():
+def test_files_from_before_the_table_was_partitioned_may_hold_any_row():
     before = PartitionState((), 5, 5, 5 * MB, written_ms=CLOSED_MS)
     [call] = rewrite(before, partition(1, 5), partition(2, 1)).calls
     assert "where" not in call
 
 
-def test_partitions_that_never_close_are_only_ever_touched_lightly():
+def test_partitions_that_never_close_are_only_rewritten_lightly():
     kafka = [replace(partition(1, 200, 0.1, OPEN_MS), key=(("kafka_partition", number),)) for number in range(3)]
     found = rewrite(*kafka, name="bronze.raw_trips")
     assert found.reason == "bronze.raw_trips: 600 small files in 3 partitions, 3 open ones lightly"
@@ -108,9 +110,9 @@ def test_delete_files_are_worth_a_rewrite():
     assert found.reason == f"{SILVER}: 0 small files and 20 delete files in 1 partition, 1 open one lightly"
 
 
-def test_asked_for_an_open_partition_does_not_wait():
-    assert not rewrite(partition(1, 1, written_ms=OPEN_MS), at_once=True).due
-    assert rewrite(partition(1, 2, written_ms=OPEN_MS), at_once=True).calls[0]["min_input_files"] == 2
+def test_on_request_an_open_partition_does_not_wait():
+    assert not rewrite(partition(1, 1, written_ms=OPEN_MS), force=True).due
+    assert rewrite(partition(1, 2, written_ms=OPEN_MS), force=True).calls[0]["min_input_files"] == 2
 
 
 @pytest.mark.parametrize(("manifests", "due"), [(50, False), (51, True)])
@@ -118,11 +120,11 @@ def test_manifests(manifests, due):
     table = TableState(SILVER, manifests=manifests, manifest_bytes=1000)
     found = decide(Operation.REWRITE_MANIFESTS, table, thresholds(), NOW)
     assert found.due is due
-    assert found.reason == f"{SILVER}: {manifests} manifests where 1 would do (limit 50 more)"
+    assert found.reason == f"{SILVER}: {manifests} manifests, 1 would suffice (limit 50 more)"
     full = replace(table, manifest_bytes=manifests * MANIFEST_BYTES)
-    assert not decide(Operation.REWRITE_MANIFESTS, full, thresholds(), NOW, at_once=True).due
-    assert decide(Operation.REWRITE_MANIFESTS, table, thresholds(), NOW, at_once=True).due
-    assert not decide(Operation.REWRITE_MANIFESTS, TableState(SILVER), thresholds(), NOW, at_once=True).due
+    assert not decide(Operation.REWRITE_MANIFESTS, full, thresholds(), NOW, force=True).due
+    assert decide(Operation.REWRITE_MANIFESTS, table, thresholds(), NOW, force=True).due
+    assert not decide(Operation.REWRITE_MANIFESTS, TableState(SILVER), thresholds(), NOW, force=True).due
 
 
 def expire(old: int, days: float = 2, young: int = 100, last_days: float | None = 1, **more) -> Decision:
@@ -135,41 +137,41 @@ def expire(old: int, days: float = 2, young: int = 100, last_days: float | None 
 def test_nothing_is_old_enough_to_expire():
     for found in (expire(0), expire(5, days=0.99), expire(5, young=95), expire(1, young=0, days=50)):
         assert not found.due
-        assert "is old enough to expire; kept are the last 100 and those of the last 1 day" in found.reason
-        assert not expire(0, at_once=True).due
+        assert "is old enough to expire; the last 100 and those of the last 1 day are kept" in found.reason
+        assert not expire(0, force=True).due
 
 
-def test_expiry_by_count_by_size_and_by_the_week():
+def test_expiry_by_count_by_size_and_weekly():
     assert not expire(999, last_days=6.9, metadata_bytes=8 * MB - 1).due
     assert "1,000 snapshots may expire (limit 1000)" in expire(1000).reason
     assert expire(1000).due
-    assert "the metadata has 8,388,608 bytes" in expire(1, metadata_bytes=8 * MB).reason
+    assert "the metadata file has 8,388,608 bytes" in expire(1, metadata_bytes=8 * MB).reason
     assert expire(1, metadata_bytes=8 * MB).due
-    assert "it was 7 days ago (every 7 days)" in expire(1, last_days=7).reason
+    assert "the last expiry was 7 days ago (every 7 days)" in expire(1, last_days=7).reason
     assert expire(1, last_days=7).due
-    assert expire(1, last_days=0, at_once=True).due
+    assert expire(1, last_days=0, force=True).due
     assert expire(1).calls == ({"older_than": NOW - DAY_MS, "retain_last": 100},)
 
 
-def test_before_the_first_expiry_the_oldest_snapshot_tells_how_long_it_waits():
+def test_before_the_first_expiry_the_age_of_the_oldest_snapshot_counts():
     assert not expire(1, days=6.9, last_days=None).due
     assert expire(1, days=7, last_days=None).due
 
 
-def test_orphans_by_the_week():
+def test_orphans_weekly():
     def orphans(last_days: float | None, **asked) -> Decision:
         last_ms = None if last_days is None else int(NOW - last_days * DAY_MS)
         return decide(Operation.REMOVE_ORPHAN_FILES, TableState(SILVER), thresholds(), NOW, last_ms, **asked)
 
     assert [orphans(days).due for days in (None, 7, 6.9)] == [True, True, False]
-    assert orphans(0, at_once=True).due
-    assert orphans(None).reason == f"{SILVER}: last looked for orphan files never (every 7 days)"
+    assert orphans(0, force=True).due
+    assert orphans(None).reason == f"{SILVER}: last search for orphan files never (every 7 days)"
     assert orphans(None).calls == ({"older_than": NOW - 3 * DAY_MS},)
 
 
 def test_a_run_overrides_thresholds_by_name():
     assert thresholds({"open_files": 2}).open_files == 2
-    with pytest.raises(AirflowException, match=r"Unknown threshold 'open_file'.*give one of .*open_files"):
+    with pytest.raises(AirflowException, match=r"Unknown threshold 'open_file'.*choose one of .*open_files"):
         thresholds({"open_file": 2})
     for wrong in ("2", True, -1, None):
         with pytest.raises(
@@ -178,24 +180,22 @@ def test_a_run_overrides_thresholds_by_name():
             thresholds({"open_files": wrong})
 
 
-def test_young_orphans_are_a_matter_for_a_person(monkeypatch):
+def test_young_orphans_need_an_override(monkeypatch):
     settings = json.loads(os.environ["AIRFLOW_VAR_MAINTENANCE_THRESHOLDS"])
     assert thresholds({"orphan_age_s": 0}).orphan_age_s == 0
     monkeypatch.setenv("AIRFLOW_VAR_MAINTENANCE_THRESHOLDS", json.dumps(settings | {"orphan_age_s": 86_399}))
-    with pytest.raises(
-        AirflowException, match=r"thresholds: orphan_age_s: 86399 .*write 86400 or more.*override it by"
-    ):
+    with pytest.raises(AirflowException, match=r"thresholds: orphan_age_s: 86399 .*use 86400 or more.*override it for"):
         thresholds()
 
 
 class TestAWeek:
-    """Of a table that three Kafka partitions are written to without pause, looked at every hour."""
+    """A table with three Kafka partitions that are written to continuously; maintenance runs hourly."""
 
     COMMITS_AN_HOUR = 360
     PARTITIONS = 3
 
     def small_files(self, bytes_an_hour: int) -> list[int]:
-        """How many small files there are after each run of a week."""
+        """Number of small files after each run of a week."""
         size = bytes_an_hour // self.COMMITS_AN_HOUR // self.PARTITIONS
         partitions: list[Counter[int]] = [Counter() for _ in range(self.PARTITIONS)]
         found = []
@@ -225,7 +225,7 @@ class TestAWeek:
 
     @staticmethod
     def rewrite(files: Counter[int], budget: int) -> int:
-        """Pack small files into large ones, as far as the budget goes; returns the bytes."""
+        """Pack small files into large ones within the budget; return the bytes."""
         target, done = thresholds().target_file_bytes, 0
         for size in sorted(size for size in files if size < thresholds().small_file_bytes):
             taken = min(files[size], (budget - done) // size)
@@ -236,13 +236,13 @@ class TestAWeek:
         return done
 
     @pytest.mark.parametrize("events_a_second", [100, 1_000, 10_000])
-    def test_the_small_files_stay_few(self, events_a_second):
+    def test_there_are_always_few_small_files(self, events_a_second):
         after_each = self.small_files(events_a_second * 3_600 * 60)  # bytes of an event in Parquet
         assert max(after_each) <= 2 * self.PARTITIONS * self.COMMITS_AN_HOUR
         assert max(after_each[-24:]) <= 300
 
 
-def test_more_is_rewritten_when_more_arrives():
+def test_a_higher_inflow_means_more_rewriting():
     open_ = partition(1, 500, 0.1, OPEN_MS)
     for inflow, most in ((0, 1024 * MB), (512 * MB, 1024 * MB), (2_000 * MB, 4_000 * MB)):
         state = TableState(SILVER, (open_,), inflow_bytes=inflow)

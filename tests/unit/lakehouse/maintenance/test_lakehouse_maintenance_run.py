@@ -1,4 +1,4 @@
-"""One operation from its decision to its row in the log, by its engine, with a Flink that answers as told."""
+"""One operation from the decision to the log entry, with a stub of Flink."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from streamed import DAYS, NAME, SCHEMA, append, expired, protect, reload, rewri
 from lakehouse.airflow.hooks.flink import FlinkSqlError
 from lakehouse.airflow.hooks.iceberg import IcebergCatalogHook
 from lakehouse.maintenance import log
-from lakehouse.maintenance.engines import DO
+from lakehouse.maintenance.engines import ENGINES
 from lakehouse.maintenance.lease import lease
 from lakehouse.maintenance.locations import Location
 from lakehouse.maintenance.log import LogEntry
@@ -23,12 +23,12 @@ from lakehouse.maintenance.run import Options, maintain, maintained_tables, over
 from lakehouse.maintenance.settings import Engine, Operation
 
 REWRITE, MANIFESTS, EXPIRE, ORPHANS = Operation
-NOW = Options("run 1", at_once=True)
-SOON = replace(NOW, overridden={"snapshot_age_s": 0, "retain_last": 1, "orphan_age_s": 3600, "orphan_percent": 100})
+NOW = Options("run 1", force=True)
+SOON = replace(NOW, overrides={"snapshot_age_s": 0, "retain_last": 1, "orphan_age_s": 3600, "orphan_percent": 100})
 
 
 def rows() -> list[dict]:
-    """The log, the oldest first."""
+    """The log, oldest entry first."""
     if not IcebergCatalogHook().exists(log.TABLE):
         return []
     return sorted(
@@ -37,12 +37,12 @@ def rows() -> list[dict]:
 
 
 def groups(**more) -> list[dict]:
-    """A row of the rewrite: no group failed."""
+    """A result row of the rewrite: no group failed."""
     return [{"failed_groups": 0, "conflicts": 0, "reasons": None, **more}]
 
 
 def test_every_operation_has_one_engine():
-    assert {operation: engine for operation, (engine, _) in DO.items()} == {
+    assert {operation: engine for operation, (engine, _) in ENGINES.items()} == {
         REWRITE: Engine.FLINK,
         MANIFESTS: Engine.FLINK,
         EXPIRE: Engine.FLINK,
@@ -50,15 +50,15 @@ def test_every_operation_has_one_engine():
     }
 
 
-def test_a_table_that_needs_nothing_gets_nothing(trips, flink):
+def test_nothing_is_done_if_nothing_is_due(trips, flink):
     append(trips)
-    outcome = maintain(NAME, REWRITE, Options("run 1"))
-    assert outcome.entry is None
-    assert outcome.decision.reason.startswith(f"{NAME}: 1 small file in 1 partition, but")
+    decision, entry = maintain(NAME, REWRITE, Options("run 1"))
+    assert entry is None
+    assert decision.reason.startswith(f"{NAME}: 1 small file in 1 partition, but")
     assert (rows(), flink.statements) == ([], [])
 
 
-def test_a_rewrite_is_flinks(trips, flink):
+def test_flink_does_a_rewrite(trips, flink):
     for day in (*DAYS, *DAYS):
         append(trips, 5, day)
 
@@ -67,7 +67,7 @@ def test_a_rewrite_is_flinks(trips, flink):
         return groups(rewritten_data_files_count=4, added_data_files_count=2)
 
     flink.procedures["rewrite_data_files"] = answer
-    entry = maintain(NAME, REWRITE, NOW).entry
+    _, entry = maintain(NAME, REWRITE, NOW)
     catalog, call = flink.statements
     assert catalog.startswith("CREATE CATALOG iceberg_catalog WITH (")
     assert "`table` => 'silver.cleaned_trips'" in call
@@ -95,19 +95,19 @@ def test_a_rewrite_is_flinks(trips, flink):
 def test_closed_partitions_are_selected_and_sorted(trips, flink, monkeypatch):
     for day in (*DAYS, DAYS[0]):
         append(trips, 1, day)
-    maintain(NAME, REWRITE, replace(NOW, overridden={"closed_after_s": 0}))
+    maintain(NAME, REWRITE, replace(NOW, overrides={"closed_after_s": 0}))
     [call] = flink.called("rewrite_data_files")
     assert "`where` => '(`pickup_date` = DATE ''2024-01-01'')'" in call
     assert "strategy => 'sort'" in call
     assert "sort_order => 'pickup_date,pickup_hour'" in call
 
 
-def test_a_rewrite_that_loses_rows_fails_and_is_written_down(trips, flink):
+def test_a_rewrite_that_loses_rows_fails_and_is_logged(trips, flink):
     append(trips, 5)
     append(trips, 5)
     flink.procedures["rewrite_data_files"] = lambda _: groups(rewritten=rewrite(reload(), lose=1))
-    said = r"did not keep its rows: snapshot \d+ replaced 10 rows by 9, and the table went from 10 rows to 9"
-    with pytest.raises(AirflowFailException, match=said):
+    message = r"did not keep its rows: snapshot \d+ replaced 10 rows with 9, and the table went from 10 rows to 9"
+    with pytest.raises(AirflowFailException, match=message):
         maintain(NAME, REWRITE, NOW)
     [row] = rows()
     assert "did not keep its rows" in row["verdict"]
@@ -115,21 +115,21 @@ def test_a_rewrite_that_loses_rows_fails_and_is_written_down(trips, flink):
     assert row["files_after"] is None
 
 
-def test_a_group_that_met_a_commit_is_left_to_the_next_run_and_one_that_failed_is_an_error(trips, flink):
+def test_a_group_with_a_conflict_is_left_to_the_next_run_and_a_failed_one_is_an_error(trips, flink):
     append(trips)
     append(trips)
     flink.procedures["rewrite_data_files"] = groups(failed_groups=1, conflicts=1, reasons="another commit")
-    assert maintain(NAME, REWRITE, NOW).entry.verdict == "done"
+    assert maintain(NAME, REWRITE, NOW)[1].verdict == "done"
     flink.procedures["rewrite_data_files"] = groups(failed_groups=3, conflicts=1, reasons="no space left on device")
     with pytest.raises(
-        AirflowException, match="2 groups of files could not be rewritten, the others were: no space left"
+        AirflowException, match=r"2 file groups could not be rewritten \(the others were\): no space left"
     ):
         maintain(NAME, REWRITE, NOW)
     assert "no space left" in rows()[1]["verdict"]
     assert json.loads(rows()[1]["result"])[0]["failed_groups"] == 3
 
 
-def test_nor_when_the_call_failed_after_it_had_lost_some(trips, flink):
+def test_lost_rows_are_noticed_if_the_call_failed_afterwards(trips, flink):
     append(trips, 5)
     append(trips, 5)
 
@@ -143,7 +143,7 @@ def test_nor_when_the_call_failed_after_it_had_lost_some(trips, flink):
     assert "the second group" in str(error.value.__cause__)
 
 
-def test_rows_that_a_writer_adds_meanwhile_are_no_loss(trips, flink):
+def test_rows_that_a_writer_adds_meanwhile_do_not_matter(trips, flink):
     append(trips, 5)
     append(trips, 5)
 
@@ -154,10 +154,10 @@ def test_rows_that_a_writer_adds_meanwhile_are_no_loss(trips, flink):
         return groups()
 
     flink.procedures["rewrite_data_files"] = answer
-    assert maintain(NAME, REWRITE, NOW).entry.verdict == "done"
+    assert maintain(NAME, REWRITE, NOW)[1].verdict == "done"
 
 
-def test_what_flink_refuses_is_written_down(trips, flink):
+def test_an_error_of_flink_is_logged(trips, flink):
     append(trips)
     append(trips)
     flink.procedures["rewrite_data_files"] = "java.lang.IllegalStateException: hash differs\n\tat x"
@@ -167,15 +167,17 @@ def test_what_flink_refuses_is_written_down(trips, flink):
     assert "hash differs" in row["verdict"]
     assert "\n" not in row["verdict"]
     with lease(NAME, "the next", wait_s=0.2):
-        assert not [path for method, path, _ in flink.http.asked if method == "DELETE"][1:]  # nothing was left there
+        assert not [path for method, path, _ in flink.http.requests if method == "DELETE"][
+            1:
+        ]  # no session was left behind
 
 
-def test_expiry_is_flinks_and_whom_it_kept_snapshots_for_is_written_down(trips, flink):
+def test_flink_expires_snapshots_and_the_protected_ones_are_logged(trips, flink):
     ids = [append(trips) for _ in range(2)]
     kept = [(ids[0], "reader 's' of job silver: its position"), (ids[1], "branch main; writer sink of Flink job a")]
     flink.procedures["protected_snapshots"] = protect(*kept)
     flink.procedures["expire_snapshots"] = expired(data_files=1, manifest_files=2, manifest_lists=3, bytes=70)
-    entry = maintain(NAME, EXPIRE, replace(SOON, dry_run=True)).entry
+    _, entry = maintain(NAME, EXPIRE, replace(SOON, dry_run=True))
     assert (entry.engine, entry.deleted_files, entry.deleted_bytes) == ("flink", 6, 70)
     protected = json.loads(rows()[0]["protected"])
     assert [(found["snapshot_id"], found["by"]) for found in protected] == kept
@@ -189,20 +191,20 @@ def test_expiry_is_flinks_and_whom_it_kept_snapshots_for_is_written_down(trips, 
         assert part in call
 
 
-def test_files_that_expiry_could_not_delete_are_an_error_and_a_row(trips, flink):
+def test_files_that_expiry_could_not_delete_are_an_error_and_logged(trips, flink):
     append(trips)
     append(trips)
     flink.procedures |= {"protected_snapshots": protect(), "expire_snapshots": expired(failed_deletes_count=0)}
-    assert maintain(NAME, EXPIRE, SOON).entry.verdict == "done"
+    assert maintain(NAME, EXPIRE, SOON)[1].verdict == "done"
     flink.procedures["expire_snapshots"] = expired(manifest_lists=3, failed_deletes_count=2)
     flink.answered.clear()
-    said = "2 files could not be deleted: they are left for orphan removal"
-    with pytest.raises(AirflowException, match=said):
+    message = "2 files could not be deleted: orphan removal will delete them"
+    with pytest.raises(AirflowException, match=message):
         maintain(NAME, EXPIRE, SOON)
-    assert (rows()[-1]["verdict"], rows()[-1]["deleted_files"]) == (said, 3)
+    assert (rows()[-1]["verdict"], rows()[-1]["deleted_files"]) == (message, 3)
 
 
-def test_a_position_that_is_unknown_stops_it(trips, flink):
+def test_an_unknown_position_stops_it(trips, flink):
     append(trips)
     append(trips)
     flink.procedures["protected_snapshots"] = "java.lang.IllegalStateException: position of silver is unknown"
@@ -217,21 +219,21 @@ def test_a_position_that_is_unknown_stops_it(trips, flink):
     assert "ignore_unknown_positions => TRUE" in flink.called("expire_snapshots")[0]
 
 
-def test_orphans_their_way_back_and_their_end(trips, flink, plant):
+def test_orphans_are_quarantined_restored_and_purged(trips, flink, plant):
     append(trips)
     orphan = plant(trips, "data/x")
-    dry = maintain(NAME, ORPHANS, replace(SOON, dry_run=True)).entry
+    _, dry = maintain(NAME, ORPHANS, replace(SOON, dry_run=True))
     assert (dry.deleted_files, dry.deleted_bytes, dry.result["quarantine"], orphan.exists()) == (1, 1, None, True)
-    done = maintain(NAME, ORPHANS, SOON).entry
+    _, done = maintain(NAME, ORPHANS, SOON)
     assert (done.engine, done.deleted_files, orphan.exists()) == ("pyiceberg", 1, False)
     assert flink.statements == []
     assert purge(SOON) is None  # too young
-    assert restore(Options("by hand"), NAME).deleted_files == 1
+    assert restore(Options("jane"), NAME).deleted_files == 1
     assert orphan.exists()
     maintain(NAME, ORPHANS, SOON)
-    at_once = replace(SOON, overridden={"purge_age_s": 0})
-    assert purge(replace(at_once, dry_run=True)).deleted_files == 1
-    assert purge(at_once).deleted_files == 1
+    overdue = replace(SOON, overrides={"purge_age_s": 0})
+    assert purge(replace(overdue, dry_run=True)).deleted_files == 1
+    assert purge(overdue).deleted_files == 1
     assert Quarantine().kept() == []
     assert [(row["operation"], row["table_name"]) for row in rows()] == [
         ("remove_orphan_files", NAME), ("remove_orphan_files", NAME), ("restore", NAME), ("remove_orphan_files", NAME),
@@ -239,34 +241,34 @@ def test_orphans_their_way_back_and_their_end(trips, flink, plant):
     ]  # fmt: skip
 
 
-def test_what_could_not_be_restored_is_an_error_and_a_row(trips, flink, plant):
+def test_files_that_could_not_be_restored_are_an_error_and_logged(trips, flink, plant):
     plant(trips, "data/x")
     maintain(NAME, ORPHANS, SOON)
     plant(trips, "data/x")
-    with pytest.raises(AirflowException, match=r"restore: 0 files; 1 were left: .*is there again"):
-        restore(Options("by hand"))
-    assert "is there again" in rows()[-1]["verdict"]
+    with pytest.raises(AirflowException, match=r"restore: 0 files; 1 left in quarantine: .* exists: "):
+        restore(Options("jane"))
+    assert " exists: " in rows()[-1]["verdict"]
 
 
 def test_quarantine_needs_no_flink(trips, http, connect):
-    connect("flink_rest", port=http.server_port)  # which answers that it has no such path
+    connect("flink_rest", port=http.server_port)  # answers 404 to everything
     batch = Quarantine().new_batch()
     Quarantine().put(batch, Location.parse(trips.metadata_location))
-    assert restore(Options("by hand"), batch=batch.name).deleted_files == 1
+    assert restore(Options("jane"), batch=batch.name).deleted_files == 1
 
 
-def test_weekly_means_since_the_last_time_that_it_was_really_done(trips, flink):
-    assert maintain(NAME, ORPHANS, Options("1", dry_run=True)).entry
-    assert maintain(NAME, ORPHANS, Options("2")).entry
-    assert maintain(NAME, ORPHANS, Options("3")).entry is None
-    assert maintain(NAME, ORPHANS, Options("4", at_once=True)).entry
+def test_dry_runs_do_not_count_for_the_interval(trips, flink):
+    assert maintain(NAME, ORPHANS, Options("1", dry_run=True))[1]
+    assert maintain(NAME, ORPHANS, Options("2"))[1]
+    assert maintain(NAME, ORPHANS, Options("3"))[1] is None
+    assert maintain(NAME, ORPHANS, Options("4", force=True))[1]
     flink.jobs = []
     assert [row["run"] for row in rows()] == ["1", "2", "4"]
     assert log.last_done_ms(NAME, ORPHANS) == int(rows()[2]["finished_at"].timestamp() * 1000)
     assert log.last_done_ms(NAME, EXPIRE) is None
 
 
-def test_the_log_takes_rows_of_many_at_once(iceberg):
+def test_concurrent_appends_to_the_log(iceberg):
     entry = LogEntry(NAME, EXPIRE, Engine.FLINK, False, "run 1", {}, "asked for", "done", 1.0)
     log.append(entry)
     with ThreadPoolExecutor(4) as pool:
@@ -275,18 +277,18 @@ def test_the_log_takes_rows_of_many_at_once(iceberg):
     assert len({row["id"] for row in rows()}) == 9
 
 
-def test_an_action_that_failed_and_could_not_be_written_down_says_both(trips, flink, monkeypatch):
+def test_a_failure_that_could_not_be_logged_reports_both(trips, flink, monkeypatch):
     append(trips)
     append(trips)
     flink.procedures["rewrite_data_files"] = "java.lang.IllegalStateException: hash differs"
     monkeypatch.setattr(log, "append", lambda entry: (_ for _ in ()).throw(OSError("disk full")))
     with pytest.raises(FlinkSqlError, match="hash differs") as error:
         maintain(NAME, REWRITE, NOW)
-    assert error.value.__notes__ == ["Nor could it be written to ops.maintenance_log: disk full"]
+    assert error.value.__notes__ == ["In addition, it could not be logged in ops.maintenance_log: disk full"]
 
 
 def test_tables_are_those_of_the_declared_pipelines_and_the_log(trips, fill):
-    """Not whatever lies in the same namespaces."""
+    """Not all tables of their namespaces."""
     for name in ("bronze.raw_trips", "bronze.added_by_hand", "silver_before_replay.cleaned_trips", "other.table"):
         fill(name, 0)
     assert maintained_tables() == ["bronze.raw_trips", NAME]
@@ -295,9 +297,7 @@ def test_tables_are_those_of_the_declared_pipelines_and_the_log(trips, fill):
 
 
 @pytest.mark.parametrize("enabled", [True, False])
-def test_tables_of_a_second_pipeline_in_whichever_namespaces_and_switched_off_too(
-    trips, fill, monkeypatch, tmp_path, enabled
-):
+def test_tables_of_a_second_disabled_pipeline_in_any_namespace(trips, fill, monkeypatch, tmp_path, enabled):
     declare(monkeypatch, tmp_path, rides={**RIDES, "enabled": enabled})
     for name in ("bronze.rides", "refused.rides", "core.rides", "core.other"):
         fill(name, 0)
@@ -311,7 +311,7 @@ def test_each_table_has_the_sort_order_of_its_own_pipeline(flink, iceberg, monke
     for _ in range(2):
         append(table)
     flink.procedures["rewrite_data_files"] = groups()
-    maintain("core.rides", REWRITE, replace(NOW, overridden={"closed_after_s": 0}))
+    maintain("core.rides", REWRITE, replace(NOW, overrides={"closed_after_s": 0}))
     [call] = flink.called("rewrite_data_files")
     assert "sort_order => 'pickup_date'," in call
 
@@ -330,8 +330,8 @@ def test_overview(trips, flink):
     assert log.of_run("run 2") == []
 
 
-def test_a_platform_that_has_no_table_yet_needs_nothing(iceberg):
+def test_a_platform_without_tables(iceberg):
     iceberg.destroy_tables()
     assert maintained_tables() == []
-    assert purge(Options(by="run 1")) is None
+    assert purge(Options(requested_by="run 1")) is None
     assert overview(log.of_run("run 1")) == "Nothing was due."

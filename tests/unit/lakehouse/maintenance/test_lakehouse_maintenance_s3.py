@@ -1,4 +1,4 @@
-"""The same on an object store: pyarrow's paths begin with the bucket there, and Java's addresses with s3a."""
+"""The same in an object store: pyarrow's paths begin with the bucket, and Java's addresses with s3a."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ NOW = int(time.time() * 1000)
 
 @pytest.fixture
 def buckets(tmp_path, monkeypatch) -> Path:
-    """A folder in the place of the object store: its folders are the buckets."""
+    """A folder as object store: its subfolders are the buckets."""
     store = DirFileSystem(str(tmp_path / "s3"), LocalFileSystem(auto_mkdir=True))
     file_system = pafs.PyFileSystem(pafs.FSSpecHandler(store))
     monkeypatch.setattr(PyArrowFileIO, "_initialize_s3_fs", lambda self, bucket: file_system)
@@ -33,7 +33,7 @@ def buckets(tmp_path, monkeypatch) -> Path:
 
 @pytest.fixture
 def table(iceberg, buckets, monkeypatch) -> Table:
-    """A table whose first half Java wrote, as its addresses tell, and whose second half pyiceberg wrote."""
+    """A table that looks as if Java wrote its first half, and pyiceberg the second."""
     monkeypatch.setitem(iceberg.properties, "warehouse", "s3://lake/warehouse")
     iceberg.create_namespace("silver")
     table = iceberg.create_table(NAME, SCHEMA, location="s3a://lake/warehouse/silver/trips")
@@ -54,7 +54,7 @@ def test_there_are_two_spellings(table, buckets):
     assert list((buckets / "lake/warehouse/silver/trips/data").iterdir())
 
 
-def test_orphans_there_and_back(table, buckets):
+def test_orphans_are_quarantined_and_restored(table, buckets):
     old(buckets)
     assert find(table, NOW, 100).files == ()
     orphan = buckets / "lake/warehouse/silver/trips/data/x#1.parquet"

@@ -1,4 +1,4 @@
-"""An `include` folder of the test's own, in which a declaration can be broken."""
+"""A separate `include` folder, in which declarations can be broken."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from lakehouse.pipelines.load import Declarations, declarations
 
 @pytest.fixture
 def include(tmp_path: Path) -> Path:
-    """With SQL, contract and models, but no declaration yet."""
+    """A folder with SQL, contract and models, but without declarations."""
     for file in (
         "sql/05-bronze.sql",
         "sql/rides/typed.sql",
@@ -34,7 +34,7 @@ def include(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def declare(include: Path) -> Callable[..., Declarations]:
-    """Write declarations, by file name without its ending, and read all that there are."""
+    """Write declarations, by file name without suffix, and load all."""
 
     def declare(**files: Any) -> Declarations:
         for name, declared in files.items():

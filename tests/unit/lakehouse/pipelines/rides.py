@@ -1,4 +1,4 @@
-"""A second pipeline: other names, other types."""
+"""A second pipeline, with other names and types."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 
 def rides(name: str = "rides", **changes: Any) -> dict[str, Any]:
-    """A declaration that is valid, but for what a test changes."""
+    """A valid declaration, with a test's changes."""
     declared = {
         "title": "Rides",
         "topic": {"name": f"{name}.events", "contract": "rides.json"},

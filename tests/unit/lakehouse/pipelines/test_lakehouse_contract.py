@@ -1,4 +1,4 @@
-"""The contract is the only list of an event's fields: what each becomes in SQL follows from it."""
+"""The contract is the only list of an event's fields: their SQL is derived from it."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_a_field_has_defaults_for_its_column_and_type(contract):
 @pytest.mark.parametrize(
     ("type_", "limit"), [("DECIMAL(10, 2)", "99999999.995"), ("DECIMAL(3,0)", "999.5"), ("DOUBLE", None)]
 )
-def test_what_fits_a_decimal_rounds_to_it(contract, type_, limit):
+def test_limits_of_decimals_include_rounding(contract, type_, limit):
     field = contract({"a": {"type": "number", "x-type": type_}})["a"]
     assert field.limit == (limit and Decimal(limit))
 
@@ -62,45 +62,45 @@ def test_the_taxi_contract():
 
 
 @pytest.mark.parametrize(
-    ("properties", "says"),
+    ("properties", "message"),
     [
         ({}, r"rides\.json has no properties\. Next: list"),
         ({"a": {}}, None),
         ({"a": "integer"}, r"properties\.a is not a JSON Schema"),
         (
             {"a": {"type": ["integer", "string"]}},
-            r"properties\.a\.type is \['integer', 'string'\]\. Next: give one of integer,",
+            r"properties\.a\.type is \['integer', 'string'\]\. Next: use one of integer,",
         ),
         ({"a": {"type": "null"}}, r"properties\.a\.type is 'null'"),
         ({"a-b": {"type": "string"}}, r"properties\.a-b: name 'a-b' cannot be a column"),
         ({"a`b": {"type": "string"}}, r"cannot be a column"),
         ({"a": {"type": "string", "x-column": "1a"}}, r"properties\.a: x-column '1a' cannot be a column"),
-        ({"Reason": {"type": "string"}}, r"'Reason' is a name that the platform uses itself"),
-        ({"a__parsed": {"type": "string"}}, r"is a name that the platform uses itself"),
-        ({"a": {"type": "string", "x-type": "TEXT"}}, r"x-type 'TEXT' is unknown\. Next: give one of INT, BIGINT,"),
-        ({"a": {"type": "string"}, "A": {"type": "string"}}, r"properties\.A: name 'A' is also that of a, but for"),
+        ({"Reason": {"type": "string"}}, r"'Reason' is reserved by the platform"),
+        ({"a__parsed": {"type": "string"}}, r"is reserved by the platform"),
+        ({"a": {"type": "string", "x-type": "TEXT"}}, r"x-type 'TEXT' is unknown\. Next: choose one of INT, BIGINT,"),
+        ({"a": {"type": "string"}, "A": {"type": "string"}}, r"properties\.A: name 'A' is also that of a \(upper and"),
         (
             {"a": {"type": "string", "x-column": "c"}, "b": {"type": "string", "x-column": "c"}},
             r"properties\.b: column 'c' is also that of a",
         ),
     ],
 )
-def test_a_property_that_cannot_be_a_column_is_refused(contract, properties, says):
-    if says is None:
+def test_a_property_that_cannot_be_a_column_is_refused(contract, properties, message):
+    if message is None:
         assert contract(properties)["a"].type == "STRING"
         return
-    with pytest.raises(ContractError, match=says):
+    with pytest.raises(ContractError, match=message):
         contract(properties)
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", '{"properties": []}'])
-def test_a_file_that_is_no_contract_is_named(contract, text):
+def test_an_invalid_contract_is_reported_with_its_file(contract, text):
     with pytest.raises(ContractError, match=r"rides\.json (cannot be read|has no properties)"):
         contract(text=text)
 
 
-def test_a_required_field_must_be_there(contract):
+def test_a_required_field_must_exist(contract):
     with pytest.raises(ContractError, match=r"required: 'b' is not a property"):
         contract({"a": {"type": "string"}}, required=["b"])
-    with pytest.raises(ContractError, match=r"no field 'b'\. Next: name one of a"):
+    with pytest.raises(ContractError, match=r"no field 'b'\. Next: choose one of a"):
         contract({"a": {"type": "string"}})["b"]

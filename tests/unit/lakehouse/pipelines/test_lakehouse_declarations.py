@@ -1,4 +1,4 @@
-"""A declaration is checked as a whole when it is read; a broken one is refused in one line, and stops no other."""
+"""A declaration is fully checked when it is loaded; a broken one is reported in one line, and does not affect others."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def at(declared: dict, path: str, value: Any, remove: bool = False) -> dict:
     return changed
 
 
-def test_what_follows_from_a_declaration(declare):
+def test_properties_derived_from_a_declaration(declare):
     pipeline = declare(rides=rides()).pipelines["rides"]
     raw, typed = pipeline.stages.values()
     assert (raw.job, typed.job, pipeline.dag_id) == ("rides.raw", "rides.typed", "rides_pipeline")
@@ -64,80 +64,83 @@ def test_stages_may_be_any_number_in_any_namespace(declare):
 
 
 @pytest.mark.parametrize(
-    ("broken", "says"),
+    ("broken", "message"),
     [
         ("a: [1", r"it cannot be read: .*Next: fix the YAML"),
-        ("just text", r"it holds no mapping\. Next: write title"),
-        (rides(owner="me"), r"owner: unknown key\. Next: leave it out"),
+        ("just text", r"it is not a mapping\. Next: write title"),
+        (rides(owner="me"), r"owner: unknown key\. Next: remove it"),
         ({**rides(), "name": "rides"}, r"name: unknown key"),
         (without(rides(), "title"), r"title is missing\. Next: add it"),
         (without(rides(), "topic/contract"), r"topic\.contract is missing\. Next: name a file"),
         (
             at(rides(), "topic/contract", "no.json"),
-            r"topic\.contract: there is no include/contracts/no\.json\. Next: add it",
+            r"topic\.contract: include/contracts/no\.json does not exist\. Next: add it",
         ),
         (at(rides(), "topic/partition", 3), r"topic\.partition: unknown key"),
         (at(rides(), "topic/partitions", 0), r"topic\.partitions: 0: .*greater than or equal to 1"),
         (at(rides(), "topic/retention", "soon"), r"topic\.retention: 'soon'"),
         (
             at(rides(), "topic/key", "vendor"),
-            r"topic\.key: the contract has no field 'vendor'\. Next: give one of id, Fare",
+            r"topic\.key: the contract has no field 'vendor'\. Next: choose one of id, Fare",
         ),
-        (at(rides(), "stages/raw/sql", "no.sql"), r"stages\.raw\.sql: there is no include/sql/no\.sql"),
+        (at(rides(), "stages/raw/sql", "no.sql"), r"stages\.raw\.sql: include/sql/no\.sql does not exist"),
         (at(rides(), "stages/raw/sinks", {}), r"stages\.raw\.sinks: .*at least 1"),
         (at(rides(), "stages/raw/sinks/accepted", "rides"), r"stages\.raw\.sinks\.accepted: 'rides' does not match"),
-        (at(rides(), "stages/raw/name", "raw"), r"stages\.raw\.name is given by the key"),
+        (at(rides(), "stages/raw/name", "raw"), r"stages\.raw\.name follows from the key"),
         (
             at(rides(), "stages/typed/source", "bronze.other"),
-            r"stages\.typed\.source: no stage before it writes 'bronze\.other'\. Next: give one of topic, bronze\.rides,",
+            r"stages\.typed\.source: no earlier stage writes 'bronze\.other'\. Next: choose one of topic, bronze\.rides,",
         ),
-        (at(rides(), "stages/raw/source", "silver.rides"), r"stages\.raw\.source: no stage before it writes"),
+        (at(rides(), "stages/raw/source", "silver.rides"), r"stages\.raw\.source: no earlier stage writes"),
         (
             at(rides(), "stages/typed/sinks/accepted", "bronze.rides"),
-            r"stages\.typed\.sinks\.accepted: bronze\.rides is also written by stages\.raw\. Next: give it a table of its own",
+            r"stages\.typed\.sinks\.accepted: bronze\.rides is also written by stages\.raw\. Next: use another table",
         ),
         (at(rides(), "stages/typed/sinks/rejected", "silver.rides"), r"silver\.rides is also written by stages\.typed"),
         (at(rides(), "stages/typed/sinks/rejected", "ops.log"), r"stages: ops\.log is in a namespace of the platform"),
         (at(rides(), "stages/typed/sinks/rejected", "silver_before_replay.x"), r"is in a namespace of the platform"),
         (
             at(rides(), "gold/source", "gold.x"),
-            r"gold\.source: no stage writes 'gold\.x'\. Next: give one of bronze\.rides,",
+            r"gold\.source: no stage writes 'gold\.x'\. Next: choose one of bronze\.rides,",
         ),
-        (at(rides(), "stages/gold", rides()["stages"]["raw"]), r"stages\.gold: the name stands for what dbt builds"),
+        (
+            at(rides(), "stages/gold", rides()["stages"]["raw"]),
+            r"stages\.gold: the name is reserved for what dbt builds",
+        ),
         (rides(sort_orders={"silver.x": "id"}), r"sort_orders: no stage writes 'silver\.x'"),
         (rides(params={"Rate": 1}), r"params\.Rate"),
-        (at(rides(), "stages/typed/audit", "no.sql"), r"stages\.typed\.audit: there is no include/sql/no\.sql"),
+        (at(rides(), "stages/typed/audit", "no.sql"), r"stages\.typed\.audit: include/sql/no\.sql does not exist"),
     ],
 )
-def test_what_is_broken_is_named_with_key_and_fix(declare, broken, says):
+def test_errors_have_key_and_next_step(declare, broken, message):
     found = declare(rides=broken)
     assert found.pipelines == {}
     problem = found.problems["rides.yaml"]
     assert "\n" not in problem
     assert problem.startswith("rides.yaml: ")
-    assert re.search(says, problem), problem
+    assert re.search(message, problem), problem
 
 
-def test_models_that_are_missing_are_named(declare):
+def test_missing_models_are_reported(declare):
     problem = declare(bikes=rides("bikes")).problems["bikes.yaml"]
-    assert "gold: there is no dbt/models/bikes" in problem
+    assert "gold: dbt/models/bikes does not exist" in problem
 
 
 @pytest.mark.parametrize(
-    ("second", "says"),
+    ("second", "message"),
     [
         (at(rides("other"), "topic/name", "rides.events"), "topic.name: rides.events is also the topic of rides.yaml"),
         (
             at(rides("other"), "stages/typed/sinks/rejected", "bronze.rides"),
-            "stages.typed.sinks: bronze.rides is also written by rides.yaml. Next: give each a table of its own",
+            "stages.typed.sinks: bronze.rides is also written by rides.yaml. Next: use another table",
         ),
     ],
 )
-def test_two_pipelines_share_no_topic_and_no_table(declare, include, second, says):
+def test_two_pipelines_cannot_share_topics_or_tables(declare, include, second, message):
     (include / "dbt/models/zebra").mkdir()
     found = declare(rides=rides(), zebra=second)
     assert list(found.pipelines) == ["rides"]
-    assert says in found.problems["zebra.yaml"]
+    assert message in found.problems["zebra.yaml"]
 
 
 def test_two_pipelines_may_share_namespaces(declare):
@@ -145,13 +148,13 @@ def test_two_pipelines_may_share_namespaces(declare):
     assert (sorted(found.pipelines), found.problems) == (["other", "rides"], {})
 
 
-def test_a_broken_one_leaves_the_others(declare):
+def test_a_broken_declaration_does_not_affect_others(declare):
     found = declare(rides=rides(), other="nonsense")
     assert list(found.pipelines) == ["rides"]
     assert list(found.problems) == ["other.yaml"]
 
 
-def test_one_that_is_switched_off_is_declared_and_does_not_run(declare):
+def test_a_disabled_pipeline_is_declared_but_does_not_run(declare):
     found = declare(rides=rides(enabled=False))
     assert (list(found.pipelines), found.enabled) == (["rides"], ())
 
@@ -163,22 +166,22 @@ def test_the_repository_declares_the_taxi_pipeline():
 
 
 @pytest.mark.parametrize(
-    ("look", "says"),
+    ("look", "message"),
     [
-        (lambda: get_pipeline("nyc"), r"There is no pipeline 'nyc'\. Next: give one of nyc_taxi"),
+        (lambda: get_pipeline("nyc"), r"There is no pipeline 'nyc'\. Next: choose one of nyc_taxi"),
         (
             lambda: get_stage("nyc_taxi.gold"),
-            r"has no stage 'gold'\. Next: give one of the jobs nyc_taxi\.bronze, nyc_taxi\.silver",
+            r"has no stage 'gold'\. Next: choose one of the jobs nyc_taxi\.bronze, nyc_taxi\.silver",
         ),
         (lambda: get_stage("bronze"), "There is no pipeline 'bronze'"),
     ],
 )
-def test_what_is_not_declared_is_named_with_the_choices(look, says):
-    with pytest.raises(DeclarationError, match=says):
+def test_unknown_names_are_reported_with_the_choices(look, message):
+    with pytest.raises(DeclarationError, match=message):
         look()
 
 
-def test_a_pipeline_that_is_broken_says_why(declare, include, monkeypatch):
+def test_an_invalid_pipeline_is_reported_with_its_error(declare, include, monkeypatch):
     declare(rides=rides(owner="me"))
     monkeypatch.setattr(load.declarations, "__defaults__", (include,))
     with pytest.raises(DeclarationError, match=r"include/pipelines/rides\.yaml: owner: unknown key"):

@@ -1,4 +1,4 @@
-"""Parameters stand once, in the declaration; the environment comes before the variable, and that before the declaration."""
+"""Parameters are declared once; the environment overrides the variable, which overrides the declaration."""
 
 import json
 
@@ -31,13 +31,13 @@ def test_the_variable_overrides_it(taxi, variable):
 def test_the_environment_overrides_both(taxi, variable, monkeypatch):
     variable(pickup_from="1990-01-01 00:00:00", pickup_to="2100-01-01 00:00:00")
     monkeypatch.setenv("PIPELINE_NYC_TAXI_PICKUP_FROM", "2020-01-01 00:00:00")
-    monkeypatch.setenv("PIPELINE_NYC_TAXI_DEDUP_RETENTION", "")  # an empty one does not count
+    monkeypatch.setenv("PIPELINE_NYC_TAXI_DEDUP_RETENTION", "")  # empty values are ignored
     found = parameters(taxi)
     assert (found["pickup_from"], found["pickup_to"]) == ("2020-01-01 00:00:00", "2100-01-01 00:00:00")
     assert found["dedup_retention"] == taxi.params["dedup_retention"]
 
 
-def test_a_parameter_that_is_not_declared_is_refused(taxi, variable):
+def test_an_undeclared_parameter_is_refused(taxi, variable):
     variable(pickup="now")
     with pytest.raises(
         DeclarationError, match=r"pipeline\.nyc_taxi sets 'pickup', which nyc_taxi\.yaml does not declare"

@@ -1,4 +1,4 @@
-"""A stage's SQL is rendered from declaration and contract, for the live tables or for others that stand in for them."""
+"""A stage's SQL is rendered from declaration and contract, for the live tables or for substitutes."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_the_last_statement_starts_the_job(script, stage, sinks):
     assert not any("{{" in statement or "{%" in statement for statement in (*setup, start))
 
 
-def test_what_the_settings_say_reaches_the_sql(script, connect):
+def test_settings_reach_the_sql(script, connect):
     connect("iceberg_catalog", host="db.example", password="open'sesame", extra={"s3.endpoint": "http://s3.example"})
     connect("kafka_flink", extra={"sasl.jaas.config": "a 'quoted' thing;"})
     catalog, *rest = canonical(";\n".join(script("bronze")))
@@ -63,7 +63,7 @@ def test_parameters_reach_the_sql(script, monkeypatch):
     assert any("TIMESTAMP '1999-09-09 00:00:00'" in text for text in script("silver"))
 
 
-def test_another_catalog_than_a_database_is_passed_on(script, connect):
+def test_a_catalog_of_another_type_is_passed_on(script, connect):
     connect("iceberg_catalog", extra={"type": "rest", "uri": "http://catalog.example", "warehouse": "s3://b/w"})
     catalog = canonical(";\n".join(script("bronze")))[0]
     assert "'catalog-type' = 'rest'" in catalog
@@ -71,7 +71,7 @@ def test_another_catalog_than_a_database_is_passed_on(script, connect):
     assert "jdbc" not in catalog
 
 
-def test_a_job_knows_the_tables_of_its_own_stage_and_its_source_alone(script):
+def test_a_job_only_knows_its_own_tables_and_its_source(script):
     name = re.compile(r"iceberg_catalog\.(\w+\.\w+)")
     tables = {stage: set(name.findall(";".join(script(stage)))) for stage in ("bronze", "silver")}
     assert tables["bronze"] == {"bronze.raw_trips", "bronze.rejected_events"}
@@ -80,7 +80,7 @@ def test_a_job_knows_the_tables_of_its_own_stage_and_its_source_alone(script):
     }  # fmt: skip
 
 
-def test_other_tables_may_stand_in(script, taxi):
+def test_tables_can_be_substituted(script, taxi):
     stand_ins = {
         "silver.cleaned_trips": "silver_replay_1.cleaned_trips",
         "bronze.raw_trips": "bronze_replay_1.raw_trips",
@@ -105,7 +105,9 @@ def test_a_new_field_of_the_contract_is_in_every_table_and_insert(taxi, tmp_path
     (tmp_path / "new.json").write_text(json.dumps(contract))
     newer = taxi.model_copy(update={"contract": read_contract(tmp_path / "new.json")})
     bronze, silver = (";".join(statements(stage_script(newer, stage))) for stage in newer.stages.values())
-    assert bronze.count("cbd_congestion_fee") == 1 + 2 + 2  # table, INSERT and SELECT, what both sources are asked for
+    assert (
+        bronze.count("cbd_congestion_fee") == 1 + 2 + 2
+    )  # table, INSERT and SELECT, and the fields requested from both sources
     assert "`cbd_congestion_fee` DECIMAL(10, 2)" in silver
     assert "'cbd_congestion_fee does not fit DECIMAL(10,2)'" in silver
     assert silver.count("`cbd_congestion_fee`") > 8
@@ -113,7 +115,7 @@ def test_a_new_field_of_the_contract_is_in_every_table_and_insert(taxi, tmp_path
 
 @pytest.fixture
 def of_type(tmp_path):
-    """What the macros make of a field: its parsed value, its rule, and its typed value."""
+    """The macros' SQL for a field: parsed value, rule, and typed value."""
     (tmp_path / "all.json").write_text(json.dumps({"properties": ALL_TYPES}))
     contract = read_contract(tmp_path / "all.json")
 
@@ -140,7 +142,7 @@ def of_type(tmp_path):
         ("y", "iso_timestamp(`y`)", "'y is unreadable'", "CAST(FLOOR(`y__parsed` TO DAY) AS DATE)"),
     ],
 )
-def test_every_type_is_parsed_judged_and_typed(of_type, name, parsed, misfit, value):
+def test_every_type_is_parsed_checked_and_typed(of_type, name, parsed, misfit, value):
     found = of_type(name)
     assert parsed in found[0]
     assert misfit in found[1]
@@ -149,20 +151,20 @@ def test_every_type_is_parsed_judged_and_typed(of_type, name, parsed, misfit, va
     assert (found[1] == "") == (misfit == "")
 
 
-def test_a_session_for_one_question_needs_the_catalog_alone():
+def test_a_session_for_a_query_only_needs_the_catalog():
     assert catalog_statement().startswith("CREATE CATALOG iceberg_catalog")
     assert "CREATE DATABASE" not in init_script()
 
 
-def test_a_value_that_is_missing_is_an_error():
+def test_a_missing_value_is_an_error():
     with pytest.raises(Exception, match="accepted"):
         render("05-bronze.sql", sinks={})
 
 
 class TestRulesVersion:
-    """Each row of Silver says which rules judged it."""
+    """Each row of Silver has the version of the rules that it was evaluated by."""
 
-    def test_it_is_in_every_table_and_insert(self, script, taxi):
+    def test_every_table_and_insert_has_it(self, script, taxi):
         version = rules_version(taxi, taxi.stages["silver"])
         *setup, start = script("silver")
         assert sum("rules_version STRING" in text for text in setup) == 3
@@ -173,12 +175,12 @@ class TestRulesVersion:
         monkeypatch.setenv("PIPELINE_NYC_TAXI_PICKUP_TO", "2024-03-01 00:00:00")
         assert rules_version(taxi, taxi.stages["silver"]) != before
 
-    def test_a_connection_does_not(self, taxi, connect):
+    def test_connections_do_not_change_it(self, taxi, connect):
         before = [rules_version(taxi, stage) for stage in taxi.stages.values()]
         connect("kafka_flink", extra={"sasl.jaas.config": "another"})
         connect("iceberg_catalog", host="db.example", password="another")
         assert [rules_version(taxi, stage) for stage in taxi.stages.values()] == before
 
-    def test_rows_that_a_replay_judges_say_the_same(self, script, taxi):
+    def test_it_is_the_same_in_a_replay(self, script, taxi):
         text = ";".join(script("silver", tables={"silver.cleaned_trips": "silver_replay_1.cleaned_trips"}))
         assert text.count(f"'{rules_version(taxi, taxi.stages['silver'])}'") == 3

@@ -1,4 +1,4 @@
-"""Scripts are split where the SQL Gateway needs it, and only there."""
+"""Scripts are split exactly as the SQL Gateway needs it."""
 
 import pytest
 
@@ -37,7 +37,7 @@ def test_split(script, expected):
         ("SET 'a' = 'b'; SELECT 1", "SET 'a' = 'b';\n\n/* why */ SELECT 1;"),
     ],
 )
-def test_layout_and_comments_are_no_difference(one, other):
+def test_layout_and_comments_do_not_matter(one, other):
     assert canonical(one) == canonical(other)
 
 
@@ -51,5 +51,5 @@ def test_layout_and_comments_are_no_difference(one, other):
         ("SELECT 1; SELECT 2", "SELECT 2; SELECT 1"),
     ],
 )
-def test_what_flink_would_read_differently_is(one, other):
+def test_other_differences_matter(one, other):
     assert canonical(one) != canonical(other)

@@ -1,4 +1,4 @@
-"""Events and what became of them in each layer, written down by hand, for the audit to compare."""
+"""Handwritten events with their expected rows in each layer, for the audit to compare."""
 
 from __future__ import annotations
 
@@ -69,12 +69,12 @@ NOW = datetime(2024, 3, 1, tzinfo=UTC)
 
 
 class Lake:
-    """Two partitions of events, and rows of each table that may be spoiled before they are written.
+    """Two partitions of events, and rows of each table that can be corrupted before they are written.
 
-    :param new_field: an amount that events have besides the known fields
+    :param new_field: an amount that events have in addition to the known fields
     """
 
-    #: What Silver's rows say of the rules that judged them; None: its tables are from before they said so.
+    #: Version of the rules in Silver's rows; None: the tables do not have the column yet.
     rules_version: str | None = None
 
     def __init__(self, new_field: str | None = None) -> None:
@@ -96,7 +96,7 @@ class Lake:
         self.rows["bronze.rejected_events"].append(row)
 
     def raw_trip(self, fields: dict[str, str], partition: int = 0) -> tuple[dict[str, Any], dict[str, int]]:
-        """An event of fields as JSON writes them, and its Bronze row."""
+        """An event with these JSON values, and its Bronze row."""
         place = self.event(
             ("{" + ",".join(f'"{name}":{value}' for name, value in fields.items()) + "}").encode(), partition
         )
@@ -119,7 +119,7 @@ class Lake:
         return row
 
     def duplicate(self, number: int, partition: int = 1) -> None:
-        """The same trip once more."""
+        """The same trip again."""
         _, place = self.raw_trip(trip_fields(number), partition)
         row = {"trip_id": typed_trip(number)["trip_id"], **place, "processed_at": NOW + timedelta(seconds=number + 1)}
         self.rows["silver.duplicate_trips"].append(row)
@@ -131,7 +131,7 @@ class Lake:
         )
 
     def write(self, catalog: SqlCatalog) -> None:
-        """Append the rows to the Iceberg tables, made where they are missing."""
+        """Append the rows to the Iceberg tables, which are created if they are missing."""
         new = {"silver.cleaned_trips": pa.decimal128(10, 2), **dict.fromkeys(WITH_TEXTS, pa.string())}
         for name, known in SCHEMAS.items():
             fields = {**known, **(dict.fromkeys(self.new_fields, new[name]) if name in new else {})}
@@ -148,7 +148,7 @@ class Lake:
                 catalog.load_table(name).append(pa.Table.from_pylist(self.rows[name], pa.schema(fields)))
 
     def publish(self, catalog: SqlCatalog, file: Path, spoil: str = "") -> None:
-        """Make a Gold file of Silver as it is in the catalog; then run that SQL in it."""
+        """Build a Gold file from the current Silver; then run SQL in it."""
         file.parent.mkdir(parents=True, exist_ok=True)
         file.unlink(missing_ok=True)
         silver = catalog.load_table("silver.cleaned_trips")
@@ -172,7 +172,7 @@ class Lake:
 
 
 def trip_fields(number: int, **changes: str) -> dict[str, str]:
-    """A good trip's fields as JSON writes them; each number is another trip."""
+    """A valid trip's fields as JSON values; each number is another trip."""
     pickup = START + timedelta(minutes=number)
     return {
         "VendorID": "2",
@@ -193,7 +193,7 @@ def trip_fields(number: int, **changes: str) -> dict[str, str]:
 
 
 def typed_trip(number: int) -> dict[str, Any]:
-    """What Silver makes of it, without position and processing time."""
+    """The trip's row in Silver, without position and processing time."""
     pickup = START + timedelta(minutes=number)
     dropoff = pickup + timedelta(seconds=1205)
     identity = f"2|{pickup}|{dropoff}|132|1|20.00|1.01"

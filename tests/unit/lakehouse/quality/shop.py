@@ -1,4 +1,4 @@
-"""A second pipeline, of another shape, with rows of each of its tables written down by hand, for the audit's generic checks."""
+"""A second, different pipeline with handwritten rows of each of its tables, for the audit's generic checks."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ CONTRACT = {
         "lines": {"type": "array"},
     },
 }
-#: Every stage's tables are in one namespace, which another pipeline uses too.
+#: The tables of all stages are in one namespace, which another pipeline uses too.
 STAGES = {
     "intake": {
         "sql": "05-bronze.sql",
@@ -68,7 +68,7 @@ NOW = datetime(2024, 3, 1, tzinfo=UTC)
 
 
 def shop(contract: Contract, **changes: Any) -> Pipeline:
-    """The pipeline, but for what a test changes."""
+    """The pipeline with a test's changes."""
     declared = {
         "name": "shop",
         "title": "Orders",
@@ -87,7 +87,7 @@ def shop_contract(folder: Path) -> Contract:
 
 
 def written(number: int, **changes: str) -> dict[str, str]:
-    """An order's fields as JSON writes them; each number is another order."""
+    """An order's fields as JSON values; each number is another order."""
     return {
         "orderId": str(9007199254740993 + number),
         "qty": "3.0",
@@ -104,7 +104,7 @@ def written(number: int, **changes: str) -> dict[str, str]:
 
 
 def typed(number: int) -> dict[str, Any]:
-    """What it is as typed values."""
+    """The order's typed values."""
     return {
         "order_id": 9007199254740993 + number,
         "qty": 3,
@@ -120,7 +120,7 @@ def typed(number: int) -> dict[str, Any]:
 
 
 class Shop:
-    """Events of one partition, and rows of each table that may be spoiled before they are written."""
+    """Events of one partition, and rows of each table that can be corrupted before they are written."""
 
     def __init__(self) -> None:
         self.events: list[bytes | None] = []
@@ -171,7 +171,7 @@ class Shop:
 
 
 def publish(catalog: SqlCatalog, file: Path, fact: str, spoil: str = "SELECT 1") -> None:
-    """Make a Gold file: `fct_orders` by a query over `orders`, then that SQL."""
+    """Build a Gold file: `fct_orders` by a query on `orders`; then run SQL in it."""
     file.parent.mkdir(parents=True)
     source = catalog.load_table("shop.orders")
     orders = source.scan().to_arrow()

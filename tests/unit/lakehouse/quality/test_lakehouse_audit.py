@@ -1,4 +1,4 @@
-"""The audit names exactly the rows that are missing, duplicated or altered, in each layer, and nothing else."""
+"""The audit reports exactly the missing, duplicated and altered rows of each layer."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def lake() -> Lake:
 
 @pytest.fixture
 def audit(lake: Lake, iceberg: SqlCatalog, send: Callable[..., None], taxi: Pipeline) -> Callable[..., AuditReport]:
-    """Send and write what the lake holds, and audit it."""
+    """Send the events, write the rows, and run the audit."""
 
     def audit(spoil_gold: str = "", **bounds: object) -> AuditReport:
         for partition, events in lake.events.items():
@@ -81,7 +81,7 @@ def test_a_row_that_bronze_lost(lake, audit):
     report = audit()
     assert found(report) == [
         ("bronze", "missing", "partition 0, offset 1"),
-        ("silver", "duplicated", "partition 0, offset 1"),  # a row of no Bronze row
+        ("silver", "duplicated", "partition 0, offset 1"),  # without a Bronze row
     ]
     assert counts(report) == {"bronze": (1, 0, 0), "silver": (0, 1, 0)}
 
@@ -92,15 +92,15 @@ class TestErased:
         """Event 1 of partition 0 was erased."""
         erasures.begin(Erasure(taxi.name, f"id of {TOPIC}", SILVER, Positions.of_offsets(0, [1]), "ticket 7"))
 
-    def test_no_table_has_to_hold_it(self, lake, audit):
+    def test_an_erased_event_is_not_missing(self, lake, audit):
         for table in ("bronze.raw_trips", SILVER):
             lake.rows[table].remove(lake.find(table, 0, 1))
         report = audit()
         assert report.clean, str(report)
-        assert report.layers[0].left_out == {"erased by request (ops.erasures)": 1}
+        assert report.layers[0].left_out == {"erased on request (ops.erasures)": 1}
         assert report.layers[0].checked == 9
 
-    def test_none_may(self, lake, audit):
+    def test_an_erased_event_in_a_table_is_surplus(self, lake, audit):
         assert found(audit()) == [("bronze", "duplicated", "partition 0, offset 1")]
 
 
@@ -118,7 +118,7 @@ def test_a_row_that_bronze_duplicated(lake, audit):
         ("bronze", "duplicated", "partition 1, offset 0"),
     ]
     assert report.duplicated["bronze"] == 2
-    assert found(report)[2:] == [("silver", "missing", "partition 1, offset 0")]  # each Bronze row is judged once
+    assert found(report)[2:] == [("silver", "missing", "partition 1, offset 0")]  # each Bronze row is processed once
 
 
 @pytest.mark.parametrize(
@@ -148,7 +148,7 @@ def test_an_event_in_both_tables_of_bronze_is_duplicated(lake, audit):
     assert report.duplicated == {"bronze": 1, "silver": 0, "gold": 0}
 
 
-def test_rows_of_no_event_are_duplicated(lake, audit):
+def test_rows_without_an_event_are_duplicated(lake, audit):
     row = {**lake.find("bronze.raw_trips", 0, 2), "kafka_offset": 99}
     lake.rows["bronze.raw_trips"].append(row)
     assert ("bronze", "duplicated", "partition 0, offset 99") in found(audit())
@@ -159,14 +159,14 @@ def test_a_trip_that_silver_lost(lake, audit):
     assert found(audit()) == [("silver", "missing", "partition 0, offset 1")]
 
 
-def test_a_trip_that_silver_lost_is_not_made_good_by_its_duplicate(lake, audit):
+def test_a_duplicate_does_not_compensate_for_a_lost_trip(lake, audit):
     lake.rows["silver.cleaned_trips"].remove(lake.find("silver.cleaned_trips", 0, 2))
     report = audit()
     assert found(report) == [("silver", "missing", "partition 0, offset 2")]
     assert report.missing["silver"] == 1
 
 
-def test_a_trip_that_silver_took_for_a_duplicate(lake, audit):
+def test_a_trip_that_silver_treated_as_a_duplicate(lake, audit):
     """Both of its events are duplicates, and no row is the trip."""
     trip = lake.find("silver.cleaned_trips", 0, 2)
     lake.rows["silver.cleaned_trips"].remove(trip)
@@ -192,8 +192,8 @@ def test_a_row_that_silver_duplicated(lake, audit, table, partition, offset):
     assert report.duplicated["silver"] == 1
 
 
-def test_a_duplicate_that_silver_took_for_a_trip(lake, audit):
-    """Partitions are read side by side: which of the two came first cannot be told, but both is one too many."""
+def test_a_duplicate_that_silver_treated_as_a_trip(lake, audit):
+    """Partitions are read concurrently: either of the two may be the first, but not both."""
     duplicate = lake.rows["silver.duplicate_trips"].pop()
     second = lake.find("silver.cleaned_trips", 0, 2) | duplicate
     lake.rows["silver.cleaned_trips"].append(second)
@@ -209,7 +209,7 @@ def test_the_other_one_may_be_the_first(lake, audit):
     assert audit().clean
 
 
-def test_a_trip_may_come_again_when_silver_has_forgotten_it(lake, audit, monkeypatch, taxi):
+def test_a_trip_may_be_accepted_again_after_its_state_has_expired(lake, audit, monkeypatch, taxi):
     duplicate = lake.rows["silver.duplicate_trips"].pop()
     second = lake.find("silver.cleaned_trips", 0, 2) | duplicate
     second["processed_at"] += timedelta(days=7)
@@ -235,7 +235,7 @@ def test_each_value_of_a_trip_is_compared(lake, audit, field):
     assert f"{field} is None instead of " in report.layers[1].findings[0].details
 
 
-def test_a_cent_and_a_microsecond_count(lake, audit):
+def test_a_cent_and_a_microsecond_are_differences(lake, audit):
     lake.find("silver.cleaned_trips", 0, 3)["tip_amount"] *= 2
     lake.find("silver.cleaned_trips", 0, 1)["pickup_datetime"] += timedelta(microseconds=1)
     assert [place for layer, kind, place in found(audit()) if (layer, kind) == ("silver", "altered")] == [
@@ -249,7 +249,7 @@ def test_a_rejected_row_that_silver_altered(lake, audit):
     assert found(audit()) == [("silver", "altered", "partition 1, offset 3")]
 
 
-def test_a_good_trip_among_the_rejected_is_altered(lake, audit):
+def test_a_valid_trip_among_the_rejected_is_altered(lake, audit):
     trip = lake.find("silver.cleaned_trips", 1, 4)
     lake.rows["silver.cleaned_trips"].remove(trip)
     raw = lake.find("bronze.raw_trips", 1, 4)
@@ -282,7 +282,7 @@ def test_rows_that_gold_lost_duplicated_or_altered(lake, audit):
     )
 
 
-def test_a_code_that_gold_does_not_list_is_its_unknown(lake, audit):
+def test_an_unlisted_code_is_unknown_in_gold(lake, audit):
     lake.rows["bronze.raw_trips"].remove(lake.find("bronze.raw_trips", 1, 4))
     trip = lake.rows["silver.cleaned_trips"].pop()
     trip["vendor_id"] = 300
@@ -290,7 +290,7 @@ def test_a_code_that_gold_does_not_list_is_its_unknown(lake, audit):
     assert audit().layers[2].altered == 0
 
 
-def test_trips_that_came_after_gold_was_built_are_left_out(lake, audit, iceberg, taxi):
+def test_trips_after_the_gold_build_are_left_out(lake, audit, iceberg, taxi):
     audit()
     later = Lake()
     later.rows["silver.cleaned_trips"] = [lake.find("silver.cleaned_trips", 0, 1)]
@@ -303,11 +303,11 @@ def test_without_gold_its_rows_are_left_out(audit, taxi):
     audit()
     published_file(taxi).unlink()
     gold = run_audit(taxi, settle_s=0).layers[2]
-    reason = "it is not published, or does not name its version of silver.cleaned_trips: run nyc_taxi_pipeline"
+    reason = "it is not published, or does not record its version of silver.cleaned_trips: run nyc_taxi_pipeline"
     assert gold.left_out == {reason: 6}
 
 
-def test_what_is_behind_the_last_arrival_is_under_way(lake, audit, taxi):
+def test_events_after_the_last_arrival_are_in_flight(lake, audit, taxi):
     lake.rows["bronze.raw_trips"].remove(lake.find("bronze.raw_trips", 1, 4))
     lake.rows["silver.cleaned_trips"].remove(lake.find("silver.cleaned_trips", 1, 4))
     lake.rows["silver.rejected_trips"].remove(lake.find("silver.rejected_trips", 1, 3))
@@ -322,18 +322,18 @@ def test_what_is_behind_the_last_arrival_is_under_way(lake, audit, taxi):
     ]
 
 
-def test_what_was_overtaken_gets_some_time(lake, audit, iceberg, monkeypatch):
+def test_overtaken_rows_are_in_flight_for_some_time(lake, audit, iceberg, monkeypatch):
     late = lake.find("bronze.rejected_events", 0, 4)
     lake.trip(12)
     lake.rows["bronze.rejected_events"].remove(late)
     later = Lake()
     later.rows["bronze.rejected_events"] = [late]
 
-    from lakehouse.quality.audit import under_way
+    from lakehouse.quality.audit import in_flight
 
-    looked = under_way.wait_until
+    looked = in_flight.wait_until
     monkeypatch.setattr(
-        under_way, "wait_until", lambda *args, **kwargs: (later.write(iceberg), looked(*args, **kwargs))
+        in_flight, "wait_until", lambda *args, **kwargs: (later.write(iceberg), looked(*args, **kwargs))
     )
     report = audit(settle_s=10)
     assert report.clean, str(report)
@@ -357,7 +357,7 @@ def test_bounds(lake, audit, taxi):
     assert run_audit(taxi, partition=1, settle_s=0).clean
     assert run_audit(taxi, partition=0, first_offset=2, settle_s=0).clean
     assert found(run_audit(taxi, last_offset=1, settle_s=0)) == whole
-    # Nothing within the bounds has arrived, but what comes after them has.
+    # No row within the bounds has arrived, but later ones have.
     assert found(run_audit(taxi, partition=0, first_offset=0, last_offset=0, settle_s=0)) == whole[-1:]
     assert run_audit(taxi, since_ms=4_102_444_800_000, settle_s=0).layers[0].checked == 0
 
@@ -375,7 +375,7 @@ def test_the_first_of_many_are_listed(lake, audit):
 
 
 def test_a_new_field_of_the_contract_is_compared(taxi, iceberg, send, tmp_path):
-    """Nothing but the contract says that there is one."""
+    """It is only declared in the contract."""
     declared = json.loads(taxi.contract.text)
     declared["properties"]["cbd_congestion_fee"] = {"type": ["number", "null"], "x-type": "DECIMAL(10, 2)"}
     (tmp_path / "with_fee.json").write_text(json.dumps(declared))
@@ -404,7 +404,7 @@ def test_a_new_field_of_the_contract_is_compared(taxi, iceberg, send, tmp_path):
     assert all(text.startswith("cbd_congestion_fee is ") for text in details), details
 
 
-def test_it_can_be_read_by_a_machine(lake, audit):
+def test_it_can_be_written_as_json(lake, audit):
     lake.rows["bronze.raw_trips"].remove(deepcopy(lake.find("bronze.raw_trips", 0, 1)))
     report = json.loads(json.dumps(audit().as_dict()))
     assert report["clean"] is False
@@ -413,14 +413,14 @@ def test_it_can_be_read_by_a_machine(lake, audit):
 
 
 class TestEarlierRules:
-    """A row that other rules judged is no fault: it is counted, with what today's rules would make of it."""
+    """A row of earlier rules is not an error: it is counted, with the result of the current rules."""
 
     JUDGED = "judged by earlier rules; "
-    NEXT = "Next: trigger the DAG replay with from_stage nyc_taxi.silver, if that matters"
+    NEXT = "Next: if that matters, trigger the DAG replay with from_stage nyc_taxi.silver"
 
     @pytest.fixture
     def narrower(self, taxi: Pipeline, lake: Lake, monkeypatch: pytest.MonkeyPatch) -> str:
-        """The pickup window ends before the later trips of the lake; returns the version of the rules before."""
+        """The pickup window ends before the later trips of the lake; returns the earlier version of the rules."""
         before = rules_version(taxi, taxi.stages["silver"])
         monkeypatch.setenv("PIPELINE_NYC_TAXI_PICKUP_TO", "2024-01-15 10:05:00")
         lake.rules_version = rules_version(taxi, taxi.stages["silver"])
@@ -431,25 +431,27 @@ class TestEarlierRules:
         for trip in (lake.find("silver.cleaned_trips", 1, 0), lake.find("silver.cleaned_trips", 1, 4)):
             trip["rules_version"] = narrower
         report = audit()
-        said = f"{self.JUDGED}today's would put a row of silver.cleaned_trips into silver.rejected_trips. {self.NEXT}"
+        message = (
+            f"{self.JUDGED}today's would put a row of silver.cleaned_trips into silver.rejected_trips. {self.NEXT}"
+        )
         assert report.clean, str(report)
-        assert report.layers[1].left_out == {said: 2}
+        assert report.layers[1].left_out == {message: 2}
         assert report.layers[1].checked == 6
 
-    def test_rows_of_before_the_tables_said_so(self, lake, audit, narrower):
+    def test_rows_without_a_version_of_the_rules(self, lake, audit, narrower):
         lake.find("silver.cleaned_trips", 1, 0)["rules_version"] = None
         lake.find("silver.cleaned_trips", 1, 4)["rules_version"] = None
         assert audit().left_out["silver"] == 2
 
-    def test_a_row_that_todays_rules_judged_so_is_a_fault(self, lake, audit, narrower):
+    def test_a_wrong_row_of_the_current_rules_is_an_error(self, lake, audit, narrower):
         lake.find("silver.cleaned_trips", 1, 0)["rules_version"] = narrower
         assert found(audit()) == [("silver", "altered", "partition 1, offset 4")]
 
-    def test_a_row_that_they_would_judge_the_same_is_checked(self, lake, audit, taxi):
+    def test_a_row_with_the_same_result_is_checked(self, lake, audit, taxi):
         lake.rules_version = "earlier"
         assert audit().left_out["silver"] == 0
 
-    def test_a_row_that_is_missing_is_a_fault_by_any_rules(self, lake, audit):
+    def test_a_missing_row_is_an_error_by_any_rules(self, lake, audit):
         lake.rules_version = "earlier"
         lake.rows["silver.cleaned_trips"].remove(lake.find("silver.cleaned_trips", 0, 1))
         assert counts(audit()) == {"silver": (1, 0, 0)}
@@ -457,16 +459,16 @@ class TestEarlierRules:
     def test_other_values(self, lake, audit):
         lake.rules_version = "earlier"
         lake.find("silver.cleaned_trips", 0, 1)["trip_duration_minutes"] = 21.0
-        said = f"{self.JUDGED}today's would give a row of silver.cleaned_trips other values. {self.NEXT}"
-        assert audit().layers[1].left_out == {said: 1}
+        message = f"{self.JUDGED}today's would give a row of silver.cleaned_trips other values. {self.NEXT}"
+        assert audit().layers[1].left_out == {message: 1}
 
-    def test_a_second_row_that_a_shorter_memory_let_through(self, lake, audit):
-        """Its key was forgotten then; today it would be a duplicate."""
+    def test_a_second_row_that_a_shorter_retention_accepted(self, lake, audit):
+        """The state of its key had expired; by the current rules it would be a duplicate."""
         lake.rules_version = "earlier"
         second = lake.find("silver.duplicate_trips", 1, 2)
         lake.rows["silver.duplicate_trips"].remove(second)
         first = lake.find("silver.cleaned_trips", 0, 2)
         lake.rows["silver.cleaned_trips"].append({**first, **second})
-        said = f"{self.JUDGED}today's would take a row of silver.cleaned_trips for a duplicate. {self.NEXT}"
+        message = f"{self.JUDGED}today's would treat a row of silver.cleaned_trips as a duplicate. {self.NEXT}"
         report = audit(at_rest=True)
-        assert report.layers[1].left_out == {said: 1}, str(report)
+        assert report.layers[1].left_out == {message: 1}, str(report)

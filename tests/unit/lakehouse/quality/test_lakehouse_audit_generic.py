@@ -1,4 +1,4 @@
-"""The audit of a pipeline that has no rules of its own: other stages, roles, types and names, all in one namespace."""
+"""The audit of a pipeline without audit rules: other stages, roles, types and names, all in one namespace."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def contract(tmp_path: Path) -> Contract:
 
 @pytest.fixture
 def orders() -> Shop:
-    """Ten orders, a refused and a repeated one, and two messages that are no events."""
+    """Ten orders, a refused and a repeated one, and two invalid messages."""
     orders = Shop()
     for number in range(10):
         orders.order(number)
@@ -41,7 +41,7 @@ def orders() -> Shop:
 
 @pytest.fixture
 def audit(orders: Shop, contract: Contract, iceberg: SqlCatalog, send: Callable[..., None], fill: Callable[..., None]):
-    """Send and write what there is, beside another pipeline's table in the same namespace, and audit it."""
+    """Send the events, write the rows and another pipeline's table in the same namespace, and run the audit."""
 
     def audit(fact: str = WITH_POSITION, spoil: str = "SELECT 1", changes=None, **bounds: object) -> AuditReport:
         pipeline = shop(**{"contract": contract, **(changes or {})})
@@ -92,7 +92,7 @@ def test_rows_that_are_missing(orders, audit):
         orders.rows[table].remove(orders.find(table, offset))
     assert found(audit()) == [
         *offsets("intake", "missing", 9, 12),
-        *offsets("typed", "duplicated", 9),  # a row of no row
+        *offsets("typed", "duplicated", 9),  # without a source row
         *offsets("typed", "missing", 1, 10, 11),
         *offsets("sorted", "duplicated", 1),
         *offsets("sorted", "missing", 3),
@@ -117,7 +117,7 @@ def test_rows_that_are_duplicated(orders, audit):
     assert details(report, "sorted") == ["1 too many: 2 in shop.urgent_orders"]
 
 
-def test_a_row_in_two_sinks_at_once(orders, audit):
+def test_a_row_in_two_sinks(orders, audit):
     row = orders.find("shop.orders", 2)
     orders.add("shop.repeated_orders", of="itself", kafka_partition=0, kafka_offset=2)
     orders.add("shop.plain_orders", order_id=row["order_id"], note=row["note"], kafka_partition=0, kafka_offset=2)
@@ -150,14 +150,14 @@ def test_a_value_of_each_type_that_is_altered(orders, audit):
     assert details(report, "typed")[4] == "paid is False instead of True"
 
 
-def test_a_value_that_is_missing_or_that_nobody_sent(orders, audit):
+def test_a_value_that_is_missing_or_was_not_sent(orders, audit):
     orders.find("shop.orders", 0)["weight"] = None
     orders.find("shop.order_events", 1)["weight"] = None
     assert found(audit()) == [*offsets("intake", "altered", 1), *offsets("typed", "altered", 0, 1)]
 
 
 def test_a_stage_after_typed_values_keeps_them(orders, audit):
-    """Its roles are its own; what it adds is its own too."""
+    """Its roles and additional columns may be different."""
     orders.find("shop.urgent_orders", 4)["price"] += Decimal("0.001")
     orders.find("shop.urgent_orders", 2)["rank"] = 7
     orders.find("shop.plain_orders", 5)["note"] = "Caf\u00e9"
@@ -166,7 +166,7 @@ def test_a_stage_after_typed_values_keeps_them(orders, audit):
     assert details(report, "sorted")[1] == "note is 'Caf\u00e9' instead of 'caf\u00e9'"
 
 
-def test_a_rejected_row_keeps_its_texts_and_has_a_reason(orders, audit):
+def test_a_rejected_row_has_its_original_values_and_a_reason(orders, audit):
     orders.refused(qty='"many"')
     orders.refused(qty='"few"')
     orders.find("shop.refused_orders", 10)["price"] = "Free"
@@ -179,8 +179,8 @@ def test_a_rejected_row_keeps_its_texts_and_has_a_reason(orders, audit):
     assert details(report, "typed") == ["price is 'Free' instead of 'free'", "reason is None"]
 
 
-def test_a_text_that_is_no_value_is_not_accepted(orders, audit):
-    """Which sink a row belongs in is the stage's own affair, but nothing may be lost on the way into it."""
+def test_invalid_text_is_not_accepted(orders, audit):
+    """The stage decides to which sink a row belongs, but no value may be lost."""
     good, bad = orders.find("shop.orders", 0), orders.find("shop.refused_orders", 10)
     place = {"kafka_partition": 0, "kafka_offset": 10}
     orders.rows["shop.refused_orders"].remove(bad)
@@ -207,7 +207,7 @@ def test_an_event_among_the_unreadable_is_altered(orders, audit):
 
 
 def test_one_stage_from_the_topic_to_typed_values(orders, audit):
-    """With SQL of its own it may reject an event too, by its rules."""
+    """Its own SQL may also reject valid JSON by its rules."""
     stage = {**STAGES["typed"], "source": "topic"}
     for row in orders.rows["shop.unreadable"]:
         orders.add("shop.refused_orders", reason="no JSON", kafka_partition=0, kafka_offset=row["kafka_offset"])
@@ -215,14 +215,14 @@ def test_one_stage_from_the_topic_to_typed_values(orders, audit):
     orders.find("shop.refused_orders", 10)["note"] = "x"
     orders.add("shop.orders", **{**orders.find("shop.orders", 0), "kafka_offset": 12})
     orders.rows["shop.refused_orders"].pop()
-    orders.add("shop.orders", kafka_partition=0, kafka_offset=13)  # as if the event held nothing
+    orders.add("shop.orders", kafka_partition=0, kafka_offset=13)  # as if the event had no fields
     report = audit(changes={"stages": {"only": stage}, "gold": None})
     assert [layer.layer for layer in report.layers] == ["only"]
     assert report.layers[0].checked == 14
     assert found(report) == [*offsets("only", "altered", 7, 10, 12, 13), *offsets("only", "duplicated", 12)]
 
 
-def test_what_is_under_way_is_left_out(orders, audit):
+def test_rows_in_flight_are_left_out(orders, audit):
     orders.rows["shop.unreadable"].clear()
     orders.rows["shop.repeated_orders"].clear()
     orders.rows["shop.plain_orders"].remove(orders.find("shop.plain_orders", 9))
@@ -252,8 +252,8 @@ def test_a_fact_with_positions(audit):
     assert details(report, "gold")[0] == "price is Decimal('2.680') instead of Decimal('2.679')"
 
 
-def test_a_fact_of_some_offsets(audit):
-    """A row of no row of the source counts too, if it is within the bounds."""
+def test_a_fact_within_bounds(audit):
+    """Rows without a source row count too, if they are within the bounds."""
     of_no_order = "INSERT INTO fct_orders SELECT * REPLACE ({} AS kafka_offset) FROM fct_orders LIMIT 1"
     spoil = "; ".join([SPOILED, of_no_order.format(10), of_no_order.format(99)])
     report = audit(spoil=spoil, first_offset=3, last_offset=10)
@@ -268,18 +268,18 @@ def test_a_fact_without_positions_is_matched_row_by_row(audit):
         2,
         2,
         0,
-    )  # an altered row is one that is missing, and one too many
+    )  # an altered row counts as one missing and one surplus row
     assert "9007199254740993" in str([finding.details for finding in gold.findings if finding.kind == "missing"])
 
 
-def test_a_fact_that_shares_nothing_is_counted(audit):
+def test_a_fact_without_common_columns_is_only_counted(audit):
     report = audit(fact="SELECT note || '!' AS remark FROM orders", spoil="DELETE FROM fct_orders WHERE rowid < 3")
     gold = report.layers[3]
     assert (gold.missing, gold.duplicated, gold.altered) == (3, 0, 0)
     assert gold.left_out["fct_orders shares no column with its source: rows were only counted"] == 10
 
 
-def test_what_the_fact_leaves_out_as_late_duplicates_is_not_missing(audit):
+def test_late_duplicates_are_not_missing_in_the_fact(audit):
     late = "CREATE TABLE late_duplicates AS SELECT kafka_partition, kafka_offset FROM fct_orders WHERE rowid < 3"
     report = audit(spoil=f"{late}; DELETE FROM fct_orders WHERE rowid < 3")
     gold = report.layers[3]
@@ -290,19 +290,19 @@ def test_what_the_fact_leaves_out_as_late_duplicates_is_not_missing(audit):
 def test_without_gold_its_rows_are_left_out(audit):
     report = audit(spoil="DROP TABLE built_from")
     assert report.layers[3].left_out == {
-        "it is not published, or does not name its version of shop.orders: run shop_pipeline": 10
+        "it is not published, or does not record its version of shop.orders: run shop_pipeline": 10
     }
 
 
-def test_a_contracts_new_column_that_a_table_lacks(audit, contract):
-    """Bronze must have each field; the error says who adds it."""
+def test_a_table_without_a_new_field_of_the_contract(audit, contract):
+    """Bronze must have each field; the error names the DAG that adds it."""
     tip = Field("tip", "tip", "INT", "integer", nullable=True, required=False)
     added = Contract("shop.json", contract.text, (*contract.fields, tip))
     with pytest.raises(AirflowException, match=r"shop\.order_events has no column 'tip'.*Next: run .*flink_jobs"):
         audit(changes={"contract": added})
 
 
-def test_what_is_compared_of_a_field(contract):
+def test_which_values_of_a_field_are_compared(contract):
     texts, kinds = {"orderid": "VARCHAR", "price": "VARCHAR"}, {"order_id": "BIGINT", "price": "DECIMAL(8,3)"}
     both = values_of(contract, texts, kinds | {"orderid": "VARCHAR"})
     assert [(value.column, value.source, value.is_parsed) for value in both] == [
@@ -310,13 +310,13 @@ def test_what_is_compared_of_a_field(contract):
         ("order_id", "orderid", True),
         ("price", "price", True),
     ]
-    # A number that was made a text can be written in more than one way.
+    # A number that was converted to text can have several representations.
     assert [value.column for value in values_of(contract, kinds, {"price": "VARCHAR", "order_id": "BIGINT"})] == [
         "order_id"
     ]
 
 
-def test_rules_that_do_not_fit_name_the_file(audit):
+def test_invalid_audit_rules_are_reported_with_their_file(audit):
     wrong = {**STAGES["typed"], "audit": "nyc_taxi/audit-silver.sql"}
     with pytest.raises(AirflowException, match=r"include/sql/nyc_taxi/audit-silver\.sql cannot be run"):
         audit(changes={"stages": {"intake": STAGES["intake"], "typed": wrong}})

@@ -1,4 +1,4 @@
-"""Events and values as the platform's streaming side reads them: the results below were taken from Flink itself."""
+"""Events and values as parsed by the streaming jobs: the expected results were obtained from Flink."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FIELDS = ("VendorID", "extra", "fare_amount", "tip_amount")
 
 
 def event_fields(payload: bytes | None, names: Sequence[str]) -> list[str | None] | None:
-    """The text of each field; None of what is no event. Of one payload among others, which must not matter."""
+    """The text of each field, or None if it is not an event. Other payloads in the same batch must not matter."""
     good = json.dumps(dict.fromkeys(names, "x")).encode()
     is_event, columns = EventFields(names).columns([good, payload, None, good])
     assert is_event.to_pylist() == [True, is_event[1].as_py(), False, True]
@@ -67,7 +67,7 @@ def fare(payload: bytes) -> str | None:
         (b"1 \r\n\t", "1"),
     ],
 )
-def test_a_field_is_text_as_it_came(written, text):
+def test_a_field_keeps_its_original_text(written, text):
     payload = b'{"fare_amount":' + written + b"}"
     assert fare(payload) == text
     assert _walk(payload.decode(), FIELDS)[FIELDS.index("fare_amount")] == text
@@ -125,7 +125,7 @@ def test_what_is_not_one_json_object_in_utf8_is_rejected(payload):
 
 
 def test_the_walk_agrees_with_the_parser():
-    """On what both can read: objects and broken ones, made by changing characters of a good one."""
+    """For valid and broken objects, made by changing characters of a valid one."""
     random.seed(5)
     good = '{"VendorID": 2, "extra": "a\\n", "x": [1.5, {"y": null}, []], "fare_amount": -0.10e+2, "tip_amount": true}'
     for _ in range(20_000):
@@ -217,7 +217,7 @@ MOMENTS = {
 }
 
 
-#: Text -> the instant, as Java's OffsetDateTime takes it.
+#: Text -> the instant, as parsed by Java's OffsetDateTime.
 INSTANTS = {
     "2024-01-15T10:00:00Z": "2024-01-15 10:00:00+00",
     "2024-01-15 10:00:00+01:00": "2024-01-15 09:00:00+00",
@@ -275,7 +275,7 @@ def database(tmp_path_factory: pytest.TempPathFactory):
 
 
 def value(database: AuditDatabase, text: str, type_: str) -> object:
-    """What the audit takes a text for in a field of this type."""
+    """The audit's value for a text in a field of this type."""
     macros = Environment(loader=FileSystemLoader(SQL)).get_template("audit/values.jinja").module
     field = Field("field", "field", type_, "string", nullable=True, required=False)
     converted = macros.typed(field, '"field"')

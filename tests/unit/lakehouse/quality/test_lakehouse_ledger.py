@@ -1,4 +1,4 @@
-"""Each event is in one place: what the counts say, stage by stage, as text too."""
+"""Each event is in exactly one place: the ledger's counts by stage, and its text."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PARTITIONS = ((6_000, 5_995, 5), (4_000, 3_995, 5))
 
 
 def ledger(*partitions: tuple[int, int, int], fact_rows: int | None = None, surplus: int = 0, **silver: int) -> Ledger:
-    """The ledger of a pipeline; in Silver's, `surplus` rows are too many, and what is missing is in flight."""
+    """A pipeline's ledger; in Silver there are `surplus` rows, and missing ones are in flight."""
     found = {
         number: PartitionLedger(events, {"accepted": accepted, "rejected": rejected}, events - accepted - rejected)
         for number, (events, accepted, rejected) in enumerate(partitions or PARTITIONS)
@@ -55,23 +55,23 @@ def test_balanced():
         (
             ledger(accepted=11_034, surplus=1_234),
             (0, 0),
-            "nyc_taxi.silver holds 1,234 rows more than bronze.raw_trips (partition 0: offsets 7)",
+            "nyc_taxi.silver has 1,234 rows more than bronze.raw_trips (partition 0: offsets 7)",
         ),
-        # As many are missing as there are too many: the sum is even.
+        # As many are missing as are surplus: the sum is right.
         (
             ledger(surplus=1),
             (0, 1),
-            "nyc_taxi.silver holds 1 row more than bronze.raw_trips (partition 0: offsets 7)",
+            "nyc_taxi.silver has 1 row more than bronze.raw_trips (partition 0: offsets 7)",
         ),
-        (ledger(fact_rows=9_801), (0, 0), "fct_trips of nyc_taxi holds 1 row more than silver.cleaned_trips"),
+        (ledger(fact_rows=9_801), (0, 0), "fct_trips of nyc_taxi has 1 row more than silver.cleaned_trips"),
         (
             replace(ledger(fact_rows=9_800), late_duplicates=1),
             (0, 0),
-            "fct_trips of nyc_taxi holds 1 row more than silver.cleaned_trips",
+            "fct_trips of nyc_taxi has 1 row more than silver.cleaned_trips",
         ),
     ],
 )
-def test_what_does_not_add_up(found, in_flight, words):
+def test_imbalances(found, in_flight, words):
     assert not found.balanced
     assert (found["bronze"].in_flight, found["silver"].in_flight) == in_flight
     assert "; ".join(found.errors) == ("" if words == "rows in flight" else words)
@@ -99,10 +99,10 @@ def test_it_prints_every_partition_and_table():
 
 def test_as_json():
     found = replace(ledger((6_007, 5_995, 5), (4_000, 3_995, 5), fact_rows=9_798), late_duplicates=2)
-    told = json.loads(json.dumps(found.as_dict()))
-    assert (told["events"], told["balanced"], told["errors"]) == (10_007, False, [])
-    assert (told["fact_rows"], told["late_duplicates"]) == (9_798, 2)
-    assert told["stages"]["bronze"]["partitions"]["0"] == {
+    reported = json.loads(json.dumps(found.as_dict()))
+    assert (reported["events"], reported["balanced"], reported["errors"]) == (10_007, False, [])
+    assert (reported["fact_rows"], reported["late_duplicates"]) == (9_798, 2)
+    assert reported["stages"]["bronze"]["partitions"]["0"] == {
         "source_rows": 6_007,
         "rows": {"accepted": 5_995, "rejected": 5},
         "in_flight": 7,
@@ -110,7 +110,7 @@ def test_as_json():
         "lost": 0,
         "erased": 0,
     }
-    assert told["stages"]["silver"]["source"] == "bronze.raw_trips"
+    assert reported["stages"]["silver"]["source"] == "bronze.raw_trips"
 
 
 def test_it_counts_kafka_and_the_tables(fill, send):
@@ -136,7 +136,7 @@ def test_it_counts_kafka_and_the_tables(fill, send):
     assert found.fact_rows == 2
 
 
-def test_a_table_that_is_missing_is_named(fill, send):
+def test_a_missing_table_is_reported(fill, send):
     for name in ("bronze.raw_trips", "bronze.rejected_events", "silver.cleaned_trips", "silver.duplicate_trips"):
         fill(name, 1)
     send("taxi.raw_trips", 2)
@@ -144,8 +144,8 @@ def test_a_table_that_is_missing_is_named(fill, send):
         read_ledger(TAXI)
 
 
-def test_a_row_that_moves_on_while_the_ledger_is_read_looks_in_flight(fill, send, monkeypatch):
-    """An event that passes all stages after the last table was read is in no table, never in one too many."""
+def test_concurrent_rows_look_in_flight(fill, send, monkeypatch):
+    """An event that passes all stages while tables are read may look missing in a table, but never surplus."""
     for table in TAXI.tables:
         fill(table, 0)
     load, end_offsets = IcebergCatalogHook.glance, TopicHook.end_offsets
@@ -163,7 +163,7 @@ def test_a_row_that_moves_on_while_the_ledger_is_read_looks_in_flight(fill, send
 
 
 def pipeline(stages: Mapping[str, dict], gold: dict | None = None) -> Pipeline:
-    """A pipeline of other tables that shares the taxi pipeline's namespaces."""
+    """A pipeline with other tables in the taxi pipeline's namespaces."""
     declared = {name: {"sql": "any.sql", **stage} for name, stage in stages.items()}
     return Pipeline.model_validate(
         {
@@ -177,8 +177,8 @@ def pipeline(stages: Mapping[str, dict], gold: dict | None = None) -> Pipeline:
     )
 
 
-def test_three_stages_with_roles_of_their_own(fill, send):
-    """Two stages read one table, none is called like its namespace, and the namespaces hold another pipeline's tables."""
+def test_three_stages_with_other_roles(fill, send):
+    """Two stages read the same table, names differ from namespaces, and these contain another pipeline's tables."""
     meters = pipeline(
         {
             "split": {"source": "topic", "sinks": {"late": "bronze.late_meters", "valid": "bronze.meters"}},
@@ -193,14 +193,14 @@ def test_three_stages_with_roles_of_their_own(fill, send):
     send("meter.readings", 7)
     found = read_ledger(meters)
     assert {stage.stage.name: stage.in_flight for stage in found.stages} == {"split": 0, "typed": 0, "alarms": 1}
-    assert found.errors == ["meters.typed holds 1 row more than bronze.meters (partition 0: offsets 5)"]
+    assert found.errors == ["meters.typed has 1 row more than bronze.meters (partition 0: offsets 5)"]
     assert {table: found.rows(table) for table in counts} == counts
-    assert str(found).endswith("ledger: meters.typed holds 1 row more than bronze.meters (partition 0: offsets 5)")
+    assert str(found).endswith("ledger: meters.typed has 1 row more than bronze.meters (partition 0: offsets 5)")
     assert "gold" not in str(found)
 
 
 def test_gold_of_any_stage(fill, send):
-    """Gold may read the table of a stage that others follow."""
+    """Gold may read the table of any stage, not only of the last one."""
     meters = pipeline(
         {
             "split": {"source": "topic", "sinks": {"valid": "bronze.meters"}},
@@ -211,9 +211,9 @@ def test_gold_of_any_stage(fill, send):
     fill("bronze.meters", 5)
     fill("silver.meters", 4)
     send("meter.readings", 5)
-    assert read_ledger(meters, fact_rows=6).errors == ["readings of meters holds 1 row more than bronze.meters"]
+    assert read_ledger(meters, fact_rows=6).errors == ["readings of meters has 1 row more than bronze.meters"]
     assert read_ledger(meters, fact_rows=5).verdict == "rows in flight"
     deleted_since = read_ledger(meters, fact_rows=6, built_from_rows=6)
     assert (deleted_since.errors, deleted_since.balanced) == ([], False)
-    assert deleted_since.verdict == "rows in flight; Gold has 1 that were deleted, until its next run"
+    assert deleted_since.verdict == "rows in flight; Gold contains 1 deleted rows until its next run"
     assert read_ledger(meters, fact_rows=7, built_from_rows=6).errors

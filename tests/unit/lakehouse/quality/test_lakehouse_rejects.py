@@ -1,4 +1,4 @@
-"""Rejected events: counted, shown without harm, written to be fixed, and sent again once, on a real catalog and broker."""
+"""Rejected events are counted, shown safely, written to files, and sent again once, with a real catalog and broker."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from lakehouse.pipelines.model import Pipeline
 from lakehouse.quality import rejects
 from lakehouse.quality.rejects import replay, report
 from lakehouse.quality.rejects.read import Reason, open_rejects, reasons
-from lakehouse.quality.rejects.replay import Fix, Replay, as_they_are, from_lines
+from lakehouse.quality.rejects.replay import Fix, Replay, from_lines, unchanged
 
 TOPIC = "taxi.raw_trips"
 COLUMNS = read_contract(CONTRACTS / "nyc_taxi.json").names
@@ -41,7 +41,7 @@ NOT_JSON = {"reason": "not JSON", "ingested_at": NOON}
 
 @pytest.fixture
 def put(iceberg) -> Callable[..., None]:
-    """Add a row to a table; all tables are there, with no row."""
+    """Add a row to a table; all tables exist and are empty."""
     tables = {}
     for name, schema in SCHEMAS.items():
         iceberg.create_namespace_if_not_exists(name.split(".")[0])
@@ -56,7 +56,7 @@ def put(iceberg) -> Callable[..., None]:
 
 @pytest.fixture
 def some(put) -> None:
-    """Four rejected events, of which one is fixed."""
+    """Four rejected events, one of which is fixed."""
     put("bronze.rejected_events", 1, 7, **NOT_JSON, payload=b'{"a": \x1b[2J')
     put("bronze.rejected_events", 0, 9, **NOT_JSON, payload=b"\xff")
     put("bronze.rejected_events", 0, 3, reason="no value (tombstone)", ingested_at=NOON, payload=None)
@@ -66,7 +66,7 @@ def some(put) -> None:
 
 
 @pytest.mark.usefixtures("some")
-def test_reasons_are_counted_with_what_is_fixed(taxi):
+def test_reasons_have_numbers_of_rejected_and_fixed_events(taxi):
     assert reasons(taxi) == [
         Reason("bronze", "not JSON", 2, 1, NOON),
         Reason("bronze", "no value (tombstone)", 1, 0, NOON),
@@ -76,7 +76,7 @@ def test_reasons_are_counted_with_what_is_fixed(taxi):
 
 
 @pytest.mark.usefixtures("some")
-def test_what_is_fixed_is_no_longer_open(taxi):
+def test_a_fixed_event_is_no_longer_open(taxi):
     positions = [reject.position for reject in open_rejects(taxi, "bronze")]
     assert positions == ["0:3", "1:7"]
     assert [reject.position for reject in open_rejects(taxi, "bronze", limit=1)] == ["0:3"]
@@ -84,20 +84,20 @@ def test_what_is_fixed_is_no_longer_open(taxi):
 
 
 @pytest.mark.usefixtures("some")
-def test_a_rejected_trip_is_an_event_again_digit_by_digit(taxi):
+def test_the_event_of_a_rejected_trip_is_rebuilt_exactly(taxi):
     [reject] = open_rejects(taxi, "silver")
     event = json.loads(reject.payload, parse_float=str)
     assert {name: value for name, value in event.items() if value is not None} == {
         "VendorID": 1,
         "store_and_fwd_flag": "1",
         "fare_amount": "-2.50",
-        "tip_amount": "020",  # no number in JSON: stays the text that it came as
+        "tip_amount": "020",  # not a number in JSON: remains text
     }
     assert list(event) == list(COLUMNS)
 
 
 @pytest.mark.usefixtures("some")
-def test_they_are_shown_and_steer_no_terminal(taxi, put):
+def test_control_characters_are_escaped(taxi, put):
     put("silver.rejected_trips", 2, 6, reason="\x1b[2J", processed_at=NOON)
     shown = "\n".join(rejects.show(taxi))
     assert shown.startswith(rejects.overview(taxi))
@@ -124,12 +124,12 @@ def test_readable(payload, shown):
     assert report.readable(payload) == shown
 
 
-def test_nothing_rejected_is_said(put, taxi):
+def test_without_rejected_events(put, taxi):
     assert [*rejects.show(taxi)] == ["No event of nyc_taxi was ever rejected."]
 
 
 @pytest.mark.usefixtures("some")
-def test_a_file_holds_what_is_to_be_fixed(tmp_path, put, taxi):
+def test_a_file_has_the_events_to_fix(tmp_path, put, taxi):
     put("bronze.rejected_events", 0, 11, **NOT_JSON, payload=b"\xfe")
     file = tmp_path / "fix.jsonl"
     assert rejects.write(taxi, file) == 4
@@ -138,15 +138,15 @@ def test_a_file_holds_what_is_to_be_fixed(tmp_path, put, taxi):
     assert lines[1] == {"stage": "bronze", "position": "0:11", "reason": "not JSON", "payload_base64": "/g=="}
     assert lines[2]["payload"] == '{"a": \x1b[2J'
     assert lines[3]["payload"]["store_and_fwd_flag"] == "1"
-    with pytest.raises(AirflowException, match=r"exists.*name another"):
+    with pytest.raises(AirflowException, match=r"exists.*choose another"):
         rejects.write(taxi, file)
-    # Sent as they are, they are what they were.
+    # Sent unchanged, they are the original events.
     events = {event.position: event.value for event in from_lines(taxi, file.read_bytes().splitlines())}
     due = [reject for stage in ("bronze", "silver") for reject in open_rejects(taxi, stage)]
     assert events == {reject.position: reject.payload for reject in due}
 
 
-def test_a_fixed_payload_keeps_its_numbers_and_gets_its_key(taxi):
+def test_a_fixed_payload_has_its_original_numbers_and_its_key(taxi):
     line = '{"position": "0:07", "payload": {"fare_amount": 2.50, "trip_distance": 1e400, "PULocationID": 132}}'
     value = b'{"fare_amount":2.50,"trip_distance":1e400,"PULocationID":132}'
     assert list(from_lines(taxi, [line, "", "\n"])) == [Fix("0:7", b"132", value)]
@@ -164,14 +164,14 @@ def test_a_fixed_payload_keeps_its_numbers_and_gets_its_key(taxi):
         ('{"position": "0:1", "payload_base64": "?"}', "Error"),
     ],
 )
-def test_a_line_that_cannot_be_replayed_is_named(line, problem, taxi):
+def test_an_invalid_line_is_reported(line, problem, taxi):
     with pytest.raises(AirflowException, match=f"Line 2 cannot be replayed: {problem}.*Nothing was sent"):
         list(from_lines(taxi, [b"", line]))
 
 
 @pytest.fixture
 def topic(send, http, connect) -> Callable[[], list]:
-    """The topic on a broker, and the contract's id on a registry; call it for its messages."""
+    """A broker with the topic, and a registry with the contract's id; call it to get the messages."""
     connect("schema_registry", host=f"http://127.0.0.1:{http.server_port}")
     http[f"GET /subjects/{TOPIC}-value/versions/latest"] = {"id": 17}
     send(TOPIC, 0)
@@ -191,7 +191,7 @@ def topic(send, http, connect) -> Callable[[], list]:
 
 @pytest.fixture
 def arrive(put, topic) -> Callable[[], None]:
-    """Let Bronze have what Kafka has, as its job does."""
+    """Write Kafka's events to Bronze, as its job does."""
 
     def arrive() -> None:
         for message in topic():
@@ -202,7 +202,7 @@ def arrive(put, topic) -> Callable[[], None]:
 
 
 @pytest.mark.usefixtures("some")
-def test_each_is_sent_once_and_says_what_it_fixes(topic, arrive, taxi):
+def test_each_is_sent_once_with_the_position_that_it_fixes(topic, arrive, taxi):
     events = [Fix("1:7", b"132", b"{}"), Fix("2:5", None, None), Fix("0:9", b"1", b"[]")]
     assert replay.replay(taxi, events, dry_run=True) == Replay(sent=2, sent_before=1)
     assert topic() == []
@@ -220,23 +220,23 @@ def test_each_is_sent_once_and_says_what_it_fixes(topic, arrive, taxi):
 
 
 @pytest.mark.usefixtures("some")
-def test_as_they_are(topic, arrive, taxi):
-    assert replay.replay(taxi, as_they_are(taxi, "silver", "fare_amount is negative")) == Replay(sent=1, sent_before=0)
+def test_unchanged(topic, arrive, taxi):
+    assert replay.replay(taxi, unchanged(taxi, "silver", "fare_amount is negative")) == Replay(sent=1, sent_before=0)
     [message] = topic()
     assert b'"fare_amount":-2.50' in message.value()
     arrive()
-    assert replay.replay(taxi, as_they_are(taxi, "silver", "fare_amount is negative")) == Replay(sent=0, sent_before=0)
+    assert replay.replay(taxi, unchanged(taxi, "silver", "fare_amount is negative")) == Replay(sent=0, sent_before=0)
 
 
 @pytest.mark.usefixtures("some")
 @pytest.mark.parametrize(
     ("positions", "problem"),
     [
-        (["1:7", "1:7"], "1:7 is there twice: nothing was sent"),
+        (["1:7", "1:7"], "Position 1:7 occurs twice: nothing was sent"),
         (["1:7", "1:8"], "No event was rejected at 1:8: nothing was sent"),
     ],
 )
-def test_slips_are_refused(topic, positions, problem, taxi):
+def test_wrong_positions_are_refused(topic, positions, problem, taxi):
     with pytest.raises(AirflowException, match=problem):
         replay.replay(taxi, [Fix(position, None, b"{}") for position in positions])
     assert topic() == []
@@ -244,7 +244,7 @@ def test_slips_are_refused(topic, positions, problem, taxi):
 
 @pytest.mark.usefixtures("some")
 def test_nothing_is_sent_while_bronze_is_behind(topic, send, monkeypatch, taxi):
-    """It would not know what an earlier replay has sent."""
+    """Otherwise events of an earlier replay could be missed."""
     monkeypatch.setattr(replay, "ARRIVE_LIMIT_S", 0.2)
     send(TOPIC, 6)  # Bronze has four rows, one of them of these events
     with pytest.raises(AirflowException, match=r"bronze lacks 5 events.*Nothing was sent.*flink_jobs is green"):
@@ -253,10 +253,10 @@ def test_nothing_is_sent_while_bronze_is_behind(topic, send, monkeypatch, taxi):
 
 
 @pytest.mark.usefixtures("some")
-def test_what_kafka_refuses_is_told_and_the_rest_goes_on(topic, arrive, taxi):
+def test_an_event_rejected_by_kafka_is_reported_and_the_rest_can_be_sent(topic, arrive, taxi):
     large = Fix("2:5", None, b"x" * 2_000_000)
     events = [Fix("0:3", None, b"{}"), large, Fix("1:7", None, b"{}")]
-    with pytest.raises(AirflowException, match=r"1 of 3 events were sent; then Kafka did not take one: .*too large"):
+    with pytest.raises(AirflowException, match=r"1 of 3 events were sent; then Kafka rejected one: .*too large"):
         replay.replay(taxi, events)
     arrive()
     assert replay.replay(taxi, [event for event in events if event is not large]) == Replay(sent=1, sent_before=1)
@@ -273,16 +273,16 @@ def test_a_file_or_a_reason(tmp_path, taxi):
     for choice in [*wrong, {"file": str(file), "stage": "bronze", "reason": "not JSON"}]:
         with pytest.raises(AirflowException, match="either a file, or a stage and a reason"):
             rejects.run(taxi, **choice, dry_run=True)
-    with pytest.raises(AirflowException, match=r"cannot be read.*the worker can see"):
+    with pytest.raises(AirflowException, match=r"cannot be read.*the worker can access"):
         rejects.run(taxi, str(tmp_path / "none"), dry_run=True)
     with pytest.raises(
-        AirflowException, match=r"No stage 'gold' of nyc_taxi rejects events\. Next: give one of bronze, silver"
+        AirflowException, match=r"No stage 'gold' of nyc_taxi rejects events\. Next: choose one of bronze, silver"
     ):
         rejects.run(taxi, stage="gold", reason="x")
 
 
 @pytest.mark.usefixtures("put", "topic")
-def test_the_broker_is_not_asked_when_nothing_is_due(taxi, connect):
+def test_the_broker_is_not_used_if_nothing_is_due(taxi, connect):
     connect("schema_registry", host="http://127.0.0.1:1")
     assert replay.replay(taxi, []) == Replay(sent=0, sent_before=0)
 
@@ -296,7 +296,7 @@ RIDES_SCHEMAS = {
 
 @pytest.fixture
 def rides(monkeypatch, tmp_path, put, iceberg) -> Pipeline:
-    """A second pipeline that shares a namespace: its stages `landing` and `typing` reject one event each, `splitting` none."""
+    """A second pipeline in the same namespace: its stages `landing` and `typing` reject one event each, `splitting` none."""
     declare(monkeypatch, tmp_path, rides=RIDES)
     iceberg.create_namespace("refused")
     rows = {
@@ -313,23 +313,23 @@ def rides(monkeypatch, tmp_path, put, iceberg) -> Pipeline:
 
 def test_any_stage_of_any_pipeline(rides, taxi):
     assert [(found.stage, found.reason) for found in reasons(rides)] == [("landing", "not JSON"), ("typing", "low")]
-    assert reasons(rides, "typing")[0].last_at is None  # no row says when it was written
+    assert reasons(rides, "typing")[0].last_at is None  # rows have no time
     assert [reject.payload for reject in open_rejects(rides, "landing")] == [b"{"]
     assert [json.loads(reject.payload)["fare_amount"] for reject in open_rejects(rides, "typing")] == [-1]
     assert reasons(taxi) == []
     with pytest.raises(
-        AirflowException, match=r"No stage 'splitting' of rides rejects events\. Next: give one of landing, typing"
+        AirflowException, match=r"No stage 'splitting' of rides rejects events\. Next: choose one of landing, typing"
     ):
         reasons(rides, "splitting")
 
 
-def test_a_replay_is_of_its_own_pipeline(rides, taxi, topic, put, http, send, iceberg):
-    """What another pipeline's events fix, and what it has received, is no concern of it."""
+def test_a_replay_only_concerns_its_own_pipeline(rides, taxi, topic, put, http, send, iceberg):
+    """Fixes and events of other pipelines do not matter."""
     put("bronze.raw_trips", 0, 0, mends="0:0")
     send(TOPIC, 1)
     http["GET /subjects/rides.events-value/versions/latest"] = {"id": 5}
     TopicHook("rides.events").end_offsets()
-    done = replay.replay(rides, as_they_are(rides, "landing", "not JSON"))
+    done = replay.replay(rides, unchanged(rides, "landing", "not JSON"))
     assert done == Replay(sent=1, sent_before=0)
     assert sum(TopicHook("rides.events").end_offsets().values()) == 1
     assert len(topic()) == 1
@@ -337,8 +337,8 @@ def test_a_replay_is_of_its_own_pipeline(rides, taxi, topic, put, http, send, ic
         replay.replay(taxi, [Fix("0:1", None, b"{}")])
 
 
-def test_what_the_tables_cannot_tell_is_refused(rides, iceberg):
-    """Never half an event, and never a second time."""
+def test_tables_without_the_necessary_columns_are_refused(rides, iceberg):
+    """Events are never sent incompletely, nor twice."""
     with iceberg.load_table("refused.untyped").update_schema(allow_incompatible_changes=True) as change:
         change.delete_column("fare_amount")
     with pytest.raises(
@@ -351,8 +351,8 @@ def test_what_the_tables_cannot_tell_is_refused(rides, iceberg):
         reasons(rides)
 
 
-def test_every_stage_that_reads_the_topic_is_waited_for(taxi, topic, put, send, monkeypatch):
-    """Two may read it, each into tables of its own."""
+def test_all_stages_that_read_the_topic_are_awaited(taxi, topic, put, send, monkeypatch):
+    """Two stages may read it, and write to separate tables."""
     monkeypatch.setattr(replay, "ARRIVE_LIMIT_S", 0.2)
     second = taxi.stages["silver"].model_copy(update={"source": "topic"})
     both = taxi.model_copy(update={"stages": {**taxi.stages, "silver": second}})
@@ -366,7 +366,7 @@ def test_every_stage_that_reads_the_topic_is_waited_for(taxi, topic, put, send, 
 
 EVERY_TYPE = {
     "properties": {
-        "from": {"type": ["integer", "null"]},  # a word of SQL's
+        "from": {"type": ["integer", "null"]},  # a keyword of SQL
         "Amount": {"type": "number"},
         "paid": {"type": "boolean"},
         "tags": {"type": "array"},

@@ -1,4 +1,4 @@
-"""A replay keeps its events on disk: a batch of them is in memory at once, and those that are due come back as they were."""
+"""A replay stores its events on disk: one batch is in memory at a time, and due events are returned unchanged."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ def spool() -> Iterator[Spool]:
 
 
 def positions(events: list[Fix], rows: int = 3) -> Iterator[pa.RecordBatch]:
-    """As the tables give them, batch by batch."""
+    """Positions in batches, as read from the tables."""
     for start in range(0, len(events), rows):
         column = pa.array([event.position for event in events[start : start + rows]], pa.large_string())
         yield pa.RecordBatch.from_arrays([column], ["any name"])
 
 
-def test_no_more_than_a_batch_is_in_memory_while_events_arrive_or_leave(spool):
+def test_only_one_batch_is_in_memory(spool):
     alive: weakref.WeakSet[Fix] = weakref.WeakSet()
     most = 0
 
@@ -49,35 +49,35 @@ def test_no_more_than_a_batch_is_in_memory_while_events_arrive_or_leave(spool):
     assert most <= spooling.BATCH + 1
 
     most = 0
-    assert spool.settle(iter(())) == 100
+    assert spool.select_due(iter(())) == 100
     assert sum(1 for _ in noted(spool.due())) == 100
     assert most <= 2
 
 
-def test_what_is_due_comes_back_as_it_was_and_in_its_order(spool):
+def test_due_events_are_returned_unchanged_in_order(spool):
     spool.add(EVENTS[:13])
     spool.add(EVENTS[13:])
     fixed = EVENTS[5:30:2]
-    assert spool.settle(positions([*fixed, Fix("9:9", None, None)])) == len(EVENTS) - len(fixed)
+    assert spool.select_due(positions([*fixed, Fix("9:9", None, None)])) == len(EVENTS) - len(fixed)
     assert [*spool.due()] == [event for event in EVENTS if event not in fixed]
     assert len(spool) == len(EVENTS)
 
 
-def test_a_position_that_is_there_twice_is_found_however_far_apart(spool):
+def test_repeated_positions_are_found_at_any_distance(spool):
     spool.add(EVENTS)
     assert spool.repeated() is None
     spool.add([EVENTS[2]])
     assert spool.repeated() == EVENTS[2].position
 
 
-def test_the_first_positions_that_are_not_among_others(spool):
+def test_the_first_positions_that_were_not_rejected(spool):
     spool.add(EVENTS)
     assert spool.not_among(positions(EVENTS), 5) == []
     unknown = sorted(event.position for event in EVENTS[40:])
     assert spool.not_among(positions(EVENTS[:40]), 5) == unknown[:5]
 
 
-def test_nothing_is_left_of_it():
+def test_the_file_is_deleted():
     with Spool() as spool:
         folder = Path(spool._folder.name)
         spool.add(EVENTS)

@@ -1,4 +1,4 @@
-"""Sets of positions, as a person and as JSON read them."""
+"""Sets of positions, as text and as JSON."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_sets():
     assert (left.firsts, left.ends, left.counts) == ({0: 1, 1: 7}, {0: 4, 1: 8}, {0: 3, 1: 1})
 
 
-def test_ranges_have_no_end():
+def test_ranges_may_be_large():
     assert Positions.ranges({0: 5, 1: 9}, {0: 8, 1: 9, 2: 1}) == positions(p0=[5, 6, 7], p2=[0])
     assert positions(p0=[1, 5, 9], p1=[3]).below({0: 9}) == positions(p0=[1, 5])
 
@@ -48,18 +48,18 @@ def test_spans_of_any_length():
         (positions(p0=[1, 3, 5, 7]), "partition 0: offsets 1, 3, 5; ..."),
     ],
 )
-def test_a_person_reads_the_first_ranges(found, text):
+def test_text_shows_the_first_ranges(found, text):
     assert str(found) == text
 
 
-def test_a_long_range_takes_little_room():
+def test_a_long_range_needs_little_memory():
     found = Positions.ranges({}, {0: 50_000_000, 1: 50_000_000}) - positions(p0=[17])
     text = json.dumps(found.to_json())
     assert len(text) < 100_000
     assert Positions.from_json(json.loads(text)) == found
 
 
-def test_rows_of_one_position_are_told():
+def test_repeated_positions_are_reported():
     batch = pa.record_batch(
         {"kafka_partition": pa.array([1, 0, 1, 1], pa.int32()), "kafka_offset": pa.array([4, 4, 4, 5], pa.int64())}
     )

@@ -1,4 +1,4 @@
-"""Tables with the positions of their rows, two pipelines that share namespaces, and a small Flink."""
+"""Tables with rows at given positions, two pipelines that share namespaces, and a stub of Flink."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ POSITION = [("kafka_partition", pa.int32()), ("kafka_offset", pa.int64())]
 
 @pytest.fixture
 def rows(iceberg) -> Callable[..., str]:
-    """Give a table rows of these positions: (partition, offset); return its UUID."""
+    """Add rows with these positions (partition, offset) to a table; return its UUID."""
 
     def rows(name: str, *positions: tuple[int, int], **columns: pa.DataType) -> str:
         iceberg.create_namespace_if_not_exists(name.split(".")[0])
@@ -35,7 +35,7 @@ def rows(iceberg) -> Callable[..., str]:
 
 @pytest.fixture
 def identity(iceberg) -> Callable[[str], str | None]:
-    """The UUID of a table, None when there is none of that name."""
+    """The UUID of a table, or None if it does not exist."""
 
     def identity(name: str) -> str | None:
         return str(iceberg.load_table(name).metadata.table_uuid) if iceberg.table_exists(name) else None
@@ -45,7 +45,7 @@ def identity(iceberg) -> Callable[[str], str | None]:
 
 @pytest.fixture
 def live(rows, send, taxi) -> TopicHook:
-    """Four events, which the live tables hold."""
+    """Four events, which are in the live tables."""
     send(taxi.topic.name, 4)
     topic = TopicHook(taxi.topic.name)
     events = positions(topic)
@@ -58,7 +58,7 @@ def live(rows, send, taxi) -> TopicHook:
 
 @pytest.fixture
 def rides(rows, send, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Pipeline:
-    """A second pipeline with three events, which its tables hold."""
+    """A second pipeline with three events, which are in its tables."""
     declare(monkeypatch, tmp_path, rides=RIDES)
     pipeline = get_pipeline("rides")
     send(pipeline.topic.name, 3)
@@ -71,11 +71,11 @@ def rides(rows, send, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Pipeli
 
 @dataclass
 class Flink:
-    """A JobManager and a SQL Gateway that do what they are asked.
+    """Stubs of a JobManager and a SQL Gateway.
 
-    :param jobs: by id: name and state
+    :param jobs: id -> name and state
     :param created: called with the name of each Iceberg table that is created
-    :param stopped: names of the jobs that stopped with a savepoint, each with the savepoint's folder
+    :param stopped: names of the jobs that were stopped with a savepoint, and the savepoint's folder
     """
 
     created: Callable[[str], object]
@@ -85,11 +85,11 @@ class Flink:
     stopped: list[tuple[str, str]] = field(default_factory=list)
 
     def runs(self, *names: str) -> None:
-        """Have jobs run since long, each under its name as its id."""
+        """Add long-running jobs, whose ids are their names."""
         self.jobs |= {name: {"name": name, "state": "RUNNING"} for name in names}
 
     def live(self) -> list[str]:
-        """Names of the jobs that run."""
+        """Names of the running jobs."""
         return [job["name"] for job in self.jobs.values() if job["state"] == "RUNNING"]
 
     def answer(self, method: str, path: str, body: dict | None) -> object:
@@ -136,5 +136,5 @@ def flink(http, connect, rows) -> Flink:
     connect("flink_rest", port=http.server_port)
     connect("flink_sql_gateway", port=http.server_port)
     flink = Flink(created=rows)
-    http.otherwise = flink.answer
+    http.default = flink.answer
     return flink

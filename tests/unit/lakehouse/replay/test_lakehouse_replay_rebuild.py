@@ -1,4 +1,4 @@
-"""The new tables are built by the same SQL, with tables, consumer groups and state of their own."""
+"""The new tables are built by the same SQL, with separate tables, consumer groups and state."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def planned(job: str, **form) -> ReplayPlan:
     return make_plan("run 1", {**FORM, "from_stage": job, **form})
 
 
-def test_it_is_the_same_sql_on_other_names(rides):
+def test_it_is_the_same_sql_with_other_names(rides):
     plan = planned("rides.typing")
     stage = rides.stages["typing"]
     built = building_job(plan, stage)
@@ -44,7 +44,7 @@ def test_a_stage_reads_the_new_table_of_the_one_before_it(rides):
     assert f"FROM iceberg_catalog.core_replay_{plan.id}.rides " in splitting.script
 
 
-def test_it_leaves_the_consumer_groups_of_the_live_job_alone(rides):
+def test_it_does_not_use_the_live_jobs_consumer_groups(rides):
     plan = planned("rides.landing")
     landing = building_job(plan, rides.stages["landing"])
     assert landing.script.count(f"'lakehouse-rides.landing-replay-{plan.id}") == 2
@@ -64,7 +64,7 @@ def test_all_stages_are_started_in_their_order(rides, flink):
     assert len(flink.live()) == 3
 
 
-def test_each_source_over_kafka_starts_where_it_is_told_and_a_table_at_its_first_row(live, flink):
+def test_sources_start_at_the_planned_offsets_or_at_a_tables_first_row(live, flink):
     start(planned("nyc_taxi.bronze", from_offsets=",".join(f"{p}:{end}" for p, end in live.end_offsets().items())))
     moved = [statement for statement in flink.statements if statement.startswith("ALTER TABLE")]
     assert [statement.split()[2] for statement in moved] == ["topic_accepted", "topic_rejected"]
@@ -72,8 +72,8 @@ def test_each_source_over_kafka_starts_where_it_is_told_and_a_table_at_its_first
     assert all("partition:0,offset:4" in statement for statement in moved)
 
 
-def test_rows_before_the_start_are_copied_with_the_columns_that_both_tables_have(live, rows, iceberg, flink):
-    """A column that is new is left empty, one that is no longer declared is dropped."""
+def test_rows_before_the_start_are_copied_with_common_columns(live, rows, iceberg, flink):
+    """New columns are NULL, columns that are no longer declared are dropped."""
     plan = planned("nyc_taxi.bronze")
     with iceberg.load_table("bronze.raw_trips").update_schema() as change:
         change.add_column("DOLocationID", StringType())
@@ -100,7 +100,7 @@ def test_nothing_is_copied_for_a_stage_that_reads_a_table(live, flink):
     assert not [statement for statement in flink.statements if statement.startswith(("INSERT INTO", "ALTER TABLE"))]
 
 
-def test_what_an_earlier_try_left_is_removed(live, rows, iceberg, flink):
+def test_leftovers_of_an_earlier_try_are_removed(live, rows, iceberg, flink):
     plan = planned("nyc_taxi.silver")
     rows(plan.table("silver.cleaned_trips"), (0, 0))
     start(plan)
@@ -108,7 +108,7 @@ def test_what_an_earlier_try_left_is_removed(live, rows, iceberg, flink):
     assert iceberg.load_table("silver.cleaned_trips").scan().count() == 3
 
 
-def test_rows_that_are_still_behind(rides, rows, flink):
+def test_number_of_rows_behind(rides, rows, flink):
     plan = planned("rides.landing")
     start(plan)
     rows(plan.table("refused.rides"), (0, 0))
@@ -124,11 +124,11 @@ def test_the_tasks_of_the_dag(rides, flink):
     assert FlinkReplayOperator(task_id="rebuild", plan=plan.as_dict()).execute({}) == start(plan)
     sensor = FlinkReplaySensor(task_id="catch_up", plan=plan.as_dict())
     assert sensor.poke({})
-    sensor.almost = 3
+    sensor.max_rows_behind = 3
     assert not sensor.poke({})
 
 
-def test_a_copy_that_fails_ends_and_so_does_what_an_earlier_try_left(live, flink, taxi):
+def test_a_failed_copy_and_that_of_an_earlier_try_are_cancelled(live, flink, taxi):
     plan = planned("nyc_taxi.bronze")
     copying = f"nyc_taxi.bronze-replay-{plan.id}-copy"
     flink.runs(copying)

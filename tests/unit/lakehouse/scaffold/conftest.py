@@ -1,4 +1,4 @@
-"""A copy of `include/` in which pipelines can be made."""
+"""A copy of `include/` in which pipelines can be generated."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from lakehouse.scaffold import write
 
 @pytest.fixture
 def include(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The copy; dbt, which takes seconds, is not asked to parse what is made there."""
+    """The copy; dbt, which takes seconds, does not parse generated models."""
     monkeypatch.setattr(write, "regenerate", lambda pipeline: [])
     return use_include(monkeypatch, tmp_path)
 
 
 @pytest.fixture
 def sample(tmp_path: Path) -> Callable[..., Path]:
-    """Write a sample: rows as JSON lines, or text under any name."""
+    """Write a sample: rows as JSON lines, or text with any file name."""
 
     def sample(content: list[dict[str, Any]] | str | bytes, name: str = "sample.jsonl") -> Path:
         file = tmp_path / name
@@ -37,7 +37,7 @@ def sample(tmp_path: Path) -> Callable[..., Path]:
 
 @pytest.fixture
 def make(include: Path, sample: Callable[..., Path]) -> Callable[..., Pipeline]:
-    """Make a pipeline from rows; it is declared afterwards."""
+    """Generate a pipeline from rows, and load its declaration."""
 
     def make(rows: list[dict[str, Any]], name: str = "flights", **options: str) -> Pipeline:
         write.new_pipeline(name, sample(rows), **options)

@@ -1,4 +1,4 @@
-"""Samples of flights, and a copy of the repository in which pipelines can be made of them."""
+"""Samples of flights, and a copy of the repository in which pipelines can be generated from them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lakehouse.paths import INCLUDE, REPOSITORY
 from lakehouse.pipelines import script
 from lakehouse.scaffold import write
 
-#: A flight by what identifies it, and one that was cancelled.
+#: A flight, and one that was cancelled.
 FLIGHTS = [
     {
         "carrier": "UA", "flight": 1545, "tailNum": "N14228", "depDelay": 2, "airTime": 227.5,
@@ -29,7 +29,7 @@ def use_include(patch: pytest.MonkeyPatch, folder: Path) -> Path:
     """A copy of the repository's `include/`, in place of it."""
     include = folder / "include"
     shutil.copytree(INCLUDE, include, ignore=shutil.ignore_patterns("target", "logs"))
-    (folder / "plugins").symlink_to(REPOSITORY / "plugins")  # dbt's profile looks for the plugin there
+    (folder / "plugins").symlink_to(REPOSITORY / "plugins")  # dbt's profile loads the plugin from there
     patch.setattr(write, "INCLUDE", include)
     patch.setattr(script, "SQL", include / "sql")
     for module in (dbt, dictionary, manifest, sources):

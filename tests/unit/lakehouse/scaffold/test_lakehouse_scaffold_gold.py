@@ -18,7 +18,7 @@ from tests.gold.gold import Dbt, Gold, statuses
 
 pytestmark = pytest.mark.long
 
-#: Field `order` is a keyword of SQL, and `on` one of YAML.
+#: The field `order` is a keyword of SQL, and `on` of YAML.
 SALES = [{"order": 1, "on": "2024-01-31", "price": 2.5, "paid": True}, {"order": 2, "on": "2024-02-01"}]
 ARRIVED = datetime(2024, 3, 1, tzinfo=UTC)
 FLIGHT_ROWS = pa.schema(
@@ -57,7 +57,7 @@ def projects(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Dbt
 
 
 class Silver:
-    """An Iceberg table as the generated SQL fills it."""
+    """An Iceberg table like the one that the generated SQL fills."""
 
     def __init__(self, folder: Path, name: str, schema: pa.Schema) -> None:
         folder.mkdir()
@@ -67,7 +67,7 @@ class Silver:
         self._schema = schema
 
     def append(self, *rows: dict) -> str:
-        """Commit rows, and return the metadata file that the commit made."""
+        """Commit rows, and return the commit's metadata file."""
         self._table.append(pa.Table.from_pylist(list(rows), self._schema))
         return self._table.metadata_location
 
@@ -94,7 +94,7 @@ def gold(projects: dict[str, Dbt], tmp_path: Path) -> Callable[[str], Gold]:
 
 
 def build(gold: Gold, metadata: str) -> dict[str, str]:
-    """Build and test everything; what became of each node."""
+    """Build and test everything; return the status of each node."""
     gold.silver = metadata
     result = gold.dbt("build")
     assert result.success, [f"{node.node.name}: {node.message}" for node in result.result if node.status != "success"]
@@ -111,7 +111,7 @@ def test_gold_of_flights_by_day(gold, flights):
     ) == [("2013-01-01", 2, 5, 5.0, 5, 5, 1, 3.0, 2), ("2013-02-01", 1, -7, -7.0, -7, -7, 0, 1.5, 1)]
 
 
-def test_late_flights_count_and_each_row_once(gold, flights):
+def test_late_flights_are_included_and_each_row_counts_once(gold, flights):
     made = gold("flights")
     build(made, flights.append(flight(1, JANUARY), flight(2, FEBRUARY)))
     later = ARRIVED + timedelta(minutes=30)
@@ -131,7 +131,7 @@ def test_late_flights_count_and_each_row_once(gold, flights):
     assert made.rows()["mart_flights_daily"] == incremental["mart_flights_daily"]
 
 
-def test_a_flight_that_arrives_again_is_counted_beside_the_first(gold, flights):
+def test_a_repeated_flight_is_a_late_duplicate(gold, flights):
     made = gold("flights")
     build(made, flights.append(flight(1, JANUARY), flight(2, JANUARY)))
     later = ARRIVED + timedelta(days=30)
@@ -149,7 +149,7 @@ def test_a_flight_that_arrives_again_is_counted_beside_the_first(gold, flights):
     assert made.query("SELECT count(*) FROM late_duplicates") == [(2,)]
 
 
-def test_without_key_and_time_and_with_names_that_are_keywords(gold, tmp_path):
+def test_without_key_and_time_and_with_keywords_as_names(gold, tmp_path):
     sales = Silver(tmp_path / "silver", "sales", SALE_ROWS)
     row = {
         "event_key": "k",

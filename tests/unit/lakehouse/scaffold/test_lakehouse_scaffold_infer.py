@@ -1,4 +1,4 @@
-"""From a sample to the contract's fields: types as the values have them, and a reason where they have none."""
+"""Infers the contract's fields from a sample: types of values, and reasons why there is none."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from lakehouse.scaffold.sample import SampleError, read_sample
 
 @pytest.fixture
 def declared(sample):
-    """The JSON Schema of field `x` in a sample; nullable, as any field that is not in key or time."""
+    """The JSON Schema of field `x` in a sample; nullable, like all fields that are not in key or time."""
 
     def declared(content, name="sample.jsonl"):
         properties = infer(read_sample(sample(content, name)), (), None).properties
@@ -94,7 +94,7 @@ def test_types_of_csv(declared, cells, expected):
     assert declared("x,n\n" + "".join(f"{cell},1\n" for cell in cells), "sample.csv") == expected
 
 
-def test_a_text_keeps_its_cell_and_an_empty_one_is_null(sample):
+def test_text_is_unchanged_and_an_empty_cell_is_null(sample):
     read = read_sample(sample("x\nNA\nUA\n\n", "sample.csv"))
     assert [row["x"] for row in read.rows] == ["NA", "UA"]
     assert [row["x"] for row in read_sample(sample("x,y\n,1\nUA,2\n", "sample.csv")).rows] == [None, "UA"]
@@ -134,13 +134,13 @@ def test_columns_are_in_snake_case(name, column):
     assert snake_case(name) == column
 
 
-def test_a_column_is_named_where_lower_case_is_not_enough(sample):
+def test_columns_are_declared_if_lower_case_is_not_enough(sample):
     properties = infer(read_sample(sample([{"depDelay": 1, "Origin": "EWR"}])), (), None).properties
     assert properties["depDelay"]["x-column"] == "dep_delay"
     assert "x-column" not in properties["Origin"]
 
 
-def test_key_and_time_alone_are_required(sample):
+def test_only_key_and_time_are_required(sample):
     events = [{"id": 1, "at": "2024-01-31", "seen": 5, "price": 2.0}, {"id": 1, "at": "1969-12-31", "seen": 6}]
     found = infer(read_sample(sample(events)), ("id",), "at")
     assert found.required == ["id", "at"]
@@ -155,14 +155,14 @@ def test_key_and_time_alone_are_required(sample):
 @pytest.mark.parametrize(
     ("content", "name", "reason"),
     [
-        ("", "s.jsonl", "holds no events"),
-        ("\n{}\n", "s.jsonl", "holds no events"),
-        ("x,y\n", "s.csv", "holds no events"),
+        ("", "s.jsonl", "contains no events"),
+        ("\n{}\n", "s.jsonl", "contains no events"),
+        ("x,y\n", "s.csv", "contains no events"),
         ('{"x": 1}\n{"x": \n', "s.jsonl", r"line 2: not JSON. Next:"),
         ('{"x": 1}\n\n[1]\n', "s.jsonl", "line 3: JSON, but not an object"),
         ('{"x": NaN}\n', "s.jsonl", "line 1: not JSON"),
-        ("x,y\n1,2\n1\n", "s.csv", "line 3: has not as many values as the header"),
-        ("x;y\n1;2\n", "s.csv", "separates its columns by ';'. Next: separate them by commas"),
+        ("x,y\n1,2\n1\n", "s.csv", "line 3: does not have as many values as the header"),
+        ("x;y\n1;2\n", "s.csv", "separates its columns with ';'. Next: use commas"),
         (b"x\ncaf\xe9\n", "s.csv", "line 2: text that is not UTF-8. Next: convert"),
         ([{"x": 1}, {"x": "late"}, {"x": "late"}], "s.jsonl",
          r"Field 'x' mixes types: integer in 1 rows, such as line 1 \(1\); string in 2 rows, such as line 2 \(\"late\"\)"),
@@ -172,14 +172,14 @@ def test_key_and_time_alone_are_required(sample):
         ([{"größe": 1}], "s.jsonl", "cannot be a column"),
     ],
 )  # fmt: skip
-def test_a_sample_that_no_contract_can_be_made_of(sample, content, name, reason):
+def test_an_unusable_sample_is_refused(sample, content, name, reason):
     with pytest.raises(SampleError, match=reason):
         infer(read_sample(sample(content, name)), (), None)
 
 
-def test_bytes_are_no_value_of_json(sample, tmp_path):
+def test_bytes_are_not_a_json_value(sample, tmp_path):
     pq.write_table(pa.table({"x": [b"\x00"]}), tmp_path / "made.parquet")
-    with pytest.raises(SampleError, match="row 1: JSON has nothing for a value of type bytes"):
+    with pytest.raises(SampleError, match="row 1: JSON has no equivalent for type bytes"):
         read_sample(tmp_path / "made.parquet")
 
 
@@ -191,21 +191,21 @@ def test_a_file_that_cannot_be_read(tmp_path):
 @pytest.mark.parametrize(
     ("key", "time", "reason"),
     [
-        (("id", "idd"), None, "no field 'idd'. Next: give one of id, at, seen"),
+        (("id", "idd"), None, "no field 'idd'. Next: choose one of id, at, seen"),
         (("seen",), None, r"seen is missing or null in line 2 \(1 of 2 rows\)"),
         ((), "seen", "seen is missing or null in line 2"),
-        ((), "id", "TIME=id does not hold dates in ISO 8601, .* line 1 has 7. Next: "),
+        ((), "id", "TIME=id is not a field of ISO 8601 dates, .* line 1 has 7. Next: "),
         ((), "at", 'line 1 has "2024-01-31T00:00:00"'),
     ],
 )
-def test_key_and_time_must_be_able_to_be_that(sample, key, time, reason):
+def test_unsuitable_keys_and_times_are_refused(sample, key, time, reason):
     events = [{"id": 7, "at": "2024-01-31T00:00:00", "seen": "2024-01-31"}, {"id": 8, "at": "2024-01-31T00:00:00Z"}]
     with pytest.raises(SampleError, match=reason):
         infer(read_sample(sample(events)), key, time)
 
 
-def test_a_large_file_is_read_in_part(sample, monkeypatch):
-    monkeypatch.setattr(samples, "MOST_ROWS", 2)
+def test_a_large_file_is_read_partially(sample, monkeypatch):
+    monkeypatch.setattr(samples, "MAX_ROWS", 2)
     assert read_sample(sample(rows(1, 2))).complete
     read = read_sample(sample(rows(1, 2, "late")))
     assert (len(read.rows), read.complete) == (2, False)

@@ -1,4 +1,4 @@
-"""The generated Silver, rendered as a job's script: statements of the shapes that run for the first pipeline too."""
+"""The generated Silver, rendered as a job's script: its statements have the same form as the first pipeline's."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ EVERY_TYPE = [
 
 @pytest.fixture
 def silver(make):
-    """The statements of a new pipeline's Silver, after those that every session begins with."""
+    """The statements of a new pipeline's Silver, without those of every session."""
 
     def silver(rows=FLIGHTS, **options):
         return rendered(make(rows, **options))
@@ -34,7 +34,7 @@ def silver(make):
 
 @pytest.fixture
 def edited(make, include):
-    """Those statements after an edit of the generated SQL."""
+    """The statements after an edit of the generated SQL."""
 
     def edited(place, by, rows=FLIGHTS, **options):
         pipeline = make(rows, **options)
@@ -53,7 +53,7 @@ def rendered(pipeline):
 
 
 def column_names(listed: str) -> list[str]:
-    """The names of a list of columns, or of their definitions."""
+    """The names in a list of columns or column definitions."""
     return [part.split()[0].strip("`") for part in re.split(r",(?![^()]*\))", listed)]
 
 
@@ -81,7 +81,7 @@ def inserts(script: list[str]) -> dict[str, list[str]]:
         ([{"text": "alone"}], {}),
     ],
 )
-def test_every_row_goes_to_one_of_three_tables(silver, rows, options):
+def test_every_row_is_written_to_one_of_three_tables(silver, rows, options):
     script = silver(rows, **options)
     assert [text.split()[0] for text in script] == ["CREATE"] * 3 + ["SET"] * 2 + ["CREATE"] * 4 + ["EXECUTE"]
     assert script[-1].startswith("EXECUTE STATEMENT SET\nBEGIN")
@@ -97,9 +97,9 @@ def test_every_row_goes_to_one_of_three_tables(silver, rows, options):
         assert len(set(columns)) == len(columns)
         assert columns[-4:] == ["kafka_partition", "kafka_offset", "processed_at", "rules_version"]
     accepted = script[0]
-    assert "PARTITIONED BY" not in accepted  # a commit would write a file for each day of a file that is sent at once
+    assert "PARTITIONED BY" not in accepted  # a commit would write a file for each day if a file is sent at once
     assert script[3] == "SET 'table.exec.state.ttl' = '7 d'"
-    assert script[4] == "SET 'table.local-time-zone' = 'UTC'"  # days of an instant are those of this zone
+    assert script[4] == "SET 'table.local-time-zone' = 'UTC'"  # instants are converted to days in this zone
     wheres = re.findall(r"FROM (\w+)\s+WHERE ([^;]+);", script[-1])
     counter = wheres[0][1].split()[0]
     assert wheres == [
@@ -131,14 +131,14 @@ def test_the_rules_of_flights(silver):
     assert "`tailNum` STRING" in script[1]
 
 
-def test_without_required_fields_an_event_needs_any_of_them(silver):
+def test_without_required_fields_an_event_needs_at_least_one_field(silver):
     script = silver([{"a": "x", "b": 1}])
     assert "WHEN COALESCE(`a`, `b`) IS NULL THEN 'no field of the contract is there'" in script[6]
     assert "REPLACE(`a`, '|', '||')" in script[-2]
     assert "CAST(`b` AS STRING)" in script[-2]
 
 
-def test_the_file_is_short_and_begins_with_what_is_edited(make, include):
+def test_the_file_is_short_and_begins_with_the_parts_to_edit(make, include):
     make(FLIGHTS, key="carrier,flight,time_hour", time="time_hour")
     text = (include / "sql/flights/06-silver.sql").read_text()
     shown = re.search(r"```sql\n(.*?)```", (REPOSITORY / "docs/pipelines.md").read_text(), re.DOTALL)[1]
@@ -159,7 +159,7 @@ def test_a_computed_column_is_declared_once(edited):
     assert "`time_hour`, dep_delay > 0, CAST(FLOOR(" in canonical(script[-1])[0]
 
 
-def test_the_accepted_table_is_partitioned_as_the_page_says(edited, include):
+def test_the_accepted_table_can_be_partitioned_as_documented(edited, include):
     change = "computed, partitioned_by='event_date')"
     accepted, *others = edited("contract.fields, computed) }};", f"contract.fields, {change} }}}};", time="time_hour")
     assert change in " ".join((include / "pipelines/flights.md").read_text().split())
@@ -176,7 +176,7 @@ def test_a_field_may_be_required_later(make, include):
     assert "no field of the contract" not in rules
 
 
-def test_a_field_may_have_the_name_of_a_column_that_is_added(silver):
+def test_a_field_may_have_the_name_of_an_additional_column(silver):
     accepted = tables(silver(EVERY_TYPE, key="id", time="at"))["iceberg_catalog.silver.flights"]
     assert accepted[0] == "event_key_"
     assert {"event_key", "event_date", "occurrence", "event_date_"} <= set(accepted)
@@ -187,7 +187,7 @@ def test_the_window_is_a_parameter(silver, monkeypatch):
     assert ">= TIMESTAMP '2014-01-01 00:00:00'" in silver(time="time_hour")[6]
 
 
-def test_the_key_is_one_of_values_not_of_their_text(make):
+def test_the_key_compares_values_not_their_text(make):
     flights = make([{"a": "x", "b": "y", "n": 1}])
     key = environment().get_template("macros/fields.jinja").module.key(flights.contract.fields).replace("`", '"')
     rows = [

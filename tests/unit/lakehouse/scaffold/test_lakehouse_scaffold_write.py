@@ -1,4 +1,4 @@
-"""A sample becomes a pipeline that is declared like any other, or nothing at all."""
+"""A sample becomes a complete pipeline, or no file is written."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_a_complete_pipeline(make, include):
     assert {declared["description"] for declared in contract["properties"].values()} == {""}
 
 
-def test_the_files_are_named_and_the_page_says_what_to_edit(include, sample):
+def test_files_are_listed_and_the_page_describes_edits(include, sample):
     files = new_pipeline("flights", sample(FLIGHTS), "carrier,flight,time_hour", "time_hour")
     generated = {include / "dbt/models/flights/staging/_sources.yml", include / "dbt/manifests/flights.json"}
     assert all(file.exists() for file in set(files) - generated)
@@ -57,14 +57,14 @@ def test_the_files_are_named_and_the_page_says_what_to_edit(include, sample):
     assert "include/pipelines/flights.md" in next_steps("flights")
 
 
-def test_the_page_names_what_the_sample_leaves_open(make, include):
+def test_the_page_lists_open_questions_of_the_sample(make, include):
     make([{"id": 1, "seats": 2.0, "note": None, "kind": "a"}, {"id": 1, "note": None, "kind": "b"}], key="id")
     page = (include / "pipelines/flights.md").read_text()
-    assert "taken for integers: seats" in page
-    assert "taken for text: note" in page
+    assert "treated as integers: seats" in page
+    assert "treated as text: note" in page
     assert "Never null in the sample: kind" in page
     assert "1 of 2 events repeat another" in page
-    assert "No field says when an event happened" in page
+    assert "No field has the time of an event" in page
 
 
 def test_its_tables_are_in_the_dictionary(make):
@@ -78,7 +78,7 @@ def test_its_tables_are_in_the_dictionary(make):
     assert "| `event_key` | STRING | Hash of the fields that identify the event. |" in page
 
 
-def test_the_window_holds_the_times_of_the_sample(make):
+def test_the_window_contains_the_times_of_the_sample(make):
     assert make(FLIGHTS, time="time_hour").params["time_from"] == "1970-01-01 00:00:00"
     events = [{"day": "1815-06-18"}, {"day": "2101-01-01"}]
     params = make(events, "battles", time="day").params
@@ -86,7 +86,7 @@ def test_the_window_holds_the_times_of_the_sample(make):
 
 
 @pytest.mark.parametrize("name", ["Flights", "1st", "new-york", "a" * 41, "", "../x", "a b", "flüge", "flights\n"])
-def test_a_name_that_no_pipeline_can_have(include, sample, name):
+def test_an_invalid_name(include, sample, name):
     with pytest.raises(DeclarationError, match=r"cannot be the name of a pipeline. Next: "):
         new_pipeline(name, sample(FLIGHTS))
 
@@ -98,11 +98,11 @@ def test_a_name_that_no_pipeline_can_have(include, sample, name):
         "dbt/models/flights/_flights.yml", "dbt/models/flights/staging/_sources.yml", "dbt/manifests/flights.json",
     ],
 )  # fmt: skip
-def test_nothing_is_written_over_a_file(include, sample, file):
+def test_existing_files_are_not_overwritten(include, sample, file):
     (include / file).parent.mkdir(parents=True, exist_ok=True)
     (include / file).write_text("mine")
     before = files_of(include)
-    with pytest.raises(DeclarationError, match=rf"include/{file} exists already, .* Next: choose another NAME"):
+    with pytest.raises(DeclarationError, match=rf"include/{file} already exists .* Next: choose another NAME"):
         new_pipeline("flights", sample(FLIGHTS))
     assert files_of(include) == before
 
@@ -111,7 +111,7 @@ def test_nothing_is_written_over_a_file(include, sample, file):
     ("rows", "reason"),
     [
         ([{"a": 1}, {"a": "x"}], "mixes types"),
-        ([{"payload": 1}], "'payload' is a name that the platform uses itself. Next: "),
+        ([{"payload": 1}], "'payload' is reserved by the platform. Next: "),
         ([{"depDelay": 1, "dep_delay": 2}], "Next: "),
     ],
 )
@@ -122,7 +122,7 @@ def test_nothing_is_written_for_a_bad_sample(include, sample, rows, reason):
     assert files_of(include) == before
 
 
-def test_nothing_is_written_when_another_pipeline_has_the_table(make, include, sample):
+def test_nothing_is_written_if_another_pipeline_has_the_table(make, include, sample):
     make(FLIGHTS, "flights")
     before = files_of(include)
     with pytest.raises(DeclarationError, match=r"bronze\.flights_rejected is also written by flights\.yaml"):
@@ -130,7 +130,7 @@ def test_nothing_is_written_when_another_pipeline_has_the_table(make, include, s
     assert files_of(include) == before
 
 
-def test_nothing_stays_when_dbt_refuses_the_models(include, sample, monkeypatch):
+def test_files_are_removed_if_dbt_refuses_the_models(include, sample, monkeypatch):
     def regenerate(pipeline):
         (include / "dbt/models/flights/staging/_sources.yml").write_text("half")
         raise RuntimeError("dbt cannot parse")
@@ -144,7 +144,7 @@ def test_nothing_stays_when_dbt_refuses_the_models(include, sample, monkeypatch)
     assert not (include / "dbt/models/flights").exists()
 
 
-def test_the_declaration_comes_last(include, sample, monkeypatch):
+def test_the_declaration_is_written_last(include, sample, monkeypatch):
     seen = []
 
     def regenerate(pipeline):
@@ -156,14 +156,14 @@ def test_the_declaration_comes_last(include, sample, monkeypatch):
     assert seen == [("flights", True)]
 
 
-def test_a_broken_declaration_of_another_pipeline_is_no_obstacle(include, make):
+def test_a_broken_declaration_of_another_pipeline_does_not_matter(include, make):
     (include / "pipelines/broken.yaml").write_text("title: [")
     assert "flights" not in declarations(include).problems
-    with pytest.raises(AssertionError):  # `make` wants no problems at all: the broken one is still there
+    with pytest.raises(AssertionError):  # `make` allows no problems, and the broken declaration still exists
         make(FLIGHTS)
     assert "flights" in declarations(include).pipelines
 
 
-def test_words_of_yaml_are_texts(make):
+def test_keywords_of_yaml_are_quoted(make):
     made = make([{"on": "x", "null": 1, "id": 1}], "yes", key="on")
     assert (made.name, made.topic.key, made.title) == ("yes", "on", "Yes")

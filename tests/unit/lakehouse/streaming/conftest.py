@@ -1,4 +1,4 @@
-"""A job, states of it as Flink leaves them, commits as Flink makes them, and a small Flink behind its two REST APIs."""
+"""A job, its saved states and commits, and a stub of Flink behind its two REST APIs."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def job(tmp_path: Path) -> FlinkJob:
 
 @pytest.fixture
 def state(tmp_path: Path) -> Callable[..., str]:
-    """Make a checkpoint or savepoint as Flink does, and return its path: a folder, complete with the file `_metadata`."""
+    """Create a checkpoint or savepoint as Flink does, and return its path: a folder with the file `_metadata`."""
 
     def state(path: str, checkpoint_id: int, age_s: float = 0, magic: int = MAGIC, size: int | None = None) -> str:
         file = tmp_path / "flink" / path / "_metadata"
@@ -44,7 +44,7 @@ def state(tmp_path: Path) -> Callable[..., str]:
 
 @pytest.fixture
 def commit(iceberg, fill) -> Callable[..., None]:
-    """Append some rows to a table as a Flink job does, or as somebody else when no job is named."""
+    """Append rows to a table like a Flink job, or like another program if there is no job."""
 
     def commit(table: str, job_id: str | None = None, checkpoint_id: int = 0, rows: int = 1) -> None:
         fill(table, 0)
@@ -57,14 +57,14 @@ def commit(iceberg, fill) -> Callable[..., None]:
 
 @dataclass
 class Flink:
-    """What the JobManager and the SQL Gateway hold, and how they are to behave.
+    """Stubs of the JobManager and the SQL Gateway, with configurable behaviour.
 
-    :param runs: by job id: `name`, `state`, `fingerprint` (not of a job by hand) and the path that it restored
-    :param fate: state that a job submitted with this fingerprint comes to (default: RUNNING, with checkpoints)
-    :param savepoint: takes a savepoint and returns its path; None when none can be taken
+    :param runs: job id -> `name`, `state`, `fingerprint` (unless started manually) and the restored path
+    :param fate: fingerprint -> state of a job after its submission (default: RUNNING, with checkpoints)
+    :param savepoint: takes a savepoint and returns its path, or None if that is not possible
     :param submitted: called with each submission
-    :param begins: how often a job is asked for its checkpoints before it can say anything
-    :param refused: words of a statement -> the error that it ends with
+    :param begins: number of requests for a job's checkpoints before they are available
+    :param refused: part of a statement -> the error that it causes
     """
 
     runs: dict[str, dict] = field(default_factory=dict)
@@ -81,7 +81,7 @@ class Flink:
     taken: str | None = None
 
     def runs_as(self, job: FlinkJob, job_id: str, state: str = "RUNNING") -> None:
-        """Have the job run since long."""
+        """Add the job as long-running."""
         self.runs[job_id] = {"name": job.name, "state": state, "fingerprint": job.fingerprint, "restored": None}
 
     def live(self) -> list[str]:
@@ -164,9 +164,9 @@ class Flink:
 
 @pytest.fixture
 def flink(http, connect) -> Flink:
-    """An empty Flink behind the connections `flink_rest` and `flink_sql_gateway`."""
+    """A Flink without jobs behind the connections `flink_rest` and `flink_sql_gateway`."""
     connect("flink_rest", port=http.server_port)
     connect("flink_sql_gateway", port=http.server_port)
     flink = Flink()
-    http.otherwise = flink.answer
+    http.default = flink.answer
     return flink

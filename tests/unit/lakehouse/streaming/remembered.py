@@ -1,4 +1,4 @@
-"""Short forms of what a job's record holds."""
+"""Short constructors for the contents of a job's record."""
 
 from lakehouse.streaming.record import Commit, Start
 

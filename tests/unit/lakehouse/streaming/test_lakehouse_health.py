@@ -1,4 +1,4 @@
-"""A job is healthy when rows reach its tables in time; the reasons say what is wrong."""
+"""A job is healthy if rows reach its tables in time; otherwise there are reasons."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ TABLES = ("bronze.raw_trips", "bronze.rejected_events")
 
 
 class JobManager:
-    """Flink's REST API with one job, as far as health looks at it; healthy until told otherwise."""
+    """A stub of Flink's REST API with one job, healthy by default."""
 
     def __init__(self, http) -> None:
         self.http = http
@@ -39,7 +39,7 @@ class JobManager:
         self.http["GET /jobs/overview"] = {"jobs": [job]}
 
     def completed(self, ago_s: float | None, took_s: float = 1, failed_since: int = 0) -> None:
-        """The last completed checkpoint was number 7; one before it failed, and so many after it."""
+        """The last completed checkpoint was number 7; one before it failed, and some after it."""
         last = {"id": 7, "latest_ack_timestamp": ago_ms(ago_s or 0), "end_to_end_duration": took_s * 1000}
         states = {6: "FAILED", 7: "COMPLETED", **{8 + n: "FAILED" for n in range(failed_since)}, 99: "IN_PROGRESS"}
         self.http["GET /jobs/1f0c/checkpoints"] = {
@@ -48,7 +48,7 @@ class JobManager:
         }
 
     def waits(self, *percent: float | None) -> None:
-        """One operator for each figure; None: Flink has none of it yet."""
+        """One operator for each value; None if Flink has no value yet."""
         self.http["GET /jobs/1f0c"] = {"vertices": [{"id": f"v{number}"} for number in range(len(percent))]}
         for number, value in enumerate(percent):
             path = f"GET /jobs/1f0c/vertices/v{number}/subtasks/metrics?get=backPressuredTimeMsPerSecond&agg=max"
@@ -72,7 +72,7 @@ def flink(http, connect) -> JobManager:
 
 @pytest.fixture
 def tables(fill, send, taxi) -> None:
-    """Ten events, each in Bronze."""
+    """Ten events, all in Bronze."""
     send(taxi.topic.name, 10, partition=0)
     for name, rows in zip(TABLES, (9, 1), strict=True):
         fill(name, rows)
@@ -80,7 +80,7 @@ def tables(fill, send, taxi) -> None:
 
 @pytest.fixture
 def flow(taxi, send, monkeypatch) -> Callable[..., Flow]:
-    """Bronze, with so many events of partition 0 now, and so many when the threshold of `overdue` began."""
+    """Bronze, with a number of events in partition 0 now, and one at the threshold of `overdue`."""
 
     def flow(now: int = 10, before: int = 10) -> Flow:
         held = sum(TopicHook(taxi.topic.name).end_offsets().values())
@@ -102,14 +102,14 @@ def test_healthy(flink, tables, flow):
     assert max(health.commit_age_s, health.checkpoint_age_s) < 60
 
 
-def test_a_job_that_is_gone_has_no_figures_of_flink(flink, tables, flow):
+def test_a_missing_job_has_no_values_from_flink(flink, tables, flow):
     flink.is_running("FAILED")
     health = check(flow(now=12), thresholds())
-    assert health.reasons == ("Flink job nyc_taxi.bronze is not there; the DAG flink_jobs deploys it",)
+    assert health.reasons == ("Flink job nyc_taxi.bronze is gone; the DAG flink_jobs deploys it",)
     assert (health.lag, health.restarts, health.checkpoint_age_s, health.backpressure_percent) == (2, None, None, None)
 
 
-def test_a_job_that_somebody_suspended_is_not_unhealthy(flink, tables, flow, taxi):
+def test_a_suspended_job_is_not_unhealthy(flink, tables, flow, taxi):
     record.save(job_state(taxi.stages["bronze"]), record.JobRecord(suspended=True))
     flink.is_running("FINISHED")
     health = check(flow(now=20_000, before=15_000), thresholds())
@@ -124,7 +124,7 @@ def test_checkpoints(flink, tables, ago_s, flow):
     assert ago_s <= health.checkpoint_age_s < ago_s + 60
 
 
-def test_before_the_first_checkpoint_its_age_is_the_jobs(flink, tables, flow):
+def test_before_the_first_checkpoint_the_jobs_age_counts(flink, tables, flow):
     flink.completed(None)
     flink.is_running(for_s=7_500)
     health = check(flow(), thresholds())
@@ -133,37 +133,37 @@ def test_before_the_first_checkpoint_its_age_is_the_jobs(flink, tables, flow):
     assert health.failed_checkpoints == 1  # number 6
 
 
-def test_restarts_are_those_of_the_window(flink, tables, flow):
+def test_restarts_in_the_window_are_counted(flink, tables, flow):
     flink.failed(5, 100, 601)
     assert check(flow(), thresholds()).restarts == 2
 
 
 @pytest.mark.parametrize(("waits", "seen"), [((0, 45.5, 3), 45.5), ((None, 2), 2), ((None, None), None)])
-def test_backpressure_is_that_of_the_worst_operator(flink, tables, waits, seen, flow):
+def test_backpressure_is_the_worst_operators(flink, tables, waits, seen, flow):
     flink.waits(*waits)
     assert check(flow(), thresholds()).backpressure_percent == seen
 
 
-def test_rows_that_just_came_are_lag_and_no_reason(flink, tables, flow):
+def test_new_rows_are_lag_but_not_a_reason(flink, tables, flow):
     health = check(flow(now=1_500, before=10), thresholds())
     assert (health.lag, health.overdue, health.reasons) == (1_490, 0, ())
 
 
-def test_a_job_that_runs_and_moves_no_rows_is_unhealthy(flink, tables, flow):
+def test_a_running_job_that_processes_no_rows_is_unhealthy(flink, tables, flow):
     [reason] = check(flow(now=1_500, before=1_200), thresholds()).reasons
     late = "1,190 rows older than 60 s have not reached bronze.raw_trips or bronze.rejected_events"
     assert re.fullmatch(rf"{late}; the last commit is \d+ s old", reason)
 
 
-def test_a_job_that_never_committed_says_so(flink, fill, flow):
+def test_a_job_without_commits(flink, fill, flow):
     for name in TABLES:
         fill(name, 0)
     [reason] = check(flow(), thresholds()).reasons
     assert reason.endswith("; there was no commit yet")
 
 
-def test_rows_that_later_ones_have_overtaken_are_missing(flink, tables, flow, fill, iceberg):
-    """However many arrive after them."""
+def test_rows_overtaken_by_later_ones_are_missing(flink, tables, flow, fill, iceberg):
+    """No matter how many arrive after them."""
     iceberg.load_table("bronze.raw_trips").delete("kafka_offset >= 2 and kafka_offset < 6")
     fill("bronze.raw_trips", range(10, 1_000))
     health = check(flow(now=1_005, before=1_003), thresholds())
@@ -180,35 +180,35 @@ def test_rows_that_later_ones_have_overtaken_are_missing(flink, tables, flow, fi
     )
 
 
-def test_events_that_kafka_deleted_before_they_were_read_are_told(flink, tables, flow, fill, monkeypatch):
+def test_events_deleted_unread_are_reported(flink, tables, flow, fill, monkeypatch):
     oldest = TopicHook.start_offsets
     bronze = flow(now=40, before=40)
-    bronze.look()
+    bronze.reconcile()
     monkeypatch.setattr(TopicHook, "start_offsets", lambda hook: {**oldest(hook), 0: 20})
     fill("bronze.raw_trips", range(20, 40))
     [reason] = check(bronze, thresholds()).reasons
     assert reason.endswith("partition 0: offsets 10 to 19; Kafka deleted 10 events before they were read")
 
 
-def test_another_writer_is_named_and_hinders_nothing(flink, tables, flow, iceberg):
+def test_another_writer_is_reported_but_not_a_reason(flink, tables, flow, iceberg):
     table = iceberg.load_table("bronze.rejected_events")
     table.append(table.scan(limit=0).to_arrow(), snapshot_properties={"flink.job-id": "beef"})
     health = check(flow(), thresholds())
-    said = "table bronze.rejected_events is written by Flink job beef, which flink_jobs did not start"
-    assert (health.unknown_writers[0], health.healthy) == (said, True)
-    # The rows of these tables were written by no Flink job.
-    assert all("a program that is no Flink job" in other for other in health.unknown_writers[1:])
-    assert said in str(health)
+    message = "table bronze.rejected_events is written by Flink job beef, which flink_jobs did not start"
+    assert (health.unknown_writers[0], health.healthy) == (message, True)
+    # The rows of these tables were not written by a Flink job.
+    assert all("a program other than Flink" in other for other in health.unknown_writers[1:])
+    assert message in str(health)
 
 
-def test_rows_that_wait_are_those_in_none_of_the_sinks(taxi, fill):
+def test_lag_is_the_rows_in_none_of_the_sinks(taxi, fill):
     fill("bronze.raw_trips", 9)
     for table, rows in zip(taxi.stages["silver"].tables, (4, 2, 1), strict=True):
         fill(table, rows)
     _, silver = flows_of(taxi)
-    assert len(silver.look().missing) == 2
+    assert len(silver.reconcile().missing) == 2
     fill("silver.duplicate_trips", 5)
-    assert len(silver.look().missing) == 0  # rows that are too many are the ledger's to report
+    assert len(silver.reconcile().missing) == 0  # surplus rows are reported by the ledger
 
 
 def test_lag_by_partition(flink, tables, flow, send, taxi):
@@ -217,26 +217,26 @@ def test_lag_by_partition(flink, tables, flow, send, taxi):
     assert (lag[0], lag[2]) == (0, 3)
 
 
-def test_before_the_first_event_there_is_nothing_to_judge(taxi, send):
+def test_before_the_first_event_nothing_is_evaluated(taxi, send):
     assert is_unused(taxi)
     send(taxi.topic.name, 1)
     assert not is_unused(taxi)
 
 
-def test_a_topic_that_is_empty_again_is_judged(flink, tables, flow, taxi, monkeypatch):
-    """Somebody deleted it, and it was made again."""
-    flow().look()
+def test_a_topic_that_is_empty_again_is_evaluated(flink, tables, flow, taxi, monkeypatch):
+    """It was deleted and recreated."""
+    flow().reconcile()
     monkeypatch.setattr(TopicHook, "is_unused", lambda hook: True)
     assert not is_unused(taxi)
 
 
-def test_a_service_that_cannot_be_asked_is_a_reason(taxi, iceberg):
+def test_an_unavailable_service_is_a_reason(taxi, iceberg):
     assert len(unhealthy_reasons(taxi)) == 1
     assert "bronze.raw_trips does not exist" in unhealthy_reasons(taxi)[0]
 
 
-def test_data_files_that_are_gone_are_a_reason(flow, tables, taxi, tmp_path):
-    """The tables' metadata is there, so that nothing but reading their rows finds it."""
+def test_missing_data_files_are_a_reason(flow, tables, taxi, tmp_path):
+    """The tables' metadata exists, so this is only detected by reading rows."""
     gone = [*tmp_path.glob("warehouse/**/*.parquet")]
     assert gone
     for file in gone:
@@ -246,7 +246,7 @@ def test_data_files_that_are_gone_are_a_reason(flow, tables, taxi, tmp_path):
     assert any(file.name in reason for file in gone)
 
 
-def test_a_job_that_is_being_deployed_is_judged_afterwards(flink, tables, monkeypatch, flow, taxi):
+def test_a_job_is_evaluated_after_its_deployment(flink, tables, monkeypatch, flow, taxi):
     monkeypatch.setattr(health_module, "flows_of", lambda pipeline: (flow(),))
     flink.is_running("FINISHED")
     stopped = Event()
@@ -254,7 +254,7 @@ def test_a_job_that_is_being_deployed_is_judged_afterwards(flink, tables, monkey
     def upgrade() -> None:
         with deployment_lock("nyc_taxi.bronze"):
             stopped.set()
-            wait_until(somebody_waits, "the judge to wait", 30)
+            wait_until(somebody_waits, "the health check to wait", 30)
             flink.is_running()
 
     with ThreadPoolExecutor(1) as background:
@@ -264,13 +264,13 @@ def test_a_job_that_is_being_deployed_is_judged_afterwards(flink, tables, monkey
         upgraded.result()
 
 
-def test_a_deployment_that_does_not_end_is_a_reason_too(flink, tables, monkeypatch, flow, taxi):
+def test_a_deployment_that_does_not_end_is_also_a_reason(flink, tables, monkeypatch, flow, taxi):
     monkeypatch.setattr(health_module, "flows_of", lambda pipeline: (flow(),))
     monkeypatch.setattr(health_module, "DEPLOYMENT_LIMIT_S", 0.2)
     flink.is_running("FINISHED")
     with deployment_lock("nyc_taxi.bronze"):
         missing, held = reasons_when_deployed(taxi)
-    assert "Flink job nyc_taxi.bronze is not there" in missing
+    assert "Flink job nyc_taxi.bronze is gone" in missing
     assert "Lock 'flink-job:nyc_taxi.bronze' was held by another run for 0.2 s" in held
 
 

@@ -1,4 +1,4 @@
-"""Each rule at its edge: what is still fine, what is too much, and the reason that it gives."""
+"""Each rule at its limit: the last healthy value, the first unhealthy one, and its reason."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ FINE = {
 
 
 def broken(**seen) -> dict[str, str]:
-    """Rule -> reason, of a job that is fine but for this, by the thresholds of the settings."""
+    """Rule -> reason, for a healthy job with these changes, with the thresholds of the settings."""
     found = judge(JobHealth(**FINE | seen), thresholds())
     return {rule.name: reason for rule, reason in found.items() if reason}
 
@@ -114,12 +114,12 @@ OVERTAKEN = {"overdue": 3, "overtaken": 3, "overtaken_at": "partition 1: offsets
         (
             {"backpressure_percent": 10.6},
             "backpressure",
-            "an operator of Flink job nyc_taxi.bronze waits for the next one 11 % of its time (limit 10 %)",
+            "an operator of Flink job nyc_taxi.bronze is blocked by the next one 11 % of its time (limit 10 %)",
         ),
         (
             {"surplus_files": {"bronze.raw_trips": 1_001}},
             "data-files",
-            "bronze.raw_trips has 1,001 data files more than its rows would fill (limit 1,000)",
+            "bronze.raw_trips has 1,001 data files more than its data would fill (limit 1,000)",
         ),
         (
             {"state": SUSPENDED, "unknown_writers": ("table a is written by x", "table b is written by x")},
@@ -129,33 +129,33 @@ OVERTAKEN = {"overdue": 3, "overtaken": 3, "overtaken_at": "partition 1: offsets
         (
             {"state": SUSPENDED, "surplus_files": {"bronze.raw_trips": 1_001}},
             "data-files",
-            "bronze.raw_trips has 1,001 data files more than its rows would fill (limit 1,000)",
+            "bronze.raw_trips has 1,001 data files more than its data would fill (limit 1,000)",
         ),
     ],
 )
-def test_just_too_much(seen, rule, reason):
+def test_just_beyond(seen, rule, reason):
     assert broken(**seen) == {rule: reason}
 
 
-def test_of_a_missing_job_only_what_needs_no_flink_is_judged():
+def test_for_a_missing_job_only_rules_without_flink_are_evaluated():
     gone = {**FINE, "state": MISSING, **dict.fromkeys(["restarts", "checkpoint_age_s", "failed_checkpoints"])}
     judged = {rule.name: reason for rule, reason in judge(JobHealth(**gone), thresholds()).items()}
-    assert judged.pop("job-missing") == "Flink job nyc_taxi.bronze is not there; the DAG flink_jobs deploys it"
+    assert judged.pop("job-missing") == "Flink job nyc_taxi.bronze is gone; the DAG flink_jobs deploys it"
     without_flink = ("commits-stale", "rows-missing", "lag", "data-files", "unknown-writer")
     assert judged == dict.fromkeys(without_flink)
 
 
-def test_how_long_each_lasts_before_it_fires():
+def test_how_long_a_rule_must_be_broken_before_it_fires():
     lasts = {rule.name: rule.lasts_s(thresholds()) for rule in RULES}
     assert (lasts.pop("lag"), lasts.pop("backpressure"), lasts.pop("rows-missing")) == (300, 600, 30)
-    assert lasts.pop("data-files") == 7_200  # maintenance looks every hour
+    assert lasts.pop("data-files") == 7_200  # maintenance runs every hour
     at_once = {"task-failed", "dbt-failed", "gold-held-back", "maintenance-failed", "declaration-broken", "dag-broken"}
     at_once |= {"unknown-writer"}
     assert {lasts.pop(name) for name in at_once} == {0}
-    assert set(lasts.values()) == {90}  # nobody is alerted of what the platform fixes by itself in time
+    assert set(lasts.values()) == {90}  # no alerts about problems that the platform fixes by itself in time
 
 
-def test_only_what_stands_in_the_way_of_gold_is_unhealthy():
+def test_only_rules_that_prevent_gold_are_unhealthy():
     others = {"lag", "backpressure", "data-files", "unknown-writer"}
     assert {rule.name for rule in RULES if rule.judge and not rule.unhealthy} == others
 
@@ -166,13 +166,13 @@ def test_every_rule_has_its_section_in_the_runbook_and_every_section_its_rule():
 
 
 @pytest.mark.parametrize("name", [*BY_NAME, SEEN_BY_NO_RULE])
-def test_each_section_says_what_to_do(name):
+def test_each_section_has_next_steps(name):
     section = RUNBOOK.read_text().split(f"\n## {name}\n")[1].split("\n## ")[0]
     for part in ("It means", "Look at", "What fixes it", "It is resolved"):
         assert re.search(rf"^\*\*{part}\*\*", section, re.MULTILINE), f"{name}: **{part}** is missing"
 
 
-def test_commands_in_the_runbook_are_verbs_of_make():
+def test_commands_in_the_runbook_are_make_targets():
     named = set(re.findall(r"`(?:[A-Z_]+=\S+ )?make (\S+?)[` ]", RUNBOOK.read_text()))
     verbs = set(re.findall(r"^([a-z-]+):.*## ", (RUNBOOK.parents[1] / "Makefile").read_text(), re.MULTILINE))
     assert named

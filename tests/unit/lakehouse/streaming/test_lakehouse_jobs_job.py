@@ -1,4 +1,4 @@
-"""A job is compared by what it declares: its SQL and its options."""
+"""A job's fingerprint covers its SQL and its options."""
 
 from dataclasses import replace
 
@@ -16,7 +16,7 @@ def test_other_sql_or_options_give_another_fingerprint(job, change):
 @pytest.mark.parametrize(
     "change",
     [
-        {"options": {"a": "b", "parallelism.default": "1"}},  # the same in another order
+        {"options": {"a": "b", "parallelism.default": "1"}},  # the same options in another order
         {"name": "other"},
         {"tables": ("other.table",)},
         {"state_dir": "s3://elsewhere"},
@@ -25,5 +25,5 @@ def test_other_sql_or_options_give_another_fingerprint(job, change):
         {"script": "CREATE  TABLE source;\n-- a comment\nEXECUTE STATEMENT SET\nBEGIN INSERT INTO a; END"},
     ],
 )
-def test_nothing_else_does(job, change):
+def test_other_changes_do_not(job, change):
     assert replace(job, **change).fingerprint == job.fingerprint

@@ -1,4 +1,4 @@
-"""What is remembered of a job comes back as it was, is nobody else's to read, and says so when it is damaged."""
+"""A job's record is stored completely, is private, and is reported if it is damaged."""
 
 from __future__ import annotations
 
@@ -34,18 +34,18 @@ def file(job, tmp_path):
     return tmp_path / "flink/jobs/trips.bronze.json"
 
 
-def test_a_record_comes_back_as_it_was(job, full):
+def test_a_record_is_stored_completely(job, full):
     records.save(job, full)
     assert records.load(job) == full
     records.save(job, JobRecord())
     assert records.load(job) == JobRecord()
 
 
-def test_the_last_stable_version_is_told_by_its_sql_and_options(job, full):
+def test_the_last_stable_version_is_identified_by_its_sql_and_options(job, full):
     assert full.last_stable.fingerprint == job.fingerprint
 
 
-def test_a_job_that_was_renamed_goes_on_with_its_record(job, full):
+def test_a_renamed_job_keeps_its_record(job, full):
     renamed = replace(job, name="trips.raw", renamed_from=job.name)
     records.save(job, full)
     assert records.load(renamed) == full
@@ -66,12 +66,12 @@ def test_a_record_of_version_1_is_read(job, file):
     assert found.starts[0].after == (committed("t", "b", 3),)
 
 
-def test_without_a_file_nothing_is_remembered(job):
+def test_without_a_file_the_record_is_empty(job):
     assert records.load(job) == JobRecord()
 
 
-def test_only_its_owner_reads_it(job, full, file):
-    """It holds passwords, as the rendered SQL does."""
+def test_only_its_owner_can_read_it(job, full, file):
+    """It contains passwords, because the rendered SQL does."""
     for _ in range(2):
         records.save(job, full)
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
@@ -79,17 +79,17 @@ def test_only_its_owner_reads_it(job, full, file):
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"suspended": false, "proven": {"sql": 1}}', "null"])
-def test_a_damaged_record_is_named_with_the_next_step(job, full, file, content):
+def test_a_damaged_record_is_reported_with_the_next_step(job, full, file, content):
     records.save(job, full)
     file.write_text(content)
     with pytest.raises(
         AirflowException,
-        match=r"record of Flink job trips\.bronze at file:.*/jobs/trips\.bronze\.json is damaged.*move it away",
+        match=r"record of Flink job trips\.bronze at file:.*/jobs/trips\.bronze\.json is damaged.*move the file away",
     ):
         records.load(job)
 
 
-def test_a_record_that_cannot_be_written_leaves_the_old_one(job, full, file, monkeypatch):
+def test_a_failed_write_keeps_the_old_record(job, full, file, monkeypatch):
     records.save(job, full)
     monkeypatch.setattr(JobRecord, "model_dump_json", lambda _: object())  # no text
     with pytest.raises(TypeError):
@@ -97,7 +97,7 @@ def test_a_record_that_cannot_be_written_leaves_the_old_one(job, full, file, mon
     assert records.load(job) == full
 
 
-def test_a_start_is_kept_once_and_the_last_ones_are_kept():
+def test_the_last_starts_are_kept_without_repetition():
     record = JobRecord()
     for number in (*range(STARTS_KEPT + 5), STARTS_KEPT + 4):
         record = record.starting(began(str(number)))

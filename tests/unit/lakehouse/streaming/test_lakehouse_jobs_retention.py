@@ -1,4 +1,4 @@
-"""What no restart goes back to any more is old; what may be needed stays, however old it is."""
+"""States that no restart needs are old; states that may be needed are kept, however old they are."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SAVEPOINT = f"savepoints/trips.bronze/savepoint-{LONG_GONE[:6]}-aa"
 
 @pytest.fixture
 def states(state) -> dict[str, str]:
-    """Of three runs and a savepoint between the first two, as a path below the state folder -> where it is."""
+    """States of three runs and a savepoint between the first two: path below the state folder -> path."""
     ages_h = {
         f"checkpoints/trips.bronze/{LONG_GONE}/chk-1": 30,
         f"checkpoints/trips.bronze/{LONG_GONE}/chk-2": 29,
@@ -32,31 +32,31 @@ def states(state) -> dict[str, str]:
 
 
 def old(job, record: JobRecord | None = None, live: str | None = LIVE, older_h: float = -1) -> list[str]:
-    """The folders found, below the folder of the state; `older_h` hours older than the newest state."""
+    """Old folders, relative to the state folder, at least `older_h` hours older than the newest state."""
     before = saved_states(job)[0].written_at - older_h * HOUR_S
     return [found.path.split("/flink/")[1] for found in old_states(job, record or JobRecord(), live, before)]
 
 
-def test_runs_that_are_gone(job, states):
+def test_runs_that_have_ended(job, states):
     assert sorted(old(job)) == [f"checkpoints/trips.bronze/{GONE}", f"checkpoints/trips.bronze/{LONG_GONE}", SAVEPOINT]
 
 
-def test_a_run_with_anything_young_stays_whole(job, states):
+def test_a_run_with_a_recent_state_is_kept_completely(job, states):
     assert sorted(old(job, older_h=7.5)) == [f"checkpoints/trips.bronze/{LONG_GONE}", SAVEPOINT]
 
 
-def test_the_live_run_stays_however_old_it_is(job, states):
+def test_the_live_run_is_kept_however_old_it_is(job, states):
     assert f"checkpoints/trips.bronze/{GONE}" not in old(job, live=GONE)
     assert f"checkpoints/trips.bronze/{LIVE}" not in old(job, live=GONE)  # the newest
 
 
-def test_the_newest_stay_where_no_job_runs(job, state):
+def test_the_newest_states_are_kept_if_no_job_runs(job, state):
     for number in range(1, KEPT + 3):
         state(f"savepoints/trips.bronze/savepoint-{number:06}-aa", number, age_s=(100 - number) * HOUR_S)
     assert old(job, live=None) == [f"savepoints/trips.bronze/savepoint-{number:06}-aa" for number in (2, 1)]
 
 
-def test_ways_back_that_are_remembered_stay(job, states):
+def test_states_in_the_record_are_kept(job, states):
     assert SAVEPOINT not in old(
         job, JobRecord(rolled_back=RolledBack(fingerprint="f", reason="why", savepoint=states[SAVEPOINT]))
     )
@@ -68,7 +68,7 @@ def test_ways_back_that_are_remembered_stay(job, states):
     assert old(job, JobRecord(starts=earlier)) == [SAVEPOINT, f"checkpoints/trips.bronze/{LONG_GONE}"]
 
 
-def test_removing_takes_shared_files_too_and_can_be_repeated(job, states, tmp_path):
+def test_removal_includes_shared_files_and_can_be_repeated(job, states, tmp_path):
     shared = tmp_path / "flink" / "checkpoints" / "trips.bronze" / GONE / "shared" / "sst"
     shared.parent.mkdir()
     shared.write_bytes(b"x" * 100)

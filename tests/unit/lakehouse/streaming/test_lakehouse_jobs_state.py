@@ -1,4 +1,4 @@
-"""What counts as a state, which is the newest, and which would write rows again that the tables hold."""
+"""Which folders are states, which is the newest, and which would write rows again."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ def test_a_state_is_read_from_its_metadata(state):
 
 
 @pytest.mark.parametrize("broken", [{"size": 0}, {"size": 15}, {"magic": 0x4960672E}], ids=str)
-def test_half_a_metadata_file_is_no_state(state, broken):
+def test_a_truncated_metadata_file_is_not_a_state(state, broken):
     assert read_state(state(f"checkpoints/trips.bronze/{A}/chk-7", 7, **broken)) is None
 
 
-def test_a_folder_without_metadata_is_no_state(job, state, tmp_path):
+def test_a_folder_without_metadata_is_not_a_state(job, state, tmp_path):
     (tmp_path / f"flink/checkpoints/trips.bronze/{A}/chk-8").mkdir(parents=True)
     assert read_state(f"{job.checkpoint_dir}/{A}/chk-8") is None
     assert read_state("file:///nowhere/chk-1") is None
     assert saved_states(job) == []
 
 
-def test_the_newest_comes_first_whichever_run_and_kind(job, state):
+def test_the_newest_comes_first_regardless_of_run_and_kind(job, state):
     oldest = state(f"checkpoints/trips.bronze/{B}/chk-99", 99, age_s=60)
     middle = state("savepoints/trips.bronze/savepoint-bbbbbb-0a1b", 11, age_s=40)
     newest = state(f"checkpoints/trips.bronze/{A}/chk-12", 12, age_s=20)
@@ -49,7 +49,7 @@ def test_the_newest_comes_first_whichever_run_and_kind(job, state):
     assert [found.path for found in saved_states(job)] == [newest, middle, oldest]
 
 
-def test_of_two_at_the_same_moment_the_higher_is_newer(job, state):
+def test_with_equal_times_the_higher_id_is_newer(job, state):
     paths = [state(f"checkpoints/trips.bronze/{A}/chk-{number}", number) for number in (9, 10, 8)]
     assert [found.path for found in saved_states(job)] == [paths[1], paths[0], paths[2]]
 
@@ -63,11 +63,11 @@ def test_of_two_at_the_same_moment_the_higher_is_newer(job, state):
         ("file:///f/savepoints/trips.bronze/savepoint-1f0c2d-9a8b7c6d5e4f/", "1f0c2d"),
     ],
 )
-def test_the_path_names_its_writer(path, job_id):
+def test_the_path_contains_its_writer(path, job_id):
     assert writer_of(path) == job_id
 
 
-def test_maintenance_is_passed_over(commit):
+def test_commits_of_maintenance_are_ignored(commit):
     commit(TABLE, A, 6)
     commit(TABLE, A, 7)
     commit(TABLE)
@@ -75,14 +75,14 @@ def test_maintenance_is_passed_over(commit):
     assert last_commit(TABLE, IcebergCatalogHook().table(TABLE)) == committed(TABLE, A, 7)
 
 
-def test_a_table_that_no_flink_job_wrote_has_no_commit(commit, fill):
+def test_a_table_that_no_flink_job_wrote_to_has_no_commit(commit, fill):
     fill(OTHER, 0)
     commit(TABLE)
     assert last_commit(OTHER, IcebergCatalogHook().table(OTHER)) is None
     assert last_commit(TABLE, IcebergCatalogHook().table(TABLE)) is None
 
 
-# B began from A's savepoint, C from B's checkpoint.
+# B was started from A's savepoint, C from B's checkpoint.
 STARTS = (
     began(A),
     began(B, savepoint(A, 8).path),
@@ -107,7 +107,7 @@ STARTS = (
     ],
     ids=str,
 )
-def test_a_state_of_the_same_line_that_is_as_new_as_its_tables_fits(state, commits):
+def test_a_descendant_state_that_is_as_new_as_its_tables_matches(state, commits):
     assert objection(state, commits, STARTS) is None
 
 
@@ -117,17 +117,17 @@ def test_a_state_of_the_same_line_that_is_as_new_as_its_tables_fits(state, commi
         (
             chk(A, 7),
             [committed(TABLE, A, 8)],
-            "holds everything up to checkpoint 8, .*chk-7 is checkpoint 7",
+            "contains everything up to checkpoint 8, but .*chk-7 is checkpoint 7",
         ),
         (
             chk(B, 9),
             [committed(TABLE, A, 10)],
-            "holds everything up to checkpoint 10, .*chk-9 is checkpoint 9",
+            "contains everything up to checkpoint 10, but .*chk-9 is checkpoint 9",
         ),
         (
             savepoint(A, 8),
             [committed(TABLE, B, 9)],
-            f"last written by Flink job {B}, which .*aaaaaa.* does not descend",
+            f"last written by Flink job {B}, and .*aaaaaa.* does not descend",
         ),
         (savepoint(A, 8), [committed(TABLE, B, 8)], f"last written by Flink job {B}"),
         (chk(B, 12), [committed(TABLE, C, 13)], f"last written by Flink job {C}"),
@@ -135,7 +135,7 @@ def test_a_state_of_the_same_line_that_is_as_new_as_its_tables_fits(state, commi
         (
             chk(A, 7),
             [committed(TABLE, A, 7), committed(OTHER, A, 8)],
-            r"^bronze\.rejected_events holds",
+            r"^bronze\.rejected_events contains",
         ),
         (
             chk(A, 7),
@@ -145,13 +145,13 @@ def test_a_state_of_the_same_line_that_is_as_new_as_its_tables_fits(state, commi
     ],
     ids=str,
 )
-def test_any_other_would_write_rows_again(state, commits, why):
+def test_any_other_state_would_write_rows_again(state, commits, why):
     with pytest.raises(AssertionError, match=why):
         raise AssertionError(objection(state, commits, STARTS))
 
 
-def test_a_start_without_state_goes_on_after_what_the_tables_held(job):
-    """Its checkpoints count from 1 again, and a table that gets few rows may not have a commit of it for long."""
+def test_a_start_without_state_after_the_tables_last_rows(job):
+    """Its checkpoint ids start at 1 again, and a table with few rows may not get a commit of it for a long time."""
     held = committed(TABLE, A, 500), committed(OTHER, A, 480)
     starts = (
         began(A),

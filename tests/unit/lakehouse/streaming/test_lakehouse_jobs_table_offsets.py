@@ -1,4 +1,4 @@
-"""Where a job over Kafka goes on when nothing but its table is left."""
+"""Where a job that reads Kafka continues if only its table is left."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SOURCES = {"trip_events": TRIPS, "trip_payloads": REJECTS}
 
 @pytest.fixture
 def topic(send, monkeypatch):
-    """A topic of three partitions whose oldest events are at these offsets. The tests' broker deletes none."""
+    """A topic of three partitions with simulated first offsets, because the tests' broker deletes no events."""
     hook = TopicHook("trips")
 
     def topic(**first: int) -> TopicHook:
@@ -26,7 +26,7 @@ def topic(send, monkeypatch):
 
 @pytest.fixture
 def rows(iceberg):
-    """Append rows that came from these offsets, each a pair of partition and offset."""
+    """Append rows with these positions, pairs of partition and offset."""
 
     def rows(*positions: tuple[int, int], table: str = TRIPS) -> None:
         iceberg.create_namespace_if_not_exists("bronze")
@@ -37,7 +37,7 @@ def rows(iceberg):
     return rows
 
 
-def test_each_partition_goes_on_after_its_last_row(topic, rows):
+def test_each_partition_continues_after_its_last_row(topic, rows):
     rows((0, 3), (2, 9), (0, 4))
     rows((0, 2), (2, 7))
     rows((1, 8), table=REJECTS)
@@ -54,14 +54,14 @@ def test_a_partition_without_rows_starts_at_its_oldest_event(topic, rows):
     assert next_offsets(topic(p0=4, p1=70, p2=0), SOURCES) == {"trip_events": started, "trip_payloads": started}
 
 
-def test_rejects_are_few_and_the_last_one_may_be_older_than_anything_that_kafka_keeps(topic, rows):
+def test_the_last_rejected_row_may_be_older_than_kafkas_first_event(topic, rows):
     rows((0, 0), (0, 2), (0, 3), (0, 4), (0, 5))
     rows((0, 1), table=REJECTS)
     assert next_offsets(topic(p0=4), SOURCES) == {"trip_events": {0: 6}, "trip_payloads": {0: 4}}
     assert next_offsets(topic(p0=7), SOURCES) == {"trip_events": {0: 7}, "trip_payloads": {0: 7}}
 
 
-def test_the_broker_is_asked_for_its_oldest_events(send, rows):
+def test_first_offsets_come_from_the_broker(send, rows):
     send("trips", 5)
     rows((0, 1_000))
     partitions = TopicHook("trips").end_offsets()
@@ -69,7 +69,7 @@ def test_the_broker_is_asked_for_its_oldest_events(send, rows):
     assert found == {"trip_events": {**dict.fromkeys(partitions, 0), 0: 1_001}}
 
 
-def test_flinks_connector_reads_them():
+def test_the_offsets_are_in_the_format_of_flinks_connector():
     assert startup_options({1: 70, 0: 4}) == {
         "scan.startup.mode": "specific-offsets",
         "scan.startup.specific-offsets": "partition:0,offset:4;partition:1,offset:70",

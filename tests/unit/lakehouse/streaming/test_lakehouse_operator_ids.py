@@ -1,4 +1,4 @@
-"""A job that began without stable operator ids keeps its own, whatever new jobs begin with."""
+"""Jobs that started without stable operator ids keep theirs; new jobs have stable ones."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ def test_a_new_job_has_stable_ids():
     assert kept(DECLARED, None) == DECLARED
 
 
-def test_so_has_one_that_began_with_them():
+def test_a_job_that_started_with_them_keeps_them():
     assert kept(DECLARED, STABLE) == DECLARED
 
 

@@ -1,4 +1,4 @@
-"""For a backup the platform is quiesced: jobs stopped with savepoints, and nobody starts them or maintains a table meanwhile."""
+"""For a backup the platform is quiesced: jobs are stopped with savepoints, and no job is started nor table maintained."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ TABLE = "bronze.raw_trips"
 
 @pytest.fixture(autouse=True)
 def no_lease_left(iceberg) -> Iterator[None]:
-    """The database outlives a test, and so would the leases."""
+    """Delete leases, because the database is shared by all tests."""
     yield
     _rows().drop(iceberg.engine, checkfirst=True)
 
 
 @pytest.fixture
 def running(job, flink, commit, state, monkeypatch) -> str:
-    """Bronze runs and has written rows up to checkpoint 7; returns where it puts a savepoint."""
+    """Bronze runs and has written rows up to checkpoint 7; returns the path of its next savepoint."""
     monkeypatch.setenv("AIRFLOW_VAR_FLINK_STATE_DIR", job.state_dir)
     flink.runs_as(replace(job, name=JOB), A)
     commit(TABLE, A, 7)
@@ -41,7 +41,7 @@ def running(job, flink, commit, state, monkeypatch) -> str:
     return f"{job.state_dir}/savepoints/{JOB}/savepoint-aaaaaa-1"
 
 
-def test_the_jobs_stop_with_savepoints_and_nobody_meets_a_table(running, flink, iceberg):
+def test_jobs_are_stopped_with_savepoints_and_tables_are_leased(running, flink, iceberg):
     with quiesce() as point:
         tables = {TABLE: iceberg.load_table(TABLE).metadata_location}
         assert point == RecoveryPoint(tables, {JOB: running, "nyc_taxi.silver": None})
@@ -55,17 +55,15 @@ def test_the_jobs_stop_with_savepoints_and_nobody_meets_a_table(running, flink, 
 
 
 @pytest.mark.parametrize("enabled", [True, False])
-def test_the_jobs_of_every_pipeline_stop_even_of_one_that_is_switched_off(
-    running, flink, job, monkeypatch, tmp_path, enabled
-):
-    """Such a one may still run: `flink_jobs` stops it at its next run."""
+def test_the_jobs_of_all_pipelines_are_stopped_even_disabled_ones(running, flink, job, monkeypatch, tmp_path, enabled):
+    """They may still run, because `flink_jobs` stops them at its next run."""
     declare(monkeypatch, tmp_path, rides={**RIDES, "enabled": enabled})
     flink.runs_as(replace(job, name="rides.typing"), B)
     with quiesce():
         assert flink.live() == []
 
 
-def test_tables_of_every_pipeline_are_in_it_and_those_of_none(running, fill, monkeypatch, tmp_path):
+def test_it_has_the_tables_of_all_pipelines_and_others(running, fill, monkeypatch, tmp_path):
     declare(monkeypatch, tmp_path, rides=RIDES)
     for name in ("core.rides", "bronze.rides", "ops.maintenance_log", "bronze_before_replay.rides"):
         fill(name, 0)
@@ -81,7 +79,7 @@ def test_tables_of_every_pipeline_are_in_it_and_those_of_none(running, fill, mon
             pass
 
 
-def test_a_job_that_still_runs_under_its_old_name_is_stopped_too(running, flink, job):
+def test_a_job_that_still_runs_under_its_old_name_is_stopped_as_well(running, flink, job):
     flink.runs[A]["name"] = "bronze"
     with quiesce() as point:
         assert flink.live() == []
@@ -99,34 +97,40 @@ def test_it_waits_for_maintenance_before_it_stops_anything(running, flink, monke
     assert flink.live() == [A]
 
 
-def test_a_replay_is_waited_for(running, flink):
+def test_a_running_replay_is_refused(running, flink):
     flink.runs[B] = {"name": "nyc_taxi.silver-replay-1", "state": "RUNNING"}
-    with pytest.raises(AirflowException, match=r"Flink runs nyc_taxi\.silver-replay-1, which no valid"), quiesce():
+    with (
+        pytest.raises(AirflowException, match=r"Flink is running nyc_taxi\.silver-replay-1, which is not in a valid"),
+        quiesce(),
+    ):
         pass
     assert A in flink.live()
 
 
-def test_a_job_whose_declaration_is_broken_is_not_left_running(running, flink, monkeypatch, tmp_path):
+def test_a_job_with_a_broken_declaration_is_refused(running, flink, monkeypatch, tmp_path):
     declare(monkeypatch, tmp_path, rides={**RIDES, "typo": 1})
     flink.runs[B] = {"name": "rides.typing", "state": "RUNNING"}
-    with pytest.raises(AirflowException, match=r"Flink runs rides\.typing.*rides\.yaml: typo: unknown key"), quiesce():
+    with (
+        pytest.raises(AirflowException, match=r"Flink is running rides\.typing.*rides\.yaml: typo: unknown key"),
+        quiesce(),
+    ):
         pass
     assert A in flink.live()
 
 
-def test_without_a_savepoint_there_is_no_point(running, flink):
+def test_without_a_savepoint_there_is_no_recovery_point(running, flink):
     flink.savepoint = None
     with pytest.raises(FlinkError, match="disk full"), quiesce():
         pass
     assert flink.live() == [A]
 
 
-def test_a_lease_that_was_lost_meanwhile_is_an_error(running, iceberg):
+def test_a_lost_lease_is_an_error(running, iceberg):
     with pytest.raises(LeaseLost), quiesce(), iceberg.engine.begin() as connection:
         connection.exec_driver_sql("UPDATE maintenance_leases SET token = 'another'")
 
 
-def test_the_command_prints_the_point_and_waits_for_its_input_to_end(running, flink, monkeypatch, capsys):
+def test_the_command_prints_the_recovery_point_and_waits_for_the_end_of_its_input(running, flink, monkeypatch, capsys):
     class Input(io.StringIO):
         def read(self) -> str:
             with pytest.raises(TimeoutError), deployment_lock(JOB, 0.2):
@@ -135,6 +139,6 @@ def test_the_command_prints_the_point_and_waits_for_its_input_to_end(running, fl
 
     monkeypatch.setattr("sys.stdin", Input())
     assert recovery_point.main() == 0
-    said = json.loads(capsys.readouterr().out.splitlines()[-1])
-    assert said["states"] == {JOB: running, "nyc_taxi.silver": None}
-    assert set(said) == set(asdict(RecoveryPoint({}, {})))
+    point = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert point["states"] == {JOB: running, "nyc_taxi.silver": None}
+    assert set(point) == set(asdict(RecoveryPoint({}, {})))

@@ -1,4 +1,4 @@
-"""A topic that is gone is not made again while tables hold rows of it."""
+"""A lost topic is not recreated while tables have rows of it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from lakehouse.streaming.topic import ensure_topic
 
 @pytest.fixture
 def kafka(monkeypatch) -> dict[str, bool]:
-    """Whether there is a topic, by name."""
+    """Topic name -> whether it exists."""
     topics: dict[str, bool] = {}
     monkeypatch.setattr(TopicHook, "exists", lambda hook: topics.get(hook.topic, False))
     monkeypatch.setattr(
@@ -24,23 +24,23 @@ def test_a_new_pipeline_gets_its_topic(kafka, taxi, iceberg):
     assert ensure_topic(taxi) == f"created {taxi.topic.name}"
 
 
-def test_so_it_does_while_its_tables_are_empty(kafka, taxi, fill):
+def test_a_topic_is_recreated_while_its_tables_are_empty(kafka, taxi, fill):
     fill("bronze.raw_trips", 0)
     ensure_topic(taxi)
     assert kafka == {taxi.topic.name: True}
 
 
-def test_it_is_not_made_again_while_tables_hold_its_rows(kafka, taxi, fill):
+def test_a_topic_is_not_recreated_while_tables_have_its_rows(kafka, taxi, fill):
     fill("bronze.rejected_events", 3)
-    said = (
-        r"taxi\.raw_trips is gone, and bronze\.raw_trips, bronze\.rejected_events hold 3 rows of it.*Options: restore"
+    message = (
+        r"taxi\.raw_trips is gone, but bronze\.raw_trips, bronze\.rejected_events have 3 rows of it.*Options: restore"
     )
-    with pytest.raises(AirflowFailException, match=said):
+    with pytest.raises(AirflowFailException, match=message):
         ensure_topic(taxi)
     assert kafka == {}
 
 
-def test_one_that_is_there_is_set_as_declared(kafka, taxi, fill):
+def test_an_existing_topic_is_configured_as_declared(kafka, taxi, fill):
     fill("bronze.raw_trips", 3)
     kafka[taxi.topic.name] = True
     assert ensure_topic(taxi) == f"created {taxi.topic.name}"

@@ -1,4 +1,4 @@
-"""Jobs that write our tables and were started by somebody else are known by their commits."""
+"""Jobs that write to our tables but were not started by the platform are detected by their commits."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ TABLE, OTHER = "bronze.raw_trips", "bronze.rejected_events"
 
 @pytest.fixture
 def found(job, flink) -> Callable[[], tuple[str, ...]]:
-    """Who is found to write the job's tables, by a look at them now."""
+    """Detect the current writers of the job's tables."""
 
     def found() -> tuple[str, ...]:
         tables = {name: IcebergCatalogHook().table(name) for name in job.tables}
@@ -37,7 +37,7 @@ def found(job, flink) -> Callable[[], tuple[str, ...]]:
 
 @pytest.fixture
 def started(job, commit) -> Callable[..., None]:
-    """`flink_jobs` has made these starts; both tables have a commit of one of them."""
+    """`flink_jobs` has started these jobs; both tables have a commit of one of them."""
 
     def started(*starts: Start) -> None:
         records.save(job, JobRecord(starts=starts))
@@ -47,31 +47,31 @@ def started(job, commit) -> Callable[..., None]:
     return started
 
 
-def test_what_flink_jobs_started_is_known_without_asking_flink(found, started, http):
+def test_our_jobs_are_known_without_calling_flink(found, started, http):
     started(began(OURS))
     assert found() == ()
-    assert http.asked == []
+    assert http.requests == []
 
 
-def test_a_stranger_is_named_by_table_name_and_id(found, started, commit, flink):
+def test_an_unknown_job_is_reported_by_table_name_and_id(found, started, commit, flink):
     started(began(OURS))
     commit(OTHER, STRANGER, 1)
-    commit(OTHER, OURS, 8)  # our job goes on meanwhile
-    flink.runs[STRANGER] = {"name": "insert-into_by_hand", "state": "RUNNING"}
+    commit(OTHER, OURS, 8)  # our job keeps writing meanwhile
+    flink.runs[STRANGER] = {"name": "manual_insert", "state": "RUNNING"}
     assert found() == (
-        f"table bronze.rejected_events is written by Flink job insert-into_by_hand ({STRANGER}), which flink_jobs did not start",
+        f"table bronze.rejected_events is written by Flink job manual_insert ({STRANGER}), which flink_jobs did not start",
     )
 
 
-def test_one_that_flink_does_not_know_is_named_by_its_id(found, started, commit):
-    """It ran in another cluster, or before the JobManager was restarted."""
+def test_an_unknown_job_that_is_not_in_flink_is_reported_by_its_id(found, started, commit):
+    """It ran in another cluster, or before a restart of the JobManager."""
     started(began(OURS))
     commit(TABLE, STRANGER, 1)
-    [said] = found()
-    assert f"written by Flink job {STRANGER}, which" in said
+    [message] = found()
+    assert f"written by Flink job {STRANGER}, which" in message
 
 
-def test_one_that_has_ended_is_forgotten_after_an_hour(found, started, commit, monkeypatch):
+def test_an_unknown_job_is_forgotten_an_hour_after_its_end(found, started, commit, monkeypatch):
     started(began(OURS))
     commit(TABLE, STRANGER, 1)
     now = time.time()
@@ -89,13 +89,13 @@ def test_one_that_has_ended_is_forgotten_after_an_hour(found, started, commit, m
         began(STRANGER, None, (committed(TABLE, OURS, 7),)),
     ],
 )
-def test_so_is_what_a_start_went_on_from(found, started, start):
-    """The record was lost with the start before it."""
+def test_the_job_whose_state_was_restored_is_known(found, started, start):
+    """The record of its start was lost."""
     started(start)
     assert found() == ()
 
 
-def test_a_run_of_ours_is_known_though_the_record_is_lost(found, started, flink, job):
+def test_our_running_job_is_known_even_if_its_record_is_lost(found, started, flink, job):
     started()
     assert len(found()) == 2
     flink.runs_as(job, OURS)
@@ -105,7 +105,7 @@ def test_a_run_of_ours_is_known_though_the_record_is_lost(found, started, flink,
 class TestByOtherPrograms:
     @pytest.fixture
     def changes(self, iceberg, commit) -> Callable[[], list[tuple[str, bool]]]:
-        """What is found of others; the table has four rows that a job of ours wrote."""
+        """Changes by others to a table with four rows that our job wrote."""
         commit(TABLE, OURS, 7, rows=4)
 
         def changes() -> list[tuple[str, bool]]:
@@ -114,14 +114,14 @@ class TestByOtherPrograms:
 
         return changes
 
-    def test_nobody(self, changes, commit):
-        commit(TABLE, STRANGER, 8)  # another matter
+    def test_none(self, changes, commit):
+        commit(TABLE, STRANGER, 8)  # an unknown Flink job is reported separately
         assert changes() == []
 
     def test_rows_that_are_added(self, changes, commit):
         commit(TABLE, rows=2)
-        said = f"table {TABLE} was changed by a program that is no Flink job at NOW: append (2 rows added; snapshot N)"
-        assert changes() == [(said, False)]
+        message = f"table {TABLE} was changed by a program other than Flink at NOW: append (2 rows added; snapshot N)"
+        assert changes() == [(message, False)]
 
     def test_rows_that_are_deleted_or_updated(self, changes, iceberg):
         table = iceberg.load_table(TABLE)
@@ -132,12 +132,12 @@ class TestByOtherPrograms:
             (f"table {TABLE} was changed by spark at NOW: append (4 rows added; snapshot N)", False),
         ]
 
-    def test_a_rewrite_of_the_same_rows_is_no_change(self, changes, commit, iceberg, monkeypatch):
+    def test_a_rewrite_of_the_same_rows_is_not_a_change(self, changes, commit, iceberg, monkeypatch):
         commit(TABLE)
         monkeypatch.setattr("lakehouse.tables.history.is_rewrite", lambda snapshot: True)
         assert changes() == []
 
-    def test_what_the_platform_does_itself(self, changes):
+    def test_the_platforms_own_changes(self, changes):
         assert delete_rows([TABLE], Positions.of_offsets(0, [0]), "test") == {}
         table = IcebergCatalogHook().table(TABLE)
         table.delete("kafka_partition = 0", snapshot_properties={MADE_FOR: "an erasure"})
@@ -152,21 +152,21 @@ class TestByOtherPrograms:
         commit(TABLE, OURS, 10)
         assert changes() == [(f"table {TABLE} was rolled back at NOW, from snapshot N to N", True)]
 
-    def test_what_was_long_ago(self, changes, commit, monkeypatch):
+    def test_old_changes_are_ignored(self, changes, commit, monkeypatch):
         commit(TABLE)
         now = time.time()
         monkeypatch.setattr(time, "time", lambda: now + 3_700)
         assert changes() == []
 
 
-def test_a_record_that_is_damaged_names_nobody(found, started, job):
+def test_a_damaged_record_reports_nobody(found, started, job):
     started()
     Path(job.state_dir.removeprefix("file://"), "jobs", f"{job.name}.json").write_text("{")
     assert found() == ()
 
 
-def test_snapshots_from_before_are_not_looked_at(iceberg, commit):
-    """A table of a day has thousands of them, and a glance decodes each that is looked at."""
+def test_old_snapshots_are_not_decoded(iceberg, commit):
+    """There are thousands of them per day, and a glance would have to decode each."""
     commit(TABLE, OURS, 7)
     commit(TABLE, STRANGER, 8)
     table = IcebergCatalogHook().glance(TABLE)

@@ -1,4 +1,4 @@
-"""DuckDB finds its extensions without a download, and keys of the object store reach it as they are."""
+"""DuckDB finds its extensions without a download, and gets the object store's keys unchanged."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def connection() -> Iterator[duckdb.DuckDBPyConnection]:
 
 
 def secret(connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
-    """What DuckDB holds."""
+    """DuckDB's secret."""
     [(text,)] = connection.execute("SELECT secret_string FROM duckdb_secrets(redact = false)").fetchall()
     return dict(part.partition("=")[::2] for part in text.split(";"))
 
@@ -50,7 +50,7 @@ def test_extensions_come_from_packages(connection):
     assert set(EXTENSIONS) <= {name for (name,) in loaded}
 
 
-def test_what_the_catalog_says_comes_first(connection, monkeypatch):
+def test_the_catalogs_settings_have_precedence(connection, monkeypatch):
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "of the process")
     monkeypatch.setenv("AWS_SESSION_TOKEN", "of the process")
     monkeypatch.setenv("AWS_REGION", "of-the-process")
@@ -72,7 +72,7 @@ def test_what_the_catalog_says_comes_first(connection, monkeypatch):
     assert "session_token" not in found
 
 
-def test_a_key_that_only_reads_comes_before_the_process_own(connection, monkeypatch):
+def test_a_read_only_key_has_precedence_over_the_process_own(connection, monkeypatch):
     for name, value in {"ACCESS_KEY_ID": "writer", "SECRET_ACCESS_KEY": "w", "SESSION_TOKEN": "token"}.items():
         monkeypatch.setenv(f"AWS_{name}", value)
     allow_s3(connection)
@@ -97,7 +97,7 @@ def test_the_environment_names_region_and_endpoint(connection, monkeypatch):
     assert found.get("use_ssl", "true") == "true"
 
 
-def test_an_authority_of_ones_own_is_trusted_and_no_other(connection, monkeypatch, tmp_path):
+def test_only_the_configured_authority_is_trusted(connection, monkeypatch, tmp_path):
     monkeypatch.setenv("AWS_CA_BUNDLE", f"{tmp_path}/it's.pem")
     allow_s3(connection)
     settings = "SELECT current_setting('ca_cert_file'), current_setting('enable_server_cert_verification')"

@@ -1,4 +1,4 @@
-"""A glance at a table shows what the table holds, and reads no more of its history than it is asked for."""
+"""A glance shows a table's current contents, and only reads the requested part of its history."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ def look() -> Callable[[], Table]:
 
 
 def decoded(table: Table) -> int:
-    """How many of its snapshots were decoded."""
+    """Number of decoded snapshots."""
     return len(table.metadata.snapshots._decoded)
 
 
-def test_it_shows_what_the_table_holds(table, look):
+def test_it_shows_the_tables_contents(table, look):
     found = look()
     assert (found.name(), found.metadata_location) == (table.name(), table.metadata_location)
     assert found.current_snapshot() == table.current_snapshot()
@@ -45,13 +45,13 @@ def test_it_shows_what_the_table_holds(table, look):
     assert found.snapshot_by_id(1) is None
 
 
-def test_of_a_table_without_a_commit(fill, look):
+def test_a_table_without_commits(fill, look):
     fill(NAME, 0)
     assert look().current_snapshot() is None
     assert len(look().metadata.snapshots) == 0
 
 
-def test_it_decodes_the_snapshots_that_are_asked_for_and_those_after_them(table, look):
+def test_it_decodes_the_requested_snapshots_and_later_ones(table, look):
     found = look()
     assert (len(found.metadata.snapshots), decoded(found)) == (COMMITS, 0)
     newest = found.current_snapshot()
@@ -70,7 +70,7 @@ def test_a_version_is_read_once(table, look, metadata_read, fill):
     assert len(metadata_read) == 1
 
 
-def test_a_table_of_that_name_in_another_catalog_is_another(table, look, connect, iceberg, tmp_path):
+def test_a_table_with_the_same_name_in_another_catalog_is_not_confused(table, look, connect, iceberg, tmp_path):
     look()
     connect("iceberg_catalog", extra={"type": "in-memory", "warehouse": f"file://{tmp_path}/other"})
     hook = IcebergCatalogHook()
@@ -79,8 +79,8 @@ def test_a_table_of_that_name_in_another_catalog_is_another(table, look, connect
     assert hook.glance(NAME).current_snapshot() is None
 
 
-def test_it_cannot_be_written_to(table, look):
-    with pytest.raises(NotImplementedError, match=rf"^{NAME} was loaded to be looked at\. Next: load it"):
+def test_it_is_read_only(table, look):
+    with pytest.raises(NotImplementedError, match=rf"^{NAME} was loaded read-only\. Next: load it"):
         look().append(table.scan().to_arrow())
     with pytest.raises(NotImplementedError):
         look().refresh()
@@ -92,7 +92,7 @@ def test_a_compressed_metadata_file(table):
     assert glance(table.name(), location, {}).current_snapshot() == table.current_snapshot()
 
 
-def test_a_table_that_is_dropped_is_not_there(table, look, iceberg):
+def test_a_dropped_table_does_not_exist(table, look, iceberg):
     look()
     iceberg.drop_table(NAME)
     with pytest.raises(Exception, match=rf"Iceberg table {NAME} does not exist") as raised:

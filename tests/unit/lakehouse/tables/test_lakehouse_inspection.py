@@ -1,4 +1,4 @@
-"""Questions to a table's metadata, and a table as it was: every engine gives the same."""
+"""Queries of metadata, and time travel: all engines give the same result."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def iso(epoch_ms: float) -> str:
 
 @pytest.fixture
 def table(iceberg, fill):
-    """Three commits of 1, 2 and 3 rows, each a moment after the other."""
+    """Three commits of 1, 2 and 3 rows, one shortly after the other."""
     for rows in (1, 2, 3):
         fill(NAME, rows, partition=rows)
         time.sleep(0.01)
@@ -62,7 +62,7 @@ def test_a_table_without_a_snapshot(fill, question):
 
 
 @pytest.mark.parametrize("question", QUESTIONS)
-def test_flink_is_asked_for_the_same_columns(table, question):
+def test_flink_returns_the_same_columns(table, question):
     text = render(f"inspect/{question}.sql", namespace="bronze", table="raw_trips", limit=5)
     assert "iceberg_catalog.`bronze`.`raw_trips$" in text
     selected = text[text.index("SELECT") : text.index("FROM")]
@@ -70,13 +70,13 @@ def test_flink_is_asked_for_the_same_columns(table, question):
     assert list(ask(question, NAME)[0]) == wanted
 
 
-def test_every_question_of_the_folder_can_be_asked():
+def test_every_query_in_the_folder_is_available():
     assert sorted(file.stem for file in (SQL / "inspect").iterdir()) == sorted([*QUESTIONS, "query-at"])
 
 
 @pytest.fixture
 def gateway(http, connect):
-    """A gateway that answers each statement with one row."""
+    """A gateway that returns one row for each statement."""
     connect("flink_sql_gateway", port=http.server_port)
     session = "/v1/sessions/s"
     http["POST /v1/sessions"] = {"sessionHandle": "s"}
@@ -88,16 +88,16 @@ def gateway(http, connect):
     return http
 
 
-def test_by_flink(gateway):
+def test_with_flink(gateway):
     assert ask_flink("history", NAME, limit=7) == [{"row_count": 6, "day": "2024-01-01"}]
-    assert gateway.asked[0][2] == {"properties": {"execution.runtime-mode": "batch", "table.local-time-zone": "UTC"}}
-    catalog, used, question = [body["statement"] for _, path, body in gateway.asked if path.endswith("/statements")]
+    assert gateway.requests[0][2] == {"properties": {"execution.runtime-mode": "batch", "table.local-time-zone": "UTC"}}
+    catalog, used, question = [body["statement"] for _, path, body in gateway.requests if path.endswith("/statements")]
     assert catalog.startswith("CREATE CATALOG iceberg_catalog")
     assert used == "USE CATALOG iceberg_catalog"
     assert "`raw_trips$history`" in question
     assert "LIMIT 7" in question
     query_at(NAME, "2024-01-01T01:00:00+01:00", "SELECT MAX(a) FROM {table} GROUP BY b", engine="flink")
-    at = [body["statement"] for _, path, body in gateway.asked if path.endswith("/statements")][-1]
+    at = [body["statement"] for _, path, body in gateway.requests if path.endswith("/statements")][-1]
     then = "iceberg_catalog.`bronze`.`raw_trips` FOR SYSTEM_TIME AS OF TIMESTAMP '2024-01-01 00:00:00.000'"
     assert at.splitlines()[1] == f"SELECT MAX(a) FROM {then} GROUP BY b"
 
@@ -116,7 +116,7 @@ def test_time_travel_gives_the_same_rows_in_each_engine(table, tmp_path):
         assert query_at(NAME, str(snapshot.snapshot_id)) == [{"row_count": number * (number + 1) // 2}]
 
 
-def test_duckdb_itself_goes_by_the_time_alike(table, tmp_path):
+def test_duckdb_selects_the_same_snapshot_by_time(table, tmp_path):
     with IcebergDatabase(tmp_path, "1GB") as database:
         for snapshot in table.snapshots():
             moment = iso(snapshot.timestamp_ms + 5)
@@ -126,18 +126,18 @@ def test_duckdb_itself_goes_by_the_time_alike(table, tmp_path):
 
 
 @pytest.mark.parametrize("at", ["2001-01-01", "1"])
-def test_before_the_first_snapshot_there_is_nothing(table, at):
+def test_before_the_first_snapshot_there_are_no_rows(table, at):
     with pytest.raises(
         AirflowException, match=rf"bronze\.raw_trips has no snapshot of {at}: .*the oldest is of 20\d\d-"
     ):
         query_at(NAME, at)
 
 
-def test_what_is_no_time_is_told(table):
+def test_an_invalid_time_is_reported(table):
     with pytest.raises(AirflowException, match=r"'yesterday' is not a time in ISO 8601"):
         query_at(NAME, "yesterday")
 
 
-def test_a_query_that_fails_is_told(table):
+def test_a_failed_query_is_reported(table):
     with pytest.raises(AirflowException, match=r"The query of bronze\.raw_trips at .* failed: .*no_column"):
         query_at(NAME, "2100-01-01", "SELECT no_column FROM {table}")

@@ -1,4 +1,4 @@
-"""A column that is new in a CREATE TABLE is added to the table that is there; any other difference is refused."""
+"""New columns of a CREATE TABLE are added to the existing table; any other difference is refused."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ HELD: Columns = {"fare": ("STRING", True), "kafka_offset": ("BIGINT", True)}
 
 @dataclass
 class Flink:
-    """A session in which one statement declares these columns, and the table has those."""
+    """A session in which one statement declares some columns, and the table has others."""
 
     declared: Columns
     held: Columns
@@ -43,25 +43,25 @@ def script() -> list[str]:
     ]
 
 
-def test_new_columns_are_added_once_where_ever_they_stand(iceberg):
+def test_new_columns_are_added_once_at_any_place(iceberg):
     flink = Flink({"fare": HELD["fare"], "fee": ("STRING", True), "Tax": ("DECIMAL(10, 2)", True), **HELD}, HELD)
     assert evolve(flink, script()) == {TABLE: ["fee", "Tax"]}
     assert evolve(flink, script()) == {}
     assert flink.changes == [f"ALTER TABLE {TABLE} ADD (`fee` STRING, `Tax` DECIMAL(10, 2))"]
 
 
-def test_nothing_new_needs_nothing():
-    """Not even the catalog, which leads nowhere here."""
+def test_without_new_columns_nothing_is_needed():
+    """Not even the catalog, which does not exist here."""
     flink = Flink(HELD, HELD)
     assert evolve(flink, script()) == {}
     assert flink.changes == []
 
 
-def test_whoever_comes_second_finds_it_done(iceberg, monkeypatch):
+def test_a_concurrent_run_has_already_added_the_column(iceberg, monkeypatch):
     flink = Flink({**HELD, "fee": ("STRING", True)}, HELD)
 
     class Lock:
-        """Held by another run, which adds the column meanwhile."""
+        """A lock held by another run, which adds the column meanwhile."""
 
         def __enter__(self) -> None:
             flink.held = flink.declared
@@ -75,36 +75,36 @@ def test_whoever_comes_second_finds_it_done(iceberg, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("declared", "says"),
+    ("declared", "message"),
     [
         ({"kafka_offset": HELD["kafka_offset"]}, f"{TABLE}.fare is no longer declared"),
         ({**HELD, "fare": ("DOUBLE", True)}, f"{TABLE}.fare is STRING, but declared DOUBLE"),
         ({**HELD, "fee": ("STRING", False)}, f"{TABLE}.fee is new and NOT NULL"),
     ],
 )
-def test_any_other_difference_is_refused_and_nothing_is_changed(iceberg, declared, says):
+def test_any_other_difference_is_refused_without_changes(iceberg, declared, message):
     flink = Flink({"new": ("STRING", True), **declared}, HELD)
-    with pytest.raises(AirflowFailException, match=rf"{re.escape(says)}\. Only new nullable .* DAG replay"):
+    with pytest.raises(AirflowFailException, match=rf"{re.escape(message)}\. Only new nullable .* DAG replay"):
         evolve(flink, script())
     assert flink.changes == []
 
 
-def test_a_column_that_somebody_dropped_is_not_added_again(iceberg, fill):
-    """Under its name, but with another id: every older row would be NULL in it."""
+def test_a_dropped_column_is_not_added_again(iceberg, fill):
+    """It would have the same name, but another id: it would be NULL in all older rows."""
     fill("bronze.raw_trips", 1)
     with iceberg.load_table("bronze.raw_trips").update_schema() as change:
         change.add_column("fare", StringType())
     with iceberg.load_table("bronze.raw_trips").update_schema(allow_incompatible_changes=True) as change:
         change.delete_column("fare")
     flink = Flink(HELD, {"kafka_offset": HELD["kafka_offset"]})
-    said = r"bronze\.raw_trips\.fare was dropped, and would be NULL in every older row\. .* Undo the change"
-    with pytest.raises(AirflowFailException, match=said):
+    message = r"bronze\.raw_trips\.fare was dropped, and would be NULL in every older row\. .* undo the change"
+    with pytest.raises(AirflowFailException, match=message):
         evolve(flink, script())
     assert flink.changes == []
 
 
 @pytest.mark.parametrize("renamed", [False, True])
-def test_a_table_that_is_gone_is_not_made_again(iceberg, fill, send, taxi, renamed):
+def test_a_lost_table_is_not_recreated(iceberg, fill, send, taxi, renamed):
     send(taxi.topic.name, 3)
     for table in taxi.tables:
         fill(table, 3 if table == "bronze.raw_trips" else 0)
@@ -113,6 +113,8 @@ def test_a_table_that_is_gone_is_not_made_again(iceberg, fill, send, taxi, renam
         iceberg.rename_table("bronze.raw_trips", "bronze.mine")
     else:
         iceberg.drop_table("bronze.raw_trips")
-    said = r'Iceberg table bronze\.raw_trips is gone; it held 3 rows\. Options: .*"A table is gone" in docs/runbook\.md'
-    with pytest.raises(AirflowFailException, match=said):
+    message = (
+        r'Iceberg table bronze\.raw_trips is gone; it had 3 rows\. Options: .*"A table is gone" in docs/runbook\.md'
+    )
+    with pytest.raises(AirflowFailException, match=message):
         create_tables(taxi)

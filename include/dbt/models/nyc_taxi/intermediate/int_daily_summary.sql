@@ -7,8 +7,8 @@
     )
 }}
 
--- One row a day with everything that the daily marts add up. Days that got trips since the last build are found by
--- arrival (with overlap), then narrowed down to those whose count is not the one held here.
+-- One row per day with all sums of the daily marts. Days with new trips since the last build are found by arrival (with
+-- overlap), then restricted to those whose count differs from the one stored here.
 with recent as (
     select distinct pickup_date
     from {{ ref("fct_trips") }}

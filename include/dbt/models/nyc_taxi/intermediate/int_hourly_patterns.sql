@@ -7,7 +7,7 @@
     )
 }}
 
--- One row for each hour of a day that had trips.
+-- One row for each hour with trips.
 select
     pickup_date,
     pickup_hour,

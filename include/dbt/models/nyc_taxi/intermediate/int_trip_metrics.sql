@@ -1,10 +1,10 @@
-{# Limits beyond which a trip is flagged, never dropped. #}
+{# Trips beyond these limits are flagged, never dropped. #}
 {%- set max_plausible_minutes = var("max_plausible_minutes", 360) %}
 {%- set max_plausible_miles = var("max_plausible_miles", 200) %}
 {%- set max_plausible_mph = var("max_plausible_mph", 80) -%}
 
--- Each staged trip, without late duplicates, with its derived measures and quality flags. Codes that the lookups do not
--- list become the lookup's own "unknown" (and are flagged), so that joins from fct_trips never lose a trip.
+-- Each staged trip, without late duplicates, with its derived measures and quality flags. Codes that are not in
+-- the lookups become "unknown" (and are flagged), so that joins from fct_trips never lose a trip.
 with trips as (
     select
         trips.* exclude (kafka_partition, kafka_offset) replace (

@@ -1,7 +1,7 @@
 {{ config(materialized="table") }}
 
--- The trips of this run: what arrived in Silver since the newest trip of fct_trips, with some overlap. Silver is read
--- here and nowhere else. fct_trips is looked up, not referenced: it is built from this very table.
+-- The trips of this run: those that arrived in Silver since the newest trip of fct_trips, with some overlap. Silver is
+-- only read here. fct_trips is looked up, not referenced, because it is built from this table.
 {%- set fct_trips = adapter.get_relation(this.database, target.schema, "fct_trips") %}
 
 select

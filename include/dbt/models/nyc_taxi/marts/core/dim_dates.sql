@@ -1,4 +1,4 @@
--- Every day from the first to the last one with trips, also those without any.
+-- Every day from the first to the last one with trips, including those without any.
 with bounds as (
     select min(pickup_date) as first_date, max(pickup_date) as last_date
     from {{ ref("int_daily_summary") }}

@@ -2,8 +2,7 @@
 
 -- depends_on: {{ ref("stg_trips") }}
 -- Every trip of Silver, once: its first arrival; the others are in late_duplicates. The staged trips overlap with those
--- of earlier runs: what is here already is left out. A trip's id covers its pickup time, so only the days at hand are
--- searched.
+-- of earlier runs: existing trips are left out. A trip's id covers its pickup time, so only staged days are searched.
 select
     trip_id,
     vendor_id,

@@ -1,6 +1,6 @@
 {{ config(unique_key="pickup_date") }}
 
--- Trips from and to an airport; one from airport to airport is in both.
+-- Trips from and to an airport; a trip between airports is in both.
 with trips as (
     select *
     from {{ ref("fct_trips") }}

@@ -1,4 +1,4 @@
-"""Rows that have not arrived yet: they are left out of the findings, and counted."""
+"""Rows in flight: they are removed from the findings, and counted separately."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from lakehouse.quality.audit.stage import later_arrivals
 from lakehouse.waiting import wait_until
 
 
-def leave_out_what_is_under_way(
+def leave_out_what_is_in_flight(
     database: AuditDatabase, pipeline: Pipeline, layers: list[Layer], settle_s: float, log: Callable[[str], None]
 ) -> None:
-    """Take the stages' rows that have not arrived yet for what they are.
+    """Remove findings about rows that have not arrived yet.
 
-    Rows arrive by offset. Those behind the last that arrived are on their way. Those that were overtaken may still come,
-    because the tables of a stage are committed one after the other: they get some time.
+    Rows arrive in the order of their offsets. Those after the last one that arrived are in flight. Those that were overtaken may
+    still arrive, because the tables of a stage are committed one after the other: they are awaited for some time.
     """
     for layer in layers:
         reached = f"SELECT max(kafka_offset) FROM ({layer.positions(PINNED)}) AS held"
@@ -27,7 +27,7 @@ def leave_out_what_is_under_way(
     seen: list[object] = []
 
     def all_arrived() -> bool:
-        """Look again, whenever there is a new snapshot."""
+        """Check again whenever there is a new snapshot."""
         missing = {row["layer"] for row in database.rows("SELECT DISTINCT layer FROM findings WHERE kind = 'missing'")}
         waiting = [layer for layer in layers if layer.schema in missing]
         if not waiting:
@@ -40,15 +40,15 @@ def leave_out_what_is_under_way(
                 _leave_out(database, layer, _has_arrived(database, pipeline, layer), "arrived while the audit ran")
         return False
 
-    log("Looking again for what has not arrived")
+    log("Waiting for rows that have not arrived")
     try:
-        wait_until(all_arrived, "rows that were overtaken to arrive", settle_s)
+        wait_until(all_arrived, "overtaken rows to arrive", settle_s)
     except TimeoutError as error:
         log(str(error))
 
 
 def _has_arrived(database: AuditDatabase, pipeline: Pipeline, layer: Layer) -> str:
-    """SQL: whether a row that was in no table is in one by now, or a key of which no row was accepted has such a row."""
+    """SQL condition: whether a row that was in no table has arrived, or a key without an accepted row has one now."""
     in_a_table = f"held = 0 AND ({', '.join(POSITION)}) IN ({layer.positions(LATER)})"
     if not layer.arrivals_key:
         return in_a_table
@@ -58,7 +58,7 @@ def _has_arrived(database: AuditDatabase, pipeline: Pipeline, layer: Layer) -> s
 
 
 def _leave_out(database: AuditDatabase, layer: Layer, condition: str, reason: str) -> None:
-    """Take missing rows out of the findings."""
+    """Remove missing rows from the findings."""
     removed = database.value(
         f"DELETE FROM findings WHERE layer = '{layer.schema}' AND kind = 'missing' AND ({condition})"
     )

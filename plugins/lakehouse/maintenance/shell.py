@@ -1,6 +1,6 @@
-"""Maintenance from a shell: what the policy says of tables, and an operation done at once.
+"""Maintenance from a shell: print the policy's decisions, or run an operation now.
 
-Each function prints, and returns an exit status: 1 when something failed for a table.
+Each function prints, and returns an exit status: 1 if something failed for a table.
 """
 
 from __future__ import annotations
@@ -23,48 +23,48 @@ from lakehouse.maintenance.run import Options
 from lakehouse.maintenance.settings import Operation, thresholds
 from lakehouse.texts import message
 
-#: What `do` can do: an operation on tables, or something to the whole warehouse.
+#: What `run_operation` accepts: operations on tables, and those on the whole warehouse.
 OPERATIONS = (*(operation.value for operation in Operation), "restore", "purge", "remove_old_states")
 
 
 def options(
-    dry_run: bool = False, overridden: Mapping[str, Any] | None = None, ignore_unknown_positions: bool = False
+    dry_run: bool = False, overrides: Mapping[str, Any] | None = None, ignore_unknown_positions: bool = False
 ) -> Options:
-    """What this person asks for.
+    """Options of an operation that this user requests.
 
-    :raises AirflowException: a threshold cannot be used
+    :raises AirflowException: a threshold is unknown or invalid
     """
-    thresholds(overridden)
-    person = f"{getpass.getuser()} at {socket.gethostname()}"
-    return Options(person, dry_run, overridden=overridden, ignore_unknown_positions=ignore_unknown_positions)
+    thresholds(overrides)
+    user = f"{getpass.getuser()} at {socket.gethostname()}"
+    return Options(user, dry_run, overrides=overrides, ignore_unknown_positions=ignore_unknown_positions)
 
 
-def look_at(tables: Sequence[str], options: Options) -> int:
-    """Print for each table and operation whether it is due, and why; for no table, of all that are maintained."""
+def print_decisions(tables: Sequence[str], options: Options) -> int:
+    """Print for each operation on these tables, or on all maintained ones, whether it is due and why."""
 
-    def look(table: str, operation: Operation) -> None:
-        decision = run.look(table, operation, options)
+    def show(table: str, operation: Operation) -> None:
+        decision = run.decide_now(table, operation, options)
         print(f"{'DUE ' if decision.due else '-   '}{operation:20} {decision.score:10.2f}  {decision.reason}")
 
-    return _for_each(tables, [*Operation], look)
+    return _for_each(tables, [*Operation], show)
 
 
-def do(operation: str, tables: Sequence[str], options: Options, batch: str | None = None) -> int:
-    """Do one of `OPERATIONS` now, whether or not its time has come, and print the rows of the log.
+def run_operation(operation: str, tables: Sequence[str], options: Options, batch: str | None = None) -> int:
+    """Run one of `OPERATIONS` now, whether or not it is due, and print the log entries.
 
-    :param tables: for none, all that are maintained; of `restore`: at most one, whose files come back
-    :param batch: of `restore`: the batch of the quarantine, as its folder is named
-    :raises AirflowException, FlinkError: the arguments do not fit each other, or something on the whole warehouse failed
+    :param tables: by default all maintained ones; for `restore`, at most one, whose files are restored
+    :param batch: for `restore`, the folder name of a batch in quarantine
+    :raises AirflowException, FlinkError: the arguments contradict each other, or an operation on the whole warehouse failed
     """
     if batch and operation != "restore":
-        raise AirflowException(f"{operation} takes no batch ({batch!r}). Next: leave it out, or restore")
+        raise AirflowException(f"{operation} takes no batch ({batch!r}). Next: leave it out, or choose restore")
     if tables and operation in ("purge", "remove_old_states"):
-        raise AirflowException(f"{operation} is about the whole warehouse. Next: leave out {', '.join(tables)}")
+        raise AirflowException(f"{operation} applies to the whole warehouse. Next: leave out {', '.join(tables)}")
     match operation:
         case "restore":
             if options.dry_run:
                 raise AirflowException(
-                    "restore has no dry run: it moves files back, and never over one that exists. Next: leave the dry run out"
+                    "restore has no dry run: it moves files back, and never overwrites one. Next: leave the dry run out"
                 )
             if len(tables) > 1:
                 raise AirflowException(
@@ -80,16 +80,16 @@ def do(operation: str, tables: Sequence[str], options: Options, batch: str | Non
         case _:
 
             def maintain(table: str, operation: Operation) -> None:
-                outcome = run.maintain(table, operation, replace(options, at_once=True))
-                print(outcome.decision.reason)
-                _show(outcome.entry)
+                decision, entry = run.maintain(table, operation, replace(options, force=True))
+                print(decision.reason)
+                _show(entry)
 
             return _for_each(tables, [Operation(operation)], maintain)
     return 0
 
 
 def _for_each(tables: Sequence[str], operations: Sequence[Operation], act: Callable[[str, Operation], None]) -> int:
-    """What fails for one table does not keep the others from their turn."""
+    """Call `act` for each table and operation; a failure does not stop the others."""
     status = 0
     for table in tables or run.maintained_tables():
         for operation in operations:
@@ -105,10 +105,10 @@ def _require_batch(batch: str) -> None:
     batches = list(dict.fromkeys(kept.batch for kept in Quarantine().kept()))
     if batch not in batches:
         raise AirflowException(
-            f"There is no batch {batch!r} in quarantine. Next: give one of {', '.join(batches) or '(it is empty)'}"
+            f"There is no batch {batch!r} in quarantine. Next: choose one of {', '.join(batches) or '(it is empty)'}"
         )
 
 
 def _show(entry: LogEntry | None) -> None:
-    """The row of the log, or that there is none."""
+    """Print a log entry."""
     print(json.dumps(asdict(entry), indent=2, default=str) if entry else "Nothing to do.")
