@@ -8,6 +8,7 @@ UV := $(VENV)/uv --system-certs
 # Created by the last step of its recipe, so that an interrupted setup is repeated.
 ENVIRONMENT := .venv/.complete
 JARS := flink/target/jars/.complete
+JUPYTER := .venv-notebook/.complete
 
 LOCAL = $(VENV)/python -m local
 DEMO = $(VENV)/python -m demo
@@ -31,10 +32,10 @@ LOCAL_COMMANDS := down status logs clean env generate send process health ledger
 	dbt-deps dbt-build dbt-test dbt-docs query rejects rejects-replay acknowledge-loss erase \
 	history snapshots files table-size query-at maintenance
 
-LINTS := lint-python lint-types lint-java lint-sql lint-spelling lint-schemas
+LINTS := lint-python lint-types lint-java lint-sql lint-spelling lint-schemas lint-notebooks
 
 .DEFAULT_GOAL := help
-.PHONY: help setup set-up-before demo up check test test-java test-python test-long test-all lint $(LINTS) format regenerate bench chaos lock pipelines new-pipeline compose-up \
+.PHONY: help setup set-up-before demo notebook up check test test-java test-python test-long test-all lint $(LINTS) format regenerate bench chaos lock pipelines new-pipeline compose-up \
 	compose-down compose-demo compose-backup compose-restore test-compose $(LOCAL_COMMANDS)
 
 help: ## List the commands
@@ -50,6 +51,19 @@ set-up-before:
 demo: setup ## Start everything, send 10,000 taxi trips through it, show the result (SOURCE=file EVENTS=n SEED=n PICKUP_FROM=auto|time PICKUP_TO=time)
 	@$(DEMO) $(call option,SOURCE,source) $(call option,EVENTS,events) $(call option,SEED,seed) \
 		$(call option,PICKUP_FROM,pickup-from) $(call option,PICKUP_TO,pickup-to)
+
+# The kernel is that of .venv. Commands in its cells are not part of this make, so they do not get its flags.
+notebook: setup $(JUPYTER) ## Open a walk through the running platform in JupyterLab, which is installed at first
+	@$(INSIDE) env -u MAKEFLAGS -u MAKELEVEL $(dir $(JUPYTER))bin/jupyter-lab --allow-root --ServerApp.ip=127.0.0.1 \
+		--ServerApp.root_dir="$$PWD" --LabApp.default_url=/lab/tree/notebooks/walkthrough.ipynb \
+		--LabApp.news_url=None --LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate
+
+$(JUPYTER): notebooks/requirements.lock | $(ENVIRONMENT)
+	@echo "JupyterLab: making .venv-notebook from notebooks/requirements.lock (half a minute)"
+	@$(PYTHON) -m venv .venv-notebook
+	@$(UV) pip sync --python .venv-notebook/bin/python --require-hashes notebooks/requirements.lock
+	@JUPYTER_PATH="$$PWD/.venv-notebook/share/jupyter" $(VENV)/python -m ipykernel install --prefix .venv-notebook > /dev/null
+	@touch $@
 
 PYTEST = $(VENV)/python -m pytest --numprocesses 2
 
@@ -234,6 +248,9 @@ lint-sql: setup
 lint-spelling: setup
 	@$(VENV)/codespell
 
+NOTEBOOKS := $(wildcard notebooks/*.ipynb)
+STRIP := $(VENV)/nbstripout --keep-id
+
 # Says something only when a file does not fit: with --quiet it would not say why.
 fits = @errors=$$($(VENV)/check-jsonschema --builtin-schema $(1)) || { echo "$$errors"; exit 1; }
 lint-schemas: setup
@@ -243,10 +260,14 @@ lint-schemas: setup
 	$(call fits,vendor.dependabot .github/dependabot.yml)
 	$(call fits,vendor.compose-spec docker-compose.yaml tests/compose/docker-compose.override.yaml)
 
-format: setup ## Format Python and Java, and fix what the linter can fix
+lint-notebooks: setup
+	@$(STRIP) --verify $(NOTEBOOKS) || { echo "outputs of cells are not committed. Next: make format" >&2; exit 1; }
+
+format: setup ## Format Python and Java, fix what the linter can fix, and remove the outputs of notebooks
 	@$(VENV)/ruff check --fix --quiet .
 	@$(VENV)/ruff format --quiet .
 	@mvn --batch-mode --quiet --file flink/pom.xml spotless:apply
+	@$(STRIP) $(NOTEBOOKS)
 
 bench: setup ## Measure the figures in docs/figures.md on a separate platform (run nothing else at the same time)
 	@rm -rf .local-bench
@@ -256,6 +277,8 @@ chaos: setup ## Inject faults into a separate platform under load, and count eve
 	@PYTHONPATH=.:plugins:tests $(VENV)/python -m chaos $(call option,FAULTS,faults) $(call option,SEED,seed) \
 		$(call option,RATE,rate) $(call option,SEQUENCES,sequences) $(call option,MINUTES,minutes)
 
-lock: setup ## Write requirements.lock from the three requirements.txt files
-	@$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
-		--output-file requirements.lock requirements.txt local/requirements.txt tests/requirements.txt
+COMPILE = $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header
+
+lock: setup ## Write requirements.lock from the three requirements.txt files, and that of JupyterLab from its own
+	@$(COMPILE) --output-file requirements.lock requirements.txt local/requirements.txt tests/requirements.txt
+	@$(COMPILE) --output-file notebooks/requirements.lock notebooks/requirements.txt

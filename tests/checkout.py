@@ -19,7 +19,7 @@ import yaml
 from local import airflow, config
 from local.config import ROOT, Platform
 
-PARTS = ("dags", "include", "plugins", "local", "demo")
+PARTS = ("dags", "include", "plugins", "local", "demo", "notebooks")
 FILES = ("airflow_settings.yaml", "airflow.env", "Makefile", "README.md", "requirements.lock")
 SHARED = ("flink", ".venv")
 VERB_LIMIT_S = 300

@@ -39,8 +39,8 @@ LONG = (
     "test_flink_jobs_life", "test_maintenance", "test_alerts", "test_bad_events", "test_calendar",
     "test_changed_by_others", "test_chaos", "test_demo", "test_documented_commands", "test_erasure",
     "test_flink_jobs_by_hand", "test_flink_jobs_killed", "test_gold_recovery", "test_lifecycle", "test_rejects",
-    "test_replay", "test_shell", "test_transactions", "test_unhealthy", "test_whole_audit", "test_with_a_new_field",
-    "test_lost_rows",
+    "test_replay", "test_shell", "test_transactions", "test_unhealthy", "test_whole_audit", "test_walkthrough",
+    "test_with_a_new_field", "test_lost_rows",
 )  # fmt: skip
 ORDER = (*SHORT, *LONG)
 

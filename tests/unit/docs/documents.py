@@ -8,13 +8,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import nbformat
+
 from lakehouse.paths import REPOSITORY
 
 #: Not those that are built or installed, nor templates of documents.
 ELSEWHERE = {"target", "templates"}
 DOCUMENTS = sorted(
     document
-    for place in ("*.md", "[a-z]*/**/*.md")
+    for place in ("*.md", "[a-z]*/**/*.md", "notebooks/*.ipynb")
     for document in REPOSITORY.glob(place)
     if ELSEWHERE.isdisjoint(document.relative_to(REPOSITORY).parts)
 )
@@ -40,12 +42,26 @@ def name(file: Path) -> str:
     return str(file.relative_to(REPOSITORY))
 
 
+def markdown(file: Path) -> str:
+    """A document's text: of a DAG file its page in Airflow, of a notebook its text and its commands."""
+    if file.suffix == ".py":
+        return ast.get_docstring(ast.parse(file.read_text())) or ""
+    if file.suffix == ".ipynb":
+        return "\n\n".join(_cells(file))
+    return file.read_text()
+
+
+def _cells(notebook: Path) -> Iterator[str]:
+    for cell in nbformat.read(notebook, nbformat.current_nbformat).cells:
+        if cell.cell_type == "markdown":
+            yield cell.source
+        elif cell.source.startswith("%%bash\n"):
+            yield f"```bash\n{cell.source.removeprefix('%%bash').strip()}\n```"
+
+
 def texts() -> dict[str, str]:
     """Name -> text of every document, the pages of the DAGs among them."""
-    pages = {
-        name(file): ast.get_docstring(ast.parse(file.read_text())) or "" for file in (REPOSITORY / "dags").glob("*.py")
-    }
-    return {**{name(file): file.read_text() for file in DOCUMENTS}, **pages}
+    return {name(file): markdown(file) for file in [*DOCUMENTS, *(REPOSITORY / "dags").glob("*.py")]}
 
 
 def shown(text: str) -> Iterator[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import re
 from collections import Counter
 from functools import cache
@@ -12,7 +11,7 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 import yaml
-from documents import DOCUMENTS, name
+from documents import DOCUMENTS, markdown, name
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
@@ -30,10 +29,7 @@ WRITTEN = {"include/pipelines/flights.md"}
 
 
 def parsed(document: Path) -> list[Token]:
-    text = document.read_text()
-    tokens = MarkdownIt("gfm-like", {"linkify": False}).parse(
-        text if document.suffix == ".md" else ast.get_docstring(ast.parse(text)) or ""
-    )
+    tokens = MarkdownIt("gfm-like", {"linkify": False}).parse(markdown(document))
     return [part for token in tokens for part in (token, *(token.children or ()))]
 
 
@@ -74,7 +70,7 @@ def test_its_links_lead_somewhere(document):
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=name)
 def test_the_files_that_it_names_are_there(document):
-    named = set(PATH.findall(document.read_text())) - WRITTEN
+    named = set(PATH.findall(markdown(document))) - WRITTEN
     assert sorted(path for path in named if not (REPOSITORY / path).exists()) == []
 
 
