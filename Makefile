@@ -54,6 +54,7 @@ demo: setup ## Start everything, send 10,000 taxi trips through it, show the res
 
 # The kernel is that of .venv. Commands in its cells are not part of this make, so they do not get its flags.
 notebook: setup $(JUPYTER) ## Open a walk through the running platform in JupyterLab, which is installed at first
+	@$(LOCAL) status > /dev/null
 	@$(INSIDE) env -u MAKEFLAGS -u MAKELEVEL $(dir $(JUPYTER))bin/jupyter-lab --allow-root --ServerApp.ip=127.0.0.1 \
 		--ServerApp.root_dir="$$PWD" --LabApp.default_url=/lab/tree/notebooks/walkthrough.ipynb \
 		--LabApp.news_url=None --LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate
