@@ -66,7 +66,7 @@ class Checkout:
         return self._run("demo", arguments, DEMO_LIMIT_S)
 
     def type_in(self, line: str, limit_s: float = VERB_LIMIT_S) -> str:
-        """Run a line of the README as a person types it, in a shell that knows nothing of Airflow; returns what it prints."""
+        """Run a line of the README in a shell without Airflow's variables, and return its output."""
         env = without_airflow(self._environment)
         run = subprocess.run(
             ["bash", "-c", line], cwd=self.folder, env=env, capture_output=True, text=True, timeout=limit_s

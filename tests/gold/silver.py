@@ -119,7 +119,7 @@ from priced
 
 
 def file_trips(path: Path, processed_at: str) -> pa.Table:
-    """The events of a TLC file that pass the rules of Silver."""
+    """The events of a TLC file that conform to Silver's rules."""
     return silver_rows(EVENTS.format(events=f"read_csv('{path}')"), processed_at)
 
 
@@ -130,7 +130,7 @@ def generated_trips(events: int, processed_at: str) -> pa.Table:
 
 
 def odd_trips(first: int, last: int, processed_at: str) -> pa.Table:
-    """Trips number `first` to `last` (excluded) of a fixed series in which much is missing."""
+    """Trips `first` to `last` (excluded) of a fixed series with many missing values."""
     return silver_rows(ODD_TRIPS.format(first=first, last=last), processed_at)
 
 

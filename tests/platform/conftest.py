@@ -151,7 +151,7 @@ def platform(checkout: Path, verb: Callable[..., str]) -> Iterator[Platform]:
 
 @pytest.fixture(scope="session")
 def main_job(platform: Platform) -> MainJob:
-    """The main job, its Flink jobs deployed."""
+    """The main job, with deployed Flink jobs."""
     job = embedded.main_job(platform, Progress())
     job.deploy()
     return job

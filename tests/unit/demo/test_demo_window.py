@@ -52,7 +52,7 @@ def test_variables_override_the_pipelines_parameters():
     assert tuple(environment_name(taxi, edge) for edge in pipeline.EDGES) == window.OVERRIDES
 
 
-def test_a_window_is_kept_by_the_platform_and_judges_silver_and_the_generator(home, stopped, capsys, monkeypatch):
+def test_a_window_is_stored_and_used_by_silver_and_the_generator(home, stopped, capsys, monkeypatch):
     window.put_in_force((FEBRUARY, MARCH))
     config.create()
     assert "from 2024-02-01 00:00:00 until 2024-03-01 00:00:00" in capsys.readouterr().out
@@ -88,7 +88,7 @@ def test_auto_is_january_for_synthetic_trips(home, stopped):
     assert [os.environ[name] for name in window.OVERRIDES] == ["2024-01-01 00:00:00", "2024-02-01 00:00:00"]
 
 
-def test_without_a_window_nothing_is_put_in_force(home, stopped, february):
+def test_without_a_window_nothing_is_changed(home, stopped, february):
     run._look(Trips(source=str(february)), window.read(None, None))
     assert not os.environ.keys() & set(window.OVERRIDES)
 
@@ -98,7 +98,7 @@ def test_without_a_window_nothing_is_put_in_force(home, stopped, february):
     [("a,b\n1,2\n", "has no column tpep_pickup_datetime, .*only a, b"), (f"{HEAD}\n", "has no trips")],
     ids=["another file", "header only"],
 )
-def test_a_file_is_looked_at_before_anything_is_started(monkeypatch, tmp_path, text, problem):
+def test_a_file_is_checked_before_anything_is_started(monkeypatch, tmp_path, text, problem):
     monkeypatch.setattr(run.verbs, "up", lambda: pytest.fail("the platform was started"))
     file = tmp_path / "other.csv"
     file.write_text(text)

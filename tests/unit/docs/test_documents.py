@@ -22,7 +22,7 @@ from lakehouse.pipelines.load import declarations
 #: A DAG file's docstring is its page in Airflow, with links as from the root.
 PAGES = sorted((REPOSITORY / "dags").glob("*.py"))
 IN_HTML = re.compile(r"""\b(?:href|src|srcset)=["']([^"']+)["']""")
-#: A file of the repository, as documents write it; with a place to be filled in it is none.
+#: A file of the repository in documents; names with placeholders do not count.
 PATH = re.compile(r"`((?:dags|include|plugins|local|compose|flink|demo|docs|tests)/[\w./-]*\.\w+)`")
 #: Files that the commands of an example write.
 WRITTEN = {"include/pipelines/flights.md"}
@@ -55,7 +55,7 @@ def anchors(document: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("document", [*DOCUMENTS, *PAGES], ids=name)
-def test_its_links_lead_somewhere(document):
+def test_links_are_valid(document):
     base = document.parent if document in DOCUMENTS else REPOSITORY
     broken = []
     for link in links(document):
@@ -69,7 +69,7 @@ def test_its_links_lead_somewhere(document):
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=name)
-def test_the_files_that_it_names_are_there(document):
+def test_mentioned_files_exist(document):
     named = set(PATH.findall(markdown(document))) - WRITTEN
     assert sorted(path for path in named if not (REPOSITORY / path).exists()) == []
 
