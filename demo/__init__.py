@@ -1,3 +1,3 @@
-"""The demo: New York yellow-taxi trips through the whole platform. `python -m demo` is `make demo`, `bench` is `make bench`."""
+"""The demo sends New York yellow-taxi trips through the whole platform: `make demo`. `bench` measures it: `make bench`."""
 
 import local  # noqa: F401 (from here on, an interrupt shows no traceback)

@@ -1,4 +1,4 @@
-"""`make demo` and `make bench`: start the platform, send taxi trips through it, and show what came of them."""
+"""`make demo` and `make bench`: start the platform, send taxi trips through it, and show the result."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from local import config, proxies
 from local.progress import exit_status
 from local.verbs import down
 
-DIGITS = 18  # what an integer of 64 bits holds of any number
+DIGITS = 18  # so that any number fits into 64 bits
 
 
 def main() -> int:
-    """Run the demo, or the measurements; 1 with the reason when something is not as it should be."""
+    """Run the demo, or the measurements; return 1 after an error, which is printed."""
     proxies.pass_by()
     arguments = vars(_parser().parse_args())
     if arguments.pop("verb") == "bench":
@@ -27,7 +27,7 @@ def main() -> int:
 
 
 def bench() -> None:
-    """Measure on a platform of its own, which starts empty and is down at the end."""
+    """Measure on a separate, new platform, which is stopped at the end."""
     platform = config.create()
     try:
         Bench(platform).run()
@@ -64,7 +64,7 @@ def _whole(text: str, least: int) -> int:
 
 
 class _Parser(argparse.ArgumentParser):
-    """One that says what is wrong in one line."""
+    """A parser that reports errors in one line."""
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"error: {message}. Next: make demo SOURCE=file EVENTS=n SEED=n PICKUP_FROM=time PICKUP_TO=time\n")

@@ -1,4 +1,4 @@
-"""The main job on a running platform, each step by its DAG: trips go in, and the rows of every layer are counted."""
+"""Runs the main job on a running platform by its DAGs: sends trips, and counts the rows of all layers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from lakehouse.quality.ledger import Ledger
 
 POLL_S = 0.25
-# For a laptop whose cores are busy with something else.
+# For a laptop whose cores are busy.
 PARSE_LIMIT_S = 600
 DEPLOY_LIMIT_S = 1800
 SEND_LIMIT_S = 3600
@@ -26,7 +26,7 @@ ARRIVE_LIMIT_S = 1800
 GOLD_LIMIT_S = 1800
 PIPELINE = "nyc_taxi"
 JOBS_DAG, GENERATOR_DAG, GOLD_DAG = "flink_jobs", "taxi_trip_generator", "nyc_taxi_pipeline"
-#: Place, as the outcome names it -> its table.
+#: Name in the outcome -> table.
 TABLES = {
     "bronze": "bronze.raw_trips",
     "rejected_events": "bronze.rejected_events",
@@ -40,7 +40,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Trips:
-    """Which trips are sent: the parameters of `taxi_trip_generator`."""
+    """The trips to send: params of `taxi_trip_generator`."""
 
     events: int | None = None
     seed: int = 1
@@ -49,16 +49,16 @@ class Trips:
 
 @dataclass
 class Outcome:
-    """What came of it.
+    """The result of the main job.
 
     :param phases_s: seconds; `produce`, `bronze`, `silver`, `end_to_end` (published) count from the first event, `gold`
         from the trigger of the pipeline
-    :param rows: by place, as found
-    :param expected: by place, as worked out from the trips, without the pipeline
-    :param sent: trips
-    :param rejects: of these trips, by Silver's reason, as found
-    :param expected_rejects: as worked out
-    :param window: from when on, and until when, Silver accepts pickups
+    :param rows: actual rows by place
+    :param expected: expected rows by place, computed from the trips without the pipeline
+    :param sent: number of trips
+    :param rejects: actual number of rejected trips by reason
+    :param expected_rejects: expected number of rejected trips by reason
+    :param window: start and exclusive end of the pickups that Silver accepts
     """
 
     phases_s: dict[str, float] = field(default_factory=dict)
@@ -77,17 +77,17 @@ class Outcome:
 
     @property
     def rejected(self) -> int:
-        """How many of the trips were rejected."""
+        """Number of rejected trips."""
         return sum(self.rejects.values())
 
     @property
     def mostly_rejected(self) -> bool:
-        """Whether more than half of the trips were: that they are counted rightly is no success then."""
+        """Whether more than half of the trips were rejected: then correct counts are not a success."""
         return self.rejected * 2 > self.sent
 
 
 class MainJob:
-    """Runs it, and says how far it is. This process must see the platform's connections and variables.
+    """Runs the main job with progress. This process needs the platform's connections and variables.
 
     :param up_since: when the platform was started (epoch seconds)
     """
@@ -102,13 +102,13 @@ class MainJob:
 
     @property
     def topic(self) -> str:
-        """The topic that the trips are sent to."""
+        """The topic of the trips."""
         return self.pipeline.topic.name
 
     def deploy(self) -> str:
-        """See the Flink jobs running: by the run of `flink_jobs` that is under way, or by one of ours. Returns its id.
+        """Wait until the Flink jobs are running, deployed by the active run of `flink_jobs` or a new one. Returns the run's id.
 
-        A run that began before the platform was started does not count: it was interrupted, or began with other settings.
+        A run that started before the platform does not count, because it was interrupted or had other settings.
         """
         self.wait(
             lambda: self.api.is_known(JOBS_DAG, GENERATOR_DAG, GOLD_DAG), "Airflow to read the DAGs", PARSE_LIMIT_S
@@ -119,7 +119,7 @@ class MainJob:
         return run
 
     def run(self, trips: Trips) -> Outcome:
-        """Send the trips, build Gold when Silver is complete, and count."""
+        """Send the trips, build Gold once Silver is complete, and count."""
         before = self.wait(self.ledger_at_rest, "earlier trips to arrive", ARRIVE_LIMIT_S)
         rejected_before = self._rejects()
         judged, expected = self._expect(trips, rows_by_place(before))
@@ -140,9 +140,9 @@ class MainJob:
         )
 
     def send(self, trips: Trips) -> tuple[float, dict[str, float]]:
-        """Send the trips, and see them through Bronze and Silver.
+        """Send the trips, and wait until they are in Bronze and Silver.
 
-        :return: when the first one was sent (epoch seconds), and the seconds from then on of each phase
+        :return: when the first one was sent (epoch seconds), and the seconds from then to the end of each phase
         """
         run = self.api.trigger(GENERATOR_DAG, asdict(trips))
         self._finish(GENERATOR_DAG, run, SEND_LIMIT_S)
@@ -161,7 +161,7 @@ class MainJob:
         self.progress.done(f"Flink: {title} is complete")
 
     def build(self) -> tuple[float, float]:
-        """Build Gold; when it was published (epoch seconds), and how long after the trigger."""
+        """Build Gold; return when it was published (epoch seconds), and the seconds since the trigger."""
         triggered_at = time.time()
         run = self.api.trigger(GOLD_DAG, {})
         published_at = self.wait(lambda: self._published_at(run), f"{GOLD_DAG} to publish Gold", GOLD_LIMIT_S)
@@ -169,7 +169,7 @@ class MainJob:
         return published_at, published_at - triggered_at
 
     def count(self) -> tuple[dict[str, int], bool]:
-        """Rows by place as they are now, and whether the ledger balances."""
+        """Current rows by place, and whether the ledger is balanced."""
         import duckdb
 
         from lakehouse.gold.file import count_late_duplicates, published_file
@@ -180,15 +180,15 @@ class MainJob:
         return {**rows_by_place(ledger), **marts}, ledger.balanced
 
     def ledger(self, fact_rows: int | None = None, late_duplicates: int = 0) -> Ledger:
-        """The row ledger as it is now."""
+        """The current row ledger."""
         from lakehouse.quality.ledger import read_ledger
 
         return read_ledger(self.pipeline, fact_rows, late_duplicates)
 
     def ledger_at_rest(self) -> Ledger | None:
-        """The row ledger when no row is in flight, else None.
+        """The row ledger if no row is in flight, otherwise None.
 
-        :raises PlatformError: there are rows too many
+        :raises PlatformError: there are surplus rows
         """
         ledger = self.ledger()
         if ledger.errors:
@@ -196,14 +196,14 @@ class MainJob:
         return ledger if ledger.balanced else None
 
     def at_rest(self, dag_id: str, limit_s: float) -> None:
-        """Wait until no run of the DAG waits or is at work."""
+        """Wait until no run of the DAG is queued or running."""
         self.wait(lambda: self.api.active_run(dag_id) is None, f"the runs of {dag_id} to end", limit_s)
 
     def wait(self, probe: Callable[[], T | None], what: str, limit_s: float) -> T:
-        """Call `probe` until it returns something true, and return that; show what is awaited.
+        """Call `probe` until it returns a true value, and return that; show what is awaited.
 
-        A probe that takes long is called less often: it must not take the cores from what it waits for. A service that does not
-        answer one in time is asked again.
+        A slow probe is called less often, so that it does not slow down what it waits for. A service that does not
+        respond in time is called again.
         """
         from lakehouse.airflow.hooks.unavailable import ServiceUnavailable
 
@@ -225,13 +225,13 @@ class MainJob:
             time.sleep(max(POLL_S, 3 * took))
 
     def _rejects(self) -> Counter[str]:
-        """Trips that Silver has rejected so far, by reason."""
+        """Reason -> number of trips that Silver has rejected so far."""
         from lakehouse.quality.rejects.read import reasons
 
         return Counter({found.reason: found.rejected for found in reasons(self.pipeline, "silver")})
 
     def _expect(self, trips: Trips, before: dict[str, int]) -> tuple[dict[str, Any], dict[str, int]]:
-        """What the generator's own rules make of the trips, and the rows by place that are due with those that are there."""
+        """The expected result of the trips by the generator's rules, and the expected rows by place, including existing ones."""
         import duckdb
 
         import taxi_generator as generator
@@ -282,12 +282,12 @@ class MainJob:
 
 
 def rows_by_place(ledger: Ledger) -> dict[str, int]:
-    """Rows of the topic and of the streaming tables, by the names of an outcome."""
+    """Rows of the topic and of the streaming tables, by names in the outcome."""
     return {"kafka": ledger.events, **{place: ledger.rows(table) for place, table in TABLES.items()}}
 
 
 def _last_commit(*tables: str) -> float:
-    """Epoch seconds of the newest commit to any of the tables."""
+    """Epoch seconds of the latest commit to any of the tables."""
     from lakehouse.airflow.hooks.iceberg import IcebergCatalogHook
 
     iceberg = IcebergCatalogHook()

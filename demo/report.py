@@ -1,4 +1,4 @@
-"""What came of the main job, as tables on a terminal."""
+"""Prints the result of the main job as tables on a terminal."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PLACES = {
 
 
 def show(outcome: Outcome, console: Console) -> None:
-    """Print the seconds of each phase, the rows of each place and the rejected trips by reason beside what is due, and the
+    """Print the seconds of each phase, actual and expected rows by place and rejected trips by reason, and the
     ledger's verdict.
     """
     from taxi_generator.pipeline import OUTSIDE
@@ -54,9 +54,9 @@ def show(outcome: Outcome, console: Console) -> None:
 
 
 def verdict(outcome: Outcome, other_window: str) -> str | None:
-    """What is not as it should be, in one line with the next step; None: all is.
+    """What is wrong, in one line with the next step, or None.
 
-    :param other_window: how a person gives another window
+    :param other_window: how to set another window
     """
     from taxi_generator.pipeline import OUTSIDE
 
@@ -73,7 +73,7 @@ def verdict(outcome: Outcome, other_window: str) -> str | None:
 
 
 def _counts(what: str, counts: dict[str, tuple[int, int]], fine: str) -> Table:
-    """Each count as found, beside the one that is due."""
+    """A table of actual and expected counts."""
     table = Table(what, "rows", "expected", "")
     for name, (found, due) in counts.items():
         table.add_row(name, f"{found:,}", f"{due:,}", fine if found == due else "[red]WRONG[/red]")

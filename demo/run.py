@@ -1,4 +1,4 @@
-"""`make demo`: the platform up, the main job run through Airflow, and a table of what came of it."""
+"""`make demo`: starts the platform, runs the main job through Airflow, and prints a table of the result."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ def demo(
     pickup_from: str | None = None,
     pickup_to: str | None = None,
 ) -> None:
-    """Start what is not running, send the trips through every layer, and report.
+    """Start missing services, send the trips through all layers, and report.
 
-    :param events: how many; by default 10,000, or the whole source
-    :param seed: of synthetic trips; by default the next unused one
+    :param events: number of trips; by default 10,000, or the whole source
+    :param seed: seed of synthetic trips; by default the next unused one
     :param source: a TLC file instead of synthetic trips
-    :param pickup_from: first pickup time that Silver is to accept from now on, or `auto`: the months of the trips
-    :param pickup_to: first pickup time after those
-    :raises PlatformError: what is given makes no sense, a step failed, a count is not as expected, or most trips were rejected
+    :param pickup_from: start of the pickup times that Silver accepts from now on, or `auto`: the months of the trips
+    :param pickup_to: exclusive end of these pickup times
+    :raises PlatformError: an argument is invalid, a step failed, a count is wrong, or most trips were rejected
     """
     with only_one(DEMO):
         _demo(events, seed, source, window.read(pickup_from, pickup_to))
@@ -67,7 +67,7 @@ def _demo(events: int | None, seed: int | None, source: Path | None, wanted: Win
 
 
 def _look(trips: Trips, wanted: Window | str | None) -> None:
-    """See that the trips can be read, and put the window in force."""
+    """Check that the trips can be read, and set the window."""
     if trips.source is not None:
         sources.check(trips.source)
     if wanted is not None:
@@ -75,14 +75,14 @@ def _look(trips: Trips, wanted: Window | str | None) -> None:
 
 
 def other_window(events: int | None, source: Path | None) -> str:
-    """The command that lets Silver accept these trips."""
+    """The command that makes Silver accept these trips."""
     given = {"SOURCE": source, "EVENTS": events, window.FROM: window.AUTO}
     words = " ".join(f"{name}={shlex.quote(str(value))}" for name, value in given.items() if value is not None)
     return f"make demo {words} accepts the months of these trips; or choose the window with {window.FROM}= and {window.TO}="
 
 
 def next_seed(platform: Platform) -> int:
-    """A seed whose trips no earlier demo of this platform has sent, remembered before the first of them is."""
+    """A seed that no earlier demo of this platform has used; it is stored before the first trip is sent."""
     remembered = platform.home / "demo-seed"
     seed = (int(remembered.read_text()) if remembered.exists() else _seed_of_report(platform)) + 1
     remembered.write_text(f"{seed}\n")
@@ -90,7 +90,7 @@ def next_seed(platform: Platform) -> int:
 
 
 def _seed_of_report(platform: Platform) -> int:
-    """The seed of the last demo, as demos of before remembered it; 0 before the first one."""
+    """The seed of the last demo, as stored by earlier versions; 0 before the first one."""
     try:
         return int(json.loads(_report(platform).read_text())["trips"]["seed"])
     except (FileNotFoundError, ValueError, KeyError, TypeError):

@@ -1,4 +1,4 @@
-"""The trips that are going to be sent, looked at before anything is started."""
+"""Checks the trips to send before anything is started."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ T = TypeVar("T")
 
 
 def check(source: str) -> None:
-    """See that it is a file of taxi trips.
+    """Check that a file has taxi trips.
 
-    :raises PlatformError: it cannot be read, lacks a column that every trip needs, or holds no trip
+    :raises PlatformError: it cannot be read, lacks a required column, or has no trips
     """
     _ask(lambda: _first_trip(source))
 
 
 def months(trips: Trips) -> tuple[datetime, datetime]:
-    """First moment of the calendar months that hold 99 % of the pickup times, and the first one after them.
+    """Start and exclusive end of the calendar months with 99 % of the pickup times.
 
-    :raises PlatformError: the trips cannot be read, or no months hold so many
+    :raises PlatformError: the trips cannot be read, or there are no such months
     """
     return _ask(lambda: _months(trips))
 
@@ -42,7 +42,7 @@ def _months(trips: Trips) -> tuple[datetime, datetime]:
 
 
 def _ask(question: Callable[[], T]) -> T:
-    """What the generator answers; nothing of Airflow is imported for it."""
+    """Call the generator, without importing Airflow."""
     if (plugins := str(ROOT / "plugins")) not in sys.path:
         sys.path.insert(0, plugins)
     from lakehouse.texts import message

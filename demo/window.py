@@ -1,7 +1,7 @@
-"""The window of pickup times that Silver accepts, as a person gives it to the demo: put in force for the whole platform.
+"""The window of pickup times that Silver accepts, as set for the demo: it applies to the whole platform.
 
-It becomes the platform's own override of the pipeline's parameters (`PIPELINE_NYC_TAXI_PICKUP_FROM`, kept in its env file), which
-the Flink jobs, the generator, the audit and every shell go by, until it is set again.
+It is the platform's override of the pipeline's parameters (`PIPELINE_NYC_TAXI_PICKUP_FROM`, stored in its env file), which
+the Flink jobs, the generator, the audit and shells use until it is changed.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ Window = tuple[datetime, datetime]
 
 
 def read(pickup_from: str | None, pickup_to: str | None) -> Window | str | None:
-    """What a person gave: a window, `auto`, or nothing.
+    """Parse the arguments: a window, `auto`, or nothing.
 
-    :raises PlatformError: it is no window
+    :raises PlatformError: they are not a window
     """
     if pickup_from is None and pickup_to is None:
         return None
@@ -50,7 +50,7 @@ def read(pickup_from: str | None, pickup_to: str | None) -> Window | str | None:
 
 
 def _moment(name: str, text: str) -> datetime:
-    """A time in whole seconds, as New York's clocks show it."""
+    """A time in whole seconds, in New York's local time."""
     with contextlib.suppress(ValueError):
         moment = datetime.fromisoformat(text)
         if moment.tzinfo is None and not moment.microsecond:
@@ -62,13 +62,13 @@ def _moment(name: str, text: str) -> datetime:
 
 
 def shown(text: str) -> str:
-    """A value in a message: of a long one, the beginning."""
+    """A value as in a message; long ones are shortened."""
     quoted = repr(text)
     return quoted if len(quoted) <= SHOWN_CHARACTERS else f"{quoted[:SHOWN_CHARACTERS]}..."
 
 
 def put_in_force(window: Window) -> None:
-    """Let the platform go by the window from its next start on. One that runs with another is stopped."""
+    """Set the platform's window for its next start. A platform that runs with another window is stopped."""
     first, after = (moment.isoformat(sep=" ") for moment in window)
     os.environ |= dict(zip(OVERRIDES, (first, after), strict=True))
     platform = config.declare()

@@ -1,4 +1,4 @@
-"""The embedded platform. An interrupt shows no traceback, also while its commands are still being imported."""
+"""The embedded platform. An interrupt shows no traceback, even while commands are still being imported."""
 
 import sys
 from types import TracebackType

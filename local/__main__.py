@@ -29,7 +29,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def main() -> int:
-    """Run one verb."""
+    """Run one command."""
     proxies.pass_by()
     arguments = vars(_parser().parse_args())
     verb = arguments.pop("verb")

@@ -15,7 +15,7 @@ NOT_FOR_TASKS = ("POSTGRES_PASSWORD", "AIRFLOW_ADMIN_PASSWORD")
 
 
 def environment(platform: Platform) -> dict[str, str]:
-    """All that Airflow, dbt and the DAGs find by environment variable."""
+    """The environment variables of Airflow, dbt and the DAGs."""
     url = f"http://127.0.0.1:{platform.port('AIRFLOW_PORT')}"
     password = platform.values["POSTGRES_AIRFLOW_PASSWORD"]
     database = f"airflow:{password}@127.0.0.1:{platform.port('POSTGRES_PORT')}/airflow"
@@ -35,7 +35,7 @@ def environment(platform: Platform) -> dict[str, str]:
         "AIRFLOW__API_AUTH__JWT_SECRET": platform.values["AIRFLOW_JWT_SECRET"],
         "AIRFLOW__LOGGING__BASE_LOG_FOLDER": platform.logs / "airflow",
         "AIRFLOW__COSMOS__CACHE_DIR": platform.home / "airflow" / "cosmos",
-        "SPT_NOENV": 1,  # processes that rename themselves keep their environment, which `down` knows them by
+        "SPT_NOENV": 1,  # renamed processes keep their environment, by which `down` finds them
         "PYTHONPATH": ROOT / "plugins",
         "PATH": f"{BIN}:{os.environ['PATH']}",
         **proxies.exempting(os.environ),
@@ -45,7 +45,7 @@ def environment(platform: Platform) -> dict[str, str]:
 
 
 def adopt(platform: Platform) -> None:
-    """Let this process find what the platform's tasks find: connections, variables, the package `lakehouse`."""
+    """Give this process the same connections, variables and packages as the platform's tasks."""
     os.environ.update(environment(platform))
     sys.path.insert(0, str(ROOT / "plugins"))
     from lakehouse.airflow import settings as airflow_settings
@@ -54,13 +54,13 @@ def adopt(platform: Platform) -> None:
 
 
 def command(component: str) -> list[str]:
-    """One component; logs are read from the folder that all of them share, so none serves its own."""
+    """One component; it serves no logs, because all components share a log folder."""
     serves_logs = component in ("scheduler", "triggerer")
     return [str(BIN / "airflow"), component, *(["--skip-serve-logs"] if serves_logs else [])]
 
 
 def prepare(platform: Platform) -> None:
-    """Migrate the metadata database, and bring connections, pools and variables into it."""
+    """Migrate the metadata database, and import connections, pools and variables."""
     _passwords(platform).parent.mkdir(mode=0o700, exist_ok=True)
     write_private(_passwords(platform), json.dumps({"admin": platform.values["AIRFLOW_ADMIN_PASSWORD"]}))
     for step in (["airflow", "db", "migrate"], ["lakehouse.airflow.settings"]):

@@ -1,4 +1,4 @@
-"""Airflow's REST API, as far as the demo and the benchmarks need it: trigger a DAG run, watch it, read what it returned.
+"""A client of Airflow's REST API for the demo and the benchmarks: trigger a DAG run, watch it, read what it returned.
 
 Reference: https://airflow.apache.org/docs/apache-airflow/stable/stable-rest-api-ref.html
 """
@@ -16,7 +16,7 @@ import requests
 
 from local.config import Platform, PlatformError
 
-#: A machine that is busy may let a request wait: it is sent again, until it has waited for so long.
+#: Total time in seconds for which a request is repeated if a busy machine does not respond.
 TIMEOUT_S, LIMIT_S = 30, 600
 ENDED = ("success", "failed")
 ERRORS, ERROR_CHARACTERS = 3, 1000
@@ -25,7 +25,7 @@ ERRORS, ERROR_CHARACTERS = 3, 1000
 class AirflowApi:
     """A logged-in client of an Airflow.
 
-    :param url: of its API server
+    :param url: URL of its API server
     """
 
     def __init__(self, url: str, user: str, password: str) -> None:
@@ -39,7 +39,7 @@ class AirflowApi:
         return cls(url, "admin", platform.values["AIRFLOW_ADMIN_PASSWORD"])
 
     def trigger(self, dag_id: str, conf: dict[str, Any]) -> str:
-        """Start a run of the DAG and return its id, which we choose: a request that is sent again starts no second run."""
+        """Start a run of the DAG and return its id, which we choose, so that a repeated request does not start a second run."""
         run_id = f"manual__{uuid4()}"
         body = {"dag_run_id": run_id, "logical_date": None, "conf": conf}
         answer = self._send("POST", f"api/v2/dags/{dag_id}/dagRuns", json=body)
@@ -56,9 +56,9 @@ class AirflowApi:
         return {dag["dag_id"] for dag in self.call("GET", "dags?limit=100")["dags"]} >= set(dag_ids)
 
     def active_run(self, dag_id: str, since: float = 0) -> str | None:
-        """Id of a run of the DAG that waits or is at work, if any.
+        """Id of a queued or running run of the DAG, if any.
 
-        :param since: epoch seconds; a run that began earlier does not count
+        :param since: epoch seconds; runs that started earlier do not count
         """
         runs = self.call("GET", f"dags/{dag_id}/dagRuns?state=running&state=queued")["dag_runs"]
         return next((run["dag_run_id"] for run in runs if _began(run) >= since), None)
@@ -69,12 +69,12 @@ class AirflowApi:
         return {task["task_id"]: {**task, **_times(task, "start_date", "end_date")} for task in found}
 
     def clear(self, dag_id: str, run_id: str, *task_ids: str, downstream: bool = False) -> None:
-        """Have tasks run again, whatever came of them; those after them too, if wanted."""
+        """Clear tasks, optionally with the ones downstream, so that they run again."""
         tasks = {"dag_run_id": run_id, "task_ids": task_ids, "include_downstream": downstream}
         self.call("POST", f"dags/{dag_id}/clearTaskInstances", tasks | {"only_failed": False, "dry_run": False})
 
     def returned(self, dag_id: str, run_id: str, task_id: str, key: str = "return_value") -> Any:
-        """The value that a task returned, or left under another key."""
+        """The value that a task returned, or pushed with another key."""
         path = f"dags/{dag_id}/dagRuns/{quote(run_id)}/taskInstances/{task_id}/xcomEntries/{key}"
         return self.call("GET", f"{path}?deserialize=true")["value"]
 
@@ -83,11 +83,11 @@ class AirflowApi:
         return self.call("GET", f"variables/{name}")["value"]
 
     def set_variable(self, name: str, value: str) -> None:
-        """Give a variable another value, as in the UI."""
+        """Set a variable, as in the UI."""
         self.call("PATCH", f"variables/{name}", {"key": name, "value": value})
 
     def describe_failure(self, dag_id: str, run_id: str) -> str:
-        """Which tasks of a run failed, the last errors of the first of them, and where to look."""
+        """The failed tasks of a run, the last errors of the first one, and where to find its log."""
         failed = {name: task for name, task in self.tasks(dag_id, run_id).items() if task["state"] == "failed"}
         first = min(failed.values(), key=lambda task: task["end_date"], default=None)
         errors = self._errors(dag_id, run_id, first) if first else []
@@ -114,9 +114,9 @@ class AirflowApi:
         return requests.Session()
 
     def call(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Send one request below `/api/v2/` and return the decoded answer; `{}` for one without content.
+        """Send a request below `/api/v2/` and return the decoded response; `{}` if it has no content.
 
-        :raises PlatformError: Airflow cannot be reached or refuses
+        :raises PlatformError: Airflow cannot be reached or refuses the request
         """
         answer = _checked(self._send(method, f"api/v2/{path}", json=body))
         return answer.json() if answer.content else {}
@@ -125,7 +125,7 @@ class AirflowApi:
         return self._request(method, path, headers=self._headers, **options)
 
     def _request(self, method: str, path: str, **options: Any) -> requests.Response:
-        """Send a request, again where no answer comes: whoever sends it sees to it that this does no harm."""
+        """Send a request, and repeat it if there is no response: it must be idempotent."""
         began = time.monotonic()
         while True:
             try:
@@ -142,7 +142,7 @@ class AirflowApi:
 
 
 def _checked(answer: requests.Response) -> requests.Response:
-    """An answer that is no refusal."""
+    """The response, unless it is an error."""
     if not answer.ok:
         request = answer.request
         raise PlatformError(f"Airflow: {request.method} {request.url} gave {answer.status_code}: {answer.text[:500]}")
@@ -150,7 +150,7 @@ def _checked(answer: requests.Response) -> requests.Response:
 
 
 def _began(run: dict[str, Any]) -> float:
-    """When a run began, epoch seconds; one that waits has yet to."""
+    """When a run started, in epoch seconds; a queued run is in the future."""
     start = _times(run, "start_date")["start_date"]
     return start.timestamp() if start else float("inf")
 

@@ -1,4 +1,4 @@
-"""Checks the machine before anything is made: `python3 local/check_machine.py`.
+"""Checks the machine before anything is installed: `python3 local/check_machine.py`.
 
 Any Python must be able to read this file, also version 2.7, to say that it is too old.
 """

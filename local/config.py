@@ -16,7 +16,7 @@ ROOT = preflight.ROOT
 CONF = ROOT / "local" / "conf"
 JARS = ROOT / "flink" / "target" / "jars"
 
-# Every port that is listened on. PORT_BASE, when set, numbers them from there in this order.
+# All ports of the platform. If PORT_BASE is set, they are numbered from there in this order.
 PORTS = {
     "POSTGRES_PORT": 15432,
     "KAFKA_PORT": 19092,
@@ -33,23 +33,23 @@ PORTS = {
 
 
 def password() -> str:
-    """A new password for one place: 128 random bits, of characters that no command line takes for anything else."""
+    """A new password: 128 random bits, in characters without a special meaning on command lines."""
     return secrets.token_hex(16)
 
 
 def fernet_key() -> str:
-    """A new key of the kind that Airflow encrypts connections with."""
+    """A new Fernet key, with which Airflow encrypts connections."""
     return base64.urlsafe_b64encode(os.urandom(32)).decode()
 
 
 def kafka_cluster_id() -> str:
-    """A new ID in the form of Kafka's own: one that begins with `-` is an option to its tools."""
+    """A new ID in Kafka's format, without a leading `-`, which its tools would parse as an option."""
     while (cluster := base64.urlsafe_b64encode(os.urandom(16)).decode().rstrip("=")).startswith("-"):
         pass
     return cluster
 
 
-# Made once, at first start.
+# Generated once, at the first start.
 SECRETS = {
     "POSTGRES_PASSWORD": password,
     "POSTGRES_AIRFLOW_PASSWORD": password,
@@ -61,41 +61,41 @@ SECRETS = {
 }
 
 
-# What a user may set, kept until it is set again.
+# Settings of the user, stored until they are changed.
 OPTIONS = {
     "ALERTS_URL": "",  # an Apprise address (slack://, mailto://, json://, ...)
-    # Where the tables lie. A path, since readers take `#` and `?` in a file:// URI for something else. For s3:// the following
-    # count too.
+    # Location of the tables. It is a path, because `#` and `?` in a file:// URI have a special meaning. For s3:// the following
+    # settings apply too.
     "LAKEHOUSE_WAREHOUSE": "{home}/warehouse",
 }
 
-# Parameters of a pipeline that are to differ from its declaration (`lakehouse.pipelines.params`), kept likewise. An empty
-# value brings the declared one back.
+# Overrides of a pipeline's parameters (`lakehouse.pipelines.params`), stored as well. An empty value
+# restores the declared one.
 PARAMETER = re.compile("PIPELINE_[A-Z0-9_]+")
 
-# Files in a platform's folder: whoever holds one is alone in doing this.
+# Lock files in a platform's folder, for mutual exclusion.
 START, DEMO = "lock", "demo-lock"
 LOCKS = {START: "up or down", DEMO: "demo"}
 
-# Of a platform's folder, made before its services start.
+# Subfolders of a platform's folder, created before its services start.
 FOLDERS = (
     "logs", "kafka", "flink", "flink/conf", "flink/checkpoints", "flink/savepoints", "registry", "warehouse", "gold",
 )  # fmt: skip
 
-# In a warehouse on the local disk: what docs/runbook.md deletes first when that is full. The next start makes it again.
+# In a warehouse on the local disk: a file that docs/runbook.md deletes first if the disk is full. The next start recreates it.
 RESERVE, RESERVE_BYTES = "_reserve", 32 << 20
 
-# Of the object store where the tables lie, by the names that its clients know; kept likewise.
+# Settings of the tables' object store, with the names that its clients use; stored as well.
 OBJECT_STORE = ("AWS_ENDPOINT_URL_S3", "AWS_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 
 
 class PlatformError(Exception):
-    """Something that stops a verb; the message says what failed and what to do next."""
+    """An error of a command; the message says what failed and the next step."""
 
 
 @dataclass(frozen=True)
 class Platform:
-    """One platform: its state folder and what stands in its env file."""
+    """One platform: its state folder and the values of its env file."""
 
     home: Path
     values: dict[str, str]
@@ -111,26 +111,26 @@ class Platform:
 
     @property
     def env_file(self) -> Path:
-        """The file of ports, secrets and paths: what a shell and the DAGs' settings loader read."""
+        """The file of ports, secrets and paths, which shells and the DAGs' settings loader read."""
         return self.home / "env"
 
     @property
     def logs(self) -> Path:
-        """Folder of one log file a part."""
+        """Folder of the log files, one per service."""
         return self.home / "logs"
 
     @property
     def temporary(self) -> Path:
-        """Folder of what no start needs from the one before."""
+        """Folder of files that are recreated at every start."""
         return self.home / "tmp"
 
     def scratch(self, part: str) -> Path:
-        """Folder of a part's temporary files."""
+        """Folder of a service's temporary files."""
         return self.temporary / part
 
 
 def load() -> Platform:
-    """The platform as its env file says; it must have been started once."""
+    """The platform according to its env file; it must have been started once."""
     home = preflight.state_folder()
     values = read_env(home / "env")
     if not values:
@@ -143,7 +143,7 @@ def load() -> Platform:
 
 
 def declare() -> Platform:
-    """The platform as it is to be: what is missing in its env file made, what the environment sets taken over."""
+    """The declared platform: missing values of its env file are generated, and the environment's settings are adopted."""
     home = preflight.state_folder()
     stored = read_env(home / "env")
     if (
@@ -174,7 +174,7 @@ def create() -> Platform:
     """The declared platform, with its env file and folders."""
     platform = declare()
     home = platform.home
-    # PostgreSQL runs as a user of its own under root, and must be able to pass through.
+    # As root, PostgreSQL runs as a separate user, which must be able to traverse the folder.
     home.mkdir(parents=True, exist_ok=True)
     home.chmod(0o711 if os.geteuid() == 0 else 0o700)
     if platform.values != read_env(platform.env_file):
@@ -188,13 +188,13 @@ def create() -> Platform:
 
 
 def warehouse_folder(address: str) -> Path | None:
-    """Folder of a warehouse on the local disk, given as `/x` or `file:///x`, in which no letter is an escape."""
+    """Folder of a warehouse on the local disk, from `/x` or `file:///x`, without percent-decoding."""
     path = address.removeprefix("file://")
     return Path(path) if path.startswith("/") else None
 
 
 def _keep_reserve(file: Path) -> None:
-    """Room that can be given back on a full disk: even to let go of old snapshots, a table needs some for new metadata."""
+    """Reserve space that can be freed on a full disk: even expiring snapshots needs space for new metadata."""
     if file.exists():
         return
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -209,7 +209,7 @@ def _keep_reserve(file: Path) -> None:
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write a file that only its owner can read, at no moment otherwise, and never half of it."""
+    """Write a file atomically, readable by its owner only from the start."""
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f"{path.name}.")
     draft = Path(name)
     try:
@@ -222,7 +222,7 @@ def write_private(path: Path, text: str) -> None:
 
 
 def site_packages() -> Path:
-    """Where the locked environment's packages lie (Flink's own jars and PostgreSQL's binaries among them)."""
+    """Folder of the locked environment's packages (including Flink's jars and PostgreSQL's binaries)."""
     return Path(sys.prefix) / "lib" / f"python{sys.version_info.major}.{sys.version_info.minor}" / "site-packages"
 
 
@@ -243,7 +243,7 @@ def _ports(stored: dict[str, str]) -> dict[str, int]:
 
 
 def _parameters(stored: dict[str, str]) -> dict[str, str]:
-    """Parameters of pipelines that the environment sets; one that is set to nothing matters only where it was set before."""
+    """Parameters of pipelines in the environment; an empty one only counts if it was set before."""
     given = {name: value for name, value in os.environ.items() if PARAMETER.fullmatch(name)}
     return {name: value for name, value in given.items() if value or name in stored}
 
@@ -255,7 +255,7 @@ def _number(name: str, text: str) -> int:
 
 
 def read_env(path: Path) -> dict[str, str]:
-    """Names and values of a file of NAME=value, quoted as for a shell, whole-line comments left out; none without a file."""
+    """Names and values of a file of NAME=value lines with shell quoting, without comment lines; empty if there is no file."""
     if not path.is_file():
         return {}
     try:

@@ -1,4 +1,4 @@
-"""The processes of the Flink cluster, started as Flink's own scripts would (its Python package carries none)."""
+"""The processes of the Flink cluster, started like by Flink's scripts, which its Python package lacks."""
 
 import hashlib
 import json
@@ -25,7 +25,7 @@ def configure(platform: Platform) -> None:
 
 
 def environment(platform: Platform) -> dict[str, str]:
-    """What Flink's processes find by environment variable."""
+    """The environment variables of Flink's processes."""
     folders = {"FLINK_CONF_DIR": _conf(platform), "FLINK_LIB_DIR": HOME / "lib", "FLINK_PLUGINS_DIR": HOME / "plugins"}
     store = {name: platform.values[name] for name in OBJECT_STORE if platform.values.get(name)}
     return java.ENVIRONMENT | store | {name: str(path) for name, path in folders.items()}
@@ -46,14 +46,14 @@ def jobmanager(platform: Platform) -> list[str]:
 
 
 def taskmanager(platform: Platform) -> list[str]:
-    """The TaskManager. It yields to the parts that command it: one that catches up would take every core from them."""
+    """The TaskManager. It has a lower priority than other services, because it uses all cores while it catches up."""
     jvm, dynamic = _memory(platform, "TM")
     main = "org.apache.flink.runtime.taskexecutor.TaskManagerRunner"
     return ["nice", *_java(platform, jvm), main, *_conf_dir(platform), *dynamic]
 
 
 def gateway(platform: Platform) -> list[str]:
-    """The SQL Gateway. It plans and submits, in bursts: compiling quickly matters more than compiling well."""
+    """The SQL Gateway. It plans and submits in bursts, so fast JIT compilation matters more than optimised code."""
     jvm = ["-Xms64m", "-Xmx256m", "-XX:MaxMetaspaceSize=256m", "-XX:TieredStopAtLevel=1"]
     return [*_java(platform, jvm), "org.apache.flink.table.gateway.SqlGateway"]
 
@@ -67,12 +67,12 @@ def _conf_dir(platform: Platform) -> list[str]:
 
 
 def _log(platform: Platform, process: str) -> Path:
-    """What the supervisor writes: the web UI shows it."""
+    """The log file, which the supervisor writes and the web UI shows."""
     return platform.logs / f"{process}.log"
 
 
 def _java(platform: Platform, jvm: list[str], *options: str) -> list[str]:
-    """A JVM of Flink. It runs in its folder for temporary files, which it calls `.`: Flink splits a path at commas."""
+    """A JVM of Flink. It runs in its folder for temporary files, and uses `.` for it, because Flink splits paths at commas."""
     return [
         *java.java(Path()),
         *jvm,
@@ -85,7 +85,7 @@ def _java(platform: Platform, jvm: list[str], *options: str) -> list[str]:
 
 
 def _class_path(platform: Platform) -> str:
-    """Flink, its connectors and Iceberg; the 64 MB of AWS only for a warehouse that lies there."""
+    """The class path: Flink, its connectors and Iceberg; AWS' 64 MB only for a warehouse on S3."""
     jars = [
         *(HOME / "lib").glob("*.jar"),
         *(HOME / "opt").glob("flink-sql-client-*.jar"),
@@ -97,7 +97,7 @@ def _class_path(platform: Platform) -> str:
 
 
 def _memory(platform: Platform, process: str) -> tuple[list[str], list[str]]:
-    """JVM and dynamic options that Flink computes from its configuration; kept until that changes."""
+    """JVM and dynamic options that Flink computes from its configuration; cached until that changes."""
     config = _conf(platform) / "config.yaml"
     kept = _conf(platform) / f"memory-{process}.json"
     fingerprint = hashlib.sha256(config.read_bytes()).hexdigest()
@@ -105,7 +105,7 @@ def _memory(platform: Platform, process: str) -> tuple[list[str], list[str]]:
         return memory["jvm"], memory["dynamic"]
     class_path = ":".join(str(jar) for jar in (*(HOME / "bin").glob("*.jar"), *(HOME / "lib").glob("flink-dist-*.jar")))
     main = ["org.apache.flink.runtime.util.bash.BashJavaUtils", f"GET_{process}_RESOURCE_PARAMS"]
-    # --bindir is asked for and not used
+    # --bindir is required but not used
     run = java.run(_conf(platform), "-cp", class_path, *main, *_conf_dir(platform), "--bindir", str(HOME))
     results = [line.removeprefix(_PREFIX).split() for line in run.stdout.splitlines() if line.startswith(_PREFIX)]
     if run.returncode or len(results) != 2:

@@ -1,4 +1,4 @@
-"""Files that are written at every start: each value in a template is escaped for the format of its file."""
+"""Writes files from templates at every start; values are escaped for the file's format."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -12,7 +12,7 @@ from local.config import CONF
 def render(template: str, target: Path, values: Mapping[str, object], escape: Callable[[object], str]) -> None:
     """Write a file from its template, in UTF-8; an unknown name is an error.
 
-    :param escape: turns each value that the template inserts into text of the file's format
+    :param escape: converts each inserted value to the file's format
     """
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(CONF),
@@ -24,11 +24,11 @@ def render(template: str, target: Path, values: Mapping[str, object], escape: Ca
 
 
 def properties(value: object) -> str:
-    """Part of a value of a Java properties file, which Java reads as Latin-1 with escapes."""
+    """Part of a value in a Java properties file, which is Latin-1 with escapes."""
     units = memoryview(str(value).encode("utf-16-le", "surrogatepass")).cast("H")
     return "".join(chr(unit) if 0x20 < unit < 0x7F and unit != ord("\\") else f"\\u{unit:04x}" for unit in units)
 
 
 def yaml_scalar(value: object) -> str:
-    """A text of a YAML file, always quoted."""
+    """A string in a YAML file, always quoted."""
     return yaml.safe_dump(str(value), default_style='"', allow_unicode=True, width=float("inf")).rstrip("\n")

@@ -1,4 +1,4 @@
-"""How a Java part is started."""
+"""Starts Java programs."""
 
 import os
 import subprocess
@@ -7,8 +7,8 @@ from pathlib import Path
 from local.config import PlatformError
 from local.preflight import java_home
 
-# Less memory a process: the simple collector, two arenas of malloc. Nothing is written to /tmp. Paths are UTF-8, whatever the
-# locale of the shell.
+# Less memory per process: the serial collector, two arenas of malloc. Nothing is written to /tmp. Paths are UTF-8 in any
+# locale.
 ENVIRONMENT = {"MALLOC_ARENA_MAX": "2", "LC_ALL": "C.UTF-8"}
 RUN_LIMIT_S = 600
 _OPTIONS = ["-XX:+UseSerialGC", "-XX:-UsePerfData", "-XX:+ExitOnOutOfMemoryError", "-Djava.net.preferIPv4Stack=true",
@@ -27,9 +27,9 @@ def java(scratch: Path) -> list[str]:
 
 
 def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run a Java program that ends by itself.
+    """Run a Java program to its end.
 
-    :param folder: where it runs, and where its temporary files go
+    :param folder: working directory, also for temporary files
     """
     command = [*java(folder), "-XX:TieredStopAtLevel=1", *arguments]
     return subprocess.run(

@@ -1,4 +1,4 @@
-"""The Kafka broker: one node that is its own controller."""
+"""The Kafka broker: one node that is also the controller."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ def _class_path() -> str:
 
 
 def folder(platform: Platform) -> Path:
-    """Where it runs: its configuration names its data from there, since Kafka splits a path at commas."""
+    """Its working directory: data paths are relative to it, because Kafka splits paths at commas."""
     return platform.home / "kafka"
 
 

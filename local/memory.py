@@ -13,7 +13,7 @@ def resident_mb(processes: list[psutil.Process]) -> float:
 
 
 def proportional_mb(processes: list[psutil.Process]) -> float:
-    """Sum of the proportional sets (PSS): each page counts once, so this is what the processes really take."""
+    """Sum of the proportional sets (PSS): each page counts once, so this is the memory that processes really use."""
     return sum(_bytes(process, "memory_full_info", "pss") for process in processes) / 1e6
 
 
@@ -25,7 +25,7 @@ def _bytes(process: psutil.Process, method: str, field: str) -> int:
 
 
 class PeakMemory(Watching):
-    """The moment of the largest resident memory of a changing set of processes while the block runs.
+    """Finds the peak resident memory of a changing set of processes while the block runs.
 
     `rss_mb` and `pss_mb` are the two sums of that moment.
     """

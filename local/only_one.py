@@ -1,4 +1,4 @@
-"""What only one process may do at a time with a platform's folder."""
+"""Mutual exclusion of processes that work on a platform's folder."""
 
 import contextlib
 import fcntl
@@ -10,7 +10,7 @@ from local.preflight import state_folder
 
 @contextlib.contextmanager
 def only_one(lock_name: str) -> Iterator[None]:
-    """Hold one of `LOCKS`, until the block or this process ends. Where no platform has come of it, no folder is left.
+    """Hold one of `LOCKS` until the block or this process ends. An empty folder is removed if no platform was created.
 
     :raises PlatformError: another process holds it, or the folder cannot be written to
     """
@@ -33,6 +33,6 @@ def only_one(lock_name: str) -> Iterator[None]:
         finally:
             if not (home / "env").exists():
                 (home / lock_name).unlink(missing_ok=True)
-                with contextlib.suppress(OSError):  # somebody has put something there
+                with contextlib.suppress(OSError):  # it is not empty
                     for folder in made:
                         folder.rmdir()

@@ -1,4 +1,4 @@
-"""The process list: every part of the platform, what starts it, and how its health is seen."""
+"""The process list: all services of the platform, their commands and health probes."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -9,16 +9,16 @@ from local.config import ROOT, Platform
 
 
 def _nothing() -> None:
-    """Most parts need nothing before their start or after it."""
+    """Most services need no step before or after their start."""
 
 
 @dataclass(frozen=True)
 class Part:
     """A supervised process.
 
-    It runs in `folder`, or in its folder for temporary files where that is None.
+    It runs in `folder`, or in its folder for temporary files if that is None.
     `command` is asked for when the supervisor is configured. `needs` names the parts that must be healthy before it is
-    started; `prepare` runs before its start, `complete` once its probe is content (it counts as healthy after that).
+    started; `prepare` runs before its start, `complete` once its probe succeeds (it counts as healthy after that).
     """
 
     name: str
@@ -36,7 +36,7 @@ class Part:
 
 
 def parts(platform: Platform) -> list[Part]:
-    """Every part, in the reverse of the order in which they stop: who writes stops before who stores."""
+    """All services, in the reverse order of stopping: writers are stopped before storage."""
     port = platform.port
     flink_environment = flink.environment(platform)
     return [
@@ -105,7 +105,7 @@ def parts(platform: Platform) -> list[Part]:
 
 
 def _airflow_daemon(platform: Platform, component: str) -> Part:
-    """A component of Airflow that listens on no port: its heartbeat is what the API server tells."""
+    """A component of Airflow that listens on no port: the API server reports its heartbeat."""
     healthy = probes.http_ok(
         platform.port("AIRFLOW_PORT"),
         "/api/v2/monitor/health",

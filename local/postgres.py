@@ -20,7 +20,7 @@ INITDB_LIMIT_S = 600
 
 
 def account() -> str | None:
-    """The system account that runs the server under root (it refuses to be root); None for a normal user."""
+    """The system account of the server if this is root, because it refuses to run as root; None for a normal user."""
     return ACCOUNT if os.geteuid() == 0 else None
 
 
@@ -40,13 +40,13 @@ def command(platform: Platform) -> list[str]:
 
 
 def configure() -> None:
-    """Make the account, when one is needed."""
+    """Create the account, if one is needed."""
     if account():
         _make_account()
 
 
 def prepare(platform: Platform) -> None:
-    """Make the cluster once. An interrupted one is made again: it gets its name when it is complete."""
+    """Create the cluster once. It gets its final name when it is complete, so an interrupted step is repeated."""
     data = platform.home / "postgres"
     if account():
         _let_through(platform.home)
@@ -84,7 +84,7 @@ def prepare(platform: Platform) -> None:
 
 
 def complete(platform: Platform) -> None:
-    """Give each database and its role, with the password of the env file."""
+    """Create all databases and roles, with the passwords of the env file."""
     url = postgres_url(platform.port("POSTGRES_PORT"), "postgres", platform.values["POSTGRES_PASSWORD"])
     with psycopg.connect(url, autocommit=True) as connection:
         for name in DATABASES:
@@ -108,7 +108,7 @@ def _make_account() -> None:
 
 
 def _let_through(path: Path) -> None:
-    """Let the account pass through each folder above (pass, not list)."""
+    """Let the account traverse all parent folders, without listing them."""
     for folder in (path, *path.parents):
         mode = stat.S_IMODE(folder.stat().st_mode)
         if not mode & stat.S_IXOTH:
@@ -117,7 +117,7 @@ def _let_through(path: Path) -> None:
 
 
 def _make_readable(folder: Path) -> None:
-    """Undo a strict umask on the server's own files."""
+    """Undo a strict umask on the server's program files."""
     for path in (folder, *folder.rglob("*")):
         mode = stat.S_IMODE(path.stat().st_mode)
         wanted = mode | stat.S_IROTH | (stat.S_IXOTH if mode & stat.S_IXUSR else 0)

@@ -1,7 +1,7 @@
-"""What the machine must bring, checked before anything is made (`local/check_machine.py` runs it).
+"""Requirements of the machine, checked before anything is installed (run by `local/check_machine.py`).
 
-It runs on the system's own Python, so it uses the standard library alone. Everything missing or wrong is named at once,
-each with the way to get it.
+It runs with the system's Python, so it only uses the standard library. All problems are reported at once,
+each with the next step.
 """
 
 import importlib.util
@@ -19,16 +19,16 @@ MIN_FREE_HOME_GB = 2
 MIN_FREE_MEMORY_GB = 4
 MIN_OPEN_FILES = 1024
 MIN_THREADS = 1000
-# Programs of the platform that give these a meaning in the name of a folder: lists of folders and JVM class paths (:), scripts
+# Characters in folder names with a special meaning to programs of the platform: lists of folders and JVM class paths (:), scripts
 # of the Python environment and PostgreSQL's initdb (" $ ` \\), Flink's paths (\\).
 REFUSED_IN_PATHS = '":$`\\'
-#: Below the root.
+#: Relative to the root.
 JAVA_FOLDERS = ("usr/lib/jvm/*", "Library/Java/JavaVirtualMachines/*/Contents/Home")
 ROOT = Path(__file__).resolve().parent.parent
 
 
 def java_major(home: Path) -> int | None:
-    """Major version of the Java installed in `home`, or None when there is none."""
+    """Major version of the Java installed in `home`, or None."""
     release = home / "release"
     found = re.search(r'^JAVA_VERSION="(?:1\.)?(\d+)', release.read_text(), re.MULTILINE) if release.is_file() else None
     if found:
@@ -42,7 +42,7 @@ def java_major(home: Path) -> int | None:
 
 
 def java_home() -> Path | None:
-    """The Java that the platform uses: JAVA_HOME when set, else the `java` on the PATH."""
+    """The platform's Java: JAVA_HOME if set, otherwise `java` on the PATH."""
     if os.environ.get("JAVA_HOME"):
         return Path(os.environ["JAVA_HOME"])
     java = shutil.which("java")
@@ -73,7 +73,7 @@ def check_java() -> list[str]:
 
 
 def check_python() -> list[str]:
-    """Problems with the Python that runs this."""
+    """Problems with this Python."""
     if not all(importlib.util.find_spec(module) for module in ("venv", "ensurepip")):
         return [f"{sys.executable} cannot make virtual environments. Get it: `apt-get install python3-venv`"]
     return []
@@ -98,7 +98,7 @@ def state_folder() -> Path:
 
 
 def check_paths() -> list[str]:
-    """Folders whose names some program cannot take."""
+    """Folders whose names some program does not support."""
     wrong = []
     for what, folder in {"the repository": ROOT, "LAKEHOUSE_HOME": state_folder()}.items():
         if bad := sorted({letter for letter in str(folder) if letter in REFUSED_IN_PATHS or not letter.isprintable()}):
@@ -155,7 +155,7 @@ def check_limits() -> list[str]:
 
 
 def _threads_of_user() -> int:
-    """Threads that run as this user, where /proc shows them."""
+    """Number of this user's threads, if /proc shows it."""
     count = 0
     for process in Path("/proc").glob("[0-9]*"):
         try:
@@ -167,13 +167,13 @@ def _threads_of_user() -> int:
 
 
 def problems() -> list[str]:
-    """Everything that is missing or wrong."""
+    """All problems."""
     checks = (check_python, check_java, check_tools, check_paths, check_room, check_limits)
     return [problem for check in checks for problem in check()]
 
 
 def main() -> int:
-    """Print every problem; the exit status says whether there was one."""
+    """Print all problems; the exit status is 1 if there are any."""
     found = problems()
     if found:
         print(

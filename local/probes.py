@@ -1,4 +1,4 @@
-"""Is a part healthy? Each probe returns None when it is, else a text that says what it waits for."""
+"""Health probes of services: each returns None if healthy, otherwise what it waits for."""
 
 import http.client
 import json
@@ -17,7 +17,7 @@ TIMEOUT_S = 10
 
 
 def http_ok(port: int, path: str, expect: Callable[[dict[str, Any]], bool] = bool) -> Probe:
-    """A probe of an HTTP address that answers 200 with JSON that is as expected; a proxy counts, as for every other client."""
+    """A probe for an HTTP 200 response with expected JSON; proxies of the environment apply, as for all other clients."""
 
     url = f"http://127.0.0.1:{port}{path}"
 
@@ -36,25 +36,25 @@ def http_ok(port: int, path: str, expect: Callable[[dict[str, Any]], bool] = boo
 
 
 def postgres(port: int, password: str) -> Probe:
-    """A probe of PostgreSQL that takes a connection."""
+    """A probe for a successful connection to PostgreSQL."""
 
     def probe() -> str | None:
         try:
             psycopg.connect(postgres_url(port, "postgres", password), connect_timeout=TIMEOUT_S).close()
         except psycopg.OperationalError as error:
-            return str(error).splitlines()[0]  # then come hints
+            return str(error).splitlines()[0]  # hints follow
         return None
 
     return probe
 
 
 def postgres_url(port: int, name: str, password: str) -> str:
-    """Connection string for the role and the database of that name."""
+    """Connection string for a database and the role with the same name."""
     return f"host=127.0.0.1 port={port} user={name} dbname={name} password={password}"
 
 
 def kafka(port: int) -> Probe:
-    """A probe of a broker that answers with its metadata."""
+    """A probe for a broker that returns its metadata."""
 
     def probe() -> str | None:
         try:

@@ -1,4 +1,4 @@
-"""The platform's services and commands reach each other on loopback, whatever proxy the environment names for everything else."""
+"""Services and commands of the platform reach each other on loopback, regardless of proxies in the environment."""
 
 import os
 from collections.abc import Mapping
@@ -7,7 +7,7 @@ LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
 def exempting(environment: Mapping[str, str]) -> dict[str, str]:
-    """The variables that say what no proxy leads to, with loopback added. Programs read one of two spellings."""
+    """The variables of hosts without a proxy, with loopback added. Programs use one of two spellings."""
     known = ",".join(environment.get(name, "") for name in ("no_proxy", "NO_PROXY"))
     hosts = [host.strip() for host in known.split(",")]
     exempted = "*" if "*" in hosts else ",".join(dict.fromkeys([*filter(None, hosts), *LOOPBACK]))
@@ -15,5 +15,5 @@ def exempting(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def pass_by() -> None:
-    """Let this process, and those that it starts, reach loopback without a proxy."""
+    """Let this process and its children reach loopback without a proxy."""
     os.environ |= exempting(os.environ)

@@ -1,4 +1,4 @@
-"""The schema registry (Apicurio, with Confluent's API under /apis/ccompat/v7); its data is a file of its own."""
+"""The schema registry (Apicurio, with Confluent's API under /apis/ccompat/v7); its data is in a separate file."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ from local.java import ENVIRONMENT, java
 
 
 def folder(platform: Platform) -> Path:
-    """Where it runs: its data is named from there, since a JDBC address has no escapes."""
+    """Its working directory: data paths are relative to it, because a JDBC URL has no escapes."""
     return platform.home / "registry"
 
 
@@ -19,7 +19,7 @@ def command(platform: Platform) -> list[str]:
 
 
 def environment(platform: Platform) -> dict[str, str]:
-    """Its settings: loopback, few connections, data that outlives the process."""
+    """Its settings: loopback, few connections, persistent data."""
     return ENVIRONMENT | {
         "QUARKUS_HTTP_HOST": "127.0.0.1",
         "QUARKUS_HTTP_PORT": platform.values["REGISTRY_PORT"],

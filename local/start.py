@@ -1,4 +1,4 @@
-"""Bringing the platform up: every part in its order, with progress, a limit, and a reason when it fails."""
+"""Starts the platform: all services in order, with progress, a time limit, and the reason of a failure."""
 
 import threading
 import xmlrpc.client
@@ -10,11 +10,11 @@ from local.parts import Part
 from local.progress import Progress
 from local.supervision import Supervisor
 
-LIMIT_S = 600  # a laptop whose cores are busy with something else
+LIMIT_S = 600  # for a laptop whose cores are busy
 CRASH_LIMIT = 3
 PROBE_EVERY_S = 0.2
 LOG_LINES = 25
-ALIVE = ("RUNNING", "STARTING", "BACKOFF")  # the supervisor sees to it
+ALIVE = ("RUNNING", "STARTING", "BACKOFF")  # handled by the supervisor
 
 
 class Start:
@@ -30,12 +30,12 @@ class Start:
         self.over = threading.Event()
 
     def run(self) -> None:
-        """Bring up every part at once, each as soon as what it needs is healthy."""
+        """Start all services concurrently, each as soon as those that it needs are healthy."""
         with ThreadPoolExecutor(len(self.parts)) as pool:
             try:
                 self._watch({pool.submit(self._bring_up, part): part for part in self.parts})
             finally:
-                self.over.set()  # failed or interrupted: nobody goes on waiting
+                self.over.set()  # after a failure or interrupt, all threads stop waiting
                 self.progress.clear()
 
     def _watch(self, pending: dict[Future[None], Part]) -> None:
@@ -50,7 +50,7 @@ class Start:
     def _bring_up(self, part: Part) -> None:
         for need in part.needs:
             self.waits_for[part.name] = f"waits for {need}"
-            self._until(self.healthy[need].is_set)  # the limit is that part's own: it is the one to name
+            self._until(self.healthy[need].is_set)  # an expired limit is reported for that service, not for this one
         if self.supervisor.info()[part.name]["statename"] not in ALIVE:
             self.waits_for[part.name] = "prepares"
             self._do(part, part.prepare)
@@ -64,7 +64,7 @@ class Start:
         self.healthy[part.name].set()
 
     def _do(self, part: Part, step: Callable[[], None]) -> None:
-        """A step of the part's start; whatever goes wrong in it is said of this part."""
+        """A step of a service's start, whose errors are reported for that service."""
         try:
             step()
         except PlatformError:
@@ -73,7 +73,7 @@ class Start:
             raise self._failure(part, str(error) or repr(error)) from error
 
     def _content(self, part: Part, starts: set[int]) -> bool:
-        """Whether the part is healthy now; a part that cannot become so is an error."""
+        """Whether the service is healthy now; raises an error if it cannot become healthy."""
         info = self.supervisor.info()[part.name]
         starts.add(info["start"])
         if info["statename"] == "FATAL" or len(starts) > CRASH_LIMIT:
@@ -83,7 +83,7 @@ class Start:
         return problem is None
 
     def _late(self, part: Part) -> bool:
-        """False until the limit is over, an error after it."""
+        """Return False before the time limit, and raise an error after it."""
         if self.progress.seconds > LIMIT_S:
             raise self._failure(part, f"not healthy after {LIMIT_S} s: {self.waits_for[part.name]}")
         return False
@@ -101,7 +101,7 @@ class Start:
 
 
 def start(platform: Platform, supervisor: Supervisor, parts: list[Part]) -> None:
-    """Bring the platform up, or say which part does not come and why."""
+    """Start the platform, or report which service does not start and why."""
     if unknown := {part.name for part in parts} - supervisor.info().keys():
         names = ", ".join(sorted(unknown))
         raise PlatformError(f"the platform runs since before it had {names}: make down, then make up")

@@ -1,4 +1,4 @@
-"""The supervisor daemon that keeps the parts running, and the processes that belong to a platform."""
+"""The supervisor daemon that keeps services running, and the processes of a platform."""
 
 import contextlib
 import hashlib
@@ -24,24 +24,24 @@ from local.supervisor_conf import mark, write
 
 START_LIMIT_S = 120
 KILL_LIMIT_S = 60
-SOCKET_PATH_LIMIT = 100  # of 107 bytes: the supervisor adds its pid while it makes the socket
+SOCKET_PATH_LIMIT = 100  # of 107 bytes: the supervisor appends its pid while it creates the socket
 
 
 class Supervisor:
-    """Control of one platform's supervisor daemon, over a Unix socket of its own."""
+    """Controls one platform's supervisor daemon over its Unix socket."""
 
     def __init__(self, platform: Platform) -> None:
         self.platform = platform
         self.socket = _socket_path(platform.home)
 
     def running(self) -> bool:
-        """Whether the daemon answers."""
+        """Whether the daemon responds."""
         with socket.socket(socket.AF_UNIX) as probe:
             probe.settimeout(3)
             return probe.connect_ex(str(self.socket)) == 0
 
     def launch(self, parts: list[Part]) -> None:
-        """Start the daemon, which starts no part by itself."""
+        """Start the daemon, which does not start services by itself."""
         conf = write(self.platform, self.socket, parts)
         program = str(Path(sys.prefix) / "bin" / "supervisord")
         run = subprocess.run(
@@ -56,9 +56,9 @@ class Supervisor:
             time.sleep(0.05)
 
     def call(self, method: str, *arguments: object) -> Any:
-        """One call of the daemon's API; each uses a connection of its own, so any thread may.
+        """Call the daemon's API. Each call has its own connection, so this is thread-safe.
 
-        What the daemon refuses (`xmlrpc.client.Fault`) is for the caller to handle.
+        The caller handles errors of the daemon (`xmlrpc.client.Fault`).
         """
         transport = SupervisorTransport(serverurl=f"unix://{self.socket}")
         try:
@@ -73,7 +73,7 @@ class Supervisor:
             raise
 
     def info(self) -> dict[str, dict[str, Any]]:
-        """What the daemon knows of each part, by name."""
+        """Service name -> the daemon's information."""
         return {info["name"]: info for info in self.call("getAllProcessInfo")}
 
     def pid(self) -> int:
@@ -82,7 +82,7 @@ class Supervisor:
 
 
 def members(platform: Platform) -> list[psutil.Process]:
-    """Every process that carries this platform's mark: the daemon and its parts, supervised or left behind."""
+    """All processes with this platform's environment: the daemon and its services, supervised or left behind."""
     found = []
     for process in psutil.process_iter():
         try:
@@ -104,10 +104,10 @@ def family(pid: int) -> list[psutil.Process]:
 
 
 def stop(processes: list[psutil.Process], limit_s: float) -> None:
-    """End processes: asked first, forced after the limit.
+    """Terminate processes, and kill them after the limit.
 
-    A worker of Airflow's executor whose scheduler was killed does not listen. It has nothing to lose: a task is a process
-    of its own.
+    A worker of Airflow's executor ignores signals after its scheduler was killed. It can be killed, because a task
+    is a separate process.
     """
     for process in processes:
         _signal(process.kill if _is_executor_worker(process) else process.terminate)
@@ -119,7 +119,7 @@ def stop(processes: list[psutil.Process], limit_s: float) -> None:
 
 
 def await_end(processes: list[psutil.Process], limit_s: float) -> list[psutil.Process]:
-    """Those that have not ended within the limit. A zombie has ended: in a container nobody may ever take note of it."""
+    """Processes that have not ended within the limit. Zombies count as ended: in a container they may never be reaped."""
     deadline = time.monotonic() + limit_s
     while (left := [process for process in processes if _alive(process)]) and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -127,7 +127,7 @@ def await_end(processes: list[psutil.Process], limit_s: float) -> list[psutil.Pr
 
 
 def describe(process: psutil.Process) -> str:
-    """A process for messages: pid and command."""
+    """A process as text for messages: pid and command."""
     try:
         return f"pid {process.pid} ({' '.join(process.cmdline())[:100] or process.name()})"
     except psutil.Error:
@@ -135,7 +135,7 @@ def describe(process: psutil.Process) -> str:
 
 
 def ports_taken(ports: dict[str, int]) -> list[str]:
-    """Each port that somebody holds, with who."""
+    """Ports in use, with the processes that hold them."""
     taken = {name: port for name, port in ports.items() if not _free(port)}
     if not taken:
         return []
@@ -145,14 +145,14 @@ def ports_taken(ports: dict[str, int]) -> list[str]:
             if connection.status == psutil.CONN_LISTEN and connection.pid and connection.laddr:
                 holders[connection.laddr.port] = _holder(psutil.Process(connection.pid))
     except psutil.Error:
-        pass  # only root may see everybody's; the port is named anyway
+        pass  # only root can see other users' processes; the port is reported anyway
     return [
         f"{name}={port} is held by {holders.get(port, 'a process of another user')}" for name, port in taken.items()
     ]
 
 
 def _holder(process: psutil.Process) -> str:
-    """Who holds a port: a service of another platform by that one's folder."""
+    """The holder of a port; for a service of another platform, with that platform's folder."""
     try:
         environment = process.environ()
     except psutil.Error:
@@ -193,7 +193,7 @@ def _signal(send: Callable[[], None]) -> None:
 
 
 def _socket_path(home: Path) -> Path:
-    """In the state folder; for a folder too deep for a socket's name, in a private one of the system's."""
+    """Path of the socket in the state folder, or in a private temporary folder if the path would be too long."""
     path = home / "supervisor.sock"
     if len(os.fsencode(path)) <= SOCKET_PATH_LIMIT:
         return path

@@ -1,4 +1,4 @@
-"""What the supervisor is given: its configuration, and for each part a script and a folder for temporary files."""
+"""Writes the supervisor's configuration, and for each service a script and a folder for temporary files."""
 
 import os
 import pwd
@@ -20,20 +20,20 @@ exec {command}
 
 
 def mark(platform: Platform, part: str) -> dict[str, str]:
-    """The environment variables by which a process of the platform is known."""
+    """The environment variables that identify processes of the platform."""
     return {"LAKEHOUSE_HOME": str(platform.home), "LAKEHOUSE_PART": part}
 
 
 def write(platform: Platform, socket: Path, parts: list[Part]) -> Path:
-    """Write all of it, with temporary folders that are empty (nothing runs yet); the path of the configuration."""
+    """Write all files and empty temporary folders (nothing runs yet); return the path of the configuration."""
     scripts = platform.home / "services"
     for folder in (scripts, platform.temporary):
         shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(mode=0o711)  # PostgreSQL's account passes through
+        folder.mkdir(mode=0o711)  # PostgreSQL's account traverses it
     for part in parts:
         scratch = platform.scratch(part.name)
         scratch.mkdir(mode=0o700)
-        write_private(scripts / part.name, _script(platform, part))  # it holds secrets
+        write_private(scripts / part.name, _script(platform, part))  # it contains secrets
         if part.user:
             for path in (scratch, scripts / part.name):
                 shutil.chown(path, part.user)

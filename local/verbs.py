@@ -1,4 +1,4 @@
-"""What `python -m local` does: up, down, env, status, logs, clean."""
+"""The commands of `python -m local`: up, down, env, status, logs, clean."""
 
 import contextlib
 import os
@@ -57,9 +57,9 @@ def _refuse_taken_ports(platform: Platform) -> None:
 
 
 def refuse_changes(wanted: Platform) -> None:
-    """What runs keeps the settings that it was started with.
+    """Check that a running platform has the same settings.
 
-    :raises PlatformError: others are wanted
+    :raises PlatformError: they differ
     """
     running = config.load().values
     if changed := [f"{name}={value}" for name, value in wanted.values.items() if running.get(name) != value]:
@@ -67,7 +67,7 @@ def refuse_changes(wanted: Platform) -> None:
 
 
 def addresses(platform: Platform) -> str:
-    """Where a person finds the platform."""
+    """The addresses of the platform's pages."""
     return (
         f"  Airflow  http://127.0.0.1:{platform.port('AIRFLOW_PORT')}  (admin / {platform.values['AIRFLOW_ADMIN_PASSWORD']})\n"
         f"  Flink    http://127.0.0.1:{platform.port('FLINK_REST_PORT')}"
@@ -81,7 +81,7 @@ def env() -> None:
 
 
 def _pipeline() -> dict[str, str]:
-    """Whose models dbt sees: those of the pipeline that is given (PIPELINE=), or of the only one."""
+    """The pipeline whose models dbt uses: the chosen one (PIPELINE=), or the only one."""
     declared = [file.stem for file in (config.ROOT / "include" / "pipelines").glob("*.yaml")]
     name = os.environ.get("PIPELINE") or (declared[0] if len(declared) == 1 else None)
     return {"LAKEHOUSE_PIPELINE": name} if name else {}
@@ -99,12 +99,12 @@ def down() -> None:
             supervisor.call("shutdown")
             left = supervision.await_end(processes, STOP_LIMIT_S)
         supervision.stop([*{*left, *supervision.members(platform)}], STOP_LIMIT_S)
-        supervision.stop(supervision.members(platform), STOP_LIMIT_S)  # what began meanwhile
+        supervision.stop(supervision.members(platform), STOP_LIMIT_S)  # processes that were started meanwhile
     print("The platform is down; its data is kept.")
 
 
 def status() -> None:
-    """Print a table of the services; fails when one of them is not healthy."""
+    """Print a table of the services; raise an error if one of them is not healthy."""
     platform = config.load()
     supervisor = Supervisor(platform)
     everything = parts(platform)
@@ -121,13 +121,13 @@ def status() -> None:
 
 
 def logs(service: str | None = None, lines: int = 20, follow: bool = False) -> None:
-    """Show the last lines of every service's log, or of one; with `follow`, those to come as well."""
+    """Show the last lines of all logs, or of one; with `follow`, new lines too."""
     platform = config.load()
     there = sorted(file.stem for file in platform.logs.glob("*.log"))
     if service and service not in there:
         raise PlatformError(f"there is no log of {service!r} in {platform.logs} (there are: {', '.join(there)})")
     files = [str(platform.logs / f"{name}.log") for name in ([service] if service else there)]
-    with contextlib.suppress(KeyboardInterrupt):  # how a person ends `follow`
+    with contextlib.suppress(KeyboardInterrupt):  # ends `follow`
         subprocess.run(["tail", "-n", str(lines), *(["-F"] if follow else []), *files])
 
 
@@ -145,7 +145,7 @@ def clean(agreed: bool = False) -> None:
 
 
 def _given(ports: dict[str, int]) -> str:
-    """The variables that give a platform these ports."""
+    """The variables that set these ports of a platform."""
     base = min(ports.values())
     if [*ports.values()] == [*range(base, base + len(ports))]:
         return f"PORT_BASE={base}"

@@ -1,4 +1,4 @@
-"""Something that is looked at again and again while something else is done."""
+"""Polls something in the background while something else is done."""
 
 import threading
 from typing import Self
@@ -7,14 +7,14 @@ EVERY_S = 0.5
 
 
 class Watching:
-    """Calls `look` in a thread of its own while the block runs."""
+    """Calls `look` repeatedly in a thread while the block runs."""
 
     def __init__(self) -> None:
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
     def look(self) -> None:
-        """Take note of how it is now."""
+        """Record the current state."""
         raise NotImplementedError
 
     def __enter__(self) -> Self:
