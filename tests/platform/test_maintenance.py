@@ -51,7 +51,7 @@ def test_while_jobs_are_running(platform, main_job, trips_arrive):
 
     for table in TABLES:
         orphan = plant_orphan(table)
-        options = Options(by="test", force=True, overrides=ALL_BUT_THE_LAST)
+        options = Options(requested_by="test", force=True, overrides=ALL_BUT_THE_LAST)
         done = {operation: maintain(table, operation, options)[1] for operation in Operation}
         assert {entry.verdict for entry in done.values() if entry} == {DONE}
         rewritten = done[Operation.REWRITE_DATA_FILES]
