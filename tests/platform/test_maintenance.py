@@ -11,6 +11,7 @@ from chaos.upkeep import ALL_BUT_THE_LAST, job_runs
 
 from demo.main_job import Trips
 from lakehouse.airflow.hooks.iceberg import IcebergCatalogHook
+from lakehouse.maintenance.locations import Location
 from lakehouse.maintenance.log import DONE
 from lakehouse.maintenance.run import Options, maintain
 from lakehouse.maintenance.settings import Operation
@@ -32,8 +33,8 @@ def forget_earlier_runs(home: Path, live: dict[str, tuple[str, int]]) -> None:
 
 def plant_orphan(table: str) -> Path:
     """An unreferenced file, older than any checkpoint."""
-    location = IcebergCatalogHook().table(table).location()
-    file = Path("/" + location.split(":", 1)[1].lstrip("/")) / "data" / "orphan.parquet"
+    location = Location.parse(IcebergCatalogHook().table(table).location())
+    file = Path("/", location.path, "data", "orphan.parquet")
     file.write_bytes(b"never committed")
     os.utime(file, times=(time.time() - 10 * DAYS_S,) * 2)
     return file
