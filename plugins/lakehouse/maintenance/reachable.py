@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 #: Of a path, in bytes: among a million files, two have the same digest with a probability of 10^-27.
 DIGEST_BYTES = 16
+#: Scheme and authority of each store that has a file of the same path.
+Stores = tuple[tuple[str, str], ...]
 
 
 class Reachable:
@@ -28,14 +30,11 @@ class Reachable:
     """
 
     def __init__(self) -> None:
-        self._stores: dict[bytes, tuple[tuple[str, str], ...]] = {}
-        self._known_stores: dict[tuple[tuple[str, str], ...], tuple[tuple[str, str], ...]] = {}
+        self._stores: dict[bytes, Stores] = {}
+        self._known_stores: dict[Stores, Stores] = {}  # so that files share one object
 
     def __contains__(self, file: Location) -> bool:
         return (file.scheme, file.authority) in self._stores.get(_digest(file), ())
-
-    def __len__(self) -> int:
-        return sum(len(stores) for stores in self._stores.values())
 
     def add_table(self, table: Table) -> None:
         """Add all files of a table: of the snapshots of all branches and tags, metadata log, statistics, version hint.
@@ -71,8 +70,10 @@ class Reachable:
     def twin(self, file: Location) -> Location | None:
         """The file itself if it is referenced, or else a referenced file with the same path: maybe another name of its store."""
         stores = self._stores.get(_digest(file), ())
-        if not stores or (file.scheme, file.authority) in stores:
-            return file if stores else None
+        if not stores:
+            return None
+        if (file.scheme, file.authority) in stores:
+            return file
         scheme, authority = stores[-1]
         return Location(scheme, authority, file.path)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -35,6 +36,7 @@ def _catalog(**properties: str) -> Catalog:
     """One catalog per process; its connection pool survives a restart of the database."""
     from pyiceberg.catalog import load_catalog
 
+    logging.getLogger("pyiceberg.io").setLevel(logging.WARNING)  # it logs each load of a table whose location is a path
     return load_catalog(CATALOG, **properties)
 
 

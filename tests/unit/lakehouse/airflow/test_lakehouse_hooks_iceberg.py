@@ -9,6 +9,7 @@ import pytest
 from airflow.sdk.exceptions import AirflowException
 from botocore.exceptions import EndpointConnectionError
 from pyiceberg.exceptions import ServerError
+from pyiceberg.io import load_file_io
 from requests import ConnectionError as NoAnswer
 
 from lakehouse.airflow.hooks.coordination import CoordinationHook
@@ -22,6 +23,12 @@ def test_rows_are_those_of_the_current_snapshot(fill):
     fill("silver.cleaned_trips", 3)
     fill("silver.cleaned_trips", 4)
     assert row_count(IcebergCatalogHook().table("silver.cleaned_trips")) == 7
+
+
+def test_a_warehouse_that_is_a_path_is_not_logged_at_each_load(iceberg, caplog):
+    with caplog.at_level("INFO"):
+        load_file_io(location="/warehouse/silver/cleaned_trips")
+    assert caplog.messages == []
 
 
 def test_a_missing_table_is_named_with_the_next_step(iceberg):

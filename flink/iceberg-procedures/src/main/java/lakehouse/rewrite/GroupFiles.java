@@ -33,6 +33,9 @@ class GroupFiles implements Serializable {
     private final SortOrder sortOrder;
     private final String runId;
 
+    /** One for all groups, because it reads Hadoop's configuration. */
+    private transient FileMerge merge;
+
     /**
      * @param schema the table's, with or without the lineage of rows
      * @param sortOrder what the files shall say about the order of their rows
@@ -105,7 +108,9 @@ class GroupFiles implements Serializable {
                 || !schema.sameSchema(table.schema())) {
             return Optional.empty();
         }
-        FileMerge merge = new FileMerge(table, sortOrder);
+        if (merge == null) {
+            merge = new FileMerge(table, sortOrder);
+        }
         OutputFileFactory outputs = outputs(group, attempt);
         List<DataFile> files = group.tasks().stream().map(FileScanTask::file).toList();
         Optional<FileMerge.Merged> merged =
