@@ -13,6 +13,8 @@ CREATE TEMPORARY FUNCTION json_object_fields AS 'lakehouse.JsonObjectFields';
 CREATE TEMPORARY FUNCTION json_number AS 'lakehouse.JsonNumber';
 CREATE TEMPORARY FUNCTION iso_timestamp AS 'lakehouse.IsoTimestamp';
 CREATE TEMPORARY FUNCTION iso_instant AS 'lakehouse.IsoInstant';
+CREATE TEMPORARY FUNCTION partition_watermark AS 'lakehouse.eventtime.PartitionWatermark';
+CREATE TEMPORARY FUNCTION stream_watermark AS 'lakehouse.eventtime.StreamWatermark';
 {% for namespace in namespaces %}
 
 CREATE DATABASE IF NOT EXISTS iceberg_catalog.{{ namespace }};

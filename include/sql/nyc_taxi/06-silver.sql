@@ -1,6 +1,7 @@
 -- Silver: every Bronze row becomes one row: a typed trip, a rejected row with its reason, or a duplicate with its position.
 {% import 'macros/calendar.jinja' as calendar %}
 {% import 'macros/fields.jinja' as fields %}
+{% import 'macros/event_time.jinja' as event_time with context %}
 {% import 'macros/silver.jinja' as silver %}
 
 {# Trips with equal values of these are one trip and its duplicates. #}
@@ -20,6 +21,8 @@ MD5(CONCAT_WS('|',
     ('trip_duration_minutes', 'DOUBLE', 'ROUND(' ~ calendar.minutes_between('pickup_datetime', 'dropoff_datetime') ~ ', 2)'),
     ('pickup_date', 'DATE', calendar.date_of('pickup_datetime')),
     ('pickup_hour', 'INT', calendar.hour_of('pickup_datetime')),
+    ('partition_watermark', 'TIMESTAMP(6)', event_time.partition_watermark('dropoff_datetime')),
+    ('stream_watermark', 'TIMESTAMP(6)', event_time.stream_watermark('dropoff_datetime')),
 ] %}
 {% set pickup = fields.parsed_name(contract['tpep_pickup_datetime']) %}
 {% set distance = fields.parsed_name(contract['trip_distance']) %}

@@ -74,6 +74,7 @@ class Stage(Declared):
     :param sql: file in `include/sql/` with its CREATE TABLE statements and its statement set
     :param source: `topic`, or a table of an earlier stage
     :param sinks: role -> Iceberg table (`namespace.table`); roles are accepted, rejected, duplicate or custom ones
+    :param aggregates: name -> Iceberg table that the stage writes in addition, with rows that summarize those of its sinks
     :param audit: file in `include/sql/` with an independent implementation of the stage's rules; without it, the audit only
         checks what applies to every stage
     :param renamed_from: former name of its Flink job, whose state is adopted
@@ -84,6 +85,7 @@ class Stage(Declared):
     sql: str
     source: str
     sinks: dict[Name, TableName] = Field(min_length=1)
+    aggregates: dict[Name, TableName] = Field(default_factory=dict)
     audit: str | None = None
     renamed_from: str | None = None
 
@@ -94,8 +96,8 @@ class Stage(Declared):
 
     @property
     def tables(self) -> tuple[str, ...]:
-        """The tables of its sinks, in the order of their declaration."""
-        return tuple(self.sinks.values())
+        """The tables that it writes, in the order of their declaration: its sinks, then its aggregates."""
+        return (*self.sinks.values(), *self.aggregates.values())
 
     @property
     def namespaces(self) -> tuple[str, ...]:
@@ -183,10 +185,12 @@ class Pipeline(Declared):
                 raise ValueError(
                     f"stages.{stage.name}.source: no earlier stage writes {stage.source!r}. Next: choose one of {choices}"
                 )
-            for role, table in stage.sinks.items():
+            outputs = {f"sinks.{role}": table for role, table in stage.sinks.items()}
+            outputs |= {f"aggregates.{name}": table for name, table in stage.aggregates.items()}
+            for key, table in outputs.items():
                 if other := written.get(table):
                     raise ValueError(
-                        f"stages.{stage.name}.sinks.{role}: {table} is also written by {other}. Next: use another table"
+                        f"stages.{stage.name}.{key}: {table} is also written by {other}. Next: use another table"
                     )
                 written[table] = f"stages.{stage.name}"
         if self.gold and self.gold.source not in written:

@@ -13,8 +13,8 @@ from jinja2 import ChainableUndefined, Environment, FileSystemLoader, StrictUnde
 
 from lakehouse.airflow.connections import Connections
 from lakehouse.airflow.hooks.iceberg import CATALOG, IcebergCatalogHook
-from lakehouse.paths import SQL
-from lakehouse.pipelines.model import Pipeline, Stage
+from lakehouse.paths import DBT, SQL
+from lakehouse.pipelines.model import Pipeline, Stage, duration
 from lakehouse.pipelines.params import Params, parameters
 from lakehouse.pipelines.statements import canonical, statements
 from lakehouse.texts import sql_literal
@@ -35,7 +35,7 @@ class _Empty(ChainableUndefined):
 def environment() -> Environment:
     """The Jinja environment for scripts in `include/sql/`; undefined names are errors."""
     found = Environment(loader=FileSystemLoader(SQL), undefined=StrictUndefined, trim_blocks=True)
-    found.filters |= {"literal": sql_literal, "sql_timestamp": _timestamp}
+    found.filters |= {"literal": sql_literal, "sql_timestamp": _timestamp, "seconds": _seconds, "seed": _seed}
     found.globals |= {
         "conn": Connections(),
         "var": {"value": VariableAccessor(deserialize_json=False), "json": VariableAccessor(deserialize_json=True)},
@@ -118,9 +118,20 @@ def _values(pipeline: Pipeline, stage: Stage, tables: Mapping[str, str], params:
         "params": params,
         "source": None if stage.reads_topic else full_name(stage.source),
         "sinks": {role: full_name(table) for role, table in stage.sinks.items()},
+        "aggregates": {name: full_name(table) for name, table in stage.aggregates.items()},
     }
 
 
 def _timestamp(epoch_ms: int) -> str:
     """A time in UTC, formatted for a TIMESTAMP literal."""
     return f"{datetime.fromtimestamp(epoch_ms / 1000, UTC):%Y-%m-%d %H:%M:%S.%f}"[:-3]
+
+
+def _seconds(text: str) -> int:
+    """A duration such as `15m` or `30 s`, in seconds."""
+    return int(duration(text).total_seconds())
+
+
+def _seed(name: str) -> str:
+    """The rows of a dbt seed (`<pipeline>/<name>.csv`), one per line, without the header."""
+    return (DBT / "seeds" / name).read_text().partition("\n")[2]

@@ -233,7 +233,7 @@ def _table(found: StageLedger) -> str:
         return [str(name), source, *rows, *(getattr(of, column) for column in apart), of.in_flight]
 
     lines = [line(number, row, row.source) for number, row in found.partitions.items()]
-    titles = [found.stage.job, found.source, *found.stage.tables, *apart, "in flight"]
+    titles = [found.stage.job, found.source, *found.stage.sinks.values(), *apart, "in flight"]
     return _aligned(titles, [*lines, line("all", found, found.source_rows)])
 
 
