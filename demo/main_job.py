@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -32,7 +33,10 @@ TABLES = {
     "rejected_events": "bronze.rejected_events",
     "silver": "silver.cleaned_trips",
     "rejected_trips": "silver.rejected_trips",
+    "counted_trips": "live.counted_trips",
+    "late_trips": "live.late_trips",
 }
+ZONES_SHOWN, HOURS_SHOWN = 5, 24
 MARTS = ("mart_daily_revenue", "mart_hourly_demand")
 
 T = TypeVar("T")
@@ -47,6 +51,22 @@ class Trips:
     source: str | None = None
 
 
+@dataclass(frozen=True)
+class LiveView:
+    """The live windows of event time.
+
+    :param closed: trips in closed windows
+    :param open: trips in open windows
+    :param closed_until: end of the last closed window
+    :param zones: of the busiest zones in the day until then: zone, borough, trips, revenue in dollars, mean speed in mph
+    """
+
+    closed: int
+    open: int
+    closed_until: str
+    zones: list[tuple[str, str, int, float, float]]
+
+
 @dataclass
 class Outcome:
     """The result of the main job.
@@ -59,6 +79,7 @@ class Outcome:
     :param rejects: actual number of rejected trips by reason
     :param expected_rejects: expected number of rejected trips by reason
     :param window: start and exclusive end of the pickups that Silver accepts
+    :param live: trips in windows of event time, and the busiest zones of the last day that is closed
     """
 
     phases_s: dict[str, float] = field(default_factory=dict)
@@ -69,11 +90,13 @@ class Outcome:
     rejects: dict[str, int] = field(default_factory=dict)
     expected_rejects: dict[str, int] = field(default_factory=dict)
     window: tuple[str, str] = ("", "")
+    live: LiveView | None = None
 
     @property
     def right(self) -> bool:
-        """Every count is as expected, and the ledger accounts for every event."""
-        return self.ledger_balanced and self.rows == self.expected and self.rejects == self.expected_rejects
+        """Every count with an expectation is as expected, and the ledger accounts for every event."""
+        rows = {place: self.rows[place] for place in self.expected}
+        return self.ledger_balanced and rows == self.expected and self.rejects == self.expected_rejects
 
     @property
     def rejected(self) -> int:
@@ -126,6 +149,7 @@ class MainJob:
         first_event_at, phases_s = self.send(trips)
         published_at, phases_s["gold"] = self.build()
         phases_s["end_to_end"] = published_at - first_event_at
+        phases_s["live"] = self.await_stage("live") - first_event_at
         rows, balanced = self.count()
         first, after = judged["window"]
         return Outcome(
@@ -137,28 +161,32 @@ class MainJob:
             rejects=dict((self._rejects() - rejected_before).most_common()),
             expected_rejects=judged["reasons"],
             window=(first, after),
+            live=self.live_view(),
         )
 
     def send(self, trips: Trips) -> tuple[float, dict[str, float]]:
-        """Send the trips, and wait until they are in Bronze and Silver.
+        """Send the trips, and wait until they are in Bronze and Silver, which Gold needs.
 
         :return: when the first one was sent (epoch seconds), and the seconds from then to the end of each phase
         """
+        from lakehouse.pipelines.load import gold_of
+
         run = self.api.trigger(GENERATOR_DAG, asdict(trips))
         self._finish(GENERATOR_DAG, run, SEND_LIMIT_S)
         sent = self.api.returned(GENERATOR_DAG, run, "generate")
         first_event_at = sent["first_event_at_ms"] / 1000
         self.progress.done(f"{GENERATOR_DAG}: {sent['delivered']:,} trips are in Kafka")
         phases_s = {"produce": sent["elapsed_s"]}
-        for name, stage in self.pipeline.stages.items():
-            self._await_stage(name)
-            phases_s[name] = _last_commit(*stage.tables) - first_event_at
+        for stage in self.pipeline.leading_to(gold_of(self.pipeline).source):
+            phases_s[stage.name] = self.await_stage(stage.name) - first_event_at
         return first_event_at, phases_s
 
-    def _await_stage(self, name: str) -> None:
+    def await_stage(self, name: str) -> float:
+        """Wait until each row of a stage's source is in one of its sinks; return the time of the last commit (epoch seconds)."""
         title = name.capitalize()
         self.wait(lambda: self.ledger()[name].in_flight == 0, f"{title} to be complete", ARRIVE_LIMIT_S)
         self.progress.done(f"Flink: {title} is complete")
+        return _last_commit(*self.pipeline.stages[name].sinks.values())
 
     def build(self) -> tuple[float, float]:
         """Build Gold; return when it was published (epoch seconds), and the seconds since the trigger."""
@@ -178,6 +206,28 @@ class MainJob:
             marts = {name: gold.table(name).count("*").fetchall()[0][0] for name in ("fct_trips", *MARTS)}
         ledger = self.ledger(marts["fct_trips"], count_late_duplicates(self.pipeline))
         return {**rows_by_place(ledger), **marts}, ledger.balanced
+
+    def live_view(self) -> LiveView | None:
+        """The live windows; None before the first one is closed."""
+        import duckdb
+
+        from lakehouse.airflow.hooks.iceberg import IcebergCatalogHook
+        from lakehouse.quality.windows import read_windows
+
+        stage = self.pipeline.stages["live"]
+        found = self.wait(lambda: read_windows(stage), "the live windows", ARRIVE_LIMIT_S)
+        if found.closed_until is None:
+            return None
+        with duckdb.connect() as connection:
+            connection.register(
+                "zone_demand", IcebergCatalogHook().table(stage.aggregates["zone_demand"]).scan().to_arrow()
+            )
+            zones = connection.execute(
+                "SELECT zone, borough, sum(trips)::BIGINT, sum(revenue)::DOUBLE, avg(mean_speed_mph) FROM zone_demand"
+                " WHERE window_end > ? GROUP BY ALL ORDER BY 3 DESC, 4 DESC LIMIT ?",
+                [found.closed_until - timedelta(hours=HOURS_SHOWN), ZONES_SHOWN],
+            ).fetchall()
+        return LiveView(found.closed, found.open, f"{found.closed_until:%Y-%m-%d %H:%M}", zones)
 
     def ledger(self, fact_rows: int | None = None, late_duplicates: int = 0) -> Ledger:
         """The current row ledger."""
@@ -258,6 +308,7 @@ class MainJob:
             "rejected_events": before["rejected_events"],
             "silver": silver,
             "rejected_trips": before["rejected_trips"] + judged["rejected_trips"],
+            **_expected_live(trips, before, silver),
             "fct_trips": silver,
             **dict(zip(MARTS, (dates, hours), strict=True)),
         }
@@ -284,6 +335,19 @@ class MainJob:
 def rows_by_place(ledger: Ledger) -> dict[str, int]:
     """Rows of the topic and of the streaming tables, by names in the outcome."""
     return {"kafka": ledger.events, **{place: ledger.rows(table) for place, table in TABLES.items()}}
+
+
+def _expected_live(trips: Trips, before: dict[str, int], silver: int) -> dict[str, int]:
+    """Expected trips in windows and late ones; which ones are late is only known if generated trips are the first ones.
+
+    Later ones start in the past again, and the lateness of a file's trips depends on its order.
+    """
+    import taxi_generator as generator
+
+    if before["silver"] or trips.source or trips.events == 0:
+        return {}
+    late = generator.late_events(trips.events or generator.EVENTS)
+    return {"counted_trips": silver - late, "late_trips": late}
 
 
 def _last_commit(*tables: str) -> float:

@@ -5,8 +5,9 @@ Guaranteed for any seed:
   clock was a month slow; the others are refunds with a negative fare;
 - every hour of January has a valid trip if there are at least 744 valid ones;
 - no two trips are equal (see `_durations`);
-- events are in the order of drop-off, as in a real stream; only one batch and the unfinished trips are in memory, for any
-  number of events.
+- events are in the order of their arrival, as in a real stream: up to 10 minutes after drop-off. Of 10,000 events or more,
+  0.2 % (rounded down) come 12 to 24 hours late. None is from the last day, so events of later trips follow;
+- only one batch and the trips that have not arrived are in memory, for any number of events.
 """
 
 from __future__ import annotations
@@ -32,6 +33,9 @@ PASS_EVENTS = 100_000
 DISTINCT_IN_A_SECOND = 64
 
 _INVALID_PER_10_000 = 145
+_LATE_PER_10_000 = 20
+_LATE_FROM_EVENTS = 10_000
+_MEAN_DELAY, _LONGEST_DELAY = 60, 600
 _TOO_EARLY_OF_145 = 10
 
 # Trips by hour of the day, on working days and on weekends; then the weight of each weekday, Monday first.
@@ -70,6 +74,11 @@ def invalid_events(events: int) -> tuple[int, int]:
     return invalid, (invalid * _TOO_EARLY_OF_145 + 72) // 145
 
 
+def late_events(events: int) -> int:
+    """Of a number of events, how many come half a day late or more."""
+    return events * _LATE_PER_10_000 // 10_000 if events >= _LATE_FROM_EVENTS else 0
+
+
 def batches(seed: int, events: int, rows: int = BATCH_ROWS) -> Iterator[pa.RecordBatch]:
     """The trips of one seed; endless if `events` is 0."""
     if events:
@@ -82,22 +91,22 @@ def batches(seed: int, events: int, rows: int = BATCH_ROWS) -> Iterator[pa.Recor
 
 
 def _january(entropy: tuple[int, ...], events: int, rows: int) -> Iterator[pa.RecordBatch]:
-    """One pass through January: trips are generated in the order of pickup, and yielded in the order of drop-off."""
+    """One pass through January: trips are generated in the order of pickup, and yielded in the order of arrival."""
     import numpy as np
 
     hours = _HourPlan(events)
-    unfinished: Columns | None = None
+    pending: Columns | None = None
     for first in range(0, events, rows):
         after = min(first + rows, events)
         rng = np.random.default_rng([*entropy, first // rows])
         made = _trips(rng, hours, events, np.arange(first, after))
-        if unfinished is not None:
-            made = {name: np.concatenate([unfinished[name], made[name]]) for name in made}
+        if pending is not None:
+            made = {name: np.concatenate([pending[name], made[name]]) for name in made}
         order = np.argsort(made["arrival"], kind="stable")
-        # Later trips end after they start: trips that ended before the next pickup can be yielded.
-        ended = made["arrival"] < (hours.earliest_pickup(after) if after < events else np.inf)
-        done = order[ended[order]]
-        unfinished = {name: values[~ended] for name, values in made.items()}
+        # Later trips arrive after they start: trips that arrived before the next pickup can be yielded.
+        arrived = made["arrival"] < (hours.earliest_pickup(after) if after < events else np.inf)
+        done = order[arrived[order]]
+        pending = {name: values[~arrived] for name, values in made.items()}
         for start in range(0, len(done), rows):
             part = done[start : start + rows]
             yield _batch({name: values[part] for name, values in made.items()})
@@ -203,7 +212,8 @@ def _trips(rng: np.random.Generator, hours: _HourPlan, events: int, index: np.nd
         "Airport_fee": airport_fee,
         "arrival": pickup + seconds,
     }
-    _break_rules(rng, trips, events, index, protected=(rank == 0) & hours.everywhere)
+    invalid = _break_rules(rng, trips, events, index, protected=(rank == 0) & hours.everywhere)
+    _delay(rng, trips, events, index, hours, invalid)
     return trips
 
 
@@ -248,8 +258,8 @@ def _durations(seconds: np.ndarray, index: np.ndarray) -> np.ndarray:
 
 def _break_rules(
     rng: np.random.Generator, trips: Columns, events: int, index: np.ndarray, protected: np.ndarray
-) -> None:
-    """Make this batch's share of invalid events, without changing `protected` ones."""
+) -> np.ndarray:
+    """Make this batch's share of invalid events, without changing `protected` ones; return their places in the batch."""
     import numpy as np
 
     invalid, too_early = invalid_events(events)
@@ -269,6 +279,23 @@ def _break_rules(
     for name in ("fare_amount", "extra", "mta_tax", "tolls_amount", "improvement_surcharge", "total_amount",
                  "congestion_surcharge", "Airport_fee"):  # fmt: skip
         trips[name][refunded] *= -1
+    return chosen
+
+
+def _delay(
+    rng: np.random.Generator, trips: Columns, events: int, index: np.ndarray, hours: _HourPlan, invalid: np.ndarray
+) -> None:
+    """Delay the arrival of all events by minutes, and that of this batch's share of valid ones by half a day or more."""
+    import numpy as np
+
+    n = len(index)
+    trips["arrival"] += np.minimum(rng.exponential(_MEAN_DELAY, n), _LONGEST_DELAY).astype(np.int64)
+    last_day = int(hours.starts[HOURS - 24])
+    before, after = (min(int(edge), last_day) * late_events(events) // last_day for edge in (index[0], index[-1] + 1))
+    is_candidate = index < last_day
+    is_candidate[invalid] = False
+    late = rng.permutation(np.flatnonzero(is_candidate))[: after - before]
+    trips["arrival"][late] += ((12 + 12 * rng.random(len(late))) * HOUR).astype(np.int64)
 
 
 def _batch(trips: Columns) -> pa.RecordBatch:

@@ -75,16 +75,16 @@ def select(table: str, where: str) -> Selection:
 
 def held_tables(pipeline: Pipeline) -> list[str]:
     """The pipeline's existing tables, in the order of its stages, and the backups of them that a replay has kept."""
-    names = [name for table in pipeline.tables for name in (table, backup_of(table))]
+    names = [name for table in pipeline.sinks for name in (table, backup_of(table))]
     return list(filter(IcebergCatalogHook().exists, names))
 
 
 def _pipeline_of(table: str) -> Pipeline:
     pipelines = declarations().pipelines.values()
     for pipeline in pipelines:
-        if table in pipeline.tables:
+        if table in pipeline.sinks:
             return pipeline
-    known = ", ".join(name for pipeline in pipelines for name in pipeline.tables)
+    known = ", ".join(name for pipeline in pipelines for name in pipeline.sinks)
     raise AirflowFailException(f"No pipeline writes a table {table!r}. Next: choose one of {known}")
 
 

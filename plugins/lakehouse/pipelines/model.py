@@ -66,6 +66,20 @@ class Topic(Declared):
         return int(self.retention.total_seconds() * 1000)
 
 
+class EventTime(Declared):
+    """Windows of event time that a stage closes as the watermark of its source advances.
+
+    :param counted: role of the sink whose rows are counted in windows; it has columns `window_end`, `event_time` and
+        `stream_watermark`
+    :param windows: aggregate with one row for each closed window (and group); it has the column `window_end`
+    :param rows: column of `windows` with the number of rows counted in it
+    """
+
+    counted: Name
+    windows: Name
+    rows: Name
+
+
 class Stage(Declared):
     """One streaming job: writes each row of its source to exactly one of its sinks.
 
@@ -75,6 +89,7 @@ class Stage(Declared):
     :param source: `topic`, or a table of an earlier stage
     :param sinks: role -> Iceberg table (`namespace.table`); roles are accepted, rejected, duplicate or custom ones
     :param aggregates: name -> Iceberg table that the stage writes in addition, with rows that summarize those of its sinks
+    :param event_time: its windows of event time, if it has any
     :param audit: file in `include/sql/` with an independent implementation of the stage's rules; without it, the audit only
         checks what applies to every stage
     :param renamed_from: former name of its Flink job, whose state is adopted
@@ -86,6 +101,7 @@ class Stage(Declared):
     source: str
     sinks: dict[Name, TableName] = Field(min_length=1)
     aggregates: dict[Name, TableName] = Field(default_factory=dict)
+    event_time: EventTime | None = None
     audit: str | None = None
     renamed_from: str | None = None
 
@@ -177,13 +193,15 @@ class Pipeline(Declared):
     @model_validator(mode="after")
     def _is_consistent(self) -> Pipeline:
         written: dict[str, str] = {}
+        sinks: list[str] = []
         if GOLD in self.stages:
             raise ValueError(f"stages.{GOLD}: the name is reserved for what dbt builds. Next: choose another name")
         for stage in self.stages.values():
-            if not stage.reads_topic and stage.source not in written:
-                choices = ", ".join([TOPIC, *written])
+            if not stage.reads_topic and stage.source not in sinks:
+                choices = ", ".join([TOPIC, *sinks])
                 raise ValueError(
-                    f"stages.{stage.name}.source: no earlier stage writes {stage.source!r}. Next: choose one of {choices}"
+                    f"stages.{stage.name}.source: {stage.source!r} is not a sink of an earlier stage. Next: choose one of "
+                    f"{choices}"
                 )
             outputs = {f"sinks.{role}": table for role, table in stage.sinks.items()}
             outputs |= {f"aggregates.{name}": table for name, table in stage.aggregates.items()}
@@ -193,9 +211,11 @@ class Pipeline(Declared):
                         f"stages.{stage.name}.{key}: {table} is also written by {other}. Next: use another table"
                     )
                 written[table] = f"stages.{stage.name}"
-        if self.gold and self.gold.source not in written:
+            sinks.extend(stage.sinks.values())
+            _refuse_unknown_windows(stage)
+        if self.gold and self.gold.source not in sinks:
             raise ValueError(
-                f"gold.source: no stage writes {self.gold.source!r}. Next: choose one of {', '.join(written)}"
+                f"gold.source: {self.gold.source!r} is not a sink of a stage. Next: choose one of {', '.join(sinks)}"
             )
         if unknown := sorted(self.sort_orders.keys() - written.keys()):
             raise ValueError(f"sort_orders: no stage writes {unknown[0]!r}. Next: choose one of {', '.join(written)}")
@@ -215,10 +235,36 @@ class Pipeline(Declared):
         """All tables of its stages, in the order of their declaration."""
         return tuple(table for stage in self.stages.values() for table in stage.tables)
 
+    @cached_property
+    def sinks(self) -> tuple[str, ...]:
+        """The tables of its stages' sinks, whose rows have the position of their event; all tables but the aggregates."""
+        return tuple(table for stage in self.stages.values() for table in stage.sinks.values())
+
     def readers(self, stage: Stage) -> tuple[Stage, ...]:
         """The stages that read a table of this stage."""
         return tuple(other for other in self.stages.values() if other.source in stage.tables)
 
+    def leading_to(self, table: str) -> tuple[Stage, ...]:
+        """The stages whose rows end in a table: the one that writes it, and those before it."""
+        stage = self.writer(table)
+        return (stage,) if stage.reads_topic else (*self.leading_to(stage.source), stage)
+
     def writer(self, table: str) -> Stage:
         """The stage that writes a table."""
         return next(stage for stage in self.stages.values() if table in stage.tables)
+
+
+def _refuse_unknown_windows(stage: Stage) -> None:
+    """Fail if `event_time` names a sink or an aggregate that the stage does not have."""
+    if not stage.event_time:
+        return
+    for key, name, known in (
+        ("counted", stage.event_time.counted, stage.sinks),
+        ("windows", stage.event_time.windows, stage.aggregates),
+    ):
+        if name not in known:
+            where = "sinks" if key == "counted" else "aggregates"
+            choices = ", ".join(known) or "(none is declared)"
+            raise ValueError(
+                f"stages.{stage.name}.event_time.{key}: {name!r} is not in {where}. Next: choose one of {choices}"
+            )

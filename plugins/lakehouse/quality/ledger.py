@@ -6,13 +6,14 @@ Rows are identified by their position in the topic in every stage, so that missi
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 from lakehouse.pipelines.model import TOPIC, Pipeline, Stage
+from lakehouse.quality.windows import WindowLedger, read_windows
 from lakehouse.reconciliation.reconcile import Reconciliation
-from lakehouse.streaming.flow import flows_of
+from lakehouse.streaming.flow import Flow
 
 
 @dataclass(frozen=True)
@@ -41,12 +42,14 @@ class StageLedger:
 
     :param topic: name of the pipeline's topic
     :param surplus_at: positions of the surplus rows, as text
+    :param windows: numbers of its rows by window of event time, if it has any
     """
 
     stage: Stage
     partitions: Mapping[int, PartitionLedger]
     topic: str = TOPIC
     surplus_at: str = ""
+    windows: WindowLedger | None = None
 
     @property
     def source(self) -> str:
@@ -84,15 +87,25 @@ class StageLedger:
 
     @property
     def balanced(self) -> bool:
-        """Whether every row of the source is in exactly one sink, acknowledged as lost, or erased."""
-        return not self.in_flight and not self.surplus
+        """Whether every row of the source is in exactly one sink, acknowledged as lost, or erased, and in a window if counted."""
+        return not self.in_flight and not self.surplus and not self._outside_windows
 
     @property
     def errors(self) -> list[str]:
         """Differences that rows in flight cannot explain."""
-        if not self.surplus:
-            return []
-        return [f"{self.stage.job} has {_more(self.surplus)} than {self.source} ({self.surplus_at})"]
+        found = []
+        if self.surplus:
+            found.append(f"{self.stage.job} has {_more(self.surplus)} than {self.source} ({self.surplus_at})")
+        if self.windows and self._outside_windows:
+            found.append(
+                f"{self.stage.job} counted {self.windows.counted:,} rows in windows, but {self.windows.closed:,} are in closed "
+                f"ones and {self.windows.open:,} in open ones"
+            )
+        return found
+
+    @property
+    def _outside_windows(self) -> int:
+        return self.windows.difference if self.windows else 0
 
 
 @dataclass(frozen=True)
@@ -159,7 +172,11 @@ class Ledger:
         }
 
     def __str__(self) -> str:
-        tables = [_table(found) for found in self.stages]
+        tables = []
+        for stage in self.stages:
+            tables.append(_table(stage))
+            if stage.windows:
+                tables.append(_windows_table(stage.stage, stage.windows))
         if gold := self.pipeline.gold:
             titles = ["gold", gold.source, gold.fact, "late duplicates", "in flight"]
             counts: list[Any] = [self.fact_rows, self.late_duplicates, self._missing_in_gold]
@@ -190,16 +207,22 @@ def read_ledger(
     fact_rows: int | None = None,
     late_duplicates: int = 0,
     built_from_rows: int | None = None,
+    stages: Iterable[Stage] | None = None,
 ) -> Ledger:
     """Compare each stage's source with its sinks at their latest commits.
 
     :param fact_rows: rows of Gold's fact, counted by the caller
     :param late_duplicates: rows that are not in the fact, counted by the caller
     :param built_from_rows: rows that its source had when Gold was built
+    :param stages: the stages to compare; None: all
     :raises AirflowException: Kafka or the catalog cannot be read; the message says which and what to do
     """
-    stages = [stage_ledger(flow.reconcile()) for flow in flows_of(pipeline)]
-    return Ledger(pipeline, tuple(stages), fact_rows, late_duplicates, built_from_rows)
+    found: list[StageLedger] = []
+    for stage in pipeline.stages.values() if stages is None else stages:
+        one = stage_ledger(Flow(pipeline, stage).reconcile())
+        erased = one.erased + sum(earlier.erased for earlier in found)
+        found.append(replace(one, windows=read_windows(stage, erased)))
+    return Ledger(pipeline, tuple(found), fact_rows, late_duplicates, built_from_rows)
 
 
 def stage_ledger(found: Reconciliation) -> StageLedger:
@@ -237,6 +260,13 @@ def _table(found: StageLedger) -> str:
     return _aligned(titles, [*lines, line("all", found, found.source_rows)])
 
 
+def _windows_table(stage: Stage, found: WindowLedger) -> str:
+    assert stage.event_time
+    titles = ["windows", stage.sinks[stage.event_time.counted], "in closed windows", "in open windows", "closed until"]
+    until = f"{found.closed_until:%Y-%m-%d %H:%M:%S}" if found.closed_until else "-"
+    return _aligned(titles, [["all", found.counted, found.closed, found.open, until]])
+
+
 def _aligned(titles: list[str], lines: Iterable[list[Any]]) -> str:
     from tabulate import tabulate
 
@@ -266,4 +296,5 @@ def _as_dict(found: StageLedger) -> dict[str, Any]:
         "lost": found.lost,
         "erased": found.erased,
         "partitions": partitions,
+        "windows": found.windows.as_dict() if found.windows else None,
     }

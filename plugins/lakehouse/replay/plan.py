@@ -78,6 +78,7 @@ class ReplayPlan:
                 "name": f"{stage.name}-replay-{self.id}",
                 "source": self.table(stage.source),
                 "sinks": {role: self.table(name) for role, name in stage.sinks.items()},
+                "aggregates": {name: self.table(table) for name, table in stage.aggregates.items()},
             }
         )
 
@@ -119,6 +120,11 @@ def make_plan(run_id: str, params: Mapping[str, Any]) -> ReplayPlan:
             f"{first.job} is always rebuilt from all rows of {first.source}, because duplicates can only be found among all "
             "rows. Next: leave from_timestamp and from_offsets empty, or choose a from_stage that reads the topic"
         )
+    if first.aggregates and (timestamp or offsets):
+        raise AirflowFailException(
+            f"{first.job} is always rebuilt from all events, because {', '.join(first.aggregates.values())} cannot be continued "
+            "from a part of them. Next: leave from_timestamp and from_offsets empty"
+        )
     iceberg = IcebergCatalogHook()
     if not iceberg.is_database:
         raise AirflowFailException(
@@ -144,7 +150,7 @@ def make_plan(run_id: str, params: Mapping[str, Any]) -> ReplayPlan:
         start={str(partition): offset for partition, offset in sorted(start.items())},
         read_again=sum(end[partition] - start[partition] for partition in end),
     )
-    return replace(plan, kept=sum(iceberg.table(name).scan(plan.before_start).count() for name in first.tables))
+    return replace(plan, kept=sum(iceberg.table(name).scan(plan.before_start).count() for name in first.sinks.values()))
 
 
 def _first_stage(job: str) -> tuple[Pipeline, Stage]:

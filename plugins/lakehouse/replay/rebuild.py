@@ -67,7 +67,9 @@ def _keep_rows(plan: ReplayPlan, stage: Stage, job: FlinkJob, cluster: JobCluste
         with cluster.gateway.session({**job.options, **COPY_OPTIONS, "pipeline.name": copying.name}) as session:
             for statement in set_up:
                 session.execute(statement, COPY_LIMIT_S)
-            copies = [(live, plan.table(live), _shared_columns(live, plan.table(live))) for live in stage.tables]
+            copies = [
+                (live, plan.table(live), _shared_columns(live, plan.table(live))) for live in stage.sinks.values()
+            ]
             for statement in statements(render("replay/keep-rows.sql", copies=copies, before_start=plan.before_start)):
                 session.execute(statement, COPY_LIMIT_S)
     except BaseException:

@@ -125,7 +125,7 @@ class Switch:
     def _erase_again(self, stage: Stage, surplus: Positions) -> None:
         """Erase rows again that were erased before, and that Kafka's events have brought back."""
         again = surplus & erasures.erased(self.plan.pipeline, self.plan.topic.topic_id())
-        built = [self.plan.table(name) for name in stage.tables]
+        built = [self.plan.table(name) for name in stage.sinks.values()]
         for name, rows in delete_rows(built, again, f"replay {self.plan.id}").items():
             log.info("%s: %s rows that had been erased before were erased again", name, rows)
 

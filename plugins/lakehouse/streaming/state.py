@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,10 +10,10 @@ from lakehouse.airflow.hooks.iceberg import summary_of
 from lakehouse.storage import stored
 from lakehouse.streaming.job import JobState
 from lakehouse.streaming.record import Commit, Start
+from lakehouse.tables.history import newest_first
 
 if TYPE_CHECKING:
     from pyiceberg.table import Table
-    from pyiceberg.table.snapshots import Snapshot
 
 # Flink writes `_metadata` last: magic number, version, checkpoint id (`Checkpoints.storeCheckpointMetadata`).
 METADATA = "_metadata"
@@ -66,19 +65,12 @@ def saved_states(job: JobState) -> list[SavedState]:
 
 def last_commit(name: str, table: Table) -> Commit | None:
     """The latest commit of a Flink job to a table; later commits of maintenance are ignored."""
-    for snapshot in _history(table):
+    for snapshot in newest_first(table):
         summary = summary_of(snapshot)
         if "flink.job-id" in summary:
             checkpoint_id = int(summary["flink.max-committed-checkpoint-id"])
             return Commit(table=name, job_id=summary["flink.job-id"], checkpoint_id=checkpoint_id)
     return None
-
-
-def _history(table: Table) -> Iterator[Snapshot]:
-    snapshot = table.current_snapshot()
-    while snapshot:
-        yield snapshot
-        snapshot = table.snapshot_by_id(snapshot.parent_snapshot_id) if snapshot.parent_snapshot_id else None
 
 
 def objection(state: SavedState, commits: list[Commit], starts: tuple[Start, ...]) -> str | None:

@@ -36,6 +36,16 @@ def newer_snapshots(table: Table, than: int | None) -> tuple[list[Snapshot], boo
     return found, True
 
 
+def newest_first(table: Table) -> Iterator[Snapshot]:
+    """The current snapshot and its ancestors, as far as they have not expired."""
+    by_id = _by_id(table)
+    snapshot = table.current_snapshot()
+    while snapshot:
+        yield snapshot
+        parent = snapshot.parent_snapshot_id
+        snapshot = by_id(parent) if parent is not None else None
+
+
 def _by_id(table: Table) -> Callable[[int], Snapshot | None]:
     """A function that finds snapshots by id; pyiceberg's own searches linearly each time."""
     from lakehouse.tables.glance import Glance

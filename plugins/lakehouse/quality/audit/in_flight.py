@@ -32,7 +32,7 @@ def leave_out_what_is_in_flight(
         waiting = [layer for layer in layers if layer.schema in missing]
         if not waiting:
             return True
-        tables = database.pin(LATER, reversed(pipeline.tables))
+        tables = database.pin(LATER, reversed(pipeline.sinks))
         snapshots = [table.metadata.current_snapshot_id for table in tables.values()]
         if snapshots != seen:
             seen[:] = snapshots

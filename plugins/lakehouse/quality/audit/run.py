@@ -60,8 +60,8 @@ def run_audit(
         built_from = open_gold(database, pipeline) if pipeline.gold else None
         with erasures.erasing(pipeline.name):  # otherwise a row could be erased from some of the tables only
             erased = erasures.erased(pipeline.name, topic.topic_id())
-            tables = database.pin(PINNED, reversed(pipeline.tables))
-        database.narrow(pipeline.tables, initial.predicate)
+            tables = database.pin(PINNED, reversed(pipeline.sinks))
+        database.narrow(pipeline.sinks, initial.predicate)
         scope = read_scope(topic, *bounds) if initial.whole else initial
         reader = EventReader(pipeline.topic.name, names)
         try:

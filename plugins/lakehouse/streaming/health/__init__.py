@@ -15,7 +15,7 @@ from lakehouse.airflow.hooks.flink import FlinkError
 from lakehouse.airflow.hooks.kafka import TopicHook
 from lakehouse.pipelines.model import Pipeline
 from lakehouse.reconciliation import state as states
-from lakehouse.streaming.flow import Flow, flows_of
+from lakehouse.streaming.flow import Flow
 from lakehouse.streaming.lock import deployment_lock
 
 from .measure import JobHealth, measure
@@ -40,7 +40,7 @@ def check(flow: Flow, limits: Thresholds) -> JobHealth:
 
     :raises FlinkError, AirflowException: Flink, Kafka or the catalog is unavailable; the message says which
     """
-    seen = measure(flow, limits.overdue_s, limits.restart_window_s)
+    seen = measure(flow, limits.overdue_s, limits.restart_window_s, limits.watermark_standing_s)
     return replace(
         seen, reasons=tuple(reason for rule, reason in judge(seen, limits).items() if reason and rule.unhealthy)
     )
@@ -53,9 +53,10 @@ def health_of(flows: Iterable[Flow]) -> list[JobHealth]:
 
 
 def unhealthy_reasons(pipeline: Pipeline) -> list[str]:
-    """Why a pipeline's jobs are unhealthy, including services that are unavailable."""
+    """Why the jobs that lead to a pipeline's Gold are unhealthy, including services that are unavailable."""
+    stages = pipeline.leading_to(pipeline.gold.source) if pipeline.gold else pipeline.stages.values()
     try:
-        return [reason for job in health_of(flows_of(pipeline)) for reason in job.reasons]
+        return [reason for job in health_of(Flow(pipeline, stage) for stage in stages) for reason in job.reasons]
     except UNAVAILABLE as error:
         return [str(error)]
 

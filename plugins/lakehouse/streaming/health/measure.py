@@ -8,9 +8,10 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from lakehouse.airflow.hooks.flink import FlinkJobRun, FlinkRestHook
-from lakehouse.airflow.hooks.iceberg import data_files, surplus_files
+from lakehouse.airflow.hooks.iceberg import IcebergCatalogHook, data_files, surplus_files
 from lakehouse.maintenance import settings as maintenance
 from lakehouse.streaming import record
+from lakehouse.streaming.event_time import EventTimeProgress, progress
 from lakehouse.streaming.flow import Flow
 from lakehouse.streaming.stages import job_state
 from lakehouse.streaming.writers import changes_by_others, unknown_writers
@@ -42,6 +43,7 @@ class JobHealth:
     :param backpressure_percent: share of time that the most backpressured subtask is blocked; None while Flink has no value
     :param unknown_writers: other writers of its tables, one sentence each
     :param removals: those of them that may have removed rows
+    :param event_time: how far event time has advanced; None for a stage without windows of event time
     :param reasons: why the job is unhealthy; empty if it is healthy
     """
 
@@ -64,6 +66,7 @@ class JobHealth:
     unknown_writers: tuple[str, ...] = ()
     removals: tuple[str, ...] = ()
     surplus_files: dict[str, int] = field(default_factory=dict)
+    event_time: EventTimeProgress | None = None
     reasons: tuple[str, ...] = ()
 
     @property
@@ -82,6 +85,7 @@ class JobHealth:
         rows = [("state", self.state), ("lag", f"{self.lag:,} rows, {self.overdue:,} of them overdue")]
         rows += [("  by partition", _listed(self.partition_lag))] if self.partition_lag else []
         rows += [("last commit", _age(self.commit_age_s)), ("data files", _listed(self.data_files))]
+        rows += [("watermark", str(self.event_time))] if self.event_time else []
         if self.state not in (MISSING, SUSPENDED):
             took = f", took {self.checkpoint_duration_s:.1f} s" if self.checkpoint_duration_s is not None else ""
             pressure = "-" if self.backpressure_percent is None else f"{self.backpressure_percent:.0f} %"
@@ -103,19 +107,22 @@ def _listed(counts: Mapping[Any, int]) -> str:
     return ", ".join(f"{name}: {count:,}" for name, count in sorted(counts.items()))
 
 
-def measure(flow: Flow, overdue_s: float, restart_window_s: float) -> JobHealth:
+def measure(flow: Flow, overdue_s: float, restart_window_s: float, standing_s: float) -> JobHealth:
     """Collect the health of one job now.
 
+    :param standing_s: seconds for which a watermark that stands still is followed back
     :raises FlinkError, AirflowException: Flink, Kafka or the catalog is unavailable; the message says which
     """
     now_ms = int(time.time() * 1000)
     flink, job, found = FlinkRestHook(), job_state(flow.stage), flow.reconcile()
-    snapshots = {name: table.current_snapshot() for name, table in found.tables.items()}
+    iceberg = IcebergCatalogHook()
+    tables = {**found.tables, **{name: iceberg.glance(name) for name in flow.stage.aggregates.values()}}
+    snapshots = {name: table.current_snapshot() for name, table in tables.items()}
     commits = [snapshot.timestamp_ms for snapshot in snapshots.values() if snapshot]
     overdue = found.overdue(overdue_s)
     full = maintenance.thresholds().target_file_bytes
     overtaken = found.overtaken(overdue)
-    others = changes_by_others(found.tables.values())
+    others = changes_by_others(tables.values())
     seen: dict[str, Any] = {
         "lag": len(found.missing),
         "overdue": len(overdue),
@@ -127,8 +134,9 @@ def measure(flow: Flow, overdue_s: float, restart_window_s: float) -> JobHealth:
         "data_files": {name: data_files(snapshot) for name, snapshot in snapshots.items()},
         "surplus_files": {name: surplus_files(snapshot, full) for name, snapshot in snapshots.items()},
         "partition_lag": {**dict.fromkeys(found.source_rows, 0), **found.missing.counts},
-        "unknown_writers": (*unknown_writers(job, found.tables, flink), *(change.text for change in others)),
+        "unknown_writers": (*unknown_writers(job, tables, flink), *(change.text for change in others)),
         "removals": tuple(change.text for change in others if change.removes),
+        "event_time": progress(flow.stage, tables, standing_s),
     }
     run = flink.live_run(flow.job)
     if run is None:

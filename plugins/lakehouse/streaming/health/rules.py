@@ -28,6 +28,8 @@ class Thresholds(BaseModel):
     :param backpressure_for_s: seconds for which backpressure must be above the threshold
     :param data_files: data files of a table beyond what its bytes would fill
     :param data_files_for_s: seconds for which there must be too many; should be longer than the interval of maintenance
+    :param watermark_lag_s: seconds of event time from the watermark to the newest event
+    :param watermark_standing_s: seconds for which rows are committed without the watermark advancing
     :param alarm_for_s: seconds that other rules must be broken before their alert fires
     :param gold_age_s: seconds for which Gold may lack rows of its source; None: three times the pipeline's `every`
     :param manual_run_for_s: seconds after which the alert of a failed manual run resolves by itself
@@ -48,6 +50,8 @@ class Thresholds(BaseModel):
     backpressure_for_s: NonNegativeFloat
     data_files: NonNegativeInt
     data_files_for_s: NonNegativeFloat
+    watermark_lag_s: PositiveFloat
+    watermark_standing_s: PositiveFloat
     alarm_for_s: NonNegativeFloat
     manual_run_for_s: NonNegativeFloat
     gold_age_s: PositiveFloat | None = None
@@ -168,6 +172,26 @@ def _data_files(job: JobHealth, limits: Thresholds) -> str | None:
     return None
 
 
+def _watermark_behind(job: JobHealth, limits: Thresholds) -> str | None:
+    found = job.event_time
+    if found and found.lag_s > limits.watermark_lag_s:
+        return (
+            f"the watermark of Flink job {job.job}, {found.watermark:%Y-%m-%d %H:%M:%S}, is {found.lag_s:,.0f} s of event time "
+            f"behind the newest event (limit {limits.watermark_lag_s:g} s): its windows stay open"
+        )
+    return None
+
+
+def _watermark_standing(job: JobHealth, limits: Thresholds) -> str | None:
+    found = job.event_time
+    if found and found.standing_s >= limits.watermark_standing_s:
+        return (
+            f"the watermark of Flink job {job.job} stands at {found.watermark:%Y-%m-%d %H:%M:%S} although rows were committed "
+            f"for {found.standing_s:.0f} s (limit {limits.watermark_standing_s:g} s)"
+        )
+    return None
+
+
 def _unknown_writer(job: JobHealth, limits: Thresholds) -> str | None:
     return "; ".join(job.unknown_writers) or None
 
@@ -184,6 +208,8 @@ RULES = (
     Rule("lag", _lag, lasts="lag_for_s", unhealthy=False, needs_job=False),
     Rule("backpressure", _backpressure, lasts="backpressure_for_s", unhealthy=False),
     Rule("data-files", _data_files, lasts="data_files_for_s", unhealthy=False, needs_job=False, even_suspended=True),
+    Rule("watermark-behind", _watermark_behind, unhealthy=False, needs_job=False),
+    Rule("watermark-standing", _watermark_standing, unhealthy=False, needs_job=False),
     Rule("unknown-writer", _unknown_writer, lasts=None, unhealthy=False, needs_job=False, even_suspended=True),
     Rule("unreachable"),
     Rule("ledger"),
