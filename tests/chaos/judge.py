@@ -19,6 +19,8 @@ from lakehouse.airflow.hooks.kafka import TopicHook
 
 BRONZE = ("bronze.raw_trips", "bronze.rejected_events")
 SILVER = ("silver.cleaned_trips", "silver.rejected_trips", "silver.duplicate_trips")
+LIVE = ("live.counted_trips", "live.late_trips")
+WINDOWS = "live.zone_demand"
 PORTION = 10_000
 PORTION_LIMIT_S, READ_LIMIT_S = 1, 300
 #: Fields that must be in Bronze as sent.
@@ -39,6 +41,19 @@ SELECT
     count(*) FILTER (times IS NULL)::BIGINT AS lost,
     coalesce(sum(CASE WHEN due.kafka_offset IS NULL THEN times ELSE times - 1 END), 0)::BIGINT AS duplicated
 FROM {due} AS due FULL JOIN counted USING (kafka_partition, kafka_offset)
+"""
+#: Rows of closed windows that the windows lack, or have more than were counted in them.
+CLOSED = """
+WITH counted AS (
+    SELECT window_end, pickup_location_id, count(*) AS rows FROM counted_trips
+    WHERE window_end <= (SELECT max(window_end) FROM zone_demand) GROUP BY ALL
+), closed AS (SELECT window_end, pickup_location_id, sum(trips) AS trips FROM zone_demand GROUP BY ALL)
+SELECT
+    coalesce(sum(greatest(coalesce(rows, 0) - coalesce(trips, 0), 0)), 0)::BIGINT AS lost,
+    coalesce(sum(greatest(coalesce(trips, 0) - coalesce(rows, 0), 0)), 0)::BIGINT AS duplicated
+FROM counted FULL JOIN closed
+    ON counted.window_end = closed.window_end
+    AND counted.pickup_location_id IS NOT DISTINCT FROM closed.pickup_location_id
 """
 ALTERED = f"""
 SELECT count(*)
@@ -73,7 +88,7 @@ class Judge:
         ends = TopicHook(self._topic).end_offsets()
         with duckdb.connect() as db:
             db.register("sent", self._sent_until(ends))
-            for table in (*BRONZE, *SILVER):
+            for table in (*BRONZE, *SILVER, *LIVE, WINDOWS):
                 db.execute(f"CREATE VIEW {table.split('.')[1]} AS FROM {_scan(table)}")
             verdict = judge(db, ends)
         self._compared = ends
@@ -120,14 +135,16 @@ def judge(db: duckdb.DuckDBPyConnection, ends: Mapping[int, int]) -> Verdict:
     )
     db.execute("CREATE VIEW raw AS FROM raw_trips")
     db.execute("CREATE VIEW cleaned AS FROM cleaned_trips")
-    for name, tables in {"bronze": BRONZE, "silver": SILVER}.items():
+    for name, tables in {"bronze": BRONZE, "silver": SILVER, "live": LIVE}.items():
         positions = (f"SELECT kafka_partition, kafka_offset FROM {table.split('.')[1]}" for table in tables)
         db.execute(f"CREATE VIEW {name} AS {' UNION ALL '.join(positions)}")
     db.execute("CREATE VIEW to_silver AS SELECT DISTINCT kafka_partition, kafka_offset FROM raw")
-    bronze = db.execute(LAYER.format(due="events", layer="bronze")).fetchone()
-    silver = db.execute(LAYER.format(due="to_silver", layer="silver")).fetchone()
+    db.execute("CREATE VIEW to_live AS SELECT DISTINCT kafka_partition, kafka_offset FROM cleaned")
+    layers = {"bronze": "events", "silver": "to_silver", "live": "to_live"}
+    queries = [*(LAYER.format(due=due, layer=layer) for layer, due in layers.items()), CLOSED]
+    lost, duplicated = map(sum, zip(*(db.execute(query).fetchone() for query in queries), strict=True))
     (altered,) = db.execute(ALTERED).fetchone()
-    return Verdict(bronze[0] + silver[0], bronze[1] + silver[1], altered)
+    return Verdict(lost, duplicated, altered)
 
 
 def _scan(table: str) -> str:

@@ -17,7 +17,8 @@ from chaos.proxy import Proxy
 from demo.main_job import MainJob
 from lakehouse.airflow.hooks.flink import FlinkError, FlinkRestHook
 from lakehouse.quality.ledger import Ledger
-from lakehouse.streaming.health import unhealthy_reasons
+from lakehouse.streaming.flow import flows_of
+from lakehouse.streaming.health import health_of
 from lakehouse.waiting import wait_until
 from local import supervision
 from local.config import Platform, PlatformError
@@ -69,7 +70,8 @@ class Stage:
                 problem = states[name] if states[name] != "RUNNING" else part.probe()
                 if problem:
                     return f"{name}: {problem}"
-            return "; ".join(unhealthy_reasons(self.job.pipeline)) or None
+            jobs = health_of(flows_of(self.job.pipeline))
+            return "; ".join(reason for job in jobs for reason in job.reasons) or None
         except Exception as error:  # any error of a service that is going down
             return repr(error)
 

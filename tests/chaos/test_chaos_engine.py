@@ -36,7 +36,7 @@ class Stage:
         if not self.broken:
             self._silver += 10
         pipeline = get_pipeline("nyc_taxi")
-        bronze, silver = pipeline.stages.values()
+        bronze, silver, *_ = pipeline.stages.values()
         found = {0: PartitionLedger(self._silver, {"accepted": self._silver})}
         return Ledger(pipeline, (StageLedger(bronze, found), StageLedger(silver, found)))
 

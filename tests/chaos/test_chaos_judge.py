@@ -35,6 +35,13 @@ def db():
         db.execute("INSERT INTO rejected_trips VALUES (0, 2)")
         db.execute("INSERT INTO duplicate_trips VALUES (1, 0)")
         db.execute("INSERT INTO rejected_events VALUES (1, 1)")
+        window = "window_end TIMESTAMP, pickup_location_id INT"
+        db.execute(f"CREATE TABLE counted_trips ({position}, {window})")
+        db.execute(f"CREATE TABLE late_trips ({position})")
+        db.execute(f"CREATE TABLE zone_demand ({window}, trips BIGINT)")
+        db.execute("INSERT INTO counted_trips VALUES (0, 0, '2024-01-01 10:15:00', NULL)")
+        db.execute("INSERT INTO late_trips VALUES (0, 1)")
+        db.execute("INSERT INTO zone_demand VALUES ('2024-01-01 10:15:00', NULL, 1)")
         yield db
 
 
@@ -45,7 +52,8 @@ def db():
         ("DELETE FROM rejected_events", Verdict(1, 0, 0)),
         # Bronze lacks it, so the row in Silver is surplus.
         ("DELETE FROM raw_trips WHERE kafka_offset = 1", Verdict(1, 1, 0)),
-        ("DELETE FROM cleaned_trips WHERE kafka_offset = 1", Verdict(1, 0, 0)),
+        # Silver lacks it, so the row in the live windows is surplus.
+        ("DELETE FROM cleaned_trips WHERE kafka_offset = 1", Verdict(1, 1, 0)),
         ("INSERT INTO raw_trips FROM raw_trips", Verdict(0, 4, 0)),
         ("INSERT INTO cleaned_trips FROM cleaned_trips", Verdict(0, 2, 0)),
         ("INSERT INTO rejected_trips VALUES (0, 0)", Verdict(0, 1, 0)),
@@ -54,6 +62,12 @@ def db():
         ("UPDATE raw_trips SET \"DOLocationID\" = '2' WHERE kafka_offset = 2", Verdict(0, 0, 1)),
         ('UPDATE raw_trips SET "DOLocationID" = NULL WHERE kafka_offset = 2', Verdict(0, 0, 1)),
         ("UPDATE cleaned_trips SET total_amount = NULL WHERE kafka_offset = 1", Verdict(0, 0, 1)),
+        ("DELETE FROM late_trips", Verdict(1, 0, 0)),
+        ("INSERT INTO late_trips VALUES (0, 0)", Verdict(0, 1, 0)),
+        ("DELETE FROM counted_trips", Verdict(1, 1, 0)),
+        ("UPDATE zone_demand SET trips = 2", Verdict(0, 1, 0)),
+        ("UPDATE zone_demand SET pickup_location_id = 1", Verdict(1, 1, 0)),
+        ("DELETE FROM zone_demand", Verdict(0, 0, 0)),  # the window is still open
         ("UPDATE cleaned_trips SET fare_amount = 12.51 WHERE kafka_offset = 1", Verdict(0, 0, 1)),
     ],
 )

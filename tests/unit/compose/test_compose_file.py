@@ -90,7 +90,8 @@ def test_only_the_gate_reaches_docker_and_only_the_scheduler_reaches_the_gate():
     """Airflow has no access to the socket: whoever can create arbitrary containers is root on the host."""
     mounting = {name for name, service in SERVICES.items() if "docker.sock" in str(service.get("volumes"))}
     assert mounting == {"docker-gate"}
-    assert "${DOCKER_SOCKET:?}:/run/docker.sock:ro" in SERVICES["docker-gate"]["volumes"]
+    socket = {"type": "bind", "source": "${DOCKER_SOCKET:?}", "target": "/run/docker.sock", "read_only": True}
+    assert socket in SERVICES["docker-gate"]["volumes"]
     near = {name for name, service in SERVICES.items() if "docker" in service.get("networks", [])}
     assert near == {"docker-gate", "airflow-scheduler"}
     assert SERVICES["docker-gate"]["networks"] == ["docker"]

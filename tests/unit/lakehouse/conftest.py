@@ -24,6 +24,7 @@ from lakehouse import cli
 from lakehouse.airflow import settings
 from lakehouse.airflow.hooks.iceberg import IcebergCatalogHook
 from lakehouse.airflow.hooks.kafka import TopicHook
+from lakehouse.pipelines import load
 from lakehouse.pipelines.load import get_pipeline
 from lakehouse.pipelines.model import Pipeline
 from lakehouse.waiting import wait_until
@@ -211,7 +212,21 @@ def _by_kafka_partition(catalog: SqlCatalog, name: str, schema: pa.Schema) -> Ta
 
 
 @pytest.fixture
-def taxi() -> Pipeline:
+def taxi(monkeypatch: pytest.MonkeyPatch) -> Pipeline:
+    """The repository's pipeline without its windows of event time, which have tests of their own (`windowed_taxi`)."""
+    read = load._read
+
+    def without_windows(file: Path, include: Path) -> Pipeline:
+        found = read(file, include)
+        stages = {name: stage for name, stage in found.stages.items() if not stage.event_time}
+        return found.model_copy(update={"stages": stages})
+
+    monkeypatch.setattr(load, "_read", without_windows)
+    return get_pipeline("nyc_taxi")
+
+
+@pytest.fixture
+def windowed_taxi() -> Pipeline:
     """The repository's pipeline."""
     return get_pipeline("nyc_taxi")
 

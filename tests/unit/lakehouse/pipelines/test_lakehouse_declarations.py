@@ -89,9 +89,9 @@ def test_stages_may_be_any_number_in_any_namespace(declare):
         (at(rides(), "stages/raw/name", "raw"), r"stages\.raw\.name follows from the key"),
         (
             at(rides(), "stages/typed/source", "bronze.other"),
-            r"stages\.typed\.source: no earlier stage writes 'bronze\.other'\. Next: choose one of topic, bronze\.rides,",
+            r"stages\.typed\.source: 'bronze\.other' is not a sink of an earlier stage\. Next: choose one of topic, bronze\.rides,",
         ),
-        (at(rides(), "stages/raw/source", "silver.rides"), r"stages\.raw\.source: no earlier stage writes"),
+        (at(rides(), "stages/raw/source", "silver.rides"), r"stages\.raw\.source: 'silver\.rides' is not a sink of an earlier stage"),
         (
             at(rides(), "stages/typed/sinks/accepted", "bronze.rides"),
             r"stages\.typed\.sinks\.accepted: bronze\.rides is also written by stages\.raw\. Next: use another table",
@@ -101,7 +101,7 @@ def test_stages_may_be_any_number_in_any_namespace(declare):
         (at(rides(), "stages/typed/sinks/rejected", "silver_before_replay.x"), r"is in a namespace of the platform"),
         (
             at(rides(), "gold/source", "gold.x"),
-            r"gold\.source: no stage writes 'gold\.x'\. Next: choose one of bronze\.rides,",
+            r"gold\.source: 'gold\.x' is not a sink of a stage\. Next: choose one of bronze\.rides,",
         ),
         (
             at(rides(), "stages/gold", rides()["stages"]["raw"]),
@@ -161,7 +161,7 @@ def test_a_disabled_pipeline_is_declared_but_does_not_run(declare):
 
 def test_the_repository_declares_the_taxi_pipeline():
     taxi = get_pipeline("nyc_taxi")
-    assert [stage.job for stage in taxi.stages.values()] == ["nyc_taxi.bronze", "nyc_taxi.silver"]
+    assert [stage.job for stage in taxi.stages.values()] == ["nyc_taxi.bronze", "nyc_taxi.silver", "nyc_taxi.live"]
     assert get_stage("nyc_taxi.silver") == (taxi, taxi.stages["silver"])
 
 
