@@ -21,7 +21,7 @@ def _parser() -> argparse.ArgumentParser:
         command(verb)
     logs = command(verbs.logs)
     logs.add_argument("service", nargs="?", help="one service (default: all)")
-    logs.add_argument("-n", "--lines", type=int, default=20, help="how many lines of each")
+    logs.add_argument("-n", "--lines", type=int, default=20, help="number of lines per service")
     logs.add_argument("-f", "--follow", action="store_true", help="show new lines as they are written")
     clean = command(verbs.clean)
     clean.add_argument("--yes", dest="agreed", action="store_true", help="do not ask")

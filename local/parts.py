@@ -17,7 +17,7 @@ class Part:
     """A supervised process.
 
     It runs in `folder`, or in its folder for temporary files if that is None.
-    `command` is asked for when the supervisor is configured. `needs` names the parts that must be healthy before it is
+    `command` is called when the supervisor is configured. `needs` names the services that must be healthy before this one is
     started; `prepare` runs before its start, `complete` once its probe succeeds (it counts as healthy after that).
     """
 
@@ -105,7 +105,7 @@ def parts(platform: Platform) -> list[Part]:
 
 
 def _airflow_daemon(platform: Platform, component: str) -> Part:
-    """A component of Airflow that listens on no port: the API server reports its heartbeat."""
+    """A component of Airflow that does not listen on a port: the API server reports its heartbeat."""
     healthy = probes.http_ok(
         platform.port("AIRFLOW_PORT"),
         "/api/v2/monitor/health",

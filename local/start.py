@@ -1,4 +1,4 @@
-"""Starts the platform: all services in order, with progress, a time limit, and the reason of a failure."""
+"""Starts the platform: all services in order, with progress, a time limit, and the reason for a failure."""
 
 import threading
 import xmlrpc.client
@@ -10,7 +10,7 @@ from local.parts import Part
 from local.progress import Progress
 from local.supervision import Supervisor
 
-LIMIT_S = 600  # for a laptop whose cores are busy
+LIMIT_S = 600  # enough for a busy laptop
 CRASH_LIMIT = 3
 PROBE_EVERY_S = 0.2
 LOG_LINES = 25
@@ -64,7 +64,7 @@ class Start:
         self.healthy[part.name].set()
 
     def _do(self, part: Part, step: Callable[[], None]) -> None:
-        """A step of a service's start, whose errors are reported for that service."""
+        """Run a step of a service's start, and report its errors for that service."""
         try:
             step()
         except PlatformError:
@@ -77,7 +77,7 @@ class Start:
         info = self.supervisor.info()[part.name]
         starts.add(info["start"])
         if info["statename"] == "FATAL" or len(starts) > CRASH_LIMIT:
-            raise self._failure(part, info["spawnerr"] or "it stops again and again")
+            raise self._failure(part, info["spawnerr"] or "it keeps stopping")
         problem = part.probe() if info["statename"] in ("RUNNING", "STARTING") else info["description"]
         self.waits_for[part.name] = problem or "healthy"
         return problem is None
@@ -91,18 +91,18 @@ class Start:
     def _until(self, condition: Callable[[], bool]) -> None:
         while not condition():
             if self.over.wait(PROBE_EVERY_S):
-                raise PlatformError("another part failed")
+                raise PlatformError("another service failed")
 
     def _failure(self, part: Part, reason: str) -> PlatformError:
         log = self.platform.logs / f"{part.name}.log"
         lines = log.read_text(errors="replace").splitlines()[-LOG_LINES:] if log.is_file() else []
         tail = "".join(f"\n    {line}" for line in lines)
-        return PlatformError(f"{part.name} does not come up: {reason}\n  last lines of {log}:{tail or ' (none)'}")
+        return PlatformError(f"{part.name} does not start: {reason}\n  last lines of {log}:{tail or ' (none)'}")
 
 
 def start(platform: Platform, supervisor: Supervisor, parts: list[Part]) -> None:
     """Start the platform, or report which service does not start and why."""
     if unknown := {part.name for part in parts} - supervisor.info().keys():
         names = ", ".join(sorted(unknown))
-        raise PlatformError(f"the platform runs since before it had {names}: make down, then make up")
+        raise PlatformError(f"the running platform does not have {names} yet: make down, then make up")
     Start(platform, supervisor, parts).run()

@@ -200,5 +200,5 @@ def _socket_path(home: Path) -> Path:
     folder = Path(tempfile.gettempdir()) / f"lakehouse-{os.geteuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
     if folder.lstat().st_uid != os.geteuid():
-        raise PlatformError(f"{folder} belongs to somebody else: set TMPDIR to a folder of yours")
+        raise PlatformError(f"{folder} belongs to another user: set TMPDIR to a folder of yours")
     return folder / f"{hashlib.sha256(os.fsencode(home)).hexdigest()[:16]}.sock"

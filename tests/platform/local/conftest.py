@@ -1,4 +1,4 @@
-"""A real supervisor over small stand-in parts, in a folder of the test's own."""
+"""A real supervisor with small stand-in services, in the test's own folder."""
 
 import contextlib
 import sys
@@ -18,7 +18,7 @@ IDLE = "import signal\nready()\nsignal.pause()\n"
 
 @pytest.fixture(autouse=True)
 def home(own_state_folder: Path) -> Path:
-    """The platform's state folder, not made yet."""
+    """The platform's state folder, not created yet."""
     return own_state_folder
 
 
@@ -29,7 +29,7 @@ def platform(home: Path) -> Platform:
 
 @pytest.fixture
 def fake(tmp_path: Path) -> Callable[..., Part]:
-    """A part that is a small Python script; healthy when the script has called `ready()`, unless told otherwise."""
+    """A service that is a small Python script; by default it is healthy once the script has called `ready()`."""
 
     def make(name: str, code: str = IDLE, **options: object) -> Part:
         script = tmp_path / f"{name}.py"
@@ -43,12 +43,12 @@ def fake(tmp_path: Path) -> Callable[..., Part]:
 
 @pytest.fixture
 def supervisor(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> Iterator[Supervisor]:
-    """Not launched yet; whatever a test launches is ended."""
+    """Not launched yet; stopped after the test."""
     monkeypatch.setattr(start, "LIMIT_S", 10)
     monkeypatch.setattr(start, "PROBE_EVERY_S", 0.05)
     supervisor = Supervisor(platform)
     yield supervisor
     supervised = []
-    with contextlib.suppress(PlatformError):  # none was launched, or it is on its way out
+    with contextlib.suppress(PlatformError):  # none was launched, or it is stopping
         supervised = family(supervisor.pid())
     stop([*supervised, *members(platform)], limit_s=0)

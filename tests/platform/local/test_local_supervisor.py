@@ -1,4 +1,4 @@
-"""The supervisor's daemon: what it hands to its parts, what it keeps from others, and why it does not start."""
+"""The supervisor's daemon: what it passes to its services, what it hides from others, and why it does not start."""
 
 import dataclasses
 import json
@@ -34,7 +34,7 @@ def _started(supervisor: Supervisor, name: str) -> psutil.Process:
     return psutil.Process(supervisor.info()[name]["pid"])
 
 
-def test_values_with_odd_characters_reach_the_part(tmp_path, supervisor, fake):
+def test_values_with_odd_characters_reach_the_service(tmp_path, supervisor, fake):
     odd = {
         "PERCENT": "100%(host)s %41",
         "QUOTE": "it's $HOME `date` \\n",
@@ -48,9 +48,9 @@ def test_values_with_odd_characters_reach_the_part(tmp_path, supervisor, fake):
     supervisor.launch([fake("part", WRITE_ENVIRONMENT, environment=odd)])
     _started(supervisor, "part")
     file = tmp_path / "part.py.json"
-    wait_until(file.is_file, "the part to tell its environment", 10)
+    wait_until(file.is_file, "the service's environment", 10)
     assert odd.items() <= json.loads(file.read_text()).items()
-    assert stat.S_IMODE(file.stat().st_mode) == 0o600  # what a part writes is its owner's
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600  # only the owner reads what a service writes
 
 
 @pytest.mark.parametrize(
@@ -84,14 +84,14 @@ def test_a_program_in_a_folder_with_odd_characters_is_started(tmp_path, supervis
     wait_until((tmp_path / "part.py.ready").is_file, "the part to start", 10)
 
 
-@pytest.mark.timeout(10)  # at once: its limit for the daemon to answer is longer
-def test_what_the_supervisor_refuses_is_told_as_it_says_it(platform, supervisor, fake):
+@pytest.mark.timeout(10)  # immediately: the limit for the daemon to answer is longer
+def test_errors_of_the_supervisor_are_reported_verbatim(platform, supervisor, fake):
     with pytest.raises(PlatformError, match=r"the supervisor does not start: .*NO_SIGNAL(?s:.*)supervisord\.log"):
         supervisor.launch([fake("part", stop_signal="NO_SIGNAL")])
 
 
-def test_the_real_parts_are_taken_and_no_secret_stands_in_a_command(platform, supervisor):
-    """The whole process list, without starting one of them."""
+def test_the_real_services_are_accepted_and_commands_contain_no_secrets(platform, supervisor):
+    """The whole process list, without starting any of them."""
     flink.configure(platform)
     everything = parts(platform)
     supervisor.launch(everything)
@@ -111,8 +111,8 @@ def test_the_real_parts_are_taken_and_no_secret_stands_in_a_command(platform, su
     assert [word for word in seen_by_all for secret in secrets if secret in word] == []
 
 
-def test_the_daemon_and_its_parts_are_members_also_when_they_rename_themselves(tmp_path, platform, supervisor, fake):
-    """As Airflow's processes do; what is left behind by a killed supervisor is found by this alone."""
+def test_the_daemon_and_its_services_are_members_even_if_they_rename_themselves(tmp_path, platform, supervisor, fake):
+    """As Airflow's processes do; this is the only way to find what a killed supervisor left behind."""
     script = str(tmp_path / "renamed.py")
     renamed = fake("renamed", RENAME, environment=airflow.environment(platform))
     supervisor.launch([dataclasses.replace(renamed, command=lambda: [sys.executable, script]), fake("plain")])

@@ -111,7 +111,7 @@ def test_two_demos_at_once_are_refused(home, stopped, monkeypatch):
     monkeypatch.setattr(run.verbs, "up", lambda: pytest.fail("the platform was started"))
     with (
         only_one(config.DEMO),
-        pytest.raises(PlatformError, match=rf"another demo of {home} is at work: wait for it, or end it"),
+        pytest.raises(PlatformError, match=rf"another demo of {home} is running: wait for it, or end it"),
     ):
         run.demo()
 
