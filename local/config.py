@@ -124,9 +124,9 @@ class Platform:
         """Folder of files that are recreated at every start."""
         return self.home / "tmp"
 
-    def scratch(self, part: str) -> Path:
+    def scratch(self, service: str) -> Path:
         """Folder of a service's temporary files."""
-        return self.temporary / part
+        return self.temporary / service
 
 
 def load() -> Platform:

@@ -27,7 +27,7 @@ COMMANDS = (
 )  # fmt: skip
 #: What its own tests type: with a platform of their own, without one, or for longer than a platform of tests should be used.
 ELSEWHERE = {
-    "setup": "test_local_setup", "up": "test_second_pipeline", "down": "test_local_verbs", "clean": "test_local_verbs",
+    "setup": "test_local_setup", "up": "test_second_pipeline", "down": "test_local_commands", "clean": "test_local_commands",
     "demo": "test_demo", "notebook": "test_walkthrough", "new-pipeline": "test_second_pipeline",
     "send": "test_second_pipeline", "chaos": "test_chaos",
     "compose-up": "test_compose", "compose-down": "test_compose_life", "compose-demo": "test_compose",

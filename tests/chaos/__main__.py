@@ -99,8 +99,8 @@ def stage_of_its_own() -> Iterator[Stage]:
         thresholds = tolerate_restarts(checkout)
         for name, size in DISKS.items():
             stack.enter_context(small_disk(platform.home / name, size))
-        stack.callback(checkout.verb, "down")
-        print(checkout.verb("up"), flush=True)
+        stack.callback(checkout.command, "down")
+        print(checkout.command("up"), flush=True)
         job = embedded.main_job(platform, Progress())
         os.environ["AIRFLOW_VAR_HEALTH_THRESHOLDS"] = thresholds
         job.deploy()

@@ -173,7 +173,7 @@ class Engine:
 
     def _rescue(self) -> None:
         """Do what an operator would do, so that the suite can continue."""
-        self.stage.checkout.verb("up")
+        self.stage.checkout.command("up")
         wait_until(self._redeployed, "the platform to recover manually", RESCUE_LIMIT_S, self.stage.problem)
 
     def _redeployed(self) -> bool:

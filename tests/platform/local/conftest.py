@@ -9,7 +9,7 @@ import pytest
 
 from local import config, start
 from local.config import Platform, PlatformError
-from local.parts import Part
+from local.services import Service
 from local.supervision import Supervisor, family, members, stop
 
 READY = "def ready():\n    open(__file__ + '.ready', 'w').close()\n"
@@ -28,15 +28,15 @@ def platform(home: Path) -> Platform:
 
 
 @pytest.fixture
-def fake(tmp_path: Path) -> Callable[..., Part]:
+def fake(tmp_path: Path) -> Callable[..., Service]:
     """A service that is a small Python script; by default it is healthy once the script has called `ready()`."""
 
-    def make(name: str, code: str = IDLE, **options: object) -> Part:
+    def make(name: str, code: str = IDLE, **options: object) -> Service:
         script = tmp_path / f"{name}.py"
         script.write_text(READY + code)
         ready = tmp_path / f"{name}.py.ready"
         settings = {"port": None, "probe": lambda: None if ready.exists() else "starting", "stop_seconds": 2} | options
-        return Part(name=name, command=lambda: [sys.executable, "-SI", str(script)], **settings)
+        return Service(name=name, command=lambda: [sys.executable, "-SI", str(script)], **settings)
 
     return make
 

@@ -35,7 +35,7 @@ def test_a_killed_service_is_restarted(stage):
     before = stage.supervisor.info()["kafka"]["pid"]
     stage.kill("kafka")
     assert stage.struck_at
-    wait_until(lambda: stage.supervisor.info()["kafka"]["pid"] not in (0, before), "the part to come back", LIMIT_S)
+    wait_until(lambda: stage.supervisor.info()["kafka"]["pid"] not in (0, before), "the service to come back", LIMIT_S)
 
 
 def test_a_stopped_service_hangs_with_its_children_and_continues(stage):

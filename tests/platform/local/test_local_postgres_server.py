@@ -12,8 +12,8 @@ import pytest
 
 from local import config, postgres
 from local.config import Platform, PlatformError
-from local.parts import Part, parts
 from local.probes import postgres_url
+from local.services import Service, services
 from local.start import start
 from local.supervision import Supervisor, members, stop
 
@@ -32,20 +32,20 @@ def platform() -> Iterator[Platform]:
 
 
 @pytest.fixture(scope="module")
-def part(platform: Platform) -> Part:
-    return next(part for part in parts(platform) if part.name == "postgres")
+def service(platform: Platform) -> Service:
+    return next(service for service in services(platform) if service.name == "postgres")
 
 
 @pytest.fixture(scope="module")
-def server(platform: Platform, part: Part) -> Supervisor:
+def server(platform: Platform, service: Service) -> Supervisor:
     """Started where an interrupted start left files."""
     (platform.home / "postgres.new").mkdir()
     (platform.home / "postgres.new" / "half").touch()
     (platform.home / "postgres.password").touch()
     supervisor = Supervisor(platform)
     postgres.configure()
-    supervisor.launch([part])
-    start(platform, supervisor, [part])
+    supervisor.launch([service])
+    start(platform, supervisor, [service])
     return supervisor
 
 
@@ -76,12 +76,12 @@ def test_its_creation_leaves_no_files(platform, server):
     assert not (platform.home / "postgres.password").exists()
 
 
-def test_a_new_password_takes_effect_with_the_next_start_and_data_is_kept(platform, part, server):
+def test_a_new_password_takes_effect_with_the_next_start_and_data_is_kept(platform, service, server):
     with _connect(platform, "iceberg", platform.values["POSTGRES_ICEBERG_PASSWORD"]) as connection:
         connection.execute("CREATE TABLE kept AS SELECT 42 AS answer")
     platform.values["POSTGRES_ICEBERG_PASSWORD"] = "another"
     server.call("stopProcess", "postgres", True)
-    start(platform, server, [part])
+    start(platform, server, [service])
     with _connect(platform, "iceberg", "another") as connection:
         assert connection.execute("SELECT answer FROM kept").fetchone() == (42,)
 

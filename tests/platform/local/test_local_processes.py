@@ -80,8 +80,8 @@ def _ended(run: Run) -> int:
 
 
 def test_a_process_is_a_member_of_its_own_platform_only(run, platform, monkeypatch):
-    mine, _ = run(OBEDIENT, **mark(platform, "part"))
-    run(OBEDIENT, **(mark(platform, "part") | {"LAKEHOUSE_HOME": f"{platform.home}-2"}))
+    mine, _ = run(OBEDIENT, **mark(platform, "service"))
+    run(OBEDIENT, **(mark(platform, "service") | {"LAKEHOUSE_HOME": f"{platform.home}-2"}))
     run(OBEDIENT, LAKEHOUSE_HOME=str(platform.home))  # a shell that read the env file
     assert members(platform) == [psutil.Process(mine.pid)]
 

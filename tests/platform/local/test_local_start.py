@@ -23,11 +23,11 @@ def _pids(supervisor) -> dict[str, int]:
 
 def test_services_start_and_a_second_start_leaves_them_alone(platform, supervisor, fake, capsys):
     prepared: list[str] = []
-    parts = [fake(name, prepare=lambda name=name: prepared.append(name)) for name in ("a", "b")]
-    supervisor.launch(parts)
+    services = [fake(name, prepare=lambda name=name: prepared.append(name)) for name in ("a", "b")]
+    supervisor.launch(services)
     assert {info["statename"] for info in supervisor.info().values()} == {"STOPPED"}
 
-    start(platform, supervisor, parts)
+    start(platform, supervisor, services)
     pids = _pids(supervisor)
     assert all(psutil.pid_exists(pid) for pid in pids.values())
     assert sorted(prepared) == ["a", "b"]
@@ -35,7 +35,7 @@ def test_services_start_and_a_second_start_leaves_them_alone(platform, superviso
     assert "a is healthy" in said
     assert "b is healthy" in said
 
-    start(platform, supervisor, parts)
+    start(platform, supervisor, services)
     assert _pids(supervisor) == pids
     assert sorted(prepared) == ["a", "b"]
 
@@ -56,19 +56,19 @@ def test_a_service_is_prepared_when_those_that_it_needs_are_complete(platform, s
     user_prepared = threading.Event()
     user = fake("user", needs=("store",), prepare=user_prepared.set)
     store = fake("store", probe=probe_of_store, complete=complete_store)
-    parts = [user, store]
-    supervisor.launch(parts)
-    start(platform, supervisor, parts)
+    services = [user, store]
+    supervisor.launch(services)
+    start(platform, supervisor, services)
     assert steps == ["store starts", "store starts", "store healthy", "store complete"]
     assert user_prepared.is_set()
 
 
 def test_a_start_that_was_interrupted_is_completed_by_the_next(platform, supervisor, fake):
     completed: list[str] = []
-    parts = [fake("store", complete=lambda: completed.append("store"))]
-    supervisor.launch(parts)
+    services = [fake("store", complete=lambda: completed.append("store"))]
+    supervisor.launch(services)
     supervisor.call("startProcess", "store", True)  # as far as the interrupted start got
-    start(platform, supervisor, parts)
+    start(platform, supervisor, services)
     assert completed == ["store"]
 
 
@@ -80,10 +80,10 @@ def test_a_service_that_never_becomes_healthy_is_named_with_its_reason_and_its_l
     code = "import signal\nfor i in range(9): print('line', i, flush=True)\nsignal.pause()\n"
     slow = threading.Event()  # the limit of the services that wait for it expires while it is still being probed
     stuck = fake("stuck", code, probe=lambda: slow.wait(0.4) or "port 1234 does not answer yet")
-    parts = [fake("fine"), *(fake(f"waiting-{i}", needs=("stuck",)) for i in range(4)), stuck]
-    supervisor.launch(parts)
+    services = [fake("fine"), *(fake(f"waiting-{i}", needs=("stuck",)) for i in range(4)), stuck]
+    supervisor.launch(services)
     with pytest.raises(PlatformError) as error:
-        start(platform, supervisor, parts)
+        start(platform, supervisor, services)
     assert str(error.value) == (
         "stuck does not start: not healthy after 1.5 s: port 1234 does not answer yet\n"
         f"  last lines of {platform.logs}/stuck.log:\n    line 6\n    line 7\n    line 8"
@@ -92,39 +92,39 @@ def test_a_service_that_never_becomes_healthy_is_named_with_its_reason_and_its_l
 
 def test_a_service_that_keeps_stopping_is_named_with_its_log(platform, supervisor, fake, monkeypatch):
     monkeypatch.setattr(limits, "CRASH_LIMIT", 1)
-    parts = [fake("broken", CRASH, probe=lambda: "not yet")]
-    supervisor.launch(parts)
+    services = [fake("broken", CRASH, probe=lambda: "not yet")]
+    supervisor.launch(services)
     with pytest.raises(PlatformError, match=r"broken does not start: it keeps stopping\n(?s:.*)\n    cannot read"):
-        start(platform, supervisor, parts)
+        start(platform, supervisor, services)
     wait_until(lambda: supervisor.info()["broken"]["statename"] == "BACKOFF", "a pause between two of its tries", 10)
     with pytest.raises(PlatformError, match=r"broken does not start: (it keeps stopping|Exited too quickly)"):
-        start(platform, supervisor, parts)
+        start(platform, supervisor, services)
 
 
 def test_a_missing_program_is_reported_for_its_service(platform, supervisor, fake, monkeypatch):
     monkeypatch.setattr(limits, "CRASH_LIMIT", 1)
-    part = fake("lost")
-    parts = [limits.Part(name="lost", command=lambda: ["/nowhere/bin/java"], port=None, probe=part.probe)]
-    supervisor.launch(parts)
+    service = fake("lost")
+    services = [limits.Service(name="lost", command=lambda: ["/nowhere/bin/java"], port=None, probe=service.probe)]
+    supervisor.launch(services)
     with pytest.raises(
         PlatformError, match=r"lost does not start: (?s:.*)lost\.log:(?s:.*)/nowhere/bin/java: not found"
     ):
-        start(platform, supervisor, parts)
+        start(platform, supervisor, services)
 
 
 @pytest.mark.parametrize("step", ["prepare", "complete"])
 def test_a_failed_step_is_reported_for_its_service(platform, supervisor, fake, step):
-    parts = [fake("store", **{step: lambda: Path("/nowhere/initdb").read_bytes()}), fake("user", needs=("store",))]
-    supervisor.launch(parts)
+    services = [fake("store", **{step: lambda: Path("/nowhere/initdb").read_bytes()}), fake("user", needs=("store",))]
+    supervisor.launch(services)
     with pytest.raises(PlatformError, match=r"store does not start: .*No such file or directory: '/nowhere/initdb'"):
-        start(platform, supervisor, parts)
+        start(platform, supervisor, services)
 
 
 def test_a_supervisor_that_ends_is_reported(platform, supervisor, fake):
-    parts = [fake("part", probe=lambda: psutil.Process(supervisor.pid()).kill() or "not yet")]
-    supervisor.launch(parts)
+    services = [fake("service", probe=lambda: psutil.Process(supervisor.pid()).kill() or "not yet")]
+    supervisor.launch(services)
     with pytest.raises(PlatformError, match=r"the supervisor does not answer .*supervisord.log"):
-        start(platform, supervisor, parts)
+        start(platform, supervisor, services)
 
 
 def test_a_service_that_the_running_supervisor_does_not_know_is_named(platform, supervisor, fake):
@@ -155,18 +155,18 @@ def test_an_interrupt_ends_the_waiting_and_leaves_the_services(platform, supervi
             os.kill(os.getpid(), signal.SIGINT)
         return "not yet"
 
-    parts = [fake("slow", probe=probe)]
-    supervisor.launch(parts)
+    services = [fake("slow", probe=probe)]
+    supervisor.launch(services)
     with pytest.raises(KeyboardInterrupt):
-        start(platform, supervisor, parts)
+        start(platform, supervisor, services)
     assert supervisor.info()["slow"]["statename"] in ("STARTING", "RUNNING")
 
 
 def test_a_crashed_service_is_restarted(platform, supervisor, fake):
-    parts = [fake("part")]
-    supervisor.launch(parts)
-    start(platform, supervisor, parts)
-    wait_until(lambda: supervisor.info()["part"]["statename"] == "RUNNING", "the part to be seen running", 10)
-    first = _pids(supervisor)["part"]
+    services = [fake("service")]
+    supervisor.launch(services)
+    start(platform, supervisor, services)
+    wait_until(lambda: supervisor.info()["service"]["statename"] == "RUNNING", "the service to be seen running", 10)
+    first = _pids(supervisor)["service"]
     psutil.Process(first).kill()
-    wait_until(lambda: _pids(supervisor)["part"] not in (0, first), "the part to be started again", 10)
+    wait_until(lambda: _pids(supervisor)["service"] not in (0, first), "the service to be started again", 10)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from local import airflow, config, verbs
+from local import airflow, commands, config
 from local.config import PlatformError
 
 ODD = """json://user:p'a`ss$(date)%41@127.0.0.1/x y?#a;"b\\n=ä"""
@@ -103,10 +103,10 @@ def test_an_empty_parameter_restores_the_declared_value(home, shell):
 
 def test_a_running_platform_refuses_other_parameters(home, shell, monkeypatch):
     shell(**{FROM: "2024-01-05 00:00:00"})
-    verbs.refuse_changes(config.declare())
+    commands.refuse_changes(config.declare())
     monkeypatch.setenv(FROM, "2024-01-06 00:00:00")
     with pytest.raises(PlatformError, match=rf"settings other than {FROM}=2024-01-06 00:00:00: make down first"):
-        verbs.refuse_changes(config.declare())
+        commands.refuse_changes(config.declare())
 
 
 def test_the_warehouse_reserves_space_that_can_be_freed(home, monkeypatch, capsys):

@@ -16,7 +16,7 @@ from local import airflow, config, flink, postgres, preflight, supervision
 from local.config import START, Platform, PlatformError
 from local.memory import resident_mb
 from local.only_one import only_one
-from local.parts import Part, parts
+from local.services import Service, services
 from local.start import start
 from local.supervision import Supervisor
 
@@ -40,7 +40,7 @@ def up() -> None:
                 supervision.stop(left_behind, STOP_LIMIT_S)
             _refuse_taken_ports(platform)
         platform = config.create()
-        everything = parts(platform)
+        everything = services(platform)
         if not running:
             print(f"Starting the platform in {platform.home}", flush=True)
             postgres.configure()
@@ -107,10 +107,10 @@ def status() -> None:
     """Print a table of the services; raise an error if one of them is not healthy."""
     platform = config.load()
     supervisor = Supervisor(platform)
-    everything = parts(platform)
+    everything = services(platform)
     infos = supervisor.info() if supervisor.running() else {}
     with ThreadPoolExecutor(len(everything)) as pool:
-        rows = list(pool.map(lambda part: _row(platform, part, infos.get(part.name)), everything))
+        rows = list(pool.map(lambda service: _row(platform, service, infos.get(service.name)), everything))
     broken = [row[0] for row in rows if row[1] != "healthy"]
     total = sum(int(row[4]) for row in rows if row[4] != "-")
     rows.append(("all", "", "", "", str(total), ""))
@@ -164,10 +164,10 @@ def _ask(platform: Platform, agreed: bool) -> None:
             raise PlatformError("nothing was deleted (to delete without a question: YES=1)")
 
 
-def _row(platform: Platform, part: Part, info: dict[str, Any] | None) -> tuple[str, ...]:
+def _row(platform: Platform, service: Service, info: dict[str, Any] | None) -> tuple[str, ...]:
     pid = info["pid"] if info else 0
-    state = (part.probe() or "healthy") if pid else (info["statename"].lower() if info else "stopped")
+    state = (service.probe() or "healthy") if pid else (info["statename"].lower() if info else "stopped")
     memory = resident_mb(supervision.family(pid)) if pid else None
-    log = platform.logs / f"{part.name}.log"
-    return (part.name, state, str(pid) if pid else "-", str(platform.port(part.port)) if part.port else "-",
+    log = platform.logs / f"{service.name}.log"
+    return (service.name, state, str(pid) if pid else "-", str(platform.port(service.port)) if service.port else "-",
             "-" if memory is None else f"{memory:.0f}", str(log))  # fmt: skip

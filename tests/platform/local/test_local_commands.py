@@ -41,9 +41,9 @@ def _local(*arguments: str, answer: str | None = None) -> subprocess.CompletedPr
         os.close(terminal)
 
 
-@pytest.mark.parametrize("verb", ["status", "logs", "clean"])
-def test_without_a_platform_a_command_says_how_to_start_one(home, verb):
-    run = _local(verb)
+@pytest.mark.parametrize("command", ["status", "logs", "clean"])
+def test_without_a_platform_a_command_says_how_to_start_one(home, command):
+    run = _local(command)
     assert (run.returncode, run.stdout) == (1, "")
     assert run.stderr == f"error: there is no platform in {home} yet. Start one: make up\n"
     assert not home.exists()
@@ -93,7 +93,7 @@ def test_clean_only_deletes_after_confirmation(platform, arguments, answer, dele
 
 
 def test_clean_refuses_while_the_platform_runs(platform, supervisor, fake):
-    supervisor.launch([fake("part")])
+    supervisor.launch([fake("service")])
     run = _local("clean", "--yes")
     assert run.returncode == 1
     assert f"the platform in {platform.home} is running: make down first" in run.stderr
@@ -102,9 +102,9 @@ def test_clean_refuses_while_the_platform_runs(platform, supervisor, fake):
 
 def test_down_leaves_no_process_and_keeps_the_data(platform, supervisor, fake):
     (platform.home / "warehouse" / "table").write_text("data")
-    parts = [fake("obedient"), fake("stubborn", STUBBORN, stop_seconds=1)]
-    supervisor.launch(parts)
-    start(platform, supervisor, parts)
+    services = [fake("obedient"), fake("stubborn", STUBBORN, stop_seconds=1)]
+    supervisor.launch(services)
+    start(platform, supervisor, services)
     processes = members(platform)
     assert len(processes) == 3  # the supervisor is one
 
@@ -117,9 +117,9 @@ def test_down_leaves_no_process_and_keeps_the_data(platform, supervisor, fake):
 
 
 def test_down_ends_what_a_killed_supervisor_left_behind(platform, supervisor, fake):
-    parts = [fake("left")]
-    supervisor.launch(parts)
-    start(platform, supervisor, parts)
+    services = [fake("left")]
+    supervisor.launch(services)
+    start(platform, supervisor, services)
     daemon = psutil.Process(supervisor.pid())
     daemon.kill()
     wait_until(lambda: not supervisor.running(), "the supervisor to be gone", 10)
@@ -132,9 +132,9 @@ def test_down_does_not_wait_for_workers_of_a_killed_scheduler(tmp_path, platform
     """They ignore signals, so `down` would wait until its limit."""
     command = [sys.executable, str(tmp_path / "worker.py")]
     worker = fake("worker", EXECUTOR_WORKER, environment=airflow.environment(platform))
-    parts = [dataclasses.replace(worker, command=lambda: command)]
-    supervisor.launch(parts)
-    start(platform, supervisor, parts)
+    services = [dataclasses.replace(worker, command=lambda: command)]
+    supervisor.launch(services)
+    start(platform, supervisor, services)
     psutil.Process(supervisor.pid()).kill()
     wait_until(lambda: not supervisor.running(), "the supervisor to be gone", 10)
     assert _local("down").returncode == 0
@@ -158,9 +158,9 @@ def test_status_shows_state_pid_and_log_of_every_service(platform):
 
 
 def test_a_platform_that_is_being_stopped_is_reported(platform, supervisor, fake):
-    parts = [fake("stubborn", STUBBORN, stop_seconds=20)]
-    supervisor.launch(parts)
-    start(platform, supervisor, parts)
+    services = [fake("stubborn", STUBBORN, stop_seconds=20)]
+    supervisor.launch(services)
+    start(platform, supervisor, services)
     supervisor.call("shutdown")
     run = _local("status")
     assert (run.returncode, run.stdout) == (1, "")
@@ -271,7 +271,7 @@ def test_logs_are_followed_until_interrupted(platform):
 
 def test_up_with_other_settings_is_refused_while_the_platform_runs(platform, supervisor, fake, monkeypatch):
     before = platform.env_file.read_text()
-    supervisor.launch([fake("part")])
+    supervisor.launch([fake("service")])
     monkeypatch.setenv("KAFKA_PORT", "20001")
     run = _local("up")
     assert run.returncode == 1
