@@ -38,9 +38,9 @@ def newer_snapshots(table: Table, than: int | None) -> tuple[list[Snapshot], boo
 
 def _by_id(table: Table) -> Callable[[int], Snapshot | None]:
     """A function that finds snapshots by id; pyiceberg's own searches linearly each time."""
-    from lakehouse.tables.glance import Glance
+    from lakehouse.tables.lazy_table import LazyTable
 
-    if isinstance(table, Glance):
+    if isinstance(table, LazyTable):
         return table.snapshot_by_id
     return {snapshot.snapshot_id: snapshot for snapshot in table.metadata.snapshots}.get
 

@@ -148,14 +148,14 @@ def test_concurrent_rows_look_in_flight(fill, send, monkeypatch):
     """An event that passes all stages while tables are read may look missing in a table, but never surplus."""
     for table in TAXI.tables:
         fill(table, 0)
-    load, end_offsets = IcebergCatalogHook.glance, TopicHook.end_offsets
+    load, end_offsets = IcebergCatalogHook.lazy_table, TopicHook.end_offsets
 
     def pass_through() -> None:
         send("taxi.raw_trips", 1, partition=0)
         fill("bronze.raw_trips", 1)
         fill("silver.cleaned_trips", 1)
 
-    monkeypatch.setattr(IcebergCatalogHook, "glance", lambda hook, name: pass_through() or load(hook, name))
+    monkeypatch.setattr(IcebergCatalogHook, "lazy_table", lambda hook, name: pass_through() or load(hook, name))
     monkeypatch.setattr(TopicHook, "end_offsets", lambda hook: pass_through() or end_offsets(hook))
     found = read_ledger(TAXI)
     assert found.errors == []
