@@ -11,7 +11,7 @@ import pytest
 from chaos import engine as engine_module
 from chaos.catalogue import CATALOGUE, GOOD_SQL
 from chaos.engine import Engine, Fault, NotStruck
-from chaos.judge import Verdict
+from chaos.row_checks import Verdict
 from lakehouse.pipelines.load import get_pipeline
 from lakehouse.quality.ledger import Ledger, PartitionLedger, StageLedger
 from local.config import ROOT
