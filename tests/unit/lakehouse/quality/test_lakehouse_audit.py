@@ -415,7 +415,7 @@ def test_it_can_be_written_as_json(lake, audit):
 class TestEarlierRules:
     """A row of earlier rules is not an error: it is counted, with the result of the current rules."""
 
-    JUDGED = "judged by earlier rules; "
+    EVALUATED = "evaluated by earlier rules; "
     NEXT = "Next: if that matters, trigger the DAG replay with from_stage nyc_taxi.silver"
 
     @pytest.fixture
@@ -432,7 +432,7 @@ class TestEarlierRules:
             trip["rules_version"] = narrower
         report = audit()
         message = (
-            f"{self.JUDGED}today's would put a row of silver.cleaned_trips into silver.rejected_trips. {self.NEXT}"
+            f"{self.EVALUATED}today's would put a row of silver.cleaned_trips into silver.rejected_trips. {self.NEXT}"
         )
         assert report.clean, str(report)
         assert report.layers[1].left_out == {message: 2}
@@ -459,7 +459,7 @@ class TestEarlierRules:
     def test_other_values(self, lake, audit):
         lake.rules_version = "earlier"
         lake.find("silver.cleaned_trips", 0, 1)["trip_duration_minutes"] = 21.0
-        message = f"{self.JUDGED}today's would give a row of silver.cleaned_trips other values. {self.NEXT}"
+        message = f"{self.EVALUATED}today's would give a row of silver.cleaned_trips other values. {self.NEXT}"
         assert audit().layers[1].left_out == {message: 1}
 
     def test_a_second_row_that_a_shorter_retention_accepted(self, lake, audit):
@@ -469,6 +469,6 @@ class TestEarlierRules:
         lake.rows["silver.duplicate_trips"].remove(second)
         first = lake.find("silver.cleaned_trips", 0, 2)
         lake.rows["silver.cleaned_trips"].append({**first, **second})
-        message = f"{self.JUDGED}today's would treat a row of silver.cleaned_trips as a duplicate. {self.NEXT}"
+        message = f"{self.EVALUATED}today's would treat a row of silver.cleaned_trips as a duplicate. {self.NEXT}"
         report = audit(at_rest=True)
         assert report.layers[1].left_out == {message: 1}, str(report)

@@ -28,9 +28,9 @@ def ledger(*partitions: tuple[int, int, int], fact_rows: int | None = None, surp
     }
     bronze = StageLedger(TAXI.stages["bronze"], found, TAXI.topic.name)
     rows = bronze.rows["accepted"]
-    judged = {"accepted": 9_800, "rejected": 150, "duplicate": 40} | silver
-    in_flight = rows + surplus - sum(judged.values())
-    typed = {0: PartitionLedger(rows, judged, in_flight, surplus)}
+    sinks = {"accepted": 9_800, "rejected": 150, "duplicate": 40} | silver
+    in_flight = rows + surplus - sum(sinks.values())
+    typed = {0: PartitionLedger(rows, sinks, in_flight, surplus)}
     at = "partition 0: offsets 7" if surplus else ""
     return Ledger(TAXI, (bronze, StageLedger(TAXI.stages["silver"], typed, surplus_at=at)), fact_rows)
 
