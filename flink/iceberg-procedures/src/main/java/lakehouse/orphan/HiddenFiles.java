@@ -28,7 +28,7 @@ final class HiddenFiles {
                         .collect(Collectors.toSet());
     }
 
-    /** Hadoop's checksum file is as visible as the file that it belongs to. */
+    /** Hadoop's checksum file is only hidden if its file stays. */
     boolean contains(String path, Set<String> going) {
         int end = path.lastIndexOf('/');
         String name = path.substring(end + 1);

@@ -43,7 +43,7 @@ public class Orphans {
             DateTimeFormatter.ofPattern("yyyyMMdd'T'HHmmss'Z'").withZone(ZoneOffset.UTC);
 
     /**
-     * @param quarantine folder that they were moved to; null if none were
+     * @param quarantine folder that they were moved to; null if there are none
      */
     public record Result(List<FileInfo> orphans, long listed, String quarantine) {
         public long bytes() {
@@ -147,7 +147,8 @@ public class Orphans {
                 candidates.put(path.path(), file);
             }
         }
-        // A staged file is read here, or was committed before the table is read below.
+        // Read before the table: a staged file is either listed here, or was committed and is
+        // referenced by the table.
         List<String> staged = StagedFiles.of(table, io, restorable);
         table.refresh();
         staged.forEach(location -> candidates.remove(FilePath.of(location).path()));

@@ -24,7 +24,7 @@ class SampleOperator extends AbstractStreamOperator<byte[]>
 
     /**
      * @param keys reads only the columns of the sort order
-     * @param order order of these rows
+     * @param order sort order of these rows
      */
     SampleOperator(List<FileScanTask> tasks, GroupFiles keys, RowOrder order) {
         this.tasks = tasks;

@@ -31,7 +31,7 @@ class RowDigestTest {
 
     @Test
     void theDigestDoesNotDependOnTheOrderOfRows() {
-        RowData a = row(1L, "a longer text than fits beside the others", 0.5);
+        RowData a = row(1L, "a longer text than fits next to the others", 0.5);
         RowData b = row(null, "", null);
         assertThat(digest(a, b, a)).isEqualTo(digest(a, a, b)).isNotEqualTo(digest(a, b, b));
     }
