@@ -245,6 +245,7 @@ lint-java:
 
 lint-sql: setup
 	@$(VENV)/sqlfluff lint --quiet --disable-progress-bar include/dbt
+	@PYTHONPATH=plugins AIRFLOW_HOME="$$PWD/.venv/airflow" $(VENV)/python tests/lint_flink_sql.py
 
 lint-spelling: setup
 	@$(VENV)/codespell

@@ -13,7 +13,7 @@ stage, with what became of it. It uses none of the pipeline's own SQL and change
 | `at_rest` | no events are being sent and the jobs have caught up: whatever has not arrived is missing |
 | `memory_limit` | for DuckDB; beyond it, data is spilled to disk |
 
-`compare` returns the counts by layer (a stage, or `gold`) and the first 20 of each kind of finding. Rows that cannot be judged,
+`compare` returns the counts by layer (a stage, or `gold`) and the first 20 of each kind of finding. Rows that cannot be checked,
 because they are still in flight or because Kafka has deleted their events, are left out and counted, with the reason.
 
 | layer | rule |

@@ -1,7 +1,7 @@
 """
 # Replay: rebuild the tables of a stage, and of all stages that read from it
 
-Use it when rules have changed and old rows should be judged by them, when a field was added, or when a job's state is lost. It
+Use it when rules have changed and old rows should be evaluated by them, when a field was added, or when a job's state is lost. It
 runs on demand, for one pipeline at a time; tables and jobs of the others are not touched. The new tables are built **while the
 jobs run**, with the same SQL. Readers see the old tables until all new ones replace them in one transaction.
 

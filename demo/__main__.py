@@ -11,8 +11,8 @@ from demo.bench import Bench
 from demo.run import demo
 from demo.window import shown
 from local import config, proxies
+from local.commands import down
 from local.progress import exit_status
-from local.verbs import down
 
 DIGITS = 18  # so that any number fits into 64 bits
 

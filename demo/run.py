@@ -15,7 +15,7 @@ from demo import source as sources
 from demo.main_job import MainJob, Outcome, Trips
 from demo.report import show, verdict
 from demo.window import Window
-from local import config, supervision, verbs
+from local import commands, config, supervision
 from local.config import DEMO, Platform, PlatformError
 from local.memory import PeakMemory
 from local.only_one import only_one
@@ -49,7 +49,7 @@ def _demo(events: int | None, seed: int | None, source: Path | None, wanted: Win
     began = time.monotonic()
     trips = Trips(events, Trips().seed if seed is None else seed, str(source.resolve()) if source is not None else None)
     _look(trips, wanted)
-    verbs.up()
+    commands.up()
     platform = config.load()
     if seed is None:
         trips = replace(trips, seed=next_seed(platform))
@@ -119,4 +119,4 @@ def _print(platform: Platform, job: MainJob, outcome: Outcome, memory: PeakMemor
     query = f"make query PIPELINE={job.pipeline.name} SQL='{SAMPLE}'"
     console.print(f"Gold: {published_file(job.pipeline)}, for example\n  {query}", soft_wrap=True)
     console.print(f"The same as JSON: {_report(platform)}")
-    print(verbs.addresses(platform))
+    print(commands.addresses(platform))

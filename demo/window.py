@@ -10,7 +10,7 @@ import contextlib
 import os
 from datetime import datetime
 
-from local import config, verbs
+from local import commands, config
 from local.config import PlatformError
 from local.supervision import Supervisor
 
@@ -80,4 +80,4 @@ def put_in_force(window: Window) -> None:
     if all(kept.get(name) == os.environ[name] for name in OVERRIDES) or not Supervisor(platform).running():
         return
     print("The platform is running with a different window, so it is restarted now.", flush=True)
-    verbs.down()
+    commands.down()

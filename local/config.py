@@ -1,4 +1,4 @@
-"""Paths, ports and secrets of one platform. Two platforms on a machine differ by LAKEHOUSE_HOME and ports alone."""
+"""Paths, ports and secrets of one platform. Two platforms on a machine differ only in LAKEHOUSE_HOME and ports."""
 
 import base64
 import os
@@ -124,9 +124,9 @@ class Platform:
         """Folder of files that are recreated at every start."""
         return self.home / "tmp"
 
-    def scratch(self, part: str) -> Path:
+    def scratch(self, service: str) -> Path:
         """Folder of a service's temporary files."""
-        return self.temporary / part
+        return self.temporary / service
 
 
 def load() -> Platform:
@@ -151,7 +151,7 @@ def declare() -> Platform:
         and home.is_dir()
         and (others := {path.name for path in home.iterdir()} - {*LOCKS})
     ):
-        message = f"{home} is not a platform's folder and not empty (it holds {min(others)})"
+        message = f"{home} is not a platform's folder and not empty (it contains {min(others)})"
         raise PlatformError(f"{message}: set LAKEHOUSE_HOME to a folder of its own")
     values = {"LAKEHOUSE_HOME": str(home)}
     for name, default in OPTIONS.items():

@@ -27,7 +27,7 @@ def java(scratch: Path) -> list[str]:
 
 
 def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run a Java program to its end.
+    """Run a Java program and wait until it ends.
 
     :param folder: working directory, also for temporary files
     """

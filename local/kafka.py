@@ -6,7 +6,7 @@ from local import java
 from local.config import CONF, JARS, Platform, PlatformError, kafka_cluster_id
 from local.generated import properties, render
 
-# Log4j splits what is not a URI at commas.
+# Log4j splits a path at commas, but not a URI.
 _LOG = f"-Dlog4j2.configurationFile={(CONF / 'kafka-log4j2.yaml').as_uri()}"
 
 

@@ -27,7 +27,7 @@ def only_one(lock_name: str) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise PlatformError(f"another {LOCKS[lock_name]} of {home} is at work: wait for it, or end it") from None
+            raise PlatformError(f"another {LOCKS[lock_name]} of {home} is running: wait for it, or end it") from None
         try:
             yield
         finally:

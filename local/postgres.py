@@ -103,7 +103,7 @@ def _make_account() -> None:
         options = ["--system", "--no-create-home", "--shell", "/usr/sbin/nologin"]
         run = subprocess.run(["useradd", *options, ACCOUNT], capture_output=True, text=True, timeout=30)
         if run.returncode:
-            message = f"the system account `{ACCOUNT}` for PostgreSQL could not be made: {run.stderr.strip()}"
+            message = f"the system account `{ACCOUNT}` for PostgreSQL could not be created: {run.stderr.strip()}"
             raise PlatformError(f"{message}. Run as a normal user instead") from None
 
 
@@ -112,7 +112,7 @@ def _let_through(path: Path) -> None:
     for folder in (path, *path.parents):
         mode = stat.S_IMODE(folder.stat().st_mode)
         if not mode & stat.S_IXOTH:
-            print(f"  {folder}: other accounts may now pass through it (PostgreSQL does not run as root)", flush=True)
+            print(f"  {folder}: other accounts may now traverse it (PostgreSQL does not run as root)", flush=True)
             folder.chmod(mode | stat.S_IXOTH)
 
 

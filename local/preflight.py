@@ -58,24 +58,24 @@ def check_java() -> list[str]:
     if home is None:
         what = "no Java found (JAVA_HOME is not set, no `java` on the PATH)"
     elif major is None and os.environ.get("JAVA_HOME"):
-        what = f"JAVA_HOME={home} holds no Java"
+        what = f"JAVA_HOME={home} contains no Java"
     elif major is None:
-        what = f"{shutil.which('java')} tells no Java home: set JAVA_HOME"
+        what = f"{shutil.which('java')} is not in a Java installation: set JAVA_HOME"
     elif major in JAVA_MAJORS:
         what = f"Java {major} in {home} is a runtime only: the compiler `javac` is missing"
     else:
-        what = f"Java {major} in {home} does not fit: JDK 17 or 21 is needed"
+        what = f"Java {major} in {home} is not supported: JDK 17 or 21 is needed"
     installed = [folder for pattern in JAVA_FOLDERS for folder in sorted(Path("/").glob(pattern))]
     fitting = [j for j in installed if java_major(j) in JAVA_MAJORS and (j / "bin" / "javac").is_file()]
     if fitting:
-        return [f"{what}. One that fits is installed: export JAVA_HOME={fitting[0]}"]
+        return [f"{what}. A supported one is installed: export JAVA_HOME={fitting[0]}"]
     return [f"{what}. Get it: `apt-get install openjdk-17-jdk-headless`, `brew install openjdk@17`, or adoptium.net"]
 
 
 def check_python() -> list[str]:
     """Problems with this Python."""
     if not all(importlib.util.find_spec(module) for module in ("venv", "ensurepip")):
-        return [f"{sys.executable} cannot make virtual environments. Get it: `apt-get install python3-venv`"]
+        return [f"{sys.executable} cannot create virtual environments. Get it: `apt-get install python3-venv`"]
     return []
 
 
@@ -123,7 +123,9 @@ def check_room() -> list[str]:
     found = re.search(r"MemAvailable:\s+(\d+)", meminfo.read_text()) if meminfo.is_file() else None
     if found and int(found.group(1)) / 1e6 < MIN_FREE_MEMORY_GB:
         available = int(found.group(1)) / 1e6
-        lacking.append(f"{available:.1f} GB of memory available: {MIN_FREE_MEMORY_GB} GB are needed. Close something")
+        lacking.append(
+            f"{available:.1f} GB of memory available: {MIN_FREE_MEMORY_GB} GB are needed. Close other programs"
+        )
     return lacking
 
 
@@ -131,7 +133,7 @@ def _lacks_disk(folder: Path, least_gb: int) -> str | None:
     free_gb = shutil.disk_usage(folder).free / 1e9
     if free_gb >= least_gb:
         return None
-    return f"{free_gb:.1f} GB free on the disk of {folder}: {least_gb} GB are needed. Make room"
+    return f"{free_gb:.1f} GB free on the disk of {folder}: {least_gb} GB are needed. Free some space"
 
 
 def check_limits() -> list[str]:
@@ -162,7 +164,7 @@ def _threads_of_user() -> int:
             if process.stat().st_uid == os.geteuid():
                 count += len([*(process / "task").iterdir()])
         except OSError:
-            continue  # it ended meanwhile
+            continue  # it has ended in the meantime
     return count
 
 

@@ -24,13 +24,13 @@ def http_ok(port: int, path: str, expect: Callable[[dict[str, Any]], bool] = boo
     def probe() -> str | None:
         try:
             with urllib.request.build_opener().open(url, timeout=TIMEOUT_S) as response:
-                return None if expect(json.load(response)) else f"port {port}{path} answers, not ready yet"
+                return None if expect(json.load(response)) else f"port {port}{path} answers, but is not ready yet"
         except urllib.error.HTTPError as error:
             return f"port {port}{path} answers {error.code}"
         except (OSError, http.client.HTTPException) as error:
             return f"port {port} does not answer yet ({getattr(error, 'reason', error)})"
         except (ValueError, LookupError, TypeError) as error:
-            return f"port {port}{path} answers something else than expected ({error!r})"
+            return f"port {port}{path} gave an unexpected answer ({error!r})"
 
     return probe
 

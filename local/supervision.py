@@ -19,7 +19,7 @@ import psutil
 from supervisor.xmlrpc import Faults, SupervisorTransport
 
 from local.config import Platform, PlatformError
-from local.parts import Part
+from local.services import Service
 from local.supervisor_conf import mark, write
 
 START_LIMIT_S = 120
@@ -40,9 +40,9 @@ class Supervisor:
             probe.settimeout(3)
             return probe.connect_ex(str(self.socket)) == 0
 
-    def launch(self, parts: list[Part]) -> None:
+    def launch(self, services: list[Service]) -> None:
         """Start the daemon, which does not start services by itself."""
-        conf = write(self.platform, self.socket, parts)
+        conf = write(self.platform, self.socket, services)
         program = str(Path(sys.prefix) / "bin" / "supervisord")
         run = subprocess.run(
             [sys.executable, program, "-c", str(conf)], env=os.environ | mark(self.platform, "supervisord"),
@@ -200,5 +200,5 @@ def _socket_path(home: Path) -> Path:
     folder = Path(tempfile.gettempdir()) / f"lakehouse-{os.geteuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
     if folder.lstat().st_uid != os.geteuid():
-        raise PlatformError(f"{folder} belongs to somebody else: set TMPDIR to a folder of yours")
+        raise PlatformError(f"{folder} belongs to another user: set TMPDIR to a folder of yours")
     return folder / f"{hashlib.sha256(os.fsencode(home)).hexdigest()[:16]}.sock"

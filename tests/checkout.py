@@ -57,7 +57,7 @@ class Checkout:
         """The platform's state folder."""
         return self.folder / ".local"
 
-    def verb(self, *arguments: str) -> str:
+    def command(self, *arguments: str) -> str:
         """Run a command of the platform (`python -m local`) and return its output."""
         return self._run("local", arguments, VERB_LIMIT_S)
 

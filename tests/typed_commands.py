@@ -1,8 +1,8 @@
-"""The commands that README, docs and `make help` show, as the tests type them."""
+"""The commands in README, docs and `make help`, as the tests run them."""
 
 TABLE = "TABLE=bronze.raw_trips"
 REASON = 'REASON="fare_amount is negative"'
-#: Typed in this order, after some trips were sent; NOW is that moment.
+#: Run in this order, after some trips were sent; NOW is that moment.
 COMMANDS = (
     "make", "make help", "make help | head -1", "make status", "make logs", "make logs SERVICE=kafka", "make logs | head -1",
     "make pipelines", "make regenerate PIPELINE=nyc_taxi",
@@ -25,19 +25,19 @@ COMMANDS = (
     "make maintenance", "make maintenance PIPELINE=nyc_taxi",
     f"make maintenance {TABLE} OPERATION=expire_snapshots DRY_RUN=1 THRESHOLDS='{{\"retain_last\": 10}}'",
 )  # fmt: skip
-#: What its own tests type: with a platform of their own, without one, or for longer than a platform of tests should be used.
+#: Commands run by other tests (command -> test file): with another platform, without one, or because they take long.
 ELSEWHERE = {
-    "setup": "test_local_setup", "up": "test_second_pipeline", "down": "test_local_verbs", "clean": "test_local_verbs",
+    "setup": "test_local_setup", "up": "test_second_pipeline", "down": "test_local_commands", "clean": "test_local_commands",
     "demo": "test_demo", "notebook": "test_walkthrough", "new-pipeline": "test_second_pipeline",
     "send": "test_second_pipeline", "chaos": "test_chaos",
     "compose-up": "test_compose", "compose-down": "test_compose_life", "compose-demo": "test_compose",
     "compose-backup": "test_compose_backup", "compose-restore": "test_compose_backup",
 }  # fmt: skip
-#: Of a developer's checkout.
+#: Commands for developers.
 DEVELOPMENT = {
     "check", "test", "test-long", "test-all", "test-compose", "lint", "format", "bench", "lock",
 }  # fmt: skip
-#: Options that only a person's own data have a value for.
+#: Options without a value that makes sense here.
 NOT_GIVEN = {("maintenance", "BATCH"), ("logs", "FOLLOW")}
-#: Their answer is what another program writes.
+#: Commands whose output is written by another program.
 OTHER_PROGRAMS = ("make process", "make dbt-", "make logs", 'eval "$(make -s env)"')

@@ -23,8 +23,8 @@ from demo.main_job import GOLD_DAG, MainJob, Trips
 from local import airflow, supervision
 from local.config import ROOT, Platform, PlatformError
 from local.memory import PeakMemory
-from local.parts import parts
 from local.progress import Progress
+from local.services import services
 from local.start import start
 from local.supervision import Supervisor
 
@@ -80,7 +80,7 @@ class Bench:
 
     def burst(self) -> None:
         """The producer against a broker with nothing else running."""
-        kafka = next(part for part in parts(self.platform) if part.name == "kafka")
+        kafka = next(service for service in services(self.platform) if service.name == "kafka")
         supervisor = Supervisor(self.platform)
         supervisor.launch([kafka])
         start(self.platform, supervisor, [kafka])

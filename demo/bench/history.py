@@ -174,7 +174,7 @@ def measure() -> dict[str, list[float]]:
         lake.publish()
         for _ in range(ROUNDS):
             for name, check in checks.items():
-                iceberg._glances.clear()
+                iceberg._lazy_tables.clear()
                 note(f"{name}, cold", check)
                 lake.commit()
                 note(f"{name}, {AFTER}", check)

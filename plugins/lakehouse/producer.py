@@ -28,7 +28,7 @@ _DEFAULTS = {
     "batch.size": 1_000_000,
     "queue.buffering.max.messages": 100_000,
     "delivery.timeout.ms": 60_000,
-    "partitioner": "murmur2_random",  # as Java clients do: a key has the same partition whichever client sends it
+    "partitioner": "murmur2_random",  # as Java clients do: a key has the same partition with every client
 }
 
 

@@ -1,4 +1,4 @@
-"""Hosts of the platform's own connections are reached directly, whatever proxy the environment names for everything else."""
+"""Hosts of the platform's own connections are reached directly, even if the environment names a proxy for everything else."""
 
 from __future__ import annotations
 

@@ -18,10 +18,10 @@ from checkout import Checkout
 from chaos.catalogue import CATALOGUE
 from chaos.disk import small_disk
 from chaos.engine import Engine, Fault, NotStruck
-from chaos.judge import Judge
 from chaos.load import RATE
 from chaos.proxy import Proxy
 from chaos.report import Report
+from chaos.row_checks import RowCheck
 from chaos.stage import Stage, tolerate_restarts
 from demo import embedded
 from lakehouse.quality.audit import run_audit
@@ -45,7 +45,7 @@ def main() -> int:
     )  # runs clean-up code: the platform is stopped
     report = Report(ROOT / ".local" / "chaos.json", CATALOGUE, arguments.seed, arguments.rate, CHECKPOINT_S)
     with stage_of_its_own() as stage:
-        engine = Engine(stage, Judge(stage.job.topic), arguments.seed, arguments.rate)
+        engine = Engine(stage, RowCheck(stage.job.topic), arguments.seed, arguments.rate)
         for name, faults in plan(arguments):
             if why := next((reason for fault in faults if (reason := fault.pending or fault.impossible(stage))), None):
                 report.left_out[name] = why
@@ -99,8 +99,8 @@ def stage_of_its_own() -> Iterator[Stage]:
         thresholds = tolerate_restarts(checkout)
         for name, size in DISKS.items():
             stack.enter_context(small_disk(platform.home / name, size))
-        stack.callback(checkout.verb, "down")
-        print(checkout.verb("up"), flush=True)
+        stack.callback(checkout.command, "down")
+        print(checkout.command("up"), flush=True)
         job = embedded.main_job(platform, Progress())
         os.environ["AIRFLOW_VAR_HEALTH_THRESHOLDS"] = thresholds
         job.deploy()

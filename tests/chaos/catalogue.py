@@ -51,7 +51,7 @@ def hung(name: str) -> Fault:
 
 def power_loss(stage: Stage) -> None:
     stage.kill_everything()
-    stage.checkout.verb("up")
+    stage.checkout.command("up")
 
 
 # During operations ------------------------------------------------------------------------------------

@@ -13,8 +13,8 @@ from airflow.sdk.exceptions import AirflowException
 from confluent_kafka import KafkaException
 from sqlalchemy.exc import SQLAlchemyError
 
-from chaos.judge import Verdict
 from chaos.load import RATE, Load
+from chaos.row_checks import Verdict
 from chaos.stage import Stage
 from lakehouse.quality.ledger import Ledger
 from lakehouse.waiting import wait_until
@@ -83,9 +83,9 @@ class NotStruck(Exception):
 class Engine:
     """Injects faults one after the other, under a load of `rate` events/s."""
 
-    def __init__(self, stage: Stage, judge: Callable[[], Verdict], seed: int, rate: int = RATE) -> None:
+    def __init__(self, stage: Stage, check_rows: Callable[[], Verdict], seed: int, rate: int = RATE) -> None:
         self.stage = stage
-        self.judge = judge
+        self.check_rows = check_rows
         self.rate = rate
         self.progress = stage.job.progress
         self._in_flight = 0
@@ -108,7 +108,7 @@ class Engine:
             except Exception as error:
                 self._rescue()
                 raise NotStruck(f"{type(error).__name__}: {error}") from error
-        verdict = self.drain_and_judge()
+        verdict = self.drain_and_check()
         outcome = Outcome(name, recovery_s, self._in_flight, verdict.lost, verdict.duplicated, verdict.altered)
         self.progress.done(str(outcome))
         return outcome
@@ -141,7 +141,7 @@ class Engine:
             time.sleep(min(left, 1))
             self._look()
 
-    def drain_and_judge(self) -> Verdict:
+    def drain_and_check(self) -> Verdict:
         """Without load, wait until the ledger is balanced (or the limit); then return the verdict."""
         deadline = time.monotonic() + DRAIN_LIMIT_S
         while not ((ledger := self._look()) and ledger.balanced):
@@ -150,7 +150,7 @@ class Engine:
                 break
             self.progress.waiting("waiting: rows in flight arrive")
             time.sleep(POLL_S)
-        return self.judge()
+        return self.check_rows()
 
     def _await_well(self, limit_s: float) -> None:
         """Wait until all services and jobs are healthy and new rows reach Silver.
@@ -173,7 +173,7 @@ class Engine:
 
     def _rescue(self) -> None:
         """Do what an operator would do, so that the suite can continue."""
-        self.stage.checkout.verb("up")
+        self.stage.checkout.command("up")
         wait_until(self._redeployed, "the platform to recover manually", RESCUE_LIMIT_S, self.stage.problem)
 
     def _redeployed(self) -> bool:

@@ -60,7 +60,7 @@ class Proxy:
         self._call(self._refuse())
 
     def cut(self) -> None:
-        """As if the cable were cut: nothing passes, and neither end is told."""
+        """As if the cable were cut: nothing passes, and neither end is notified."""
         self._loop.call_soon_threadsafe(self._whole.clear)
 
     def join(self) -> None:

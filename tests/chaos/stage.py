@@ -22,7 +22,7 @@ from lakehouse.streaming.health import health_of
 from lakehouse.waiting import wait_until
 from local import supervision
 from local.config import Platform, PlatformError
-from local.parts import parts
+from local.services import services
 from local.supervision import Supervisor
 
 SEEN_LIMIT_S = 120
@@ -42,7 +42,7 @@ class Stage:
         self.job = job
         self.proxy = proxy
         self.supervisor = Supervisor(platform)
-        self.parts = {part.name: part for part in parts(platform)}
+        self.services = {service.name: service for service in services(platform)}
         self.flink = FlinkRestHook()
         #: When the last fault was injected (`time.monotonic`): the rest of its `strike` is part of the recovery.
         self.struck_at: float | None = None
@@ -58,7 +58,7 @@ class Stage:
         :raises PlatformError: a service does not respond; a hanging one would be awaited forever
         """
         for name in ("kafka", "postgres"):
-            if problem := self.parts[name].probe():
+            if problem := self.services[name].probe():
                 raise PlatformError(f"{name}: {problem}")
         return self.job.ledger()
 
@@ -66,8 +66,8 @@ class Stage:
         """Why the platform is not healthy now, or None: a service, or a streaming job."""
         try:
             states = {name: info["statename"] for name, info in self.supervisor.info().items()}
-            for name, part in self.parts.items():
-                problem = states[name] if states[name] != "RUNNING" else part.probe()
+            for name, service in self.services.items():
+                problem = states[name] if states[name] != "RUNNING" else service.probe()
                 if problem:
                     return f"{name}: {problem}"
             jobs = health_of(flows_of(self.job.pipeline))

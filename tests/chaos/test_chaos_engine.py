@@ -11,7 +11,7 @@ import pytest
 from chaos import engine as engine_module
 from chaos.catalogue import CATALOGUE, GOOD_SQL
 from chaos.engine import Engine, Fault, NotStruck
-from chaos.judge import Verdict
+from chaos.row_checks import Verdict
 from lakehouse.pipelines.load import get_pipeline
 from lakehouse.quality.ledger import Ledger, PartitionLedger, StageLedger
 from local.config import ROOT
@@ -23,9 +23,9 @@ class Stage:
     def __init__(self) -> None:
         self.struck_at = None
         self.broken = False
-        self.verbs: list[str] = []
+        self.commands: list[str] = []
         self.done: list[str] = []
-        self.checkout = SimpleNamespace(verb=self.verbs.append)
+        self.checkout = SimpleNamespace(command=self.commands.append)
         self.job = SimpleNamespace(
             progress=SimpleNamespace(done=self.done.append, waiting=lambda text: None),
             api=SimpleNamespace(trigger=lambda *_: setattr(self, "broken", False)),
@@ -41,7 +41,7 @@ class Stage:
         return Ledger(pipeline, (StageLedger(bronze, found), StageLedger(silver, found)))
 
     def problem(self) -> str | None:
-        return "a part is down" if self.broken else None
+        return "a service is down" if self.broken else None
 
     def at_rest(self, dag_id: str) -> None:
         pass
@@ -69,7 +69,7 @@ def breaks(stage: Stage):
 def test_recovery_without_intervention_is_good(engine, stage):
     outcome = engine.run("harmless", [Fault("harmless", "", lambda _: nullcontext())])
     assert outcome.good
-    assert stage.verbs == []
+    assert stage.commands == []
 
 
 def test_recovery_counts_from_the_marked_moment(engine, stage):
@@ -97,9 +97,9 @@ def test_manual_recovery_is_not_good(engine, stage):
     outcome = engine.run("broken", [Fault("broken", "", breaks)])
     assert outcome.recovery_s is None
     assert not outcome.good
-    assert stage.verbs == ["up"]
+    assert stage.commands == ["up"]
     assert not stage.broken
-    assert any("a part is down" in line for line in stage.done)
+    assert any("a service is down" in line for line in stage.done)
 
 
 def test_a_fault_that_cannot_be_injected_is_reported(engine):

@@ -128,22 +128,22 @@ def checkout(copy: Checkout) -> Path:
 
 
 @pytest.fixture(scope="session")
-def verb(copy: Checkout) -> Callable[..., str]:
+def command(copy: Checkout) -> Callable[..., str]:
     """Run a command of the platform and return its output."""
-    return copy.verb
+    return copy.command
 
 
 @pytest.fixture(scope="session")
-def platform(checkout: Path, verb: Callable[..., str]) -> Iterator[Platform]:
+def platform(checkout: Path, command: Callable[..., str]) -> Iterator[Platform]:
     """The running platform; stopped at the end, without leftover processes."""
     kept = dict(os.environ)
     os.environ["LAKEHOUSE_HOME"] = str(checkout / ".local")
     try:
-        verb("up")
+        command("up")
         platform = config.load()
         yield platform
     finally:
-        verb("down")
+        command("down")
         os.environ.clear()
         os.environ.update(kept)
     assert supervision.members(platform) == []

@@ -52,7 +52,7 @@ def titles(receiver, about: str) -> list[str]:
     return [message["title"] for message in receiver.messages if about in message["title"]]
 
 
-def test_a_missing_job(platform, main_job, verb, receiver, at_once, look, trips_arrive, flink_jobs_paused):
+def test_a_missing_job(platform, main_job, command, receiver, at_once, look, trips_arrive, flink_jobs_paused):
     about = "job-missing: nyc_taxi.silver"
     trips_arrive(seed=800)  # before the first event of a new platform nothing is evaluated
     flink = FlinkRestHook()
@@ -64,7 +64,7 @@ def test_a_missing_job(platform, main_job, verb, receiver, at_once, look, trips_
 
     for name in ("airflow-scheduler", "airflow-api-server"):
         Supervisor(platform).call("stopProcess", name)
-    verb("up")
+    command("up")
     assert "job-missing.nyc_taxi.silver" in look()
     assert titles(receiver, about) == [f"ALERT {about}"]
 

@@ -63,7 +63,7 @@ def february(tmp_path: Path) -> Path:
 def declared_window(copy):
     """Restore the declared window after the test, for the jobs too."""
     yield
-    copy.verb("down")
+    copy.command("down")
     copy.type_in(f"{DECLARED} {sys.executable} -m local up")
     embedded.main_job(config.load(), Progress()).deploy()
 

@@ -1,4 +1,4 @@
-"""Every command that README, docs and `make help` show, typed in a shell: it works, and prints its answer alone."""
+"""Every command that README, docs and `make help` show, typed in a shell: it works, and prints only its answer."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def now(main_job, checkout) -> str:
 
 
 @pytest.mark.parametrize("line", COMMANDS)
-def test_it_works_and_prints_its_answer_alone(main_job, copy, now, line):
+def test_it_works_and_prints_only_its_answer(main_job, copy, now, line):
     if "audit" in line or "dbt-" in line:
         main_job.wait(main_job.ledger_at_rest, "the trips to arrive", 120)
     said = copy.type_in(f"set -o pipefail; {{ {line.replace('NOW', now)} ; }} 2>&1")

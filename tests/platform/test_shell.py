@@ -33,14 +33,14 @@ def dags_test(shell) -> Callable[..., tuple[int, str]]:
 
 
 @pytest.fixture
-def airflow_stopped(platform: Platform, verb: Callable[..., str]) -> Iterator[None]:
+def airflow_stopped(platform: Platform, command: Callable[..., str]) -> Iterator[None]:
     """Only the data plane is running; Airflow is restarted afterwards."""
     supervisor = Supervisor(platform)
     for name in supervisor.info():
         if name.startswith("airflow-"):
             supervisor.call("stopProcess", name)
     yield
-    verb("up")
+    command("up")
 
 
 def runs_known_to_airflow(platform: Platform) -> int:
@@ -95,13 +95,13 @@ def test_gold_with_dbt_in_a_shell(main_job, shell, tmp_path: Path):
     rows, balanced = main_job.count()
     assert balanced
     assert rows["fct_trips"] == rows["silver"]
-    for verb, shows in {
+    for command, shows in {
         "dbt-test": "ERROR=0",
         "dbt-docs": "static_index.html",
         "ledger": "ledger: balanced",
         "audit": "audit: clean",
     }.items():
-        run = shell("python", "-m", "lakehouse", verb, "--pipeline", PIPELINE)
+        run = shell("python", "-m", "lakehouse", command, "--pipeline", PIPELINE)
         assert run.returncode == 0, run.stdout + run.stderr
         assert shows in run.stdout
     count = "select count(*) as trips from fct_trips"

@@ -112,7 +112,7 @@ def test_it_leaves_the_options_as_they_were(main_job, outputs):
     assert "execution.checkpointing.min-pause" not in options
 
 
-def test_it_shows_answers_alone(outputs):
+def test_it_shows_only_answers(outputs):
     """Neither warnings nor a log, which comes in colours."""
     said = {name: text(found) for name, found in outputs.items() if any(one.get("name") == "stderr" for one in found)}
     assert said == {}
@@ -139,7 +139,7 @@ def jupyter(platform, copy, tmp_path: Path) -> Iterator[tuple[psutil.Process, st
     assert left == []
 
 
-def test_make_notebook_opens_it_for_whoever_has_the_token(jupyter, checkout):
+def test_make_notebook_requires_the_token(jupyter, checkout):
     process, url, token = jupyter
     notebook = f"{url}/api/contents/notebooks/walkthrough.ipynb"
     kernels = f"{url}/api/kernelspecs"

@@ -62,8 +62,8 @@ def test_a_missing_a_surplus_and_an_altered_row(kafka_events, tampered, name):
         positions = rows.take([0, 2, 3]).select(["kafka_partition", "kafka_offset"]).to_pylist()
         places.extend(f"partition {row['kafka_partition']}, offset {row['kafka_offset']}" for row in positions)
         field = rows.column_names.index(amount)
-        spoiled = pa.array(["999.99"]).cast(rows.schema.field(amount).type)
-        altered = rows.slice(2, 1).set_column(field, rows.schema.field(amount), spoiled)
+        wrong = pa.array(["999.99"]).cast(rows.schema.field(amount).type)
+        altered = rows.slice(2, 1).set_column(field, rows.schema.field(amount), wrong)
         return pa.concat_tables([rows.slice(1, 1), altered, rows.slice(3), rows.slice(3, 1)])
 
     report = tampered(name, change)

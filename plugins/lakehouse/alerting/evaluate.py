@@ -22,8 +22,8 @@ from lakehouse.streaming.health import (
     JobHealth,
     Thresholds,
     check,
+    evaluate_job,
     is_unused,
-    judge,
     thresholds,
 )
 from lakehouse.streaming.health.rules import BY_NAME, RULES, Rule
@@ -113,7 +113,7 @@ def alert_names(pipeline: Pipeline) -> set[str]:
     """Names of the alerts that `evaluate` manages."""
     jobs = [stage.job for stage in pipeline.stages.values()]
     of_pipeline = (LEDGER, UNREACHABLE, *([GOLD] if pipeline.gold else []))
-    return {f"{rule.name}.{job}" for rule in RULES if rule.judge for job in jobs} | {
+    return {f"{rule.name}.{job}" for rule in RULES if rule.evaluate for job in jobs} | {
         f"{rule.name}.{pipeline.name}" for rule in of_pipeline
     }
 
@@ -160,7 +160,7 @@ def evaluate_rules(seen: Observation, limits: Thresholds) -> Iterator[tuple[Rule
     if seen.unused:
         return
     for job in seen.jobs:
-        yield from ((rule, job.job, reason) for rule, reason in judge(job, limits).items())
+        yield from ((rule, job.job, reason) for rule, reason in evaluate_job(job, limits).items())
     if seen.ledger:
         yield LEDGER, seen.pipeline.name, "; ".join(seen.ledger.errors) or None
     if seen.pipeline.gold and seen.gold_age_s is not None:

@@ -129,7 +129,7 @@ def _tables(pipelines: Mapping[str, str]) -> Iterator[GaugeMetricFamily]:
 
     sizes = {}
     try:
-        for table in IcebergCatalogHook().every_glance():
+        for table in IcebergCatalogHook().lazy_tables():
             sizes[table_name(table)] = measure(table)
     except Exception:  # the rule `unreachable` reports it
         log.exception("Not every table can be read")

@@ -95,7 +95,7 @@ def version() -> int | None:
     iceberg = IcebergCatalogHook()
     if not iceberg.exists(TABLE):
         return None
-    snapshot = iceberg.glance(TABLE).current_snapshot()
+    snapshot = iceberg.lazy_table(TABLE).current_snapshot()
     return snapshot.snapshot_id if snapshot else None
 
 

@@ -36,7 +36,7 @@ def age_s(pipeline: Pipeline) -> float:
             f"The Gold file {file} cannot be read: {error}. Next: close it in the program that has it open for writing"
         ) from error
     # Read after the file: a build that is published meanwhile must not be newer than the source is here.
-    lacking = _first_change_after(version, IcebergCatalogHook().glance(gold_of(pipeline).source))
+    lacking = _first_change_after(version, IcebergCatalogHook().lazy_table(gold_of(pipeline).source))
     return 0 if lacking is None else max(0, time.time() - max(lacking, published_at))
 
 

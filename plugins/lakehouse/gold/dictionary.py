@@ -37,9 +37,9 @@ PLATFORM_COLUMNS = {
     "kafka_partition": "Partition of the topic that the event came from.",
     "kafka_offset": "Offset of the event in its partition.",
     "ingested_at": "When the job read the event from the topic.",
-    "processed_at": "When the job judged the row.",
+    "processed_at": "When the job processed the row.",
     "mends": "The rejected event that this one was sent to correct, as partition:offset.",
-    "rules_version": "Fingerprint of the rules that judged the row.",
+    "rules_version": "Fingerprint of the rules that were applied to the row.",
 }
 _TABLE = re.compile(r"CREATE TABLE IF NOT EXISTS \w+\.(\w+\.\w+) \((.*?)\s*\) (?:PARTITIONED BY \((.*?)\) )?WITH \(")
 

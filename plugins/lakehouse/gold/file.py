@@ -146,7 +146,7 @@ def count_late_duplicates(pipeline: Pipeline, file: Path | None = None) -> int:
 def built_from_rows(pipeline: Pipeline) -> int | None:
     """Rows of the version of its source that published Gold was built from; None if that version has expired or is unknown."""
     version = published_version(pipeline)
-    source = IcebergCatalogHook().glance(gold_of(pipeline).source)
+    source = IcebergCatalogHook().lazy_table(gold_of(pipeline).source)
     if version is None or version.table_uuid != str(source.metadata.table_uuid):
         return None
     snapshot = source.snapshot_by_id(version.snapshot_id)

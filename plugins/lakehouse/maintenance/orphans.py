@@ -66,7 +66,7 @@ def require_safe(table: Table) -> None:
                 f"{mine.uri}, a folder of {name}, is in another store than the quarantine ({quarantine.uri}). Nothing was "
                 "removed. Next: keep the table in the store of the warehouse (location, write.data.path, write.metadata.path)."
             )
-    for other in IcebergCatalogHook().every_glance():
+    for other in IcebergCatalogHook().lazy_tables():
         if table_name(other) == name:
             continue
         for mine, theirs in product(own, roots(other)):

@@ -205,7 +205,7 @@ def purge(options: Options) -> LogEntry | None:
         options,
         {"taken_before": before},
         f"files have been in quarantine for {age} or longer",
-        lambda quarantine: quarantine.purge(IcebergCatalogHook().every_glance(), before, options.dry_run),
+        lambda quarantine: quarantine.purge(IcebergCatalogHook().lazy_tables(), before, options.dry_run),
     )
 
 

@@ -49,7 +49,7 @@ class Thresholds(BaseModel):
     :param snapshots: snapshots that may expire
     :param metadata_bytes: size of the current metadata file
     :param snapshot_age_s: younger snapshots are kept
-    :param retain_last: number of latest snapshots that are kept whatever their age
+    :param retain_last: number of latest snapshots that are kept regardless of their age
     :param expire_every_s: snapshots expire at least this often, however few they are
     :param orphan_age_s: younger files may be in flight; must be longer than the longest stop of a writer
     :param orphan_percent: if a larger share of a table's files seems to be orphans, something is wrong with the paths

@@ -103,9 +103,9 @@ def reconcile(pipeline: Pipeline, stage: Stage) -> Reconciliation:
 def _reconcile(pipeline: Pipeline, stage: Stage) -> Reconciliation:
     iceberg = IcebergCatalogHook()
     # Sinks before their source: a row that arrives in between looks missing, but never surplus.
-    sinks = {name: iceberg.glance(name) for name in stage.sinks.values()}
+    sinks = {name: iceberg.lazy_table(name) for name in stage.sinks.values()}
     topic = TopicHook(pipeline.topic.name) if stage.reads_topic else None
-    tables = sinks if topic else {stage.source: iceberg.glance(stage.source), **sinks}
+    tables = sinks if topic else {stage.source: iceberg.lazy_table(stage.source), **sinks}
     before = states.load(stage)
     try:
         found = _update(before, pipeline, stage, tables, topic)

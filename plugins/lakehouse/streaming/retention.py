@@ -10,7 +10,7 @@ from lakehouse.streaming.job import JobState
 from lakehouse.streaming.record import JobRecord
 from lakehouse.streaming.state import SavedState, saved_states, writer_of
 
-#: Number of newest states that are kept whatever their age: a suspended job has nothing else.
+#: Number of newest states that are kept regardless of their age: a suspended job has nothing else.
 KEPT = 3
 
 

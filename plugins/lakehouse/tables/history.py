@@ -48,9 +48,9 @@ def newest_first(table: Table) -> Iterator[Snapshot]:
 
 def _by_id(table: Table) -> Callable[[int], Snapshot | None]:
     """A function that finds snapshots by id; pyiceberg's own searches linearly each time."""
-    from lakehouse.tables.glance import Glance
+    from lakehouse.tables.lazy_table import LazyTable
 
-    if isinstance(table, Glance):
+    if isinstance(table, LazyTable):
         return table.snapshot_by_id
     return {snapshot.snapshot_id: snapshot for snapshot in table.metadata.snapshots}.get
 

@@ -1,4 +1,4 @@
-"""What the chaos suite does to processes, on a real supervisor over stand-in parts."""
+"""What the chaos suite does to processes, with a real supervisor and stand-in services."""
 
 from __future__ import annotations
 
@@ -31,27 +31,27 @@ def states(stage: Stage, name: str) -> set[str]:
     return {process.status() for process in supervision.family(stage.supervisor.info()[name]["pid"])}
 
 
-def test_a_killed_part_is_another_process_soon(stage):
+def test_a_killed_service_is_restarted(stage):
     before = stage.supervisor.info()["kafka"]["pid"]
     stage.kill("kafka")
     assert stage.struck_at
-    wait_until(lambda: stage.supervisor.info()["kafka"]["pid"] not in (0, before), "the part to come back", LIMIT_S)
+    wait_until(lambda: stage.supervisor.info()["kafka"]["pid"] not in (0, before), "the service to come back", LIMIT_S)
 
 
-def test_a_stopped_part_hangs_with_its_children_and_goes_on(stage):
+def test_a_stopped_service_hangs_with_its_children_and_continues(stage):
     with stage.stopped("kafka"):
         wait_until(lambda: states(stage, "kafka") == {psutil.STATUS_STOPPED}, "all of it to stop", LIMIT_S)
         assert psutil.STATUS_STOPPED not in states(stage, "postgres")
     wait_until(lambda: psutil.STATUS_STOPPED not in states(stage, "kafka"), "all of it to go on", LIMIT_S)
 
 
-def test_nothing_is_left_after_a_power_loss_and_nothing_comes_back(stage, platform):
+def test_a_power_cut_kills_everything_and_nothing_is_restarted(stage, platform):
     stage.kill_everything()
     left = [process for process in supervision.members(platform) if process.status() != psutil.STATUS_ZOMBIE]
     assert left == []
     assert not stage.supervisor.running()
 
 
-def test_what_is_not_well_is_said(stage):
+def test_an_unhealthy_service_is_reported(stage):
     stage.supervisor.call("stopProcess", "postgres", True)
     assert stage.problem().startswith(("kafka: ", "postgres: "))

@@ -1,4 +1,4 @@
-"""A platform in a folder with an odd name, behind a proxy that does not answer, and without leave to write to /tmp."""
+"""A platform in a folder with an odd name, with a proxy that does not respond, and without permission to write to /tmp."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ DEAD = dict.fromkeys(
     (name for proxy in ("http_proxy", "https_proxy", "all_proxy") for name in (proxy, proxy.upper())),
     "http://127.0.0.1:1",
 )
-#: A command with a /tmp of its own, which is empty: what its processes write there is seen apart from what others do.
+#: Runs a command with its own, empty /tmp, so that only its processes' files are in it.
 OWN_TMP = "unshare --mount sh -c 'mount -t tmpfs none /tmp && exec \"$@\"' sh"
 
 
@@ -30,7 +30,7 @@ OWN_TMP = "unshare --mount sh -c 'mount -t tmpfs none /tmp && exec \"$@\"' sh"
 def folder() -> Iterator[Path]:
     """Outside of /tmp."""
     with tempfile.TemporaryDirectory(prefix="lakehouse-odd-", dir="/var/tmp") as folder:
-        Path(folder).chmod(0o711)  # under root PostgreSQL's user must get in
+        Path(folder).chmod(0o711)  # if run as root, PostgreSQL's user needs access
         yield Path(folder)
 
 
@@ -52,12 +52,12 @@ def platform_of(copy: Checkout) -> Platform:
 
 
 def left_in_tmp(platform: Platform) -> list[str]:
-    """What stands in the /tmp that the platform's services see."""
+    """The files in the /tmp that the platform's services see."""
     return [path.name for path in Path(f"/proc/{Supervisor(platform).pid()}/root/tmp").iterdir()]
 
 
 @pytest.mark.timeout(1800)
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a command a /tmp of its own")
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a command its own /tmp")
 @pytest.mark.skipif(subprocess.run(["unshare", "--mount", "true"]).returncode != 0, reason="no mount namespaces here")
 def test_up_down_up_and_a_demo(copy, folder):
     copy.type_in(f"{OWN_TMP} make up")

@@ -1,4 +1,4 @@
-"""A real PostgreSQL under the supervisor: made once, on loopback, by password, with its databases."""
+"""A real PostgreSQL under the supervisor: created once, listens on loopback, requires passwords, has its databases."""
 
 import shutil
 import socket
@@ -12,15 +12,15 @@ import pytest
 
 from local import config, postgres
 from local.config import Platform, PlatformError
-from local.parts import Part, parts
 from local.probes import postgres_url
+from local.services import Service, services
 from local.start import start
 from local.supervision import Supervisor, members, stop
 
 
 @pytest.fixture(scope="module")
 def platform() -> Iterator[Platform]:
-    """In a folder whose parents anybody may pass through, so that no other folder's mode is changed."""
+    """In a folder whose parents everybody may traverse, so that no other folder's mode is changed."""
     folder = Path(tempfile.mkdtemp(prefix="lakehouse-postgres-", dir="/tmp"))
     with socket.create_server(("127.0.0.1", 0)) as free, pytest.MonkeyPatch.context() as shell:
         shell.setenv("LAKEHOUSE_HOME", str(folder))
@@ -32,20 +32,20 @@ def platform() -> Iterator[Platform]:
 
 
 @pytest.fixture(scope="module")
-def part(platform: Platform) -> Part:
-    return next(part for part in parts(platform) if part.name == "postgres")
+def service(platform: Platform) -> Service:
+    return next(service for service in services(platform) if service.name == "postgres")
 
 
 @pytest.fixture(scope="module")
-def server(platform: Platform, part: Part) -> Supervisor:
-    """Started over what an interrupted start left."""
+def server(platform: Platform, service: Service) -> Supervisor:
+    """Started where an interrupted start left files."""
     (platform.home / "postgres.new").mkdir()
     (platform.home / "postgres.new" / "half").touch()
     (platform.home / "postgres.password").touch()
     supervisor = Supervisor(platform)
     postgres.configure()
-    supervisor.launch([part])
-    start(platform, supervisor, [part])
+    supervisor.launch([service])
+    start(platform, supervisor, [service])
     return supervisor
 
 
@@ -54,7 +54,7 @@ def _connect(platform: Platform, name: str, password: str) -> psycopg.Connection
 
 
 @pytest.mark.parametrize("name", postgres.DATABASES)
-def test_each_database_is_its_own_roles_by_its_own_password(platform, server, name):
+def test_each_database_has_its_own_role_and_password(platform, server, name):
     with _connect(platform, name, platform.values[f"POSTGRES_{name.upper()}_PASSWORD"]) as connection:
         connection.execute("CREATE TABLE probe ()")
         assert connection.execute("SELECT rolsuper FROM pg_roles WHERE rolname = current_user").fetchone() == (False,)
@@ -63,7 +63,7 @@ def test_each_database_is_its_own_roles_by_its_own_password(platform, server, na
         _connect(platform, name, platform.values["POSTGRES_PASSWORD"])
 
 
-def test_it_listens_on_loopback_alone_and_never_as_root(platform, server):
+def test_it_listens_on_loopback_only_and_never_runs_as_root(platform, server):
     process = psutil.Process(server.info()["postgres"]["pid"])
     listening = [connection.laddr for connection in process.net_connections() if connection.status == "LISTEN"]
     assert listening == [("127.0.0.1", platform.port("POSTGRES_PORT"))]
@@ -71,22 +71,22 @@ def test_it_listens_on_loopback_alone_and_never_as_root(platform, server):
     assert [connection for connection in process.net_connections("unix") if connection.laddr] == []
 
 
-def test_nothing_is_left_of_its_making(platform, server):
+def test_its_creation_leaves_no_files(platform, server):
     assert not (platform.home / "postgres.new").exists()
     assert not (platform.home / "postgres.password").exists()
 
 
-def test_a_new_password_counts_after_the_next_start_and_data_stays(platform, part, server):
+def test_a_new_password_takes_effect_with_the_next_start_and_data_is_kept(platform, service, server):
     with _connect(platform, "iceberg", platform.values["POSTGRES_ICEBERG_PASSWORD"]) as connection:
         connection.execute("CREATE TABLE kept AS SELECT 42 AS answer")
     platform.values["POSTGRES_ICEBERG_PASSWORD"] = "another"
     server.call("stopProcess", "postgres", True)
-    start(platform, server, [part])
+    start(platform, server, [service])
     with _connect(platform, "iceberg", "another") as connection:
         assert connection.execute("SELECT answer FROM kept").fetchone() == (42,)
 
 
-def test_an_initdb_that_fails_is_told_and_leaves_neither_data_nor_password(platform, monkeypatch, tmp_path):
+def test_a_failed_initdb_is_reported_and_leaves_neither_data_nor_password(platform, monkeypatch, tmp_path):
     (tmp_path / "initdb").write_text("#!/bin/sh\necho no space left >&2\nexit 1\n")
     (tmp_path / "initdb").chmod(0o755)
     monkeypatch.setattr(postgres, "account", lambda: None)

@@ -1,4 +1,4 @@
-"""Who holds a port, which processes are the platform's, and that they end when they are told to."""
+"""Who holds a port, which processes belong to the platform, and how they are stopped."""
 
 import os
 import subprocess
@@ -44,7 +44,7 @@ Run = Callable[..., "tuple[subprocess.Popen, str]"]
 
 @pytest.fixture
 def run() -> Iterator[Run]:
-    """Start a small Python script, and give it with the first line that it prints."""
+    """Start a small Python script; return its process and the first line that it prints."""
     started: list[psutil.Process] = []
 
     def start(code: str, *arguments: str, **environment: str) -> tuple[subprocess.Popen, str]:
@@ -61,7 +61,7 @@ def run() -> Iterator[Run]:
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "0.0.0.0"])
-def test_a_port_in_use_is_named_with_who_holds_it(run, address):
+def test_a_port_in_use_is_named_with_its_holder(run, address):
     holder, port = run(LISTEN, address)
     _, other = run(LISTEN, address)
     free = {"KAFKA_PORT": _ended(run)}
@@ -72,7 +72,7 @@ def test_a_port_in_use_is_named_with_who_holds_it(run, address):
 
 
 def _ended(run: Run) -> int:
-    """A port that was listened on a moment ago."""
+    """A port that was in use a moment ago."""
     process, port = run(LISTEN, "127.0.0.1")
     process.kill()
     process.wait(10)
@@ -80,13 +80,13 @@ def _ended(run: Run) -> int:
 
 
 def test_a_process_is_a_member_of_its_own_platform_only(run, platform, monkeypatch):
-    mine, _ = run(OBEDIENT, **mark(platform, "part"))
-    run(OBEDIENT, **(mark(platform, "part") | {"LAKEHOUSE_HOME": f"{platform.home}-2"}))
+    mine, _ = run(OBEDIENT, **mark(platform, "service"))
+    run(OBEDIENT, **(mark(platform, "service") | {"LAKEHOUSE_HOME": f"{platform.home}-2"}))
     run(OBEDIENT, LAKEHOUSE_HOME=str(platform.home))  # a shell that read the env file
     assert members(platform) == [psutil.Process(mine.pid)]
 
 
-def test_a_process_is_asked_to_end_and_forced_after_the_limit(run):
+def test_a_process_is_terminated_and_killed_after_the_limit(run):
     obedient, _ = run(OBEDIENT)
     stubborn, _ = run(STUBBORN)
     stop([psutil.Process(obedient.pid), psutil.Process(stubborn.pid)], limit_s=2)
@@ -94,7 +94,7 @@ def test_a_process_is_asked_to_end_and_forced_after_the_limit(run):
     assert [obedient.wait(10), stubborn.wait(10)] == [0, -9]
 
 
-def test_a_process_that_is_gone_already_is_no_trouble(run):
+def test_a_process_that_has_already_ended_is_ignored(run):
     process, _ = run(OBEDIENT)
     gone = psutil.Process(process.pid)
     process.kill()
@@ -102,8 +102,8 @@ def test_a_process_that_is_gone_already_is_no_trouble(run):
     stop([gone], limit_s=2)
 
 
-def test_an_ended_process_that_its_parent_does_not_take_note_of_has_ended(run):
-    """As in a container whose first process is no init."""
+def test_a_zombie_counts_as_ended(run):
+    """As in a container whose first process is not an init."""
     _, child = run(NEGLIGENT)
     process = psutil.Process(int(child))
     stop([process], limit_s=5)
@@ -114,12 +114,12 @@ def test_a_process_that_cannot_be_ended_is_named(run, monkeypatch):
     stubborn, _ = run(STUBBORN)
     monkeypatch.setattr(supervision, "KILL_LIMIT_S", 0.2)
     process = psutil.Process(stubborn.pid)
-    monkeypatch.setattr(process, "kill", lambda: None)  # nothing that a test can make survives this
+    monkeypatch.setattr(process, "kill", lambda: None)  # otherwise, nothing in a test would survive this
     with pytest.raises(PlatformError, match=rf"these processes do not end: pid {stubborn.pid} \(.*python"):
         stop([process], limit_s=0.2)
 
 
-def test_a_folder_too_deep_for_a_socket_has_one_in_a_private_folder(tmp_path, monkeypatch):
+def test_the_socket_is_in_a_private_folder_if_its_path_would_be_too_long(tmp_path, monkeypatch):
     monkeypatch.setattr(supervision.tempfile, "tempdir", str(tmp_path))
     short = supervision._socket_path(Path("/srv/lakehouse"))
     deep = [supervision._socket_path(tmp_path / ("d" * 100) / name) for name in ("a", "b")]
@@ -129,13 +129,13 @@ def test_a_folder_too_deep_for_a_socket_has_one_in_a_private_folder(tmp_path, mo
     assert deep[0].parent.stat().st_mode & 0o777 == 0o700
 
 
-def test_a_private_folder_that_somebody_else_made_is_refused(tmp_path, monkeypatch):
-    """A link counts by who made it, not by whose folder it leads to."""
+def test_a_private_folder_of_another_user_is_refused(tmp_path, monkeypatch):
+    """For a link, its own owner counts, not that of its target."""
     monkeypatch.setattr(supervision.tempfile, "tempdir", str(tmp_path))
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     link = tmp_path / "lakehouse-0"
     link.symlink_to("/")
     if link.lstat().st_uid == 0:
         os.lchown(link, 65534, 65534)
-    with pytest.raises(PlatformError, match=f"{link} belongs to somebody else: set TMPDIR to a folder of yours"):
+    with pytest.raises(PlatformError, match=f"{link} belongs to another user: set TMPDIR to a folder of yours"):
         supervision._socket_path(tmp_path / ("d" * 100))

@@ -1,4 +1,4 @@
-"""`make setup` on a machine that lacks something: told at once, and nothing half-made is left."""
+"""`make setup` on a machine that lacks something: it is reported immediately, and nothing incomplete is left."""
 
 import os
 import shutil
@@ -16,7 +16,7 @@ JAVA = "flink/platform/src/main/java/lakehouse/JsonObjectFields.java"
 
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
-    """The files that a setup reads, as a fresh clone has them."""
+    """The files that a setup reads, as in a fresh clone."""
     clone = tmp_path / "clone"
     for name in (
         "Makefile",
@@ -34,7 +34,7 @@ def clone(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def tools(tmp_path: Path) -> Path:
-    """A PATH that leads to no Java and no Maven."""
+    """A PATH without Java and Maven."""
     folder = tmp_path / "tools"
     folder.mkdir()
     programs = {"python3": f"{sys.base_prefix}/bin/python3"}
@@ -45,12 +45,12 @@ def tools(tmp_path: Path) -> Path:
 
 
 def _make(clone: Path, tools: Path, *arguments: str) -> subprocess.CompletedProcess:
-    environment = {"PATH": str(tools), "PIP_NO_INDEX": "1"}  # nothing is fetched, whatever the recipe tries
+    environment = {"PATH": str(tools), "PIP_NO_INDEX": "1"}  # nothing can be downloaded
     command = [MAKE, "-C", str(clone), *arguments]
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
 
 
-def test_what_is_missing_is_named_and_nothing_is_made(clone, tools):
+def test_missing_programs_are_named_and_nothing_is_created(clone, tools):
     before = sorted(clone.rglob("*"))
     run = _make(clone, tools, "setup")
     assert run.returncode == 2
@@ -72,7 +72,7 @@ def test_what_is_missing_is_named_and_nothing_is_made(clone, tools):
     ],
     ids=["both interrupted", "jars interrupted", "complete", "new lock", "new pom", "new Java"],
 )
-def test_only_what_was_interrupted_or_is_outdated_is_made_again(clone, tools, made, again):
+def test_only_interrupted_or_outdated_steps_are_repeated(clone, tools, made, again):
     for age, name in enumerate(reversed(made)):  # the last one named is the newest
         (clone / name).parent.mkdir(parents=True, exist_ok=True)
         (clone / name).touch()

@@ -1,4 +1,4 @@
-"""Bringing parts up under a real supervisor: in their order, once, and with the reason when one does not come."""
+"""Starting services under a real supervisor: in order, once, and with the reason if one does not start."""
 
 import os
 import signal
@@ -21,13 +21,13 @@ def _pids(supervisor) -> dict[str, int]:
     return {name: info["pid"] for name, info in supervisor.info().items()}
 
 
-def test_parts_come_up_and_a_second_start_leaves_them_alone(platform, supervisor, fake, capsys):
+def test_services_start_and_a_second_start_leaves_them_alone(platform, supervisor, fake, capsys):
     prepared: list[str] = []
-    parts = [fake(name, prepare=lambda name=name: prepared.append(name)) for name in ("a", "b")]
-    supervisor.launch(parts)
+    services = [fake(name, prepare=lambda name=name: prepared.append(name)) for name in ("a", "b")]
+    supervisor.launch(services)
     assert {info["statename"] for info in supervisor.info().values()} == {"STOPPED"}
 
-    start(platform, supervisor, parts)
+    start(platform, supervisor, services)
     pids = _pids(supervisor)
     assert all(psutil.pid_exists(pid) for pid in pids.values())
     assert sorted(prepared) == ["a", "b"]
@@ -35,12 +35,12 @@ def test_parts_come_up_and_a_second_start_leaves_them_alone(platform, supervisor
     assert "a is healthy" in said
     assert "b is healthy" in said
 
-    start(platform, supervisor, parts)
+    start(platform, supervisor, services)
     assert _pids(supervisor) == pids
     assert sorted(prepared) == ["a", "b"]
 
 
-def test_a_part_is_prepared_when_what_it_needs_is_complete(platform, supervisor, fake):
+def test_a_service_is_prepared_when_those_that_it_needs_are_complete(platform, supervisor, fake):
     steps: list[str] = []
     answers = iter(["starts", "starts", None])
 
@@ -56,94 +56,96 @@ def test_a_part_is_prepared_when_what_it_needs_is_complete(platform, supervisor,
     user_prepared = threading.Event()
     user = fake("user", needs=("store",), prepare=user_prepared.set)
     store = fake("store", probe=probe_of_store, complete=complete_store)
-    parts = [user, store]
-    supervisor.launch(parts)
-    start(platform, supervisor, parts)
+    services = [user, store]
+    supervisor.launch(services)
+    start(platform, supervisor, services)
     assert steps == ["store starts", "store starts", "store healthy", "store complete"]
     assert user_prepared.is_set()
 
 
 def test_a_start_that_was_interrupted_is_completed_by_the_next(platform, supervisor, fake):
     completed: list[str] = []
-    parts = [fake("store", complete=lambda: completed.append("store"))]
-    supervisor.launch(parts)
-    supervisor.call("startProcess", "store", True)  # as far as the interrupted one came
-    start(platform, supervisor, parts)
+    services = [fake("store", complete=lambda: completed.append("store"))]
+    supervisor.launch(services)
+    supervisor.call("startProcess", "store", True)  # as far as the interrupted start got
+    start(platform, supervisor, services)
     assert completed == ["store"]
 
 
-def test_a_part_that_never_gets_healthy_is_named_with_its_reason_and_its_log(platform, supervisor, fake, monkeypatch):
+def test_a_service_that_never_becomes_healthy_is_named_with_its_reason_and_its_log(
+    platform, supervisor, fake, monkeypatch
+):
     monkeypatch.setattr(limits, "LIMIT_S", 1.5)
     monkeypatch.setattr(limits, "LOG_LINES", 3)
     code = "import signal\nfor i in range(9): print('line', i, flush=True)\nsignal.pause()\n"
-    slow = threading.Event()  # those that wait for it see the limit pass while it is still being asked
+    slow = threading.Event()  # the limit of the services that wait for it expires while it is still being probed
     stuck = fake("stuck", code, probe=lambda: slow.wait(0.4) or "port 1234 does not answer yet")
-    parts = [fake("fine"), *(fake(f"waiting-{i}", needs=("stuck",)) for i in range(4)), stuck]
-    supervisor.launch(parts)
+    services = [fake("fine"), *(fake(f"waiting-{i}", needs=("stuck",)) for i in range(4)), stuck]
+    supervisor.launch(services)
     with pytest.raises(PlatformError) as error:
-        start(platform, supervisor, parts)
+        start(platform, supervisor, services)
     assert str(error.value) == (
-        "stuck does not come up: not healthy after 1.5 s: port 1234 does not answer yet\n"
+        "stuck does not start: not healthy after 1.5 s: port 1234 does not answer yet\n"
         f"  last lines of {platform.logs}/stuck.log:\n    line 6\n    line 7\n    line 8"
     )
 
 
-def test_a_part_that_stops_again_and_again_is_named_with_its_log(platform, supervisor, fake, monkeypatch):
+def test_a_service_that_keeps_stopping_is_named_with_its_log(platform, supervisor, fake, monkeypatch):
     monkeypatch.setattr(limits, "CRASH_LIMIT", 1)
-    parts = [fake("broken", CRASH, probe=lambda: "not yet")]
-    supervisor.launch(parts)
-    with pytest.raises(
-        PlatformError, match=r"broken does not come up: it stops again and again\n(?s:.*)\n    cannot read"
-    ):
-        start(platform, supervisor, parts)
+    services = [fake("broken", CRASH, probe=lambda: "not yet")]
+    supervisor.launch(services)
+    with pytest.raises(PlatformError, match=r"broken does not start: it keeps stopping\n(?s:.*)\n    cannot read"):
+        start(platform, supervisor, services)
     wait_until(lambda: supervisor.info()["broken"]["statename"] == "BACKOFF", "a pause between two of its tries", 10)
-    with pytest.raises(PlatformError, match=r"broken does not come up: (it stops again and again|Exited too quickly)"):
-        start(platform, supervisor, parts)
+    with pytest.raises(PlatformError, match=r"broken does not start: (it keeps stopping|Exited too quickly)"):
+        start(platform, supervisor, services)
 
 
-def test_a_program_that_is_not_there_is_said_of_its_part(platform, supervisor, fake, monkeypatch):
+def test_a_missing_program_is_reported_for_its_service(platform, supervisor, fake, monkeypatch):
     monkeypatch.setattr(limits, "CRASH_LIMIT", 1)
-    part = fake("lost")
-    parts = [limits.Part(name="lost", command=lambda: ["/nowhere/bin/java"], port=None, probe=part.probe)]
-    supervisor.launch(parts)
+    service = fake("lost")
+    services = [limits.Service(name="lost", command=lambda: ["/nowhere/bin/java"], port=None, probe=service.probe)]
+    supervisor.launch(services)
     with pytest.raises(
-        PlatformError, match=r"lost does not come up: (?s:.*)lost\.log:(?s:.*)/nowhere/bin/java: not found"
+        PlatformError, match=r"lost does not start: (?s:.*)lost\.log:(?s:.*)/nowhere/bin/java: not found"
     ):
-        start(platform, supervisor, parts)
+        start(platform, supervisor, services)
 
 
 @pytest.mark.parametrize("step", ["prepare", "complete"])
-def test_a_step_that_fails_is_said_of_its_part(platform, supervisor, fake, step):
-    parts = [fake("store", **{step: lambda: Path("/nowhere/initdb").read_bytes()}), fake("user", needs=("store",))]
-    supervisor.launch(parts)
-    with pytest.raises(PlatformError, match=r"store does not come up: .*No such file or directory: '/nowhere/initdb'"):
-        start(platform, supervisor, parts)
+def test_a_failed_step_is_reported_for_its_service(platform, supervisor, fake, step):
+    services = [fake("store", **{step: lambda: Path("/nowhere/initdb").read_bytes()}), fake("user", needs=("store",))]
+    supervisor.launch(services)
+    with pytest.raises(PlatformError, match=r"store does not start: .*No such file or directory: '/nowhere/initdb'"):
+        start(platform, supervisor, services)
 
 
-def test_a_supervisor_that_goes_away_is_named(platform, supervisor, fake):
-    parts = [fake("part", probe=lambda: psutil.Process(supervisor.pid()).kill() or "not yet")]
-    supervisor.launch(parts)
+def test_a_supervisor_that_ends_is_reported(platform, supervisor, fake):
+    services = [fake("service", probe=lambda: psutil.Process(supervisor.pid()).kill() or "not yet")]
+    supervisor.launch(services)
     with pytest.raises(PlatformError, match=r"the supervisor does not answer .*supervisord.log"):
-        start(platform, supervisor, parts)
+        start(platform, supervisor, services)
 
 
-def test_a_part_that_the_running_supervisor_does_not_know_is_named(platform, supervisor, fake):
+def test_a_service_that_the_running_supervisor_does_not_know_is_named(platform, supervisor, fake):
     """As after an update of the repository."""
     supervisor.launch([fake("old")])
-    with pytest.raises(PlatformError, match="runs since before it had newer, newest: make down, then make up"):
+    with pytest.raises(
+        PlatformError, match="the running platform does not have newer, newest yet: make down, then make up"
+    ):
         start(platform, supervisor, [fake("old"), fake("newest"), fake("newer")])
 
 
 @pytest.fixture
 def interruptible() -> Iterator[None]:
-    """Ctrl-C counts, however the tests were started: a process in the background ignores it."""
+    """Ctrl-C works even if the tests were started in the background, where processes ignore it."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.timeout(30, func_only=True)
-def test_an_interrupt_ends_the_waiting_and_leaves_the_parts(platform, supervisor, fake, monkeypatch, interruptible):
+def test_an_interrupt_ends_the_waiting_and_leaves_the_services(platform, supervisor, fake, monkeypatch, interruptible):
     monkeypatch.setattr(limits, "LIMIT_S", 600)
     interrupted = threading.Event()
 
@@ -153,18 +155,18 @@ def test_an_interrupt_ends_the_waiting_and_leaves_the_parts(platform, supervisor
             os.kill(os.getpid(), signal.SIGINT)
         return "not yet"
 
-    parts = [fake("slow", probe=probe)]
-    supervisor.launch(parts)
+    services = [fake("slow", probe=probe)]
+    supervisor.launch(services)
     with pytest.raises(KeyboardInterrupt):
-        start(platform, supervisor, parts)
+        start(platform, supervisor, services)
     assert supervisor.info()["slow"]["statename"] in ("STARTING", "RUNNING")
 
 
-def test_a_part_that_dies_is_started_again(platform, supervisor, fake):
-    parts = [fake("part")]
-    supervisor.launch(parts)
-    start(platform, supervisor, parts)
-    wait_until(lambda: supervisor.info()["part"]["statename"] == "RUNNING", "the part to be seen running", 10)
-    first = _pids(supervisor)["part"]
+def test_a_crashed_service_is_restarted(platform, supervisor, fake):
+    services = [fake("service")]
+    supervisor.launch(services)
+    start(platform, supervisor, services)
+    wait_until(lambda: supervisor.info()["service"]["statename"] == "RUNNING", "the service to be seen running", 10)
+    first = _pids(supervisor)["service"]
     psutil.Process(first).kill()
-    wait_until(lambda: _pids(supervisor)["part"] not in (0, first), "the part to be started again", 10)
+    wait_until(lambda: _pids(supervisor)["service"] not in (0, first), "the service to be started again", 10)

@@ -1,4 +1,4 @@
-"""A platform of the version before, whose jobs had other names, comes up with this one: nothing is lost or duplicated."""
+"""A platform of an earlier version, whose jobs had other names, starts with this version: nothing is lost or duplicated."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ LIMIT_S = 600
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """Under root PostgreSQL's user must get in."""
+    """If run as root, PostgreSQL's user needs access."""
     with tempfile.TemporaryDirectory(prefix="lakehouse-upgrade-") as name:
         Path(name).chmod(0o711)
         yield Path(name)
@@ -50,7 +50,7 @@ def version_before(folder: Path) -> Path:
 
 
 def local(checkout: Path, *arguments: str) -> None:
-    """A command of the platform as that checkout has it."""
+    """A command of the platform in this checkout."""
     known = {*config.PORTS, *config.OPTIONS, "LAKEHOUSE_HOME", "PYTHONPATH"}
     environment = {name: value for name, value in without_airflow(os.environ).items() if name not in known}
     environment |= {"LAKEHOUSE_HOME": str(checkout / ".local"), "PORT_BASE": PORT_BASE}
@@ -60,7 +60,7 @@ def local(checkout: Path, *arguments: str) -> None:
 
 
 @pytest.mark.timeout(1800)
-def test_its_jobs_go_on_from_their_checkpoints(version_before: Path, monkeypatch: pytest.MonkeyPatch):
+def test_its_jobs_continue_from_their_checkpoints(version_before: Path, monkeypatch: pytest.MonkeyPatch):
     home = version_before / ".local"
     try:
         local(version_before, "demo", "--events", "2000")

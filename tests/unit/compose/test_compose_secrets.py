@@ -1,4 +1,4 @@
-"""Passwords and keys of the containers: generated once, readable by their owner alone."""
+"""Passwords and keys of the containers: generated once, readable only by their owner."""
 
 from __future__ import annotations
 

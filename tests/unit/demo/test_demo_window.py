@@ -36,7 +36,7 @@ def home(own_state_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def stopped(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What was stopped."""
     stopped: list[str] = []
-    monkeypatch.setattr(window.verbs, "down", lambda: stopped.append("platform"))
+    monkeypatch.setattr(window.commands, "down", lambda: stopped.append("platform"))
     return stopped
 
 
@@ -99,7 +99,7 @@ def test_without_a_window_nothing_is_changed(home, stopped, february):
     ids=["another file", "header only"],
 )
 def test_a_file_is_checked_before_anything_is_started(monkeypatch, tmp_path, text, problem):
-    monkeypatch.setattr(run.verbs, "up", lambda: pytest.fail("the platform was started"))
+    monkeypatch.setattr(run.commands, "up", lambda: pytest.fail("the platform was started"))
     file = tmp_path / "other.csv"
     file.write_text(text)
     with pytest.raises(PlatformError, match=rf"other\.csv {problem}\. Next: use a yellow"):
@@ -108,10 +108,10 @@ def test_a_file_is_checked_before_anything_is_started(monkeypatch, tmp_path, tex
 
 def test_two_demos_at_once_are_refused(home, stopped, monkeypatch):
     """Each would count the trips of the other as surplus ones."""
-    monkeypatch.setattr(run.verbs, "up", lambda: pytest.fail("the platform was started"))
+    monkeypatch.setattr(run.commands, "up", lambda: pytest.fail("the platform was started"))
     with (
         only_one(config.DEMO),
-        pytest.raises(PlatformError, match=rf"another demo of {home} is at work: wait for it, or end it"),
+        pytest.raises(PlatformError, match=rf"another demo of {home} is running: wait for it, or end it"),
     ):
         run.demo()
 

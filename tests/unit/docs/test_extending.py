@@ -86,8 +86,8 @@ def test_an_alert():
     exec(code("An alert", "python"), names)
     rule, limits = names["SILENT"], SimpleNamespace(silent_s=60)
 
-    assert rule.judge(SimpleNamespace(job="nyc_taxi.silver", commit_age_s=60), limits) is None
-    assert rule.judge(SimpleNamespace(job="nyc_taxi.silver", commit_age_s=61), limits) == (
+    assert rule.evaluate(SimpleNamespace(job="nyc_taxi.silver", commit_age_s=60), limits) is None
+    assert rule.evaluate(SimpleNamespace(job="nyc_taxi.silver", commit_age_s=61), limits) == (
         "Flink job nyc_taxi.silver has committed nothing for 61 s (limit 60 s)"
     )
 

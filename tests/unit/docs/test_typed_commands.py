@@ -1,4 +1,4 @@
-"""No command of `make help` and no option of one is left out where the tests type them."""
+"""Tests run every command of `make help`, with every option."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from local.config import ROOT
 
 
 def targets() -> dict[str, set[str]]:
-    """Each target that `make help` lists, with the options that its line names."""
+    """Each target in `make help`, with the options in its line."""
     lines = re.findall(r"^([a-z-]+):.*## (.*)", (ROOT / "Makefile").read_text(), re.MULTILINE)
     assert len(lines) > 40
     return {name: set(re.findall(r"\b([A-Z_]{2,})=", text)) for name, text in lines}

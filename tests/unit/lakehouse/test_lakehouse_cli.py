@@ -308,7 +308,7 @@ def test_invalid_options_of_maintenance_are_refused(run, shell, capsys, options,
 
 
 @pytest.mark.parametrize(("rows", "warned"), [(0, True), (1, False)])
-def test_a_file_without_rows_is_no_silent_success(run, monkeypatch, tmp_path, capsys, rows, warned):
+def test_a_file_without_rows_is_not_a_silent_success(run, monkeypatch, tmp_path, capsys, rows, warned):
     file = tmp_path / "flights.csv"
     file.write_text("carrier,flight\n")
     monkeypatch.setattr(send, "send_file", lambda *_: send.Sent("t", rows, rows, {}, (), 0.1))
@@ -365,7 +365,7 @@ def with_a_command(body: str) -> str:
 
 
 @pytest.mark.parametrize("lines", [1, 100_000])
-def test_a_reader_that_has_seen_enough_is_no_error(tmp_path, lines):
+def test_a_closed_pipe_is_not_an_error(tmp_path, lines):
     (tmp_path / "probe.py").write_text(with_a_command(f"[print('a line') for _ in range({lines})]"))
     line = f"set -o pipefail; {sys.executable} {tmp_path}/probe.py | true"
     env = os.environ | {"PYTHONPATH": str(REPOSITORY / "plugins")}

@@ -39,7 +39,7 @@ def refused_by_the_demo(monkeypatch, capsys) -> Callable[..., str]:
 
     def refused(*arguments: str) -> str:
         monkeypatch.setattr(sys, "argv", ["demo", *arguments])
-        monkeypatch.setattr("local.verbs.up", lambda: pytest.fail("the platform was started"))
+        monkeypatch.setattr("local.commands.up", lambda: pytest.fail("the platform was started"))
         try:
             status = demo.__main__.main()
         except SystemExit as ended:

@@ -1,4 +1,4 @@
-"""A proxy in the environment keeps nobody from the hosts of the platform's own connections: here, one that does not answer."""
+"""Hosts of the platform's own connections are reached despite a proxy in the environment: here, one that does not answer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A platform in a folder of the test's own, whatever the shell has set."""
+"""A platform in the test's own folder, regardless of the shell's variables."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from local.config import Platform
 
 @pytest.fixture(autouse=True)
 def home(own_state_folder: Path) -> Path:
-    """Its state folder, not made yet."""
+    """Its state folder, not created yet."""
     return own_state_folder
 
 

@@ -1,4 +1,4 @@
-"""The client of Airflow's REST API: patient with a machine that is busy, and never doing anything twice."""
+"""The client of Airflow's REST API waits for a busy machine, and never does anything twice."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ EARLY, LATE = "2026-01-01T00:00:00Z", "2026-01-01T01:00:00Z"
 
 
 class Airflow(ThreadingHTTPServer):
-    """An API server with one DAG, which answers nothing in time for a while.
+    """An API server with one DAG, which does not answer in time at first.
 
     :ivar slow: how many requests are answered too late; what they ask for is done
     """
@@ -56,7 +56,7 @@ class Handler(BaseHTTPRequestHandler):
             self.end_headers()
             self.wfile.write(body)
         except OSError:
-            pass  # its client has lost patience
+            pass  # the client has stopped waiting
 
     def log_message(self, *_: object) -> None:
         pass
@@ -76,19 +76,19 @@ def api(airflow: Airflow) -> AirflowApi:
     return AirflowApi(f"http://127.0.0.1:{airflow.server_port}", "admin", "secret")
 
 
-def test_a_slow_answer_is_awaited_and_said(airflow, api, capsys):
+def test_a_slow_answer_is_awaited_with_a_message(airflow, api, capsys):
     airflow.slow = 3
     assert api.active_run("flink_jobs") is None
     assert "waiting for Airflow's answer to POST auth/token (0 s)" in capsys.readouterr().err
 
 
-def test_a_run_is_triggered_once_however_slow_the_answer_is(airflow, api):
+def test_a_run_is_triggered_once_even_if_the_answer_is_slow(airflow, api):
     assert api.active_run("flink_jobs") is None
     airflow.slow = 2
     assert [api.trigger("flink_jobs", {})] == [*airflow.runs]
 
 
-def test_no_answer_ends_with_what_was_waited_for(airflow, api, monkeypatch):
+def test_the_error_without_an_answer_says_what_was_awaited(airflow, api, monkeypatch):
     monkeypatch.setattr(airflow_api, "LIMIT_S", 0.5)
     airflow.slow = 1000
     with pytest.raises(PlatformError, match=r"Airflow at .* did not answer for \d s. Next: make status, make logs"):

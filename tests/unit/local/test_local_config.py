@@ -1,4 +1,4 @@
-"""Ports, secrets and folders: made once, kept, and refused by name when they are wrong."""
+"""Ports, secrets and folders: created once, kept, and refused by name if they are invalid."""
 
 import errno
 import json
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from local import airflow, config, verbs
+from local import airflow, commands, config
 from local.config import PlatformError
 
 ODD = """json://user:p'a`ss$(date)%41@127.0.0.1/x y?#a;"b\\n=ä"""
@@ -21,8 +21,8 @@ def _mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
 
-def test_what_is_made_is_no_option_to_a_command():
-    """One of 64 random texts in Base64 begins with `-`: a platform with such an ID for Kafka never started."""
+def test_generated_values_do_not_look_like_options():
+    """One of 64 random texts in Base64 begins with `-`: a platform with such an ID for Kafka would never start."""
     made = [make() for make in (config.kafka_cluster_id, config.password) for _ in range(2_000)]
 
     assert [text for text in made if text.startswith("-")] == []
@@ -30,7 +30,7 @@ def test_what_is_made_is_no_option_to_a_command():
     assert {len(text) for text in made} == {22, 32}
 
 
-def test_secrets_are_made_once_and_differ(home):
+def test_secrets_are_generated_once_and_differ(home):
     first = config.create()
     text = first.env_file.read_text()
     assert len({first.values[name] for name in config.SECRETS}) == len(config.SECRETS)
@@ -55,7 +55,7 @@ def test_two_platforms_share_no_port_secret_or_folder(home, monkeypatch):
     assert one.env_file.read_text() == text
 
 
-def test_keys_of_an_object_store_are_taken_for_one_alone(home, monkeypatch):
+def test_keys_of_an_object_store_are_only_stored_if_it_is_used(home, monkeypatch):
     with monkeypatch.context() as shell:
         shell.setenv("AWS_SECRET_ACCESS_KEY", "of something else")
         assert config.create().values["AWS_SECRET_ACCESS_KEY"] == ""
@@ -73,7 +73,7 @@ FROM, TO = "PIPELINE_NYC_TAXI_PICKUP_FROM", "PIPELINE_NYC_TAXI_PICKUP_TO"
 
 @pytest.fixture
 def shell(monkeypatch):
-    """Create the platform as a shell with these variables does."""
+    """Create the platform as in a shell with these variables."""
 
     def create(**variables: str) -> config.Platform:
         with monkeypatch.context() as shell:
@@ -94,7 +94,7 @@ def test_parameters_of_pipelines_are_kept_and_reach_every_service(home, shell):
     assert (environment[FROM], environment[TO]) == ("2024-01-05 00:00:00", "2024-01-06 00:00:00")
 
 
-def test_an_empty_parameter_brings_the_declared_value_back(home, shell):
+def test_an_empty_parameter_restores_the_declared_value(home, shell):
     assert FROM not in shell(**{FROM: ""}).values
     shell(**{FROM: "2024-01-05 00:00:00"})
     shell(**{FROM: ""})
@@ -103,13 +103,13 @@ def test_an_empty_parameter_brings_the_declared_value_back(home, shell):
 
 def test_a_running_platform_refuses_other_parameters(home, shell, monkeypatch):
     shell(**{FROM: "2024-01-05 00:00:00"})
-    verbs.refuse_changes(config.declare())
+    commands.refuse_changes(config.declare())
     monkeypatch.setenv(FROM, "2024-01-06 00:00:00")
-    with pytest.raises(PlatformError, match=rf"other settings than {FROM}=2024-01-06 00:00:00: make down first"):
-        verbs.refuse_changes(config.declare())
+    with pytest.raises(PlatformError, match=rf"settings other than {FROM}=2024-01-06 00:00:00: make down first"):
+        commands.refuse_changes(config.declare())
 
 
-def test_the_warehouse_keeps_room_that_can_be_given_back(home, monkeypatch, capsys):
+def test_the_warehouse_reserves_space_that_can_be_freed(home, monkeypatch, capsys):
     config.create()
     reserve = home / "warehouse" / "_reserve"
     assert reserve.stat().st_blocks * 512 >= 32 << 20
@@ -134,7 +134,7 @@ def test_only_the_owner_reads_secrets_and_data_under_any_umask(home):
     finally:
         os.umask(before)
     assert _mode(home / "env") == 0o600
-    # PostgreSQL's own account passes through under root; nobody else reads what is in the folder.
+    # If run as root, PostgreSQL's account may traverse the folder; nobody else can read what is in it.
     assert _mode(home) == (0o711 if os.geteuid() == 0 else 0o700)
     folders = [path for path in home.rglob("*") if path.is_dir()]
     assert len(folders) == 9
@@ -165,8 +165,8 @@ def test_a_secret_that_a_newer_version_needs_is_added(home):
     ],
     ids=["default", "file", "base", "variable", "empty"],
 )
-def test_a_port_comes_from_the_strongest_source_and_is_kept(home, monkeypatch, stored, environment, port):
-    """The file holds what an earlier start was given."""
+def test_a_port_comes_from_the_source_with_precedence_and_is_kept(home, monkeypatch, stored, environment, port):
+    """The file has the values of an earlier start."""
     home.mkdir()
     for variables in (stored, environment):
         with monkeypatch.context() as shell:
@@ -189,7 +189,7 @@ def test_a_port_comes_from_the_strongest_source_and_is_kept(home, monkeypatch, s
         ({"AIRFLOW_PORT": "15432"}, "POSTGRES_PORT and AIRFLOW_PORT are both 15432: give each a port of its own"),
     ],
 )
-def test_a_wrong_port_is_refused_by_name_before_anything_is_made(home, monkeypatch, environment, said):
+def test_an_invalid_port_is_refused_by_name_before_anything_is_created(home, monkeypatch, environment, said):
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(PlatformError, match=said):
@@ -197,7 +197,7 @@ def test_a_wrong_port_is_refused_by_name_before_anything_is_made(home, monkeypat
     assert not home.exists()
 
 
-def test_a_wrong_port_in_the_file_is_refused_by_name(home):
+def test_an_invalid_port_in_the_file_is_refused_by_name(home):
     config.create()
     with (home / "env").open("a") as file:
         file.write("AIRFLOW_PORT=eighty\n")
@@ -206,7 +206,7 @@ def test_a_wrong_port_in_the_file_is_refused_by_name(home):
 
 
 @pytest.mark.parametrize("value", [ODD, "one line\nand another"], ids=["odd", "lines"])
-def test_a_shell_reads_the_file_as_it_was_meant(home, monkeypatch, value):
+def test_a_shell_reads_the_values_that_were_written(home, monkeypatch, value):
     monkeypatch.setenv("ALERTS_URL", value)
     written = config.create()
     monkeypatch.delenv("ALERTS_URL")
@@ -219,13 +219,13 @@ def test_a_shell_reads_the_file_as_it_was_meant(home, monkeypatch, value):
     assert written.values.items() <= json.loads(run.stdout).items(), run.stderr
 
 
-def test_without_a_platform_the_way_to_start_one_is_told(home):
+def test_without_a_platform_the_error_says_how_to_start_one(home):
     with pytest.raises(PlatformError, match=rf"there is no platform in {home} yet. Start one: make up"):
         config.load()
     assert not home.exists()
 
 
-def test_a_file_that_lost_its_end_is_no_platform(home):
+def test_a_truncated_file_is_refused(home):
     config.create()
     text = (home / "env").read_text()
     (home / "env").write_text(text[: text.index("AIRFLOW_SECRET_KEY")])
@@ -233,7 +233,7 @@ def test_a_file_that_lost_its_end_is_no_platform(home):
         config.load()
 
 
-def test_a_file_with_a_broken_quote_is_named(home):
+def test_a_file_with_an_unbalanced_quote_is_named(home):
     config.create()
     with (home / "env").open("a") as file:
         file.write("ALERTS_URL='json://\n")
@@ -241,17 +241,17 @@ def test_a_file_with_a_broken_quote_is_named(home):
         config.load()
 
 
-def test_a_folder_of_other_things_is_not_taken_over(home):
+def test_a_folder_with_other_files_is_refused(home):
     """`make clean` deletes the folder: a home directory or a project must never become one."""
     (home / "thesis").mkdir(parents=True)
     home.chmod(0o750)
-    with pytest.raises(PlatformError, match=rf"{home} is not a platform's folder and not empty \(it holds thesis\)"):
+    with pytest.raises(PlatformError, match=rf"{home} is not a platform's folder and not empty \(it contains thesis\)"):
         config.create()
     assert [path.name for path in home.iterdir()] == ["thesis"]
     assert _mode(home) == 0o750
 
 
-def test_a_write_that_fails_leaves_the_old_file_and_no_draft(tmp_path):
+def test_a_failed_write_keeps_the_old_file_and_leaves_no_draft(tmp_path):
     path = tmp_path / "secret"
     config.write_private(path, "old")
     with pytest.raises(UnicodeEncodeError):

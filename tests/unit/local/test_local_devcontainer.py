@@ -1,4 +1,4 @@
-"""The container that editors make for development brings what the platform asks for, and shows its two pages."""
+"""The development container has what the platform requires, and forwards its two pages."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from local import config, preflight
 DEVCONTAINER = json.loads((config.ROOT / ".devcontainer" / "devcontainer.json").read_text())
 
 
-def test_it_brings_a_java_and_a_python_that_fit():
+def test_it_has_a_supported_java_and_python():
     (java,) = [given for feature, given in DEVCONTAINER["features"].items() if "/java:" in feature]
     assert int(java["version"]) in preflight.JAVA_MAJORS
     assert java["installMaven"] == "true"
     assert "/python:3.11-" in DEVCONTAINER["image"]
 
 
-def test_it_asks_for_the_memory_and_disk_that_setup_asks_for():
+def test_it_requires_the_same_memory_and_disk_as_setup():
     asked = {
         name: int(size.removesuffix("gb")) for name, size in DEVCONTAINER["hostRequirements"].items() if name != "cpus"
     }

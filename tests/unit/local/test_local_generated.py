@@ -1,4 +1,4 @@
-"""Every generated file, read as the program reads it that it is for: each value comes back as it was."""
+"""Every generated file, read as by its program: each value is unchanged."""
 
 import json
 import random
@@ -39,7 +39,7 @@ class Reader {
 """
 
 
-def test_java_reads_properties_as_they_were(tmp_path):
+def test_java_reads_the_original_properties(tmp_path):
     (tmp_path / "Reader.java").write_text(READER)
     (tmp_path / "values").write_text("".join(f"{key}={properties(value)}\n" for key, value in enumerate(VALUES)))
     run = subprocess.run(
@@ -50,7 +50,7 @@ def test_java_reads_properties_as_they_were(tmp_path):
     assert read == [[*memoryview(value.encode("utf-16-le")).cast("H")] for value in VALUES]
 
 
-def test_yaml_is_read_as_it_was():
+def test_yaml_has_the_original_values():
     text = "".join(f"{key}: {yaml_scalar(value)}\n" for key, value in enumerate(VALUES))
     assert [*yaml.safe_load(text).values()] == VALUES
 
@@ -64,9 +64,9 @@ def test_a_template_escapes_every_value(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("name", ["my project é, #1", "it's 50% ;", "日本"])
 def test_flink_and_kafka_are_configured_in_a_folder_with_odd_characters(tmp_path, monkeypatch, name):
-    """Flink computes its memory, and Kafka formats its storage, by their own programs from these files."""
+    """Flink's and Kafka's own programs read these files, to compute memory and to format storage."""
     monkeypatch.setenv("LAKEHOUSE_HOME", str(tmp_path / name))
-    monkeypatch.setenv("LC_ALL", "POSIX")  # a shell whose locale knows ASCII alone
+    monkeypatch.setenv("LC_ALL", "POSIX")  # a shell with an ASCII locale
     platform = config.create()
     flink.configure(platform)
     assert flink.jobmanager(platform)

@@ -1,4 +1,4 @@
-"""The embedded platform knows no data set: its pipelines are declared elsewhere, and the demo is a package of its own."""
+"""The embedded platform knows no data set: its pipelines are declared elsewhere, and the demo is a separate package."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FILES = [file for folder in FOLDERS for file in (ROOT / folder).rglob("*") if fi
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(ROOT)))
 def test_no_name_of_a_data_set(file):
-    code = re.sub(r"^\s*#.*$", "", file.read_text(), flags=re.MULTILINE)  # a comment may give an example
+    code = re.sub(r"^\s*#.*$", "", file.read_text(), flags=re.MULTILINE)  # comments may contain examples
     assert NAMES.findall(code) == []
 
 

@@ -1,4 +1,4 @@
-"""Nothing of the platform can be reached from another machine, and every port is one of the platform's own."""
+"""No service can be reached from another machine, and every port is one of the platform's."""
 
 import re
 
@@ -14,7 +14,7 @@ LOOPBACK = "127.0.0.1"
 
 @pytest.fixture
 def rendered(platform, monkeypatch):
-    """Every part's configuration file, written for ports of its own."""
+    """Every service's configuration file, with unique ports."""
     monkeypatch.setenv("PORT_BASE", "28000")
     platform = config.create()
     flink.configure(platform)
@@ -30,7 +30,7 @@ def _flink(platform) -> dict[str, object]:
     return yaml.safe_load((platform.home / "flink" / "conf" / "config.yaml").read_text())
 
 
-def test_kafka_listens_and_is_found_on_loopback(rendered):
+def test_kafka_listens_and_is_advertised_on_loopback(rendered):
     properties = _properties((rendered.home / "kafka" / "server.properties").read_text())
     ports = [rendered.port("KAFKA_PORT"), rendered.port("KAFKA_CONTROLLER_PORT")]
     assert re.findall(r"\w+://([^,]*)", properties["listeners"]) == [f"{LOOPBACK}:{port}" for port in ports]
@@ -40,7 +40,7 @@ def test_kafka_listens_and_is_found_on_loopback(rendered):
 
 
 def test_each_process_of_flink_binds_to_loopback(rendered):
-    """Flink's own default for most of them is every interface."""
+    """By default, most of them listen on every interface."""
     options = _flink(rendered)
     binding = {
         "jobmanager.bind-host",
@@ -53,7 +53,7 @@ def test_each_process_of_flink_binds_to_loopback(rendered):
     assert set(addresses.values()) == {LOOPBACK}
 
 
-def test_flink_takes_no_port_that_the_platform_does_not_own(rendered):
+def test_flink_only_uses_ports_of_the_platform(rendered):
     options = _flink(rendered)
     fixed = {key: int(value) for key, value in options.items() if re.search(r"port$", key)}
     assert {
@@ -67,12 +67,12 @@ def test_flink_takes_no_port_that_the_platform_does_not_own(rendered):
     assert set(fixed.values()) == {port for name, port in rendered.ports.items() if name.startswith("FLINK")}
 
 
-def test_jobs_come_to_flink_by_the_gateway_alone(rendered):
+def test_jobs_can_only_be_submitted_by_the_gateway(rendered):
     options = _flink(rendered)
     assert (options["web.submit.enable"], options["web.cancel.enable"]) == (False, False)
 
 
-def test_postgres_listens_on_loopback_and_on_no_socket(rendered):
+def test_postgres_listens_on_loopback_and_not_on_a_unix_socket(rendered):
     settings = dict(option.split("=", 1) for option in postgres.command(rendered) if "=" in option)
     assert settings["listen_addresses"] == LOOPBACK
     assert settings["port"] == str(rendered.port("POSTGRES_PORT"))
@@ -97,7 +97,7 @@ def test_airflow_listens_on_loopback_and_serves_no_logs(rendered):
     ("template", "name", "escape"),
     [("kafka.properties.j2", "KAFKA_PORT", properties), ("flink.yaml.j2", "FLINK_REST_PORT", yaml_scalar)],
 )
-def test_a_name_that_a_template_does_not_know_is_an_error(platform, template, name, escape):
+def test_an_unknown_name_in_a_template_is_an_error(platform, template, name, escape):
     values = {known: value for known, value in platform.values.items() if known != name}
     target = platform.home / "rendered"
     with pytest.raises(UndefinedError, match=name):
@@ -106,10 +106,10 @@ def test_a_name_that_a_template_does_not_know_is_an_error(platform, template, na
 
 
 def test_kafka_is_configured_by_its_own_template(platform, monkeypatch):
-    """`prepare` writes the file that `command` names, and leaves storage that is formatted alone."""
+    """`prepare` writes the file that `command` names, and does not format storage again."""
     (platform.home / "kafka" / "data").mkdir()
     (platform.home / "kafka" / "data" / "meta.properties").touch()
-    monkeypatch.setenv("JAVA_HOME", "/nowhere")  # no tool of Kafka's can be run
+    monkeypatch.setenv("JAVA_HOME", "/nowhere")  # Kafka's tools cannot be run
     kafka.prepare(platform)
     assert kafka.folder(platform) / kafka.command(platform)[-1] == platform.home / "kafka" / "server.properties"
     assert f"{LOOPBACK}:{platform.port('KAFKA_PORT')}" in (platform.home / "kafka" / "server.properties").read_text()

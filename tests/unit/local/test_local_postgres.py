@@ -1,4 +1,4 @@
-"""What PostgreSQL's own account may reach, and that nothing else is opened."""
+"""What PostgreSQL's own account may access, and that nothing else becomes accessible."""
 
 import os
 import stat
@@ -16,7 +16,7 @@ def _mode(path: Path) -> int:
 
 @pytest.fixture
 def folders_above_kept(tmp_path: Path) -> Iterator[None]:
-    """Whoever runs the tests finds their own folders as they were."""
+    """Restore the modes of the parent folders after the test."""
     before = {folder: _mode(folder) for folder in tmp_path.parents}
     yield
     for folder, mode in before.items():
@@ -25,13 +25,13 @@ def folders_above_kept(tmp_path: Path) -> Iterator[None]:
 
 
 @pytest.mark.parametrize(("user_id", "account"), [(0, "pgserver"), (1000, None)])
-def test_only_root_needs_an_account_of_the_servers_own(monkeypatch, user_id, account):
+def test_only_root_needs_a_separate_account_for_the_server(monkeypatch, user_id, account):
     monkeypatch.setattr(os, "geteuid", lambda: user_id)
     assert postgres.account() == account
 
 
 @pytest.mark.usefixtures("folders_above_kept")
-def test_the_account_may_pass_through_folders_and_not_list_them(tmp_path, capsys):
+def test_the_account_may_traverse_folders_but_not_list_them(tmp_path, capsys):
     inner = tmp_path / "closed" / "inner"
     inner.mkdir(parents=True)
     (tmp_path / "closed" / "secret").touch(mode=0o600)
@@ -41,7 +41,7 @@ def test_the_account_may_pass_through_folders_and_not_list_them(tmp_path, capsys
     postgres._let_through(inner)
     assert [_mode(path) for path in (tmp_path / "closed", inner)] == [0o701, 0o755]
     assert _mode(tmp_path / "closed" / "secret") == 0o600
-    assert f"{tmp_path}/closed: other accounts may now pass through it" in capsys.readouterr().out
+    assert f"{tmp_path}/closed: other accounts may now traverse it" in capsys.readouterr().out
 
     postgres._let_through(inner)
     assert capsys.readouterr().out == ""

@@ -1,4 +1,4 @@
-"""What the machine must bring: run as a new user's machine would, on the system's Python without any package."""
+"""Requirements of the machine, checked as for a new user: on the system's Python, without any package."""
 
 import ast
 import os
@@ -27,7 +27,7 @@ def _jdk(home: Path, version: str, *, compiler: bool = True) -> Path:
 
 
 def _run(path: Path, java_home: Path | None = None) -> subprocess.CompletedProcess:
-    """Preflight with nothing but the standard library, and a PATH of one folder."""
+    """Run preflight with only the standard library, and a PATH with one folder."""
     environment = {"PATH": str(path)} | ({"JAVA_HOME": str(java_home)} if java_home else {})
     command = [SYSTEM_PYTHON, "-S", "-I", CHECK]
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
@@ -38,7 +38,7 @@ def no_java_elsewhere(monkeypatch):
     monkeypatch.setattr(preflight, "JAVA_FOLDERS", ())
 
 
-def test_everything_missing_is_named_at_once_with_the_way_to_get_it(tmp_path):
+def test_everything_missing_is_named_at_once_with_how_to_get_it(tmp_path):
     run = _run(tmp_path)
     assert run.returncode == 1
     assert run.stdout == ""
@@ -51,7 +51,7 @@ def test_everything_missing_is_named_at_once_with_the_way_to_get_it(tmp_path):
     assert ("`useradd` is not on the PATH" in said) == (os.geteuid() == 0)
 
 
-def test_a_machine_that_has_everything_passes_in_silence(tmp_path):
+def test_a_machine_that_has_everything_passes_silently(tmp_path):
     tools = tmp_path / "tools"
     tools.mkdir()
     for tool in ("mvn", "make", "useradd"):
@@ -63,13 +63,13 @@ def test_a_machine_that_has_everything_passes_in_silence(tmp_path):
 @pytest.mark.parametrize(
     ("version", "compiler", "said"),
     [
-        ("25.0.1", True, "Java 25 in {home} does not fit: JDK 17 or 21 is needed"),
-        ("1.8.0_452", True, "Java 8 in {home} does not fit"),
+        ("25.0.1", True, "Java 25 in {home} is not supported: JDK 17 or 21 is needed"),
+        ("1.8.0_452", True, "Java 8 in {home} is not supported"),
         ("17.0.15", False, "Java 17 in {home} is a runtime only: the compiler `javac` is missing"),
     ],
 )
 @pytest.mark.parametrize("by", ["JAVA_HOME", "PATH"])
-def test_a_java_that_does_not_fit_is_named(tmp_path, monkeypatch, no_java_elsewhere, version, compiler, said, by):
+def test_an_unsupported_java_is_named(tmp_path, monkeypatch, no_java_elsewhere, version, compiler, said, by):
     home = _jdk(tmp_path / "java", version, compiler=compiler)
     monkeypatch.setenv("JAVA_HOME", str(home) if by == "JAVA_HOME" else "")
     monkeypatch.setenv("PATH", str(home / "bin"))
@@ -81,43 +81,43 @@ def test_a_java_that_does_not_fit_is_named(tmp_path, monkeypatch, no_java_elsewh
 def test_a_java_home_without_java_is_named(tmp_path, monkeypatch, no_java_elsewhere):
     monkeypatch.setenv("JAVA_HOME", str(tmp_path))
     (problem,) = preflight.check_java()
-    assert problem.startswith(f"JAVA_HOME={tmp_path} holds no Java. Get it:")
+    assert problem.startswith(f"JAVA_HOME={tmp_path} contains no Java. Get it:")
 
 
-def test_a_java_command_that_leads_to_no_java_asks_for_java_home(tmp_path, monkeypatch, no_java_elsewhere):
-    """As the shims of version managers do."""
+def test_a_java_command_outside_a_java_installation_needs_java_home(tmp_path, monkeypatch, no_java_elsewhere):
+    """As with the shims of version managers."""
     (tmp_path / "shims").mkdir()
     (tmp_path / "shims" / "java").touch(mode=0o755)
     monkeypatch.delenv("JAVA_HOME", raising=False)
     monkeypatch.setenv("PATH", str(tmp_path / "shims"))
     (problem,) = preflight.check_java()
-    assert problem.startswith(f"{tmp_path}/shims/java tells no Java home: set JAVA_HOME")
+    assert problem.startswith(f"{tmp_path}/shims/java is not in a Java installation: set JAVA_HOME")
 
 
-def test_a_fitting_jdk_that_is_installed_is_offered(tmp_path, monkeypatch):
+def test_an_installed_jdk_is_suggested(tmp_path, monkeypatch):
     monkeypatch.setattr(preflight, "JAVA_FOLDERS", (f"{tmp_path.relative_to('/')}/jvm/*",))
     for name, version, compiler in (("a-17", "17.0.1", False), ("b-25", "25", True), ("c-21", "21.0.2", True)):
         _jdk(tmp_path / "jvm" / name, version, compiler=compiler)
     monkeypatch.setenv("JAVA_HOME", str(tmp_path / "jvm" / "b-25"))
     (problem,) = preflight.check_java()
-    assert problem.endswith(f"One that fits is installed: export JAVA_HOME={tmp_path}/jvm/c-21")
+    assert problem.endswith(f"A supported one is installed: export JAVA_HOME={tmp_path}/jvm/c-21")
 
 
 @pytest.mark.parametrize("release_file", [True, False])
-def test_the_version_is_what_java_itself_tells(tmp_path, release_file):
-    """The Java of this machine, also where its vendor wrote no `release` file."""
+def test_the_version_is_that_of_java_itself(tmp_path, release_file):
+    """The Java of this machine, even if its vendor provides no `release` file."""
     home = preflight.java_home()
-    told = subprocess.run([home / "bin" / "java", "--version"], capture_output=True, text=True, timeout=60).stdout
+    printed = subprocess.run([home / "bin" / "java", "--version"], capture_output=True, text=True, timeout=60).stdout
     if not release_file:
         (tmp_path / "bin").mkdir()
         (tmp_path / "bin" / "java").write_text(f'#!/bin/sh\nexec "{home}/bin/java" "$@"\n')
         (tmp_path / "bin" / "java").chmod(0o755)
         home = tmp_path
-    assert preflight.java_major(home) == int(re.search(r"\d+", told.split(maxsplit=1)[1]).group())
+    assert preflight.java_major(home) == int(re.search(r"\d+", printed.split(maxsplit=1)[1]).group())
 
 
 @pytest.mark.parametrize("version", [(2, 7, 18), (3, 10, 12)])
-def test_an_old_python_is_named_with_the_way_to_give_another(version):
+def test_an_old_python_is_named_with_how_to_choose_another(version):
     code = f"import sys; sys.version_info = {version}; exec(open({str(CHECK)!r}).read())"
     run = subprocess.run([SYSTEM_PYTHON, "-S", "-c", code], capture_output=True, text=True, timeout=60)
     assert run.returncode == 1
@@ -127,8 +127,8 @@ def test_an_old_python_is_named_with_the_way_to_give_another(version):
     )
 
 
-def test_python_2_can_read_the_file_that_says_so():
-    """What it consists of has the same notation there, and it imports nothing else before it looks at the version."""
+def test_python_2_can_parse_the_file_that_checks_the_version():
+    """Its syntax is valid in both, and it imports nothing else before it checks the version."""
     source = CHECK.read_text(encoding="ascii")
     same = (
         ast.Module, ast.Expr, ast.Constant, ast.Import, ast.alias, ast.ImportFrom, ast.If, ast.Compare, ast.Attribute, ast.Name,
@@ -140,11 +140,11 @@ def test_python_2_can_read_the_file_that_says_so():
     assert re.findall(r"^(?:import|from) .*", before, re.MULTILINE) == ["import os", "import sys"]
 
 
-def test_a_python_that_cannot_make_environments_is_named(tmp_path, monkeypatch):
-    """As Debian's without its package python3-venv."""
+def test_a_python_that_cannot_create_environments_is_named(tmp_path, monkeypatch):
+    """Like Debian's without the package python3-venv."""
     monkeypatch.setattr(preflight.importlib.util, "find_spec", lambda module: None if module == "ensurepip" else module)
     (problem,) = preflight.check_python()
-    assert problem.endswith("cannot make virtual environments. Get it: `apt-get install python3-venv`")
+    assert problem.endswith("cannot create virtual environments. Get it: `apt-get install python3-venv`")
 
 
 @pytest.mark.parametrize(
@@ -158,12 +158,12 @@ def test_a_python_that_cannot_make_environments_is_named(tmp_path, monkeypatch):
         pytest.param(
             "MIN_FREE_MEMORY_GB",
             r"^\d+\.\d GB of memory available: 1000000 GB are needed",
-            marks=pytest.mark.skipif(not Path("/proc/meminfo").is_file(), reason="only Linux tells free memory"),
+            marks=pytest.mark.skipif(not Path("/proc/meminfo").is_file(), reason="only Linux has /proc/meminfo"),
         ),
     ],
 )
-def test_too_little_room_is_told_in_numbers(monkeypatch, limit, said):
-    monkeypatch.setenv("LAKEHOUSE_HOME", "/dev/shm/not/made/yet")  # another disk than the repository's
+def test_too_little_space_is_reported_in_numbers(monkeypatch, limit, said):
+    monkeypatch.setenv("LAKEHOUSE_HOME", "/dev/shm/not/made/yet")  # on another disk than the repository
     for name in ("MIN_FREE_DISK_GB", "MIN_FREE_HOME_GB", "MIN_FREE_MEMORY_GB"):
         monkeypatch.setattr(preflight, name, 0)
     assert preflight.check_room() == []
@@ -179,19 +179,19 @@ def test_a_folder_that_cannot_be_written_to_is_named(monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize("name", ['a"b', "a:b", "a$b", "a`b", "a\\b", "a\nb"])
-def test_a_path_that_some_program_cannot_take_is_refused(monkeypatch, tmp_path, name):
+def test_a_path_that_some_program_does_not_support_is_refused(monkeypatch, tmp_path, name):
     monkeypatch.setenv("LAKEHOUSE_HOME", str(tmp_path / name))
     (problem,) = preflight.check_paths()
     assert problem.startswith(f"the path of LAKEHOUSE_HOME, {str(tmp_path / name)!r}, contains ")
 
 
 @pytest.mark.parametrize("name", ["my project é, #1", "it's 50% ;&?*[x]", "日本"])
-def test_other_odd_paths_are_fine(monkeypatch, tmp_path, name):
+def test_other_odd_paths_are_accepted(monkeypatch, tmp_path, name):
     monkeypatch.setenv("LAKEHOUSE_HOME", str(tmp_path / name))
     assert preflight.check_paths() == []
 
 
-def test_few_open_files_are_named_with_the_way_to_raise_the_limit():
+def test_a_low_limit_of_open_files_is_named_with_how_to_raise_it():
     """As in a shell after `ulimit -n 256`."""
     code = "from local import preflight; print(preflight.check_limits())"
     command = f"ulimit -n 256; {shlex.join([sys.executable, '-c', code])}"
@@ -201,7 +201,7 @@ def test_few_open_files_are_named_with_the_way_to_raise_the_limit():
     )
 
 
-def test_few_threads_are_named_for_all_but_root(monkeypatch):
+def test_a_low_limit_of_threads_is_named_except_for_root(monkeypatch):
     """As in a shell after `ulimit -u 40`."""
     limits = {resource.RLIMIT_NOFILE: (4096, 4096), resource.RLIMIT_NPROC: (40, 40)}
     monkeypatch.setattr(preflight.resource, "getrlimit", limits.get)

@@ -1,4 +1,4 @@
-"""Each probe is content with a healthy part only, and says what it waits for."""
+"""Each probe succeeds only for a healthy service, and otherwise says what it waits for."""
 
 import socket
 import threading
@@ -21,7 +21,7 @@ class _Answer(BaseHTTPRequestHandler):
         self.wfile.write(self.body)
 
     def log_message(self, *_: object) -> None:
-        """The test tells what matters."""
+        """Log nothing."""
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def answer() -> Iterator[type[_Answer]]:
 
 @pytest.fixture
 def closed() -> Iterator[int]:
-    """A port on which nobody listens."""
+    """A port on which nothing listens."""
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))
         yield held.getsockname()[1]
@@ -53,21 +53,21 @@ def _ready(overview: dict) -> bool:
     ("status", "body", "said"),
     [
         (200, b'{"taskmanagers": 1}', None),
-        (200, b'{"taskmanagers": 0}', "port {port}/overview answers, not ready yet"),
+        (200, b'{"taskmanagers": 0}', "port {port}/overview answers, but is not ready yet"),
         (503, b'{"taskmanagers": 1}', "port {port}/overview answers 503"),
-        (200, b"<html>", "port {port}/overview answers something else than expected (JSONDecodeError"),
-        (200, b'{"status": "UP"}', "port {port}/overview answers something else than expected (KeyError"),
-        (200, b"null", "port {port}/overview answers something else than expected (TypeError"),
+        (200, b"<html>", "port {port}/overview gave an unexpected answer (JSONDecodeError"),
+        (200, b'{"status": "UP"}', "port {port}/overview gave an unexpected answer (KeyError"),
+        (200, b"null", "port {port}/overview gave an unexpected answer (TypeError"),
     ],
 )
-def test_an_http_part_is_healthy_when_its_answer_is_as_expected(answer, status, body, said):
+def test_an_http_service_is_healthy_if_its_answer_is_as_expected(answer, status, body, said):
     answer.status, answer.body = status, body
     problem = probes.http_ok(answer.port, "/overview", _ready)()
     assert problem is None if said is None else problem.startswith(said.format(port=answer.port))
 
 
-def test_a_probe_goes_the_way_that_clients_go(answer, dead_proxy):
-    """What a proxy keeps from the services keeps the platform from being called healthy."""
+def test_a_probe_uses_proxies_like_all_clients(answer, dead_proxy):
+    """If a proxy keeps clients from a service, the platform must not be reported as healthy."""
     answer.body = b'{"taskmanagers": 1}'
     assert "does not answer yet" in probes.http_ok(answer.port, "/overview", _ready)()
     proxies.pass_by()
@@ -75,10 +75,10 @@ def test_a_probe_goes_the_way_that_clients_go(answer, dead_proxy):
 
 
 def test_an_empty_answer_is_not_healthy(answer):
-    assert probes.http_ok(answer.port, "/info")() == f"port {answer.port}/info answers, not ready yet"
+    assert probes.http_ok(answer.port, "/info")() == f"port {answer.port}/info answers, but is not ready yet"
 
 
-def test_an_http_part_that_does_not_listen_is_named(closed):
+def test_an_http_service_that_does_not_listen_is_named(closed):
     assert f"port {closed} does not answer yet" in probes.http_ok(closed, "/info")()
 
 
@@ -96,6 +96,6 @@ def test_kafka_is_healthy_when_it_answers_with_its_metadata(closed):
     assert f"port {closed} does not answer yet" in probes.kafka(closed)()
 
 
-def test_a_port_that_speaks_something_else_is_no_kafka(answer, monkeypatch):
+def test_a_port_with_another_protocol_is_not_kafka(answer, monkeypatch):
     monkeypatch.setattr(probes, "TIMEOUT_S", 0.5)
     assert f"port {answer.port} does not answer yet" in probes.kafka(answer.port)()

@@ -1,4 +1,4 @@
-"""What no proxy leads to: what the environment says already, and loopback."""
+"""Hosts without a proxy: those in the environment, and loopback."""
 
 import pytest
 

@@ -28,14 +28,15 @@
 {% endtest %}
 
 {# If the model has fewer rows than the source, rows became visible later than the overlap allows: build once with a longer
-   one (--vars 'arrival_overlap_minutes: 10080'), or with --full-refresh. `besides` is the model of the late duplicates. #}
-{% test holds_every_source_row(model, besides=none) %}
+   one (--vars 'arrival_overlap_minutes: 10080'), or with --full-refresh.
+   `late_duplicates` is the model of duplicates that arrived late. #}
+{% test holds_every_source_row(model, late_duplicates=none) %}
     with expected as ({{ source_row_count() }}),
 
     actual as (
         select
             (select count(*) from {{ model }})
-            {%- if besides %} + (select count(*) from {{ besides }}){% endif %} as row_count
+            {%- if late_duplicates %} + (select count(*) from {{ late_duplicates }}){% endif %} as row_count
     )
 
     select actual.row_count as in_model, expected.row_count as in_source

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 CATALOG = "iceberg_catalog"
 
 #: The latest version of each table that this process has loaded, by catalog and table.
-_glances: dict[tuple[Catalog, Identifier], Table] = {}
+_lazy_tables: dict[tuple[Catalog, Identifier], Table] = {}
 
 
 @cache
@@ -92,32 +92,32 @@ class IcebergCatalogHook(BaseHook):
         with self._there(name):
             return self.catalog.load_table(name)
 
-    def glance(self, name: str) -> Table:
-        """Load a table read-only, to look at its latest commits: cheap however many commits there are. Errors as in `table`.
+    def lazy_table(self, name: str) -> Table:
+        """Load a table read-only, for its latest commits: fast for any number of commits. Errors as in `table`.
 
         A version that this process has already loaded is not read again.
         """
         with self._there(name):
-            return self._glance(tuple(name.split(".")))
+            return self._lazy_table(tuple(name.split(".")))
 
-    def every_glance(self) -> Iterator[Table]:
-        """Every table of the catalog, loaded as by `glance`. Errors as in `exists`."""
+    def lazy_tables(self) -> Iterator[Table]:
+        """Every table of the catalog, loaded as by `lazy_table`. Errors as in `exists`."""
         with self.answering():
             for identifier in self._identifiers():
-                yield self._glance(identifier)
+                yield self._lazy_table(identifier)
 
-    def _glance(self, identifier: Identifier) -> Table:
+    def _lazy_table(self, identifier: Identifier) -> Table:
         from pyiceberg.catalog.sql import SqlCatalog
 
-        from lakehouse.tables.glance import glance
+        from lakehouse.tables.lazy_table import load_lazily
 
         catalog = self.catalog
         if not isinstance(catalog, SqlCatalog):  # the other catalogs return the metadata itself
             return catalog.load_table(identifier)
         location = _metadata_location(catalog, identifier)
-        known = _glances.get((catalog, identifier))
+        known = _lazy_tables.get((catalog, identifier))
         if known is None or known.metadata_location != location:
-            known = _glances[catalog, identifier] = glance(identifier, location, catalog.properties)
+            known = _lazy_tables[catalog, identifier] = load_lazily(identifier, location, catalog.properties)
         return known
 
     @contextmanager

@@ -1,4 +1,4 @@
-"""Rows that earlier rules judged differently than today's would: not an error, but counted separately."""
+"""Rows that earlier rules evaluated differently from today's: not an error, but counted separately."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from lakehouse.quality.audit.layer import Layer
 VERSION = "rules_version"
 
 
-def leave_out_what_earlier_rules_judged(database: AuditDatabase, pipeline: Pipeline, layer: Layer) -> None:
-    """Remove findings about rows that differ from today's rules, but were judged by another version of the rules.
+def leave_out_rows_of_earlier_rules(database: AuditDatabase, pipeline: Pipeline, layer: Layer) -> None:
+    """Remove findings about rows that differ from today's rules, but were evaluated by another version of the rules.
 
     Only for stages whose tables record the version of the rules.
     """
@@ -30,8 +30,8 @@ def leave_out_what_earlier_rules_judged(database: AuditDatabase, pipeline: Pipel
     )
     for row in database.rows("SELECT kind, role, today, count(*) AS rows FROM judged_before GROUP BY ALL ORDER BY ALL"):
         reason = (
-            f"judged by earlier rules; today's would {_today(layer, **row)}. Next: if that matters, trigger the DAG replay with "
-            f"from_stage {stage.job}"
+            f"evaluated by earlier rules; today's would {_today(layer, **row)}. Next: if that matters, trigger the DAG replay "
+            f"with from_stage {stage.job}"
         )
         layer.report.checked -= row["rows"]
         layer.report.leave_out(reason, row["rows"])

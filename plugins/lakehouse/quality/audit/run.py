@@ -12,7 +12,7 @@ from lakehouse.erasure import log as erasures
 from lakehouse.pipelines.model import Pipeline
 from lakehouse.quality.audit.database import PINNED, AuditDatabase
 from lakehouse.quality.audit.describe import describe
-from lakehouse.quality.audit.earlier_rules import leave_out_what_earlier_rules_judged
+from lakehouse.quality.audit.earlier_rules import leave_out_rows_of_earlier_rules
 from lakehouse.quality.audit.erased import leave_out_what_was_erased
 from lakehouse.quality.audit.event_fields import EventFields
 from lakehouse.quality.audit.events import EventReader, table_of
@@ -81,7 +81,7 @@ def run_audit(
             for layer in layers:
                 compare(database, layer, scope)
             for layer in stages:
-                leave_out_what_earlier_rules_judged(database, pipeline, layer)
+                leave_out_rows_of_earlier_rules(database, pipeline, layer)
             if not at_rest:
                 leave_out_what_is_in_flight(database, pipeline, stages, settle_s, log)
             for layer in layers:

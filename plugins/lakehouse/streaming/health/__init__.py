@@ -1,6 +1,6 @@
 """Health of the streaming jobs: rows reach the tables in time. Used by the pipelines, `flink_jobs`, the alerts and `make health`.
 
-`measure` collects a `JobHealth`, `rules` judges it.
+`measure` collects a `JobHealth`, `rules` evaluates it.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from lakehouse.streaming.flow import Flow
 from lakehouse.streaming.lock import deployment_lock
 
 from .measure import JobHealth, measure
-from .rules import Rule, Thresholds, judge
+from .rules import Rule, Thresholds, evaluate_job
 
 __all__ = [
-    "UNAVAILABLE", "JobHealth", "Rule", "Thresholds", "check", "health_of", "is_unused", "judge",
+    "UNAVAILABLE", "JobHealth", "Rule", "Thresholds", "check", "evaluate_job", "health_of", "is_unused",
     "reasons_when_deployed", "thresholds", "unhealthy_reasons",
 ]  # fmt: skip
 
@@ -42,7 +42,7 @@ def check(flow: Flow, limits: Thresholds) -> JobHealth:
     """
     seen = measure(flow, limits.overdue_s, limits.restart_window_s, limits.watermark_standing_s)
     return replace(
-        seen, reasons=tuple(reason for rule, reason in judge(seen, limits).items() if reason and rule.unhealthy)
+        seen, reasons=tuple(reason for rule, reason in evaluate_job(seen, limits).items() if reason and rule.unhealthy)
     )
 
 

@@ -57,7 +57,7 @@ class Thresholds(BaseModel):
     gold_age_s: PositiveFloat | None = None
 
 
-Judge = Callable[[JobHealth, Thresholds], str | None]
+Evaluate = Callable[[JobHealth, Thresholds], str | None]
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Rule:
     """One rule that people are alerted about.
 
     :param name: also the anchor of its section in the runbook
-    :param judge: returns why a job breaks the rule, or None; missing if the rule is not about a job
+    :param evaluate: returns why a job breaks the rule, or None; missing if the rule is not about a job
     :param lasts: name of the threshold with the seconds that it must be broken before the alert fires; None: fires at once
     :param unhealthy: a job that breaks it is unhealthy, so Gold is not built from its tables
     :param needs_job: it can only be evaluated while Flink has the job
@@ -73,7 +73,7 @@ class Rule:
     """
 
     name: str
-    judge: Judge | None = None
+    evaluate: Evaluate | None = None
     lasts: str | None = "alarm_for_s"
     unhealthy: bool = True
     needs_job: bool = True
@@ -225,9 +225,13 @@ RULES = (
 BY_NAME = {rule.name: rule for rule in RULES}
 
 
-def judge(job: JobHealth, limits: Thresholds) -> dict[Rule, str | None]:
+def evaluate_job(job: JobHealth, limits: Thresholds) -> dict[Rule, str | None]:
     """Each rule that can be evaluated now, with the reason why it is broken, or None."""
-    judges = {rule: rule.judge for rule in RULES if rule.judge}
+    of_jobs = {rule: rule.evaluate for rule in RULES if rule.evaluate}
     if job.state == SUSPENDED:
-        return {rule: ask(job, limits) if rule.even_suspended else None for rule, ask in judges.items()}
-    return {rule: ask(job, limits) for rule, ask in judges.items() if not (rule.needs_job and job.state == MISSING)}
+        return {rule: evaluate(job, limits) if rule.even_suspended else None for rule, evaluate in of_jobs.items()}
+    return {
+        rule: evaluate(job, limits)
+        for rule, evaluate in of_jobs.items()
+        if not (rule.needs_job and job.state == MISSING)
+    }

@@ -199,7 +199,7 @@ def test_pipelines_are_evaluated_independently(platform, taxi, meters):
     assert platform.titles == ["ALERT ledger: nyc_taxi"]
 
 
-def test_every_stage_is_judged_whatever_its_name(platform, meters):
+def test_every_stage_is_evaluated_regardless_of_its_name(platform, meters):
     platform.jobs["meters.sorted"] = JobHealth("meters.sorted", "MISSING", 0, 0, None, {})
     evaluate(meters)
     assert set(platform.known) == {"job-missing.meters.sorted"} < alert_names(meters)

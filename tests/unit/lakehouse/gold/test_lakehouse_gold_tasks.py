@@ -75,7 +75,7 @@ def problems(project: Path) -> dict[str, list[str]]:
     manifest = json.loads((project / "target" / "manifest.json").read_text())
     results = json.loads((project / "target" / "run_results.json").read_text())["results"]
     found = problems_by_model(manifest["nodes"] | manifest["unit_tests"], results)
-    return {model.removeprefix("model.mini."): told for model, told in found.items()}
+    return {model.removeprefix("model.mini."): problems for model, problems in found.items()}
 
 
 def test_every_model_of_the_run_is_reported(problems):

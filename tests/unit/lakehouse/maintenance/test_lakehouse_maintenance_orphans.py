@@ -436,7 +436,7 @@ def test_purge_deletes_a_file_that_is_complete_at_its_original_location(trips, p
         for day, length in ((1, 2), (2, 5))
     ]
     soon = datetime.now(UTC) + timedelta(days=1)
-    assert Quarantine().purge(IcebergCatalogHook().every_glance(), soon).files == 2
+    assert Quarantine().purge(IcebergCatalogHook().lazy_tables(), soon).files == 2
     assert not any(copy.exists() for copy in copies)
     assert reload().scan().to_arrow().num_rows == 1
 
@@ -446,7 +446,7 @@ def test_purge_keeps_what_a_table_needs_by_another_name_of_its_store(trips, plan
     needed = Location.parse(next(iter(trips.scan().plan_files())).file.file_path)
     Path("/", needed.path).rename(plant(trips, "../../_quarantine/20260101T000000Z/abfs/-/" + needed.path))
     monkeypatch.setattr(locations, "_UNIQUE", frozenset())
-    done = Quarantine().purge(IcebergCatalogHook().every_glance(), datetime.now(UTC) + timedelta(days=1))
+    done = Quarantine().purge(IcebergCatalogHook().lazy_tables(), datetime.now(UTC) + timedelta(days=1))
     assert (done.files, len(done.left)) == (0, 1)
     assert f"has the path of {needed.uri}, which is part of a table" in done.left[0]
 

@@ -147,7 +147,7 @@ class Lake:
             if self.rows[name]:
                 catalog.load_table(name).append(pa.Table.from_pylist(self.rows[name], pa.schema(fields)))
 
-    def publish(self, catalog: SqlCatalog, file: Path, spoil: str = "") -> None:
+    def publish(self, catalog: SqlCatalog, file: Path, corrupt: str = "") -> None:
         """Build a Gold file from the current Silver; then run SQL in it."""
         file.parent.mkdir(parents=True, exist_ok=True)
         file.unlink(missing_ok=True)
@@ -168,7 +168,7 @@ class Lake:
             }.items():
                 gold.execute(f"CREATE TABLE {table} AS SELECT range AS {column} FROM range(1, 266)")
             gold.execute("UPDATE fct_trips SET vendor_id = -1 WHERE vendor_id > 265")
-            gold.execute(spoil or "SELECT 1")
+            gold.execute(corrupt or "SELECT 1")
 
 
 def trip_fields(number: int, **changes: str) -> dict[str, str]:

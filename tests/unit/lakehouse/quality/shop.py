@@ -170,7 +170,7 @@ class Shop:
                 table.append(pa.Table.from_pylist(self.rows[name], pa.schema(fields)))
 
 
-def publish(catalog: SqlCatalog, file: Path, fact: str, spoil: str = "SELECT 1") -> None:
+def publish(catalog: SqlCatalog, file: Path, fact: str, corrupt: str = "SELECT 1") -> None:
     """Build a Gold file: `fct_orders` by a query on `orders`; then run SQL in it."""
     file.parent.mkdir(parents=True)
     source = catalog.load_table("shop.orders")
@@ -180,4 +180,4 @@ def publish(catalog: SqlCatalog, file: Path, fact: str, spoil: str = "SELECT 1")
         gold.register("orders", orders)
         gold.execute(f"CREATE TABLE fct_orders AS {fact}")
         gold.execute(f"CREATE TABLE built_from AS SELECT {source.current_snapshot().snapshot_id} AS source_snapshot_id")
-        gold.execute(spoil)
+        gold.execute(corrupt)

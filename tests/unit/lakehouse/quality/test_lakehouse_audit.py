@@ -44,11 +44,11 @@ def lake() -> Lake:
 def audit(lake: Lake, iceberg: SqlCatalog, send: Callable[..., None], taxi: Pipeline) -> Callable[..., AuditReport]:
     """Send the events, write the rows, and run the audit."""
 
-    def audit(spoil_gold: str = "", **bounds: object) -> AuditReport:
+    def audit(corrupt_gold: str = "", **bounds: object) -> AuditReport:
         for partition, events in lake.events.items():
             send(TOPIC, events, partition)
         lake.write(iceberg)
-        lake.publish(iceberg, published_file(taxi), spoil_gold)
+        lake.publish(iceberg, published_file(taxi), corrupt_gold)
         return run_audit(taxi, **{"settle_s": 0, **bounds})
 
     return audit
@@ -187,7 +187,7 @@ def test_other_rows_that_silver_lost(lake, audit, table):
 )
 def test_a_row_that_silver_duplicated(lake, audit, table, partition, offset):
     lake.rows[f"silver.{table}"].append(lake.find(f"silver.{table}", partition, offset))
-    report = audit(spoil_gold="DELETE FROM fct_trips; CHECKPOINT" if table == "cleaned_trips" else "")
+    report = audit(corrupt_gold="DELETE FROM fct_trips; CHECKPOINT" if table == "cleaned_trips" else "")
     assert found(report)[0] == ("silver", "duplicated", f"partition {partition}, offset {offset}")
     assert report.duplicated["silver"] == 1
 
@@ -265,7 +265,7 @@ def test_a_valid_trip_among_the_rejected_is_altered(lake, audit):
 def test_rows_that_gold_lost_duplicated_or_altered(lake, audit):
     first, second, third = (lake.find("silver.cleaned_trips", 0, offset)["trip_id"] for offset in range(3))
     report = audit(
-        spoil_gold=f"""
+        corrupt_gold=f"""
         DELETE FROM fct_trips WHERE trip_id = '{first}';
         INSERT INTO fct_trips FROM fct_trips WHERE trip_id = '{second}';
         UPDATE fct_trips SET tip_amount = tip_amount + 0.01 WHERE trip_id = '{third}';
@@ -391,8 +391,8 @@ def test_a_new_field_of_the_contract_is_compared(taxi, iceberg, send, tmp_path):
     send(TOPIC, lake.events[0])
     lake.write(iceberg)
     fewer = lake.find("silver.cleaned_trips", 0, 3)["trip_id"]
-    spoil = f"UPDATE fct_trips SET cbd_congestion_fee = 0 WHERE trip_id = '{fewer}'"
-    lake.publish(iceberg, published_file(pipeline), spoil)
+    corrupt = f"UPDATE fct_trips SET cbd_congestion_fee = 0 WHERE trip_id = '{fewer}'"
+    lake.publish(iceberg, published_file(pipeline), corrupt)
     report = run_audit(pipeline, settle_s=0)
     assert found(report) == [
         ("bronze", "altered", "partition 0, offset 1"),
@@ -415,7 +415,7 @@ def test_it_can_be_written_as_json(lake, audit):
 class TestEarlierRules:
     """A row of earlier rules is not an error: it is counted, with the result of the current rules."""
 
-    JUDGED = "judged by earlier rules; "
+    EVALUATED = "evaluated by earlier rules; "
     NEXT = "Next: if that matters, trigger the DAG replay with from_stage nyc_taxi.silver"
 
     @pytest.fixture
@@ -432,7 +432,7 @@ class TestEarlierRules:
             trip["rules_version"] = narrower
         report = audit()
         message = (
-            f"{self.JUDGED}today's would put a row of silver.cleaned_trips into silver.rejected_trips. {self.NEXT}"
+            f"{self.EVALUATED}today's would put a row of silver.cleaned_trips into silver.rejected_trips. {self.NEXT}"
         )
         assert report.clean, str(report)
         assert report.layers[1].left_out == {message: 2}
@@ -459,7 +459,7 @@ class TestEarlierRules:
     def test_other_values(self, lake, audit):
         lake.rules_version = "earlier"
         lake.find("silver.cleaned_trips", 0, 1)["trip_duration_minutes"] = 21.0
-        message = f"{self.JUDGED}today's would give a row of silver.cleaned_trips other values. {self.NEXT}"
+        message = f"{self.EVALUATED}today's would give a row of silver.cleaned_trips other values. {self.NEXT}"
         assert audit().layers[1].left_out == {message: 1}
 
     def test_a_second_row_that_a_shorter_retention_accepted(self, lake, audit):
@@ -469,6 +469,6 @@ class TestEarlierRules:
         lake.rows["silver.duplicate_trips"].remove(second)
         first = lake.find("silver.cleaned_trips", 0, 2)
         lake.rows["silver.cleaned_trips"].append({**first, **second})
-        message = f"{self.JUDGED}today's would treat a row of silver.cleaned_trips as a duplicate. {self.NEXT}"
+        message = f"{self.EVALUATED}today's would treat a row of silver.cleaned_trips as a duplicate. {self.NEXT}"
         report = audit(at_rest=True)
         assert report.layers[1].left_out == {message: 1}, str(report)

@@ -43,12 +43,12 @@ def orders() -> Shop:
 def audit(orders: Shop, contract: Contract, iceberg: SqlCatalog, send: Callable[..., None], fill: Callable[..., None]):
     """Send the events, write the rows and another pipeline's table in the same namespace, and run the audit."""
 
-    def audit(fact: str = WITH_POSITION, spoil: str = "SELECT 1", changes=None, **bounds: object) -> AuditReport:
+    def audit(fact: str = WITH_POSITION, corrupt: str = "SELECT 1", changes=None, **bounds: object) -> AuditReport:
         pipeline = shop(**{"contract": contract, **(changes or {})})
         fill("shop.of_another_pipeline", 5)
         send(pipeline.topic.name, orders.events)
         orders.write(iceberg)
-        publish(iceberg, published_file(pipeline), fact, spoil)
+        publish(iceberg, published_file(pipeline), fact, corrupt)
         return run_audit(pipeline, **{"at_rest": True, **bounds})
 
     return audit
@@ -233,7 +233,7 @@ def test_rows_in_flight_are_left_out(orders, audit):
     assert report.layers[2].left_out == {"not yet in sorted when the audit began": 1}
 
 
-SPOILED = """
+CORRUPT = """
     DELETE FROM fct_orders WHERE order_id = 9007199254740993;
     INSERT INTO fct_orders FROM fct_orders WHERE order_id = 9007199254740994;
     UPDATE fct_orders SET price = price + 0.001 WHERE order_id = 9007199254740995
@@ -242,7 +242,7 @@ SPOILED = """
 
 def test_a_fact_with_positions(audit):
     report = audit(
-        spoil=f"{SPOILED}; INSERT INTO fct_orders SELECT * REPLACE (99 AS kafka_offset) FROM fct_orders LIMIT 1"
+        corrupt=f"{CORRUPT}; INSERT INTO fct_orders SELECT * REPLACE (99 AS kafka_offset) FROM fct_orders LIMIT 1"
     )
     assert found(report) == [
         *offsets("gold", "altered", 2),
@@ -255,14 +255,14 @@ def test_a_fact_with_positions(audit):
 def test_a_fact_within_bounds(audit):
     """Rows without a source row count too, if they are within the bounds."""
     of_no_order = "INSERT INTO fct_orders SELECT * REPLACE ({} AS kafka_offset) FROM fct_orders LIMIT 1"
-    spoil = "; ".join([SPOILED, of_no_order.format(10), of_no_order.format(99)])
-    report = audit(spoil=spoil, first_offset=3, last_offset=10)
+    corrupt = "; ".join([CORRUPT, of_no_order.format(10), of_no_order.format(99)])
+    report = audit(corrupt=corrupt, first_offset=3, last_offset=10)
     assert found(report) == offsets("gold", "duplicated", 10)
     assert report.layers[3].checked == 7
 
 
 def test_a_fact_without_positions_is_matched_row_by_row(audit):
-    report = audit(fact=WITHOUT_POSITION, spoil=SPOILED)
+    report = audit(fact=WITHOUT_POSITION, corrupt=CORRUPT)
     gold = report.layers[3]
     assert (gold.missing, gold.duplicated, gold.altered) == (
         2,
@@ -273,7 +273,7 @@ def test_a_fact_without_positions_is_matched_row_by_row(audit):
 
 
 def test_a_fact_without_common_columns_is_only_counted(audit):
-    report = audit(fact="SELECT note || '!' AS remark FROM orders", spoil="DELETE FROM fct_orders WHERE rowid < 3")
+    report = audit(fact="SELECT note || '!' AS remark FROM orders", corrupt="DELETE FROM fct_orders WHERE rowid < 3")
     gold = report.layers[3]
     assert (gold.missing, gold.duplicated, gold.altered) == (3, 0, 0)
     assert gold.left_out["fct_orders shares no column with its source: rows were only counted"] == 10
@@ -281,14 +281,14 @@ def test_a_fact_without_common_columns_is_only_counted(audit):
 
 def test_late_duplicates_are_not_missing_in_the_fact(audit):
     late = "CREATE TABLE late_duplicates AS SELECT kafka_partition, kafka_offset FROM fct_orders WHERE rowid < 3"
-    report = audit(spoil=f"{late}; DELETE FROM fct_orders WHERE rowid < 3")
+    report = audit(corrupt=f"{late}; DELETE FROM fct_orders WHERE rowid < 3")
     gold = report.layers[3]
     assert (gold.missing, gold.duplicated, gold.altered) == (0, 0, 0)
     assert gold.left_out["late duplicates, which fct_orders leaves out"] == 3
 
 
 def test_without_gold_its_rows_are_left_out(audit):
-    report = audit(spoil="DROP TABLE built_from")
+    report = audit(corrupt="DROP TABLE built_from")
     assert report.layers[3].left_out == {
         "it is not published, or does not record its version of shop.orders: run shop_pipeline": 10
     }

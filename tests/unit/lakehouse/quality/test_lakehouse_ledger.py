@@ -28,9 +28,9 @@ def ledger(*partitions: tuple[int, int, int], fact_rows: int | None = None, surp
     }
     bronze = StageLedger(TAXI.stages["bronze"], found, TAXI.topic.name)
     rows = bronze.rows["accepted"]
-    judged = {"accepted": 9_800, "rejected": 150, "duplicate": 40} | silver
-    in_flight = rows + surplus - sum(judged.values())
-    typed = {0: PartitionLedger(rows, judged, in_flight, surplus)}
+    sinks = {"accepted": 9_800, "rejected": 150, "duplicate": 40} | silver
+    in_flight = rows + surplus - sum(sinks.values())
+    typed = {0: PartitionLedger(rows, sinks, in_flight, surplus)}
     at = "partition 0: offsets 7" if surplus else ""
     return Ledger(TAXI, (bronze, StageLedger(TAXI.stages["silver"], typed, surplus_at=at)), fact_rows)
 
@@ -148,14 +148,14 @@ def test_concurrent_rows_look_in_flight(fill, send, monkeypatch):
     """An event that passes all stages while tables are read may look missing in a table, but never surplus."""
     for table in TAXI.tables:
         fill(table, 0)
-    load, end_offsets = IcebergCatalogHook.glance, TopicHook.end_offsets
+    load, end_offsets = IcebergCatalogHook.lazy_table, TopicHook.end_offsets
 
     def pass_through() -> None:
         send("taxi.raw_trips", 1, partition=0)
         fill("bronze.raw_trips", 1)
         fill("silver.cleaned_trips", 1)
 
-    monkeypatch.setattr(IcebergCatalogHook, "glance", lambda hook, name: pass_through() or load(hook, name))
+    monkeypatch.setattr(IcebergCatalogHook, "lazy_table", lambda hook, name: pass_through() or load(hook, name))
     monkeypatch.setattr(TopicHook, "end_offsets", lambda hook: pass_through() or end_offsets(hook))
     found = read_ledger(TAXI)
     assert found.errors == []

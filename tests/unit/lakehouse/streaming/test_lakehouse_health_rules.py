@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lakehouse.streaming.health import JobHealth, judge, thresholds
+from lakehouse.streaming.health import JobHealth, evaluate_job, thresholds
 from lakehouse.streaming.health.measure import MISSING, SUSPENDED
 from lakehouse.streaming.health.rules import BY_NAME, RULES
 
@@ -31,7 +31,7 @@ FINE = {
 
 def broken(**seen) -> dict[str, str]:
     """Rule -> reason, for a healthy job with these changes, with the thresholds of the settings."""
-    found = judge(JobHealth(**FINE | seen), thresholds())
+    found = evaluate_job(JobHealth(**FINE | seen), thresholds())
     return {rule.name: reason for rule, reason in found.items() if reason}
 
 
@@ -139,10 +139,10 @@ def test_just_beyond(seen, rule, reason):
 
 def test_for_a_missing_job_only_rules_without_flink_are_evaluated():
     gone = {**FINE, "state": MISSING, **dict.fromkeys(["restarts", "checkpoint_age_s", "failed_checkpoints"])}
-    judged = {rule.name: reason for rule, reason in judge(JobHealth(**gone), thresholds()).items()}
-    assert judged.pop("job-missing") == "Flink job nyc_taxi.bronze is gone; the DAG flink_jobs deploys it"
+    found = {rule.name: reason for rule, reason in evaluate_job(JobHealth(**gone), thresholds()).items()}
+    assert found.pop("job-missing") == "Flink job nyc_taxi.bronze is gone; the DAG flink_jobs deploys it"
     without_flink = ("commits-stale", "rows-missing", "lag", "data-files", "unknown-writer")
-    assert judged == dict.fromkeys(without_flink)
+    assert found == dict.fromkeys(without_flink)
 
 
 def test_how_long_a_rule_must_be_broken_before_it_fires():
@@ -157,7 +157,7 @@ def test_how_long_a_rule_must_be_broken_before_it_fires():
 
 def test_only_rules_that_prevent_gold_are_unhealthy():
     others = {"lag", "backpressure", "data-files", "unknown-writer"}
-    assert {rule.name for rule in RULES if rule.judge and not rule.unhealthy} == others
+    assert {rule.name for rule in RULES if rule.evaluate and not rule.unhealthy} == others
 
 
 def test_every_rule_has_its_section_in_the_runbook_and_every_section_its_rule():

@@ -18,7 +18,7 @@ from lakehouse.streaming import record as records
 from lakehouse.streaming.record import JobRecord, Start
 from lakehouse.streaming.writers import changes_by_others, unknown_writers, writers
 from lakehouse.tables.commits import MADE_FOR
-from lakehouse.tables.glance import glance
+from lakehouse.tables.lazy_table import load_lazily
 
 OURS, STRANGER = "a" * 32, "f" * 32
 TABLE, OTHER = "bronze.raw_trips", "bronze.rejected_events"
@@ -109,7 +109,7 @@ class TestByOtherPrograms:
         commit(TABLE, OURS, 7, rows=4)
 
         def changes() -> list[tuple[str, bool]]:
-            found = changes_by_others([IcebergCatalogHook().glance(TABLE)])
+            found = changes_by_others([IcebergCatalogHook().lazy_table(TABLE)])
             return [(re.sub(r"\d{5,}", "N", re.sub(r"[\d-]+T[\d:]+Z", "NOW", one.text)), one.removes) for one in found]
 
         return changes
@@ -166,11 +166,11 @@ def test_a_damaged_record_reports_nobody(found, started, job):
 
 
 def test_old_snapshots_are_not_decoded(iceberg, commit):
-    """There are thousands of them per day, and a glance would have to decode each."""
+    """There are thousands of them per day, and each would have to be decoded."""
     commit(TABLE, OURS, 7)
     commit(TABLE, STRANGER, 8)
-    table = IcebergCatalogHook().glance(TABLE)
+    table = IcebergCatalogHook().lazy_table(TABLE)
     newest = table.metadata.snapshots[-1].timestamp_ms
-    fresh = glance(table.name(), table.metadata_location, iceberg.properties)
+    fresh = load_lazily(table.name(), table.metadata_location, iceberg.properties)
     assert writers(fresh, newest + 1) == []
     assert len(fresh.metadata.snapshots._decoded) == 1

@@ -4,7 +4,7 @@ import org.apache.flink.runtime.checkpoint.OperatorState;
 import org.apache.flink.runtime.jobgraph.OperatorID;
 
 final class NamedOperator {
-    /** Whether states say which operator is whose. */
+    /** Whether saved states contain operator names. */
     static final boolean HAS_NAME = false;
 
     private NamedOperator() {}

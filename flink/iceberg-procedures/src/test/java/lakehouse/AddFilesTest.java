@@ -36,7 +36,7 @@ import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-/** Parquet files of others, which have no field IDs. */
+/** Adds Parquet files written by other programs, which have no field IDs. */
 class AddFilesTest {
     private static final String TRIP =
             "optional int64 id; optional int32 hour; optional binary zone (STRING); optional int64"
@@ -55,7 +55,7 @@ class AddFilesTest {
         lake.close();
     }
 
-    /** Rows without a value for a null. */
+    /** Writes rows, omitting the values that are null. */
     private Path write(String file, String columns, Object[]... rows) throws Exception {
         MessageType type = MessageTypeParser.parseMessageType("message m { " + columns + " }");
         Path path = folder.resolve("incoming").resolve(file);
@@ -135,7 +135,7 @@ class AddFilesTest {
     }
 
     @Test
-    void filesAreTheTablesWhereTheyLie() throws Exception {
+    void filesAreAddedInPlace() throws Exception {
         Table trips = lake.trips();
         Object[] empty = {3L, null, null, null, null};
         Path first = write("day=2024-01-05/a.parquet", TRIP, row(1), row(2));
@@ -172,7 +172,7 @@ class AddFilesTest {
         assertThat(trips.snapshots()).hasSize(1);
         assertThat(trips.properties().get(TableProperties.DEFAULT_NAME_MAPPING))
                 .contains("\"zone\"");
-        // Procedures that read files find their columns by the names, too.
+        // Procedures that read files also find their columns by name.
         lake.call("compute_table_stats(`table` => 'silver.trips', columns => 'zone')");
         trips.refresh();
         assertThat(trips.statisticsFiles().get(0).blobMetadata().get(0).properties())
@@ -183,7 +183,7 @@ class AddFilesTest {
     }
 
     @Test
-    void onlyThePartitionsThatAreAskedFor() throws Exception {
+    void onlyTheRequestedPartitionsAreAdded() throws Exception {
         lake.table(
                 "silver.trips",
                 PartitionSpec.builderFor(TRIPS).identity("day").identity("hour").build(),
@@ -205,14 +205,14 @@ class AddFilesTest {
         assertThatThrownBy(() -> add("trips", ", partition_filter => 'hour=9'"))
                 .hasMessageContaining("holds no files of partition {hour=9}");
         assertThatThrownBy(() -> add("trips", ", partition_filter => 'zone=a'"))
-                .hasMessageContaining("not partitioned by zone; it is by [day, hour]");
+                .hasMessageContaining("not partitioned by zone; it is partitioned by [day, hour]");
         assertThatThrownBy(() -> add("trips", ", partition_filter => 'hour=noon'"))
-                .hasMessageContaining("partition_filter: 'noon' is no value")
+                .hasMessageContaining("partition_filter: 'noon' is not a valid value")
                 .hasMessageContaining("hour of type int");
     }
 
     @Test
-    void aTableThatAJobReadsByItsFieldIdsIsRefused() throws Exception {
+    void aTableIsRefusedIfAJobReadsItByFieldIds() throws Exception {
         table("trips", Lakehouse.TRIPS, PartitionSpec.unpartitioned());
         trip("1.parquet", 1);
         JobClient job = lake.reader();
@@ -246,7 +246,7 @@ class AddFilesTest {
     }
 
     @Test
-    void foldersStandForValuesOfAnyType() throws Exception {
+    void folderNamesContainValuesOfAnyType() throws Exception {
         Schema schema =
                 new Schema(
                         Types.NestedField.optional(1, "_text", Types.StringType.get()),
@@ -286,10 +286,14 @@ class AddFilesTest {
     }
 
     @Test
-    void valuesOfFoldersThatDoNotFitAreRefused() throws Exception {
+    void invalidValuesInFolderNamesAreRefused() throws Exception {
         lake.trips();
         Path file = trip("day=yesterday/a.parquet", 1);
-        refused("trips", "File file:" + file, "'yesterday' is no value", "day of type date");
+        refused(
+                "trips",
+                "File file:" + file,
+                "'yesterday' is not a valid value",
+                "day of type date");
         Schema schema =
                 new Schema(
                         Types.NestedField.required(1, "price", Types.DecimalType.of(3, 1)),
@@ -298,7 +302,10 @@ class AddFilesTest {
         for (String value : List.of("1.25", "100", "__HIVE_DEFAULT_PARTITION__")) {
             delete();
             trip("price=" + value + "/a.parquet", 1);
-            refused("prices", "'" + value + "' is no value", "price of type decimal(3, 1)");
+            refused(
+                    "prices",
+                    "'" + value + "' is not a valid value",
+                    "price of type decimal(3, 1)");
         }
     }
 
@@ -309,14 +316,14 @@ class AddFilesTest {
     }
 
     @Test
-    void foldersThatAreNoPartitionsAreRefused() throws Exception {
+    void foldersThatAreNotPartitionsAreRefused() throws Exception {
         lake.trips();
         lake.table("silver.plain", PartitionSpec.unpartitioned(), Map.of());
         assertThatThrownBy(() -> add("trips", "")).hasMessageContaining("cannot be listed");
         Files.createDirectories(folder.resolve("incoming"));
         refused("trips", "holds no files");
         Path file = trip("a.parquet", 1);
-        refused("trips", "File file:" + file, "of no partition", "it is by [day]");
+        refused("trips", "File file:" + file, "of no partition", "it is partitioned by [day]");
         assertThatThrownBy(() -> lake.call("add_files('silver.plain', '" + file + "')"))
                 .hasMessageContaining("a.parquet' is a file");
         assertThat(add("plain", ", dry_run => true"))
@@ -324,21 +331,21 @@ class AddFilesTest {
                 .containsEntry("changed_partition_count", 1L);
         delete();
         trip("day=2024-01-05/a.parquet", 1);
-        refused("plain", "partition {day=2024-01-05}", "it has no partitions");
+        refused("plain", "partition {day=2024-01-05}", "it is unpartitioned");
         delete();
         trip("day=2024-01-05/hour=1/a.parquet", 1);
-        refused("trips", "hour=1", "it is by [day]");
+        refused("trips", "hour=1", "it is partitioned by [day]");
         assertThatThrownBy(
                         () ->
                                 lake.call(
                                         "add_files('silver.trips', '"
                                                 + folder
                                                 + "/silver/../incoming')"))
-                .hasMessageContaining("a part that is . or ..");
+                .hasMessageContaining("contains . or ..");
     }
 
     @Test
-    void onlyPartitionsByColumnsAsTheyAre() throws Exception {
+    void onlyIdentityPartitioningIsSupported() throws Exception {
         lake.table(
                 "silver.trips",
                 PartitionSpec.builderFor(TRIPS).identity("day").bucket("id", 4).build(),
@@ -348,7 +355,7 @@ class AddFilesTest {
     }
 
     @Test
-    void aColumnThatWasAPartitionIsNoneAnyMore() throws Exception {
+    void aColumnRemovedFromTheSpecIsNotAPartition() throws Exception {
         Table trips =
                 lake.table(
                         "silver.trips",
@@ -361,7 +368,7 @@ class AddFilesTest {
     }
 
     @Test
-    void typesThatGrowAndColumnsThatLackOrAreNew() throws Exception {
+    void typesArePromotedAndColumnsMayBeMissingOrUnknown() throws Exception {
         lake.table("silver.trips", PartitionSpec.unpartitioned(), Map.of());
         write(
                 "a.parquet",
@@ -394,13 +401,17 @@ class AddFilesTest {
         write(bad, "optional int64 id = 1; optional int32 hour;", new Object[] {1L, 1});
         refused("trips", "File file:" + file, "column hour", "field IDs");
         write(bad, "optional int64 id; optional int64 n (INTEGER(64,false));", new Object[] {1L});
-        refused("trips", "File file:" + file, "a column that Iceberg has no type for", "uint64");
+        refused(
+                "trips",
+                "File file:" + file,
+                "a column of a type that Iceberg does not support",
+                "uint64");
         Files.writeString(file, "id,fare");
-        refused("trips", "File file:" + file, "is no Parquet file");
+        refused("trips", "File file:" + file, "cannot be read as a Parquet file");
     }
 
     @Test
-    void columnsThatMustHaveValuesHaveThem() throws Exception {
+    void requiredColumnsMustHaveValues() throws Exception {
         Schema schema =
                 new Schema(
                         Types.NestedField.required(1, "id", Types.LongType.get()),
@@ -418,18 +429,18 @@ class AddFilesTest {
     }
 
     @Test
-    void aFileMayHoldItsPartitionAndNoOther() throws Exception {
+    void aFileMayContainOnlyItsPartitionsValues() throws Exception {
         lake.trips();
         String columns = "optional int32 day (DATE); optional int64 id;";
         Object[] fifth = {(int) JAN_5.toEpochDay(), 1L};
         Object[] sixth = {(int) JAN_6.toEpochDay(), 2L};
         Path file = write("day=2024-01-05/a.parquet", columns, fifth, sixth);
-        refused("trips", "File file:" + file, "other values of column day", "to 2024-01-06)");
+        refused("trips", "File file:" + file, "has values of column day", "to 2024-01-06)");
         write("day=2024-01-05/a.parquet", columns, fifth, new Object[] {null, 3L});
         refused("trips", "File file:" + file, "to 2024-01-05, and NULL)");
         write("day=2024-01-05/a.parquet", columns, fifth);
         Path none = write("day=__HIVE_DEFAULT_PARTITION__/a.parquet", columns, sixth);
-        refused("trips", "File file:" + none, "other values of column day");
+        refused("trips", "File file:" + none, "has values of column day");
         write("day=__HIVE_DEFAULT_PARTITION__/a.parquet", columns, new Object[] {null, 2L});
         add("trips", "");
         assertThat(lake.query("SELECT id FROM lake.silver.trips WHERE `day` IS NULL"))
@@ -439,11 +450,11 @@ class AddFilesTest {
     }
 
     @Test
-    void textsThatFootersCutOffDoNotContradict() throws Exception {
+    void truncatedBoundsInFootersAreAccepted() throws Exception {
         lake.table(
                 "silver.trips", PartitionSpec.builderFor(TRIPS).identity("zone").build(), Map.of());
         Path file = write("zone=b/a.parquet", "optional binary zone (STRING);", new Object[] {"c"});
-        refused("trips", "File file:" + file, "other values of column zone (c to c)");
+        refused("trips", "File file:" + file, "has values of column zone (c to c) that differ");
         Files.delete(file);
         write(
                 "zone=b/a.parquet",

@@ -18,7 +18,7 @@ import org.apache.flink.table.api.TableEnvironment;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-/** Nothing but SQL, on each kind of catalog that Iceberg has for Flink and that runs here. */
+/** Maintenance in plain SQL on each kind of Iceberg catalog that can run here. */
 class AnyCatalogTest {
     private static final Path REST = Path.of("../rest-catalog/target");
 
@@ -60,7 +60,7 @@ class AnyCatalogTest {
                 new BufferedReader(new InputStreamReader(server.getInputStream()))) {
             String uri = said.readLine();
             assertThat(uri).startsWith("http://127.0.0.1:");
-            // Where its tables lie is the server's alone to know.
+            // Only the server knows where its tables are.
             maintain(
                     "'catalog-type' = 'rest', 'uri' = '"
                             + uri
@@ -113,7 +113,7 @@ class AnyCatalogTest {
         assertThat(rows("SELECT id FROM lake.db.t")).hasSize(3);
     }
 
-    /** Beside a data file, and old enough. */
+    /** Creates an orphan next to a data file, and old enough. */
     private Path orphan() throws Exception {
         String file =
                 (String) rows("SELECT file_path FROM lake.db.`t$files`").get(0).get("file_path");

@@ -13,7 +13,7 @@ import org.apache.flink.configuration.TaskManagerOptions;
 import org.apache.flink.runtime.minicluster.MiniCluster;
 import org.apache.flink.runtime.minicluster.MiniClusterConfiguration;
 
-/** A small Flink cluster, reached by its REST address as a real one is. */
+/** A small Flink cluster, accessed by its REST address like a real one. */
 final class Cluster implements AutoCloseable {
     private static Cluster running;
 
@@ -23,12 +23,12 @@ final class Cluster implements AutoCloseable {
     Cluster(int taskManagers, int slotsOfEach) throws Exception {
         Configuration configuration = new Configuration();
         configuration.set(RestOptions.BIND_PORT, "0");
-        // A TaskManager that is gone is missed that soon.
+        // A lost TaskManager is detected within this time.
         configuration.set(HeartbeatManagerOptions.HEARTBEAT_INTERVAL, Duration.ofSeconds(1));
         configuration.set(HeartbeatManagerOptions.HEARTBEAT_TIMEOUT, Duration.ofSeconds(10));
-        // So long is a slot waited for.
+        // How long a job waits for a slot.
         configuration.set(JobManagerOptions.SLOT_REQUEST_TIMEOUT, Duration.ofSeconds(10));
-        // So little that a test need not sort many rows to go beyond it.
+        // Small, so that tests exceed it with few rows.
         configuration.set(TaskManagerOptions.MANAGED_MEMORY_SIZE, MemorySize.ofMebiBytes(8));
         configuration.set(TaskManagerOptions.NETWORK_MEMORY_MIN, MemorySize.ofMebiBytes(8));
         configuration.set(TaskManagerOptions.NETWORK_MEMORY_MAX, MemorySize.ofMebiBytes(8));
@@ -43,7 +43,7 @@ final class Cluster implements AutoCloseable {
         rest = flink.getRestAddress().get();
     }
 
-    /** The one for all tests, which ends with the JVM. */
+    /** A cluster shared by all tests until the JVM ends. */
     static synchronized Cluster running() throws Exception {
         if (running == null) {
             running = new Cluster(1, 2);
@@ -51,7 +51,7 @@ final class Cluster implements AutoCloseable {
         return running;
     }
 
-    /** As a session of the SQL Gateway has it. */
+    /** The configuration of a session in the SQL Gateway. */
     Configuration session() {
         Configuration configuration = new Configuration();
         configuration.set(DeploymentOptions.TARGET, "remote");

@@ -58,7 +58,7 @@ import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-/** Statistics as other engines read them: by the table's metadata, and from the Puffin file. */
+/** Statistics as other engines read them: from the table's metadata and from the Puffin file. */
 class ComputeTableStatsTest {
     private static final String TRIPS = "compute_table_stats(`table` => 'silver.trips'";
 
@@ -83,7 +83,7 @@ class ComputeTableStatsTest {
                 .orElseThrow();
     }
 
-    /** By column, as the table's metadata says it. */
+    /** The counts by column, from the table's metadata. */
     private static Map<String, Long> counts(Table table, long snapshot) {
         Map<String, Long> counts = new HashMap<>();
         for (BlobMetadata blob : statistics(table, snapshot).blobMetadata()) {
@@ -98,7 +98,7 @@ class ComputeTableStatsTest {
         return counts;
     }
 
-    /** By column, out of the file. */
+    /** The counts by column, from the Puffin file. */
     private static Map<Integer, Sketch> sketches(Table table, StatisticsFile file)
             throws Exception {
         Map<Integer, Sketch> sketches = new HashMap<>();
@@ -128,7 +128,7 @@ class ComputeTableStatsTest {
     @Test
     void manyValuesAreEstimatedAndFewAreCounted() throws Exception {
         lake.session.set(CoreOptions.DEFAULT_PARALLELISM, 2);
-        // Each file a scan task, so that both subtasks have several to merge.
+        // One scan task per file, so that both subtasks have several to merge.
         Table trips =
                 lake.table(
                         "silver.trips",
@@ -165,18 +165,18 @@ class ComputeTableStatsTest {
     }
 
     @Test
-    void rowsThatAreDeletedDoNotCount() throws Exception {
+    void deletedRowsAreNotCounted() throws Exception {
         Table trips = lake.trips();
         append(trips, JAN_5, trips(JAN_5, 1, 11));
         trips.newRowDelta().addDeletes(Lakehouse.deletesOf(trips, JAN_5, 1, 2, 3)).commit();
-        // The deletes are by a column that is not asked for.
+        // The deletes are by a column that is not requested.
         lake.call(TRIPS + ", columns => 'fare, hour')");
         assertThat(counts(trips, trips.currentSnapshot().snapshotId()))
                 .isEqualTo(Map.of("fare", 7L, "hour", 7L));
     }
 
     @Test
-    void anEarlierSnapshotHasItsOwn() throws Exception {
+    void anEarlierSnapshotHasItsOwnStatistics() throws Exception {
         Table trips = lake.trips();
         append(trips, JAN_5, trips(JAN_5, 1, 4));
         long first = trips.currentSnapshot().snapshotId();
@@ -217,10 +217,10 @@ class ComputeTableStatsTest {
         for (String column : List.of("time", "tags", "tags.element")) {
             assertThatThrownBy(() -> lake.call(TRIPS + ", columns => 'id, " + column + "')"))
                     .hasMessageContaining("columns => '" + column + "' of type")
-                    .hasMessageContaining("can have no statistics");
+                    .hasMessageContaining("cannot have statistics");
         }
         assertThatThrownBy(() -> lake.call(TRIPS + ", columns => 'ID')"))
-                .hasMessageContaining("'ID' is no column")
+                .hasMessageContaining("'ID' is not a column")
                 .hasMessageContaining("[id, time, tags]");
         assertThatThrownBy(() -> lake.call(TRIPS + ", columns => 'id,')"))
                 .hasMessageContaining("not of the form 'a,b'");
@@ -229,7 +229,7 @@ class ComputeTableStatsTest {
         assertThat(counts(trips, trips.currentSnapshot().snapshotId())).isEqualTo(Map.of("id", 0L));
     }
 
-    /** Engines compare and merge the sketches of others, so that their bytes must be the same. */
+    /** Engines compare and merge each other's sketches, so the hashed bytes must be the same. */
     @Test
     void valuesOfAllTypesAreHashedAsIcebergStoresThem() throws Exception {
         Schema schema =
@@ -366,7 +366,7 @@ class ComputeTableStatsTest {
     }
 
     @Test
-    void aSnapshotThatExpiresMeanwhileGetsNone() throws Exception {
+    void aSnapshotThatExpiresInTheMeantimeGetsNoStatistics() throws Exception {
         Table trips = lake.trips();
         append(trips, JAN_5, trips(JAN_5, 1, 4));
         Snapshot first = trips.currentSnapshot();

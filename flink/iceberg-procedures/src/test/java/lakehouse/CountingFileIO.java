@@ -8,13 +8,14 @@ import org.apache.iceberg.io.OutputFile;
 import org.apache.iceberg.io.PositionOutputStream;
 
 /**
- * A store that counts the data files that are written at the same time: from when they are named,
- * because a writer of Parquet keeps its first rows in memory and opens the file later.
+ * A store that counts the data files being written at the same time. Counting starts when the
+ * OutputFile is created, because a Parquet writer keeps its first rows in memory and opens the file
+ * later.
  */
 public class CountingFileIO extends HadoopFileIO {
     private static final AtomicInteger OPEN = new AtomicInteger();
 
-    /** The most that were written at once. */
+    /** The maximum number of files written at the same time. */
     static final AtomicInteger MOST = new AtomicInteger();
 
     @Override

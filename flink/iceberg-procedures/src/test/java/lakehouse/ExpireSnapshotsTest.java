@@ -88,7 +88,7 @@ class ExpireSnapshotsTest {
     }
 
     @Test
-    void oldSnapshotsGoWithTheFilesThatOnlyTheyHold() throws Exception {
+    void oldSnapshotsAreExpiredWithTheFilesThatOnlyTheyReference() throws Exception {
         var file = append(trips, JAN_5, trip(1, JAN_5, 1, "a"));
         trips.newDelete().deleteFile(file).commit();
         append(trips, JAN_5, trip(2, JAN_5, 1, "a"));
@@ -126,7 +126,7 @@ class ExpireSnapshotsTest {
         assertThat(done).containsEntry("deleted_bytes_count", bytes);
     }
 
-    /** A store whose data files nobody may ask for. */
+    /** A store that fails on access to any data file. */
     public static class BlindFileIO extends HadoopFileIO {
         @Override
         public InputFile newInputFile(String path) {
@@ -138,7 +138,7 @@ class ExpireSnapshotsTest {
     }
 
     @Test
-    void theStoreIsNotAskedForEachFile() throws Exception {
+    void theStoreGetsNoRequestPerFile() throws Exception {
         lake.options.put("io-impl", BlindFileIO.class.getName());
         var file = append(trips, JAN_5, trip(1, JAN_5, 1, "a"));
         trips.newDelete().deleteFile(file).commit();
@@ -163,7 +163,7 @@ class ExpireSnapshotsTest {
     }
 
     @Test
-    void filesThatOthersMayHoldStay() throws Exception {
+    void filesThatMayBeSharedAreKept() throws Exception {
         append(trips, JAN_5, trip(1, JAN_5, 1, "a"));
         append(trips, JAN_5, trip(2, JAN_5, 1, "a"));
         trips.updateProperties().set("gc.enabled", "false").commit();
@@ -175,7 +175,7 @@ class ExpireSnapshotsTest {
     }
 
     @Test
-    void nothingYoungerThanFiveDaysGoesByDefault() throws Exception {
+    void snapshotsOfTheLastFiveDaysAreKeptByDefault() throws Exception {
         append(trips, JAN_5, trip(1, JAN_5, 1, "a"));
         append(trips, JAN_5, trip(2, JAN_5, 1, "a"));
         assertThat(lake.call("expire_snapshots('silver.trips')"))
@@ -204,8 +204,8 @@ class ExpireSnapshotsTest {
     }
 
     @Test
-    void aWritersLastCommitStaysAndAllAboveIt() throws Exception {
-        // Left alone, Iceberg takes what is of this age together with what is named.
+    void aWritersLastCommitAndAllLaterSnapshotsAreKept() throws Exception {
+        // By itself, Iceberg would expire snapshots of this age together with the named ones.
         trips.updateProperties().set("history.expire.max-snapshot-age-ms", "1").commit();
         append(trips, JAN_5, trip(1, JAN_5, 1, "a"));
         commit(trips, JOB_A, "op", 7, JAN_5, trip(2, JAN_5, 1, "a"));
@@ -221,7 +221,7 @@ class ExpireSnapshotsTest {
     }
 
     @Test
-    void aJobThatCanBeRestoredKeepsItsMarkerBesideANewerJobs() throws Exception {
+    void theLastCommitOfARestorableJobIsKeptEvenIfAnotherJobCommittedLater() throws Exception {
         append(trips, JAN_5, trip(0, JAN_5, 1, "a"));
         long old = commit(trips, JOB_A, "op", 8, JAN_5, trip(1, JAN_5, 1, "a"));
         commit(trips, JOB_B, "op", 9, JAN_5, trip(2, JAN_5, 1, "a"));
@@ -235,7 +235,7 @@ class ExpireSnapshotsTest {
     }
 
     @Test
-    void branchesAndTagsStay() throws Exception {
+    void branchesAndTagsAreKept() throws Exception {
         append(trips, JAN_5, trip(1, JAN_5, 1, "a"));
         long tagged = trips.currentSnapshot().snapshotId();
         append(trips, JAN_5, trip(2, JAN_5, 1, "a"));
@@ -252,7 +252,7 @@ class ExpireSnapshotsTest {
     }
 
     @Test
-    void aBranchsOwnAgeTakesNothingThatIsProtected() throws Exception {
+    void aBranchsOwnAgeDoesNotExpireProtectedSnapshots() throws Exception {
         append(trips, JAN_5, trip(0, JAN_5, 1, "a"));
         commit(trips, JOB_A, "op", 8, JAN_5, trip(1, JAN_5, 1, "a"));
         append(trips, JAN_5, trip(2, JAN_5, 1, "a"));
@@ -265,7 +265,7 @@ class ExpireSnapshotsTest {
     }
 
     @Test
-    void aBranchsOwnAgeAndCountTakeNothingThatIsProtected() throws Exception {
+    void aBranchsOwnAgeAndCountDoNotExpireProtectedSnapshots() throws Exception {
         append(trips, JAN_5, trip(0, JAN_5, 1, "a"));
         commit(trips, JOB_A, "op", 8, JAN_5, trip(1, JAN_5, 1, "a"));
         append(trips, JAN_5, trip(2, JAN_5, 1, "a"));
@@ -297,7 +297,7 @@ class ExpireSnapshotsTest {
     }
 
     @Test
-    void retainLastHoldsOnABranchWithAnAgeOfItsOwn() throws Exception {
+    void retainLastAppliesToABranchWithItsOwnAge() throws Exception {
         for (int i = 0; i < 4; i++) {
             append(trips, JAN_5, trip(i, JAN_5, 1, "a"));
         }
@@ -307,7 +307,7 @@ class ExpireSnapshotsTest {
     }
 
     @Test
-    void whatNoBranchLeadsToGoesWhenItIsOld() throws Exception {
+    void oldSnapshotsOutsideAllBranchesAreExpired() throws Exception {
         append(trips, JAN_5, trip(0, JAN_5, 1, "a"));
         long first = trips.currentSnapshot().snapshotId();
         append(trips, JAN_5, trip(1, JAN_5, 1, "a"));
@@ -321,7 +321,7 @@ class ExpireSnapshotsTest {
     }
 
     @Test
-    void aReferencePastItsAgeGoesAndIsNamed() throws Exception {
+    void aReferencePastItsAgeIsRemovedAndNamed() throws Exception {
         append(trips, JAN_5, trip(0, JAN_5, 1, "a"));
         long tagged = trips.currentSnapshot().snapshotId();
         trips.manageSnapshots().createTag("old", tagged).setMaxRefAgeMs("old", 1).commit();
@@ -348,7 +348,7 @@ class ExpireSnapshotsTest {
     }
 
     @Test
-    void statisticsGoWithTheirSnapshotOnly() throws Exception {
+    void statisticsAreDeletedOnlyWithTheirSnapshot() throws Exception {
         append(trips, JAN_5, trip(1, JAN_5, 1, "a"));
         String old = statistics("old");
         append(trips, JAN_5, trip(2, JAN_5, 1, "a"));
@@ -370,7 +370,7 @@ class ExpireSnapshotsTest {
     }
 
     @Test
-    void aReadersPositionStaysAndWhatItHasYetToRead() throws Exception {
+    void aReadersPositionAndItsUnreadFilesAreKept() throws Exception {
         append(trips, JAN_5, trip(1, JAN_5, 1, "a"));
         append(trips, JAN_5, trip(2, JAN_5, 1, "a"));
         JobClient job = read("reader", true);
@@ -391,7 +391,7 @@ class ExpireSnapshotsTest {
         trips.manageSnapshots().createTag("keep", trips.currentSnapshot().snapshotId()).commit();
         trips.expireSnapshots().expireSnapshotId(position).expireOlderThan(0).commit();
         assertThatThrownBy(() -> expire(ALL))
-                .hasMessageContaining("stands at snapshot " + position)
+                .hasMessageContaining("is at snapshot " + position)
                 .hasMessageContaining("no longer in the history of table silver.trips")
                 .hasMessageContaining("ignore_unknown_positions => true");
         assertThat(snapshots()).hasSize(2);
@@ -400,7 +400,7 @@ class ExpireSnapshotsTest {
     }
 
     @Test
-    void aReaderOfTheOldSourceHasAPositionToo() throws Exception {
+    void thePositionOfAReaderWithTheOldSourceIsKept() throws Exception {
         append(trips, JAN_5, trip(1, JAN_5, 1, "a"));
         append(trips, JAN_5, trip(2, JAN_5, 1, "a"));
         lake.sql().getConfig().set("table.exec.iceberg.use-flip27-source", "false");
@@ -415,7 +415,7 @@ class ExpireSnapshotsTest {
     }
 
     @Test
-    void whatAReaderOfTheOldSourceHasYetToReadIsUnknown() throws Exception {
+    void unreadFilesOfAReaderWithTheOldSourceAreUnknown() throws Exception {
         append(trips, JAN_5, trip(1, JAN_5, 1, "a"));
         append(trips, JAN_5, trip(2, JAN_5, 1, "a"));
         Path state = folder.resolve("state/checkpoints/reader/" + JOB_A + "/chk-9");
@@ -425,13 +425,13 @@ class ExpireSnapshotsTest {
                         NamedOperator.HAS_NAME
                                 ? "reader 'Iceberg table (lake.silver.trips) reader'"
                                 : "a source of job reader")
-                .hasMessageContaining("has a state that is not understood");
+                .hasMessageContaining("has state in an unknown format");
         States.write(state, States.tasks("Iceberg table (lake.silver.trips) reader", "splits", 0));
         assertThat(expire(ALL)).containsEntry("expired_snapshots_count", 1L);
     }
 
     @Test
-    void aFileThatAReaderKnowsAndHasNotReadStaysThoughARewriteReplacedIt() throws Exception {
+    void aFileThatAReaderHasYetToReadIsKeptAfterARewriteReplacedIt() throws Exception {
         append(trips, JAN_5, trip(0, JAN_5, 1, "a"));
         var known = append(trips, JAN_5, trip(1, JAN_5, 1, "a"));
         var splits = splits();
@@ -454,7 +454,7 @@ class ExpireSnapshotsTest {
             assertThat(protectedBy()).hasSize(4);
             assertThat(protectedBy().get(holder))
                     .asString()
-                    .contains("holds files that it has yet to read");
+                    .contains("contains files that it has yet to read");
         }
         assertThat(expire(ALL)).containsEntry("expired_snapshots_count", 1L);
         assertThat(Path.of(known.location().replaceFirst("^file:/*", "/"))).exists();
@@ -473,7 +473,7 @@ class ExpireSnapshotsTest {
     }
 
     @Test
-    void aReaderThatHasReadNothingKeepsAll() throws Exception {
+    void aReaderThatHasReadNothingKeepsEverySnapshot() throws Exception {
         append(trips, JAN_5, trip(0, JAN_5, 1, "a"));
         append(trips, JAN_5, trip(1, JAN_5, 1, "a"));
         Path state = folder.resolve("state/savepoints/reader/savepoint-aaaaaa-123456");
@@ -491,7 +491,7 @@ class ExpireSnapshotsTest {
     }
 
     @Test
-    void aNamedSnapshotGoesWhateverItsAge() throws Exception {
+    void aNamedSnapshotIsExpiredAtAnyAge() throws Exception {
         for (int i = 0; i < 4; i++) {
             append(trips, JAN_5, trip(i, JAN_5, 1, "a"));
         }
@@ -510,12 +510,12 @@ class ExpireSnapshotsTest {
         assertThatThrownBy(() -> expire("snapshot_ids => '7'"))
                 .hasMessageContaining("has no snapshot 7");
         assertThatThrownBy(() -> expire("snapshot_ids => 'x'"))
-                .hasMessageContaining("snapshot_ids => 'x' is no whole number");
+                .hasMessageContaining("snapshot_ids => 'x' is not an integer");
         assertThat(snapshots()).hasSize(2);
     }
 
     @Test
-    void schemasThatNoSnapshotUsesGoWhenAsked() throws Exception {
+    void unusedSchemasAreRemovedOnRequest() throws Exception {
         append(trips, JAN_5, trip(0, JAN_5, 1, "a"));
         trips.updateSchema().addColumn("a", Types.StringType.get()).commit();
         trips.updateSchema().addColumn("b", Types.StringType.get()).commit();
@@ -554,7 +554,7 @@ class ExpireSnapshotsTest {
     }
 
     @Test
-    void aStateIsFoundWhereFlinkPutsItByDefault() throws Exception {
+    void aStateInFlinksDefaultFolderIsFound() throws Exception {
         append(trips, JAN_5, trip(0, JAN_5, 1, "a"));
         append(trips, JAN_5, trip(1, JAN_5, 1, "a"));
         long position = trips.currentSnapshot().snapshotId();
@@ -590,7 +590,7 @@ class ExpireSnapshotsTest {
     }
 
     @Test
-    void theStateOfAnotherKindOfSourceIsNoPosition() throws Exception {
+    void theStateOfAnotherKindOfSourceIsNotAPosition() throws Exception {
         append(trips, JAN_5, trip(0, JAN_5, 1, "a"));
         append(trips, JAN_5, trip(1, JAN_5, 1, "a"));
         byte[] kafka = {
@@ -603,15 +603,16 @@ class ExpireSnapshotsTest {
                         "Source: trips[1]",
                         new byte[] {1, 127, 127, 127, 127, 127, 127, 127, 127}));
         assertThatThrownBy(() -> expire(ALL))
-                .hasMessageContaining("has a state that is not understood");
-        assumeTrue(NamedOperator.HAS_NAME, "whose it is, is not known");
+                .hasMessageContaining("has state in an unknown format");
+        assumeTrue(NamedOperator.HAS_NAME, "Flink 1 does not save operator names");
         States.write(state, States.other("Source: trip_events[1]", kafka));
         assertThat(expire(ALL)).containsEntry("expired_snapshots_count", 1L);
     }
 
     @Test
-    void aPositionIsTheTablesThatHasItsSnapshot() throws Exception {
-        // The same name in another database: Flink SQL names the operator by the table alone.
+    void aPositionBelongsToTheTableThatHasItsSnapshot() throws Exception {
+        // The same name in another database: with Flink SQL, operator names contain only the
+        // table's name.
         ((SupportsNamespaces) lake.catalog).createNamespace(Namespace.of("bronze"));
         Table other = lake.table("bronze.trips", Lakehouse.BY_DAY, Map.of());
         append(other, JAN_5, trip(1, JAN_5, 1, "a"));
@@ -633,11 +634,11 @@ class ExpireSnapshotsTest {
         JobClient job = read("reader", false);
         assertThatThrownBy(() -> expire(ALL))
                 .hasMessageContaining(job.getJobID().toString())
-                .hasMessageContaining("no complete checkpoint yet");
+                .hasMessageContaining("no completed checkpoint yet");
         assertThat(snapshots()).hasSize(2);
     }
 
-    private void isKeptBy(String name) throws Exception {
+    private void assertKeptBy(String name) throws Exception {
         append(trips, JAN_5, trip(1, JAN_5, 1, "a"));
         append(trips, JAN_5, trip(2, JAN_5, 1, "a"));
         JobClient job = read(name, false);
@@ -648,17 +649,17 @@ class ExpireSnapshotsTest {
     }
 
     @Test
-    void aRewriteKeepsWhatItBeganWith() throws Exception {
-        isKeptBy("rewrite_data_files silver.trips");
+    void aRewriteKeepsTheSnapshotThatItStartedFrom() throws Exception {
+        assertKeptBy("rewrite_data_files silver.trips");
     }
 
     @Test
-    void aRewriteOfDeletesKeepsWhatItBeganWith() throws Exception {
-        isKeptBy("rewrite_position_delete_files silver.trips");
+    void aRewriteOfDeletesKeepsTheSnapshotThatItStartedFrom() throws Exception {
+        assertKeptBy("rewrite_position_delete_files silver.trips");
     }
 
     @Test
-    void aCommitOfUnknownOutcomeDeletesNoFile() throws Exception {
+    void noFileIsDeletedIfTheOutcomeOfTheCommitIsUnknown() throws Exception {
         lake.options.put("catalog-impl", FaultyCatalog.class.getName());
         append(trips, JAN_5, trip(1, JAN_5, 1, "a"));
         append(trips, JAN_5, trip(2, JAN_5, 1, "a"));
@@ -675,7 +676,7 @@ class ExpireSnapshotsTest {
     }
 
     @Test
-    void filesOfDeletesGoLikeOthers() throws Exception {
+    void deleteFilesAreDeletedLikeDataFiles() throws Exception {
         append(trips, JAN_5, trip(1, JAN_5, 1, "a"));
         append(trips, JAN_5, trip(2, JAN_5, 1, "a"));
         DeleteFile deletes = Lakehouse.deletesOf(trips, JAN_5, 1);
@@ -690,7 +691,7 @@ class ExpireSnapshotsTest {
     }
 
     @Test
-    void aFileThatCannotBeDeletedIsCountedApart() throws Exception {
+    void filesThatCannotBeDeletedAreCountedSeparately() throws Exception {
         lake.options.put("io-impl", LockedFileIO.class.getName());
         for (int i = 0; i < 3; i++) {
             trips.newDelete().deleteFromRowFilter(Expressions.alwaysTrue()).commit();
@@ -738,7 +739,7 @@ class ExpireSnapshotsTest {
     }
 
     @Test
-    void withoutAPlaceOfStatesNothingIsKnown() throws Exception {
+    void positionsAreUnknownWithoutAStateFolder() throws Exception {
         lake.options.remove("maintenance.state-dir");
         append(trips, JAN_5, trip(1, JAN_5, 1, "a"));
         append(trips, JAN_5, trip(2, JAN_5, 1, "a"));
@@ -747,7 +748,7 @@ class ExpireSnapshotsTest {
                 .containsEntry("expired_snapshots_count", 1L);
     }
 
-    /** A streaming job over the table, as the SQL Gateway submits it. */
+    /** A streaming job that uses the table, submitted as by the SQL Gateway. */
     private JobClient read(String name, boolean checkpoints) throws Exception {
         var sql = lake.sql();
         sql.executeSql(
@@ -776,7 +777,7 @@ class ExpireSnapshotsTest {
         return job;
     }
 
-    /** Waits for a checkpoint that says this position; the path of the state. */
+    /** Waits for a checkpoint with this position; returns the path of the state. */
     private String awaitState(String job, long snapshot) throws Exception {
         for (int i = 0; i < 150; i++) {
             Thread.sleep(200);

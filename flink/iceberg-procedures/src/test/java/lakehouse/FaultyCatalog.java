@@ -12,18 +12,18 @@ import org.apache.iceberg.io.FileIO;
 import org.apache.iceberg.io.LocationProvider;
 import org.apache.iceberg.jdbc.JdbcCatalog;
 
-/** A catalog in which something happens while a table is committed to. */
+/** A catalog in which something else happens during a commit. */
 public class FaultyCatalog extends JdbcCatalog {
     interface Fault {
-        /** In place of a commit. */
+        /** Runs in place of a commit. */
         void commit(TableOperations table, TableMetadata base, TableMetadata metadata)
                 throws Exception;
     }
 
-    /** Happens to the next commit, and to no other. */
+    /** Replaces the next commit only. */
     static final AtomicReference<Fault> NEXT = new AtomicReference<>();
 
-    /** How many times the table cannot be looked at. */
+    /** How many times loading the table fails. */
     static final AtomicInteger BLIND = new AtomicInteger();
 
     @Override

@@ -41,7 +41,8 @@ import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
 /**
- * Files are merged column by column into what Iceberg's own writer would have written of the rows.
+ * Merging files column by column gives the same result as writing the rows with Iceberg's own
+ * writer.
  */
 class FileMergeTest {
     private static final long LARGE = 1L << 30;
@@ -101,7 +102,7 @@ class FileMergeTest {
         return new FileMerge(table, SortOrder.unsorted()).content(files);
     }
 
-    /** What a reader of the table finds in these files. */
+    /** The rows that a reader of the table finds in these files. */
     private static List<String> rows(Table table, List<DataFile> files) throws Exception {
         var append = table.newAppend();
         files.forEach(append::appendFile);
@@ -132,9 +133,7 @@ class FileMergeTest {
         return files;
     }
 
-    /**
-     * Iceberg's writer leaves floating-point numbers out of its counts where their struct is null.
-     */
+    /** Iceberg's writer does not count floating-point values if their struct is null. */
     private static Map<Integer, Long> comparable(Table table, Map<Integer, Long> counts) {
         Map<Integer, Long> some = new HashMap<>(counts);
         some.keySet()
@@ -154,7 +153,7 @@ class FileMergeTest {
 
     @ParameterizedTest
     @ValueSource(ints = {2, 3})
-    void theNewFileIsDescribedAsIfItsRowsHadBeenWritten(int version) throws Exception {
+    void theNewFileHasTheMetricsOfWrittenRows(int version) throws Exception {
         Values values = new Values(new Random(5), version);
         Table table =
                 table(
@@ -197,7 +196,7 @@ class FileMergeTest {
     }
 
     @Test
-    void aFileThatIsFullIsFollowedByAnother() throws Exception {
+    void aFullFileIsFollowedByAnother() throws Exception {
         Table table = table(NUMBERS, SMALL_PAGES);
         List<DataFile> files = tenFiles(table);
         long four = 4 * files.get(0).fileSizeInBytes();
@@ -212,7 +211,7 @@ class FileMergeTest {
     }
 
     @Test
-    void aRowGroupThatIsFullIsFollowedByAnother() throws Exception {
+    void aFullRowGroupIsFollowedByAnother() throws Exception {
         Table table = table(NUMBERS, SMALL_PAGES);
         List<DataFile> files = tenFiles(table);
         table.updateProperties().set("write.parquet.row-group-size-bytes", "50000").commit();
@@ -226,7 +225,7 @@ class FileMergeTest {
     }
 
     @Test
-    void otherValuesAndAnotherOrderHaveAnotherDigest() throws Exception {
+    void theDigestDependsOnValuesAndTheirOrder() throws Exception {
         Table table = table(NUMBERS, Map.of());
         List<Record> rows = new ArrayList<>(numbers(0, 100));
         long digest = content(table, List.of(write(table, FileFormat.PARQUET, rows))).digest();
@@ -264,7 +263,8 @@ class FileMergeTest {
         "write.parquet.bloom-filter-enabled.column.id, true",
         "write.parquet.stats-enabled.column.id, false",
     })
-    void whatOnlyIcebergsOwnWriterDoesIsLeftToIt(String property, String value) throws Exception {
+    void propertiesThatOnlyIcebergsWriterSupportsPreventAMerge(String property, String value)
+            throws Exception {
         Table table = table(NUMBERS, Map.of(property, value));
         DataFile file = write(table, FileFormat.PARQUET, numbers(0, 10));
         assertThat(merge(table, List.of(file), LARGE)).isEmpty();

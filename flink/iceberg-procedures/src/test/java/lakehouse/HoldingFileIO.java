@@ -6,13 +6,13 @@ import org.apache.iceberg.hadoop.HadoopFileIO;
 import org.apache.iceberg.io.InputFile;
 import org.apache.iceberg.io.OutputFile;
 
-/** A store in which whoever opens some files, to read or to write them, waits. */
+/** A store that blocks threads which open certain files to read or write them. */
 public class HoldingFileIO extends HadoopFileIO {
     private static volatile Predicate<String> held = path -> false;
     private static volatile CountDownLatch reached;
 
     /**
-     * So many that open such a file next wait until their threads are interrupted; others do not.
+     * The number of next threads that open such a file and block until interrupted; others do not.
      */
     static CountDownLatch hold(int count, Predicate<String> files) {
         reached = new CountDownLatch(count);

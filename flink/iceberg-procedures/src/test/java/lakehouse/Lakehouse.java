@@ -50,7 +50,7 @@ import org.apache.iceberg.io.DataWriter;
 import org.apache.iceberg.io.OutputFileFactory;
 import org.apache.iceberg.types.Types;
 
-/** A warehouse in a folder, its catalog for Iceberg's own code, and a SQL session on it. */
+/** A warehouse in a folder, with its catalog for Iceberg's API and a SQL session. */
 final class Lakehouse implements AutoCloseable {
     static final Schema TRIPS =
             new Schema(
@@ -120,7 +120,7 @@ final class Lakehouse implements AutoCloseable {
         return sql;
     }
 
-    /** The one row that a procedure answers, by column. */
+    /** The single result row of a procedure, by column. */
     Map<String, Object> call(String call) {
         List<Map<String, Object>> rows = query("CALL lake.`system`." + call);
         if (rows.size() != 1) {
@@ -133,7 +133,7 @@ final class Lakehouse implements AutoCloseable {
         return query(sql(), statement);
     }
 
-    /** All rows of a statement, by column: those of a procedure come without names. */
+    /** All rows of a statement, by column; rows of a procedure have no column names. */
     static List<Map<String, Object>> query(TableEnvironment sql, String statement) {
         var result = sql.executeSql(statement);
         List<String> names = result.getResolvedSchema().getColumnNames();
@@ -153,7 +153,7 @@ final class Lakehouse implements AutoCloseable {
         return rows;
     }
 
-    /** A job that reads the trips for ever. */
+    /** A streaming job that reads the trips. */
     JobClient reader() {
         sql().executeSql(
                         "CREATE TEMPORARY TABLE nowhere (id BIGINT) WITH ('connector' = 'blackhole')");
@@ -189,21 +189,21 @@ final class Lakehouse implements AutoCloseable {
                         1_704_400_000_000L + id * 1000, (int) (id % 1000) * 1000));
     }
 
-    /** One snapshot with one file of one day. */
+    /** Adds one snapshot with one file for one day. */
     static DataFile append(Table table, LocalDate day, RowData... rows) throws IOException {
         DataFile file = write(table, day, rows);
         append(table, List.of(file));
         return file;
     }
 
-    /** One snapshot with all these files: a commit takes longer than a file. */
+    /** Adds one snapshot with all these files, because a commit takes longer than a file. */
     static void append(Table table, List<DataFile> files) {
         AppendFiles append = table.newFastAppend();
         files.forEach(append::appendFile);
         append.commit();
     }
 
-    /** As Flink's sink commits. */
+    /** Commits like Flink's sink. */
     static long commit(
             Table table,
             String job,
@@ -220,7 +220,7 @@ final class Lakehouse implements AutoCloseable {
         return table.currentSnapshot().snapshotId();
     }
 
-    /** Two files of one row in each partition, the first of which is {@link #JAN_5}. */
+    /** Adds two files with one row each to every partition, starting with {@link #JAN_5}. */
     static void twoFilesADay(Table trips, int days) throws IOException {
         List<DataFile> files = new ArrayList<>();
         for (int i = 0; i < days; i++) {
@@ -241,7 +241,7 @@ final class Lakehouse implements AutoCloseable {
         return writer.toDataFile();
     }
 
-    /** A file that deletes the rows of these ids, not committed yet. */
+    /** A delete file for the rows with these IDs, not committed yet. */
     static DeleteFile deletesOf(Table table, LocalDate day, long... ids) throws IOException {
         var writer =
                 writers(table)
@@ -290,7 +290,7 @@ final class Lakehouse implements AutoCloseable {
         table.refresh();
         try (CloseableIterable<Record> records = IcebergGenerics.read(table).build()) {
             List<String> rows = new ArrayList<>();
-            // Where deletes are applied, records have fields beyond the table's.
+            // With deletes applied, records have more fields than the table.
             int width = table.schema().columns().size();
             records.forEach(
                     record ->
@@ -302,7 +302,7 @@ final class Lakehouse implements AutoCloseable {
         }
     }
 
-    /** The files that the current snapshot holds. */
+    /** The files of the current snapshot. */
     static List<DataFile> files(Table table) throws IOException {
         table.refresh();
         List<DataFile> files = new ArrayList<>();
@@ -312,7 +312,7 @@ final class Lakehouse implements AutoCloseable {
         return files;
     }
 
-    /** Files below a folder that are not Hadoop's checksums. */
+    /** The files in a folder, at any depth, except Hadoop's checksums. */
     static List<Path> onDisk(String location) throws IOException {
         Path root = Path.of(location.replaceFirst("^file:/*", "/"));
         if (!Files.exists(root)) {

@@ -4,7 +4,7 @@ import java.util.function.Predicate;
 import org.apache.iceberg.hadoop.HadoopFileIO;
 import org.apache.iceberg.io.BulkDeletionFailureException;
 
-/** A store in which the key may not delete some files, and that says no more than their number. */
+/** A store that refuses to delete some files, and only reports how many. */
 public class LockedFileIO extends HadoopFileIO {
     static volatile Predicate<String> locked = path -> false;
 

@@ -4,7 +4,7 @@ import java.util.concurrent.atomic.AtomicReference;
 import org.apache.iceberg.hadoop.HadoopFileIO;
 import org.apache.iceberg.io.OutputFile;
 
-/** A store in which something else happens just when the first file goes to quarantine. */
+/** A store in which something else happens just when the first file is moved to quarantine. */
 public class MeddledFileIO extends HadoopFileIO {
     static final AtomicReference<Runnable> MEANWHILE = new AtomicReference<>();
 

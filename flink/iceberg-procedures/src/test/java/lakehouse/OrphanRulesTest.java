@@ -28,8 +28,8 @@ import org.junit.jupiter.api.TestFactory;
 import org.junit.jupiter.api.io.TempDir;
 
 /**
- * The cases of {@code orphan-rules.json}, which any other orphan removal can be held to as well:
- * the platform's, in Python, is.
+ * The cases of {@code orphan-rules.json}, which the platform's orphan removal in Python is tested
+ * with, too.
  */
 class OrphanRulesTest {
     @TempDir Path folder;

@@ -81,14 +81,14 @@ class RemoveOrphanFilesTest {
         return Path.of(location.replaceFirst("^file:/*", "/"));
     }
 
-    /** A file that the table does not know, in one of its folders. */
+    /** Creates a file in one of the table's folders that the table does not reference. */
     private Path plant(String name) throws IOException {
         Path file = path(trips.location()).resolve(name);
         Files.createDirectories(file.getParent());
         return Files.writeString(file, "nobody's");
     }
 
-    /** All files seem to be four days old. */
+    /** Makes all files four days old. */
     private void age() throws IOException {
         FileTime then = FileTime.from(Instant.now().minus(Duration.ofDays(4)));
         try (Stream<Path> files = Files.walk(path(trips.location()))) {
@@ -98,7 +98,7 @@ class RemoveOrphanFilesTest {
         }
     }
 
-    /** Everything that a table can refer to. */
+    /** Creates every kind of file that a table can reference. */
     private void fullLife() throws Exception {
         DataFile deleted = append(trips, JAN_5, trip(1, JAN_5, 1, "a"));
         append(trips, JAN_5, trip(2, JAN_5, 1, "a"), trip(3, JAN_5, 1, "b"));
@@ -131,7 +131,7 @@ class RemoveOrphanFilesTest {
     }
 
     @Test
-    void exactlyWhatNobodyKnowsGoesToQuarantine() throws Exception {
+    void exactlyTheUnreferencedFilesAreMovedToQuarantine() throws Exception {
         fullLife();
         List<String> before = rows(trips);
         List<Path> known = onDisk(trips.location());
@@ -164,7 +164,7 @@ class RemoveOrphanFilesTest {
     }
 
     @Test
-    void filesThatOthersMayHoldStay() throws Exception {
+    void filesThatMayBeSharedAreKept() throws Exception {
         append(trips, JAN_5, trip(1, JAN_5, 1, "a"));
         Path left = plant("data/left.parquet");
         age();
@@ -187,7 +187,7 @@ class RemoveOrphanFilesTest {
     }
 
     @Test
-    void aFileIsKnownHoweverItsPathIsSpelled() throws Exception {
+    void aFileIsRecognisedByEverySpellingOfItsPath() throws Exception {
         int i = 0;
         for (String prefix : List.of("file:/", "file:///", "/")) {
             DataFile file = Lakehouse.write(trips, JAN_5, trip(++i, JAN_5, 1, "a"));
@@ -203,7 +203,7 @@ class RemoveOrphanFilesTest {
     }
 
     @Test
-    void filesInFlightStay() throws Exception {
+    void uncommittedFilesAreKept() throws Exception {
         append(trips, JAN_5, trip(1, JAN_5, 1, "a"));
         age();
         DataFile written = Lakehouse.write(trips, JAN_5, trip(2, JAN_5, 1, "a"));
@@ -221,7 +221,7 @@ class RemoveOrphanFilesTest {
     }
 
     @Test
-    void whatARestoredJobWillCommitStays() throws Exception {
+    void filesThatARestoredJobWillCommitAreKept() throws Exception {
         append(trips, JAN_5, trip(1, JAN_5, 1, "a"));
         String job = "aaaaaa00000000000000000000000000";
         Path state = folder.resolve("state/checkpoints/writer/" + job + "/chk-7");
@@ -238,7 +238,7 @@ class RemoveOrphanFilesTest {
     }
 
     @Test
-    void whereStatesAreNotKnownWhatIsStagedStays() throws Exception {
+    void stagedFilesAreKeptIfTheSavedStatesAreUnknown() throws Exception {
         lake.options.remove("maintenance.state-dir");
         append(trips, JAN_5, trip(1, JAN_5, 1, "a"));
         stage("aaaaaa00000000000000000000000000", trip(2, JAN_5, 1, "a"));
@@ -246,7 +246,10 @@ class RemoveOrphanFilesTest {
         assertThat(remove("")).containsEntry("orphan_files_count", 0L);
     }
 
-    /** A file as Flink's sink keeps it in the state of a job until it is committed. */
+    /**
+     * A file that Flink's sink has written and that only the job's state references until the
+     * commit.
+     */
     private DataFile stage(String job, RowData row) throws IOException {
         DataFile file = Lakehouse.write(trips, JAN_5, row);
         var manifests =
@@ -274,7 +277,7 @@ class RemoveOrphanFilesTest {
     }
 
     @Test
-    void aTableInsideOfAnotherIsSafe() throws Exception {
+    void aTableInsideAnotherIsSafe() throws Exception {
         append(trips, JAN_5, trip(1, JAN_5, 1, "a"));
         Table inner = tableAt("silver.inner", "file:" + path(trips.location()) + "/inner");
         append(inner, JAN_5, trip(1, JAN_5, 1, "a"));
@@ -299,7 +302,7 @@ class RemoveOrphanFilesTest {
     }
 
     @Test
-    void aTableInsideOfAnotherIsSafeInWhicheverNamespace() throws Exception {
+    void aTableInsideAnotherIsSafeInAnyNamespace() throws Exception {
         for (String namespace : List.of("gold", "gold.daily", "gold.daily.draft")) {
             ((SupportsNamespaces) lake.catalog)
                     .createNamespace(Namespace.of(namespace.split("\\.")));
@@ -330,7 +333,7 @@ class RemoveOrphanFilesTest {
     }
 
     @Test
-    void aFolderWhoseNameBeginsTheSameIsAnothers() throws Exception {
+    void aFolderWithTheSamePrefixInItsNameIsAnother() throws Exception {
         append(trips, JAN_5, trip(1, JAN_5, 1, "a"));
         Table other = lake.table("silver.trips_2", Lakehouse.BY_DAY, Map.of());
         append(other, JAN_5, trip(1, JAN_5, 1, "a"));
@@ -340,7 +343,7 @@ class RemoveOrphanFilesTest {
     }
 
     @Test
-    void aManifestThatCannotBeReadStopsItAll() throws Exception {
+    void anUnreadableManifestStopsTheRemoval() throws Exception {
         append(trips, JAN_5, trip(1, JAN_5, 1, "a"));
         append(trips, JAN_5, trip(2, JAN_5, 1, "a"));
         Path left = plant("data/left.parquet");
@@ -353,7 +356,7 @@ class RemoveOrphanFilesTest {
     }
 
     @Test
-    void aChecksumGoesWithItsFileAndOtherHiddenFilesStay() throws Exception {
+    void aChecksumIsMovedWithItsFileAndOtherHiddenFilesAreKept() throws Exception {
         append(trips, JAN_5, trip(1, JAN_5, 1, "a"));
         Path left = path(Lakehouse.write(trips, JAN_5, trip(2, JAN_5, 1, "a")).location());
         Path checksum = left.resolveSibling("." + left.getFileName() + ".crc");
@@ -367,7 +370,7 @@ class RemoveOrphanFilesTest {
     }
 
     @Test
-    void whatLiesInAHiddenFolderStaysUnlessThatIsAPartition() throws Exception {
+    void filesInAHiddenFolderAreKeptUnlessItIsAPartition() throws Exception {
         Schema schema = new Schema(Types.NestedField.optional(1, "_col", Types.StringType.get()));
         Table logs =
                 lake.catalog.createTable(
@@ -395,7 +398,7 @@ class RemoveOrphanFilesTest {
     }
 
     @Test
-    void aFileThatIsKnownByAnotherPrefixIsNotTakenForAnOrphan() throws Exception {
+    void aFileReferencedWithAnotherPrefixIsNotAnOrphan() throws Exception {
         DataFile file = Lakehouse.write(trips, JAN_5, trip(1, JAN_5, 1, "a"));
         Path written = path(file.location());
         spell(file, "abfss://box@account" + written);
@@ -412,7 +415,7 @@ class RemoveOrphanFilesTest {
         assertThatThrownBy(() -> remove(", equal_schemes => 'abfss'"))
                 .hasMessageContaining("equal_schemes => 'abfss' is not of the form 'a=b,c=d'");
         assertThatThrownBy(() -> remove(orphans("none")))
-                .hasMessageContaining("prefix_mismatch_mode => 'none' is none of");
+                .hasMessageContaining("prefix_mismatch_mode => 'none' is not one of");
         assertThatThrownBy(() -> remove(", dry_run => TRUE, equal_schemes => 'abfss=file'"))
                 .hasMessageContaining("equal_authorities");
         String equal =
@@ -424,14 +427,14 @@ class RemoveOrphanFilesTest {
     }
 
     @Test
-    void theCaseOfASchemeIsNoDifference() throws Exception {
+    void theCaseOfASchemeIsIgnored() throws Exception {
         DataFile file = Lakehouse.write(trips, JAN_5, trip(1, JAN_5, 1, "a"));
         spell(file, "FILE:" + path(file.location()));
         age();
         assertThat(remove("")).containsEntry("orphan_files_count", 0L);
     }
 
-    /** Commits a file by another path. */
+    /** Commits a file with another spelling of its path. */
     private void spell(DataFile file, String path) {
         DataFile spelled = DataFiles.builder(trips.spec()).copy(file).withPath(path).build();
         trips.newFastAppend().appendFile(spelled).commit();
@@ -442,7 +445,7 @@ class RemoveOrphanFilesTest {
     }
 
     @Test
-    void whatGoesWhileItIsListedIsPassedOver() throws Exception {
+    void filesThatDisappearDuringTheListingAreSkipped() throws Exception {
         append(trips, JAN_5, trip(1, JAN_5, 1, "a"));
         AtomicBoolean done = new AtomicBoolean();
         CompletableFuture<Void> others =
@@ -471,13 +474,13 @@ class RemoveOrphanFilesTest {
     }
 
     @Test
-    void aFolderThatIsNotThereIsRefused() {
+    void aMissingFolderIsRefused() {
         assertThatThrownBy(() -> remove(", location => '" + trips.location() + "/nowhere'"))
                 .hasMessageContaining("/nowhere cannot be listed");
     }
 
     @Test
-    void whatIsCommittedWhileItIsMovedComesBack() throws Exception {
+    void filesCommittedWhileTheyAreMovedAreRestored() throws Exception {
         lake.options.put("io-impl", MeddledFileIO.class.getName());
         append(trips, JAN_5, trip(1, JAN_5, 1, "a"));
         DataFile late = Lakehouse.write(trips, JAN_5, trip(2, JAN_5, 1, "a"));
@@ -491,7 +494,7 @@ class RemoveOrphanFilesTest {
     }
 
     @Test
-    void whatIsNotThereIsSaid() {
+    void errorsNameTheExistingTables() {
         assertThatThrownBy(() -> lake.call("remove_orphan_files('silver.nothing')"))
                 .hasMessageContaining("There is no table silver.nothing in catalog lake")
                 .hasMessageContaining("[trips]");

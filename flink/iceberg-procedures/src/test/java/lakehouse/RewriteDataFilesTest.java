@@ -70,7 +70,7 @@ class RewriteDataFilesTest {
         return lake.call("rewrite_data_files(`table` => 'silver.trips'" + arguments + ")");
     }
 
-    /** Six files of one row in each of two partitions. */
+    /** Adds six files with one row each to both of two partitions. */
     private List<String> twelveFiles() throws Exception {
         List<DataFile> files = new ArrayList<>();
         for (int i = 0; i < 6; i++) {
@@ -81,7 +81,7 @@ class RewriteDataFilesTest {
         return rows(trips);
     }
 
-    private static void assertAllThere(Table table, List<DataFile> live) throws Exception {
+    private static void assertAllExist(Table table, List<DataFile> live) throws Exception {
         List<String> names =
                 live.stream()
                         .map(file -> file.location().replaceFirst("^file:/*", "/"))
@@ -93,7 +93,7 @@ class RewriteDataFilesTest {
     }
 
     @Test
-    void manySmallFilesBecomeOneOfEachPartition() throws Exception {
+    void manySmallFilesBecomeOnePerPartition() throws Exception {
         List<String> before = twelveFiles();
         assertThat(rewrite(""))
                 .containsEntry("rewritten_data_files_count", 12L)
@@ -111,7 +111,7 @@ class RewriteDataFilesTest {
     }
 
     @Test
-    void argumentsComeInOrderToo() throws Exception {
+    void argumentsMayBePositional() throws Exception {
         List<String> before = twelveFiles();
         assertThat(lake.query("CALL lake.sys.rewrite_data_files('lake.silver.trips', 'binpack')"))
                 .hasSize(1);
@@ -120,7 +120,7 @@ class RewriteDataFilesTest {
     }
 
     @Test
-    void severalGroupsAtOnce() throws Exception {
+    void severalGroupsAreRewrittenConcurrently() throws Exception {
         lake.session.set(CoreOptions.DEFAULT_PARALLELISM, 2);
         List<String> before = twelveFiles();
         assertThat(rewrite("")).containsEntry("groups", 2);
@@ -140,7 +140,7 @@ class RewriteDataFilesTest {
     }
 
     @Test
-    void onlyWhatIsAskedFor() throws Exception {
+    void onlyTheRequestedFilesAreRewritten() throws Exception {
         twelveFiles();
         assertThat(
                         rewrite(
@@ -167,7 +167,7 @@ class RewriteDataFilesTest {
     }
 
     @Test
-    void refusalsNameTheValueAndTheChoices() throws Exception {
+    void errorsNameTheValueAndTheChoices() throws Exception {
         twelveFiles();
         assertThatThrownBy(() -> rewrite(", strategy => 'zorder'"))
                 .hasMessageContaining("'zorder'")
@@ -185,18 +185,18 @@ class RewriteDataFilesTest {
                 .hasMessageContaining("'minute = 3'")
                 .hasMessageContaining("minute");
         assertThatThrownBy(() -> rewrite(", `where` => '`hour` + 1 = 3'"))
-                .hasMessageContaining("files cannot be chosen by");
+                .hasMessageContaining("files cannot be selected by");
         assertThatThrownBy(() -> rewrite(", `where` => '`hour` = 1 AND MOD(id, 2) = 0'"))
-                .hasMessageContaining("files cannot be chosen by");
+                .hasMessageContaining("files cannot be selected by");
         assertThatThrownBy(() -> rewrite(", target_file_size_bytes => -1"))
-                .hasMessageContaining("-1 is not above 0");
+                .hasMessageContaining("-1 is not greater than 0");
         assertThatThrownBy(() -> rewrite(", min_input_files => 'many'"))
                 .hasStackTraceContaining("min_input_files");
         assertThat(files(trips)).hasSize(12);
     }
 
     @Test
-    void anAppendInTheMiddleIsKept() throws Exception {
+    void aConcurrentAppendIsKept() throws Exception {
         List<String> before = new ArrayList<>(twelveFiles());
         FaultyCatalog.NEXT.set(
                 (table, base, metadata) -> {
@@ -208,8 +208,8 @@ class RewriteDataFilesTest {
         assertThat(rows(trips)).hasSize(13).containsAll(before);
     }
 
-    /** Somebody deletes the file just before the next commit. */
-    private void isDeletedMeanwhile(DataFile file) {
+    /** Has the file deleted just before the next commit. */
+    private void deleteBeforeNextCommit(DataFile file) {
         FaultyCatalog.NEXT.set(
                 (table, base, metadata) -> {
                     lake.load("silver.trips").newDelete().deleteFile(file).commit();
@@ -218,7 +218,7 @@ class RewriteDataFilesTest {
     }
 
     @Test
-    void aDeleteInTheMiddleCostsItsGroupOnly() throws Exception {
+    void aConcurrentDeleteOnlyFailsItsGroup() throws Exception {
         List<String> before = twelveFiles();
         DataFile victim =
                 files(trips).stream()
@@ -228,7 +228,7 @@ class RewriteDataFilesTest {
                                                 == JAN_5.toEpochDay())
                         .findFirst()
                         .orElseThrow();
-        isDeletedMeanwhile(victim);
+        deleteBeforeNextCommit(victim);
         assertThat(rewrite(""))
                 .containsEntry("groups", 1)
                 .containsEntry("failed_groups", 1)
@@ -247,7 +247,7 @@ class RewriteDataFilesTest {
         assertThat(rows(trips)).hasSize(11);
     }
 
-    /** Two files of one row in each of 21 partitions. */
+    /** Adds two files with one row each to every one of 21 partitions. */
     private List<String> manyPartitions() throws Exception {
         twoFilesADay(trips, 21);
         return rows(trips);
@@ -263,7 +263,7 @@ class RewriteDataFilesTest {
     }
 
     @Test
-    void manyGroupsAreFewCommits() throws Exception {
+    void manyGroupsAreCommittedInFewCommits() throws Exception {
         List<String> before = manyPartitions();
         assertThat(rewrite(", min_input_files => 2"))
                 .containsEntry("groups", 21)
@@ -275,10 +275,10 @@ class RewriteDataFilesTest {
     }
 
     @Test
-    void aConflictCostsItsGroupAndNotThoseOfItsCommit() throws Exception {
+    void aConflictOnlyFailsItsGroupAndNotTheOthersOfItsCommit() throws Exception {
         List<String> before = manyPartitions();
         DataFile victim = files(trips).get(0);
-        isDeletedMeanwhile(victim);
+        deleteBeforeNextCommit(victim);
         assertThat(rewrite(", min_input_files => 2"))
                 .containsEntry("groups", 20)
                 .containsEntry("failed_groups", 1)
@@ -291,7 +291,7 @@ class RewriteDataFilesTest {
     }
 
     @Test
-    void aCommitOfUnknownOutcomeThatLandedCounts() throws Exception {
+    void aCommitOfUnknownOutcomeThatSucceededCounts() throws Exception {
         List<String> before = twelveFiles();
         FaultyCatalog.NEXT.set(
                 (table, base, metadata) -> {
@@ -300,11 +300,11 @@ class RewriteDataFilesTest {
                 });
         assertThat(rewrite("")).containsEntry("groups", 2).containsEntry("failed_groups", 0);
         assertThat(rows(trips)).isEqualTo(before);
-        assertAllThere(trips, files(trips));
+        assertAllExist(trips, files(trips));
     }
 
     @Test
-    void aCommitOfUnknownOutcomeThatDidNotLandLeavesItsFiles() throws Exception {
+    void aCommitOfUnknownOutcomeThatFailedLeavesItsFiles() throws Exception {
         List<String> before = twelveFiles();
         FaultyCatalog.NEXT.set(
                 (table, base, metadata) -> {
@@ -325,9 +325,9 @@ class RewriteDataFilesTest {
                 .hasSize(14);
     }
 
-    /** The connection breaks, the commit landed, and nobody can be asked at once. */
+    /** The commit succeeded, but the connection breaks and the table cannot be loaded at first. */
     @Test
-    void aCommitOfUnknownOutcomeThatCannotBeLookedUpLeavesItsFiles() throws Exception {
+    void aCommitOfUnknownOutcomeThatCannotBeCheckedLeavesItsFiles() throws Exception {
         List<String> before = twelveFiles();
         FaultyCatalog.NEXT.set(
                 (table, base, metadata) -> {
@@ -337,12 +337,12 @@ class RewriteDataFilesTest {
                 });
         assertThat(rewrite("")).containsEntry("failed_groups", 1).containsEntry("conflicts", 0);
         assertThat(rows(trips)).isEqualTo(before);
-        assertAllThere(trips, files(trips));
+        assertAllExist(trips, files(trips));
     }
 
-    /** A task that dies tells nobody of its files. */
+    /** A task that dies does not report its files. */
     @Test
-    void aJobThatFailsLeavesNoFiles() throws Exception {
+    void aFailedJobLeavesNoFiles() throws Exception {
         List<String> before = twelveFiles();
         SwappingFileIO.dies = true;
         assertThatThrownBy(() -> rewrite("")).hasMessageContaining("could be rewritten");
@@ -353,7 +353,7 @@ class RewriteDataFilesTest {
     }
 
     @Test
-    void aGroupThatCannotBeReadCostsItselfOnly() throws Exception {
+    void anUnreadableGroupOnlyFailsItself() throws Exception {
         twelveFiles();
         DataFile victim =
                 files(trips).stream()
@@ -381,12 +381,12 @@ class RewriteDataFilesTest {
     }
 
     @Test
-    void rowsThatChangeOnTheWayAreNotCommitted() throws Exception {
+    void rowsThatChangeDuringTheRewriteAreNotCommitted() throws Exception {
         List<String> before = twelveFiles();
         SwappingFileIO.other = files(trips).get(0).location();
         long snapshot = trips.currentSnapshot().snapshotId();
         assertThatThrownBy(() -> rewrite(""))
-                .hasMessageContaining("changed on the way")
+                .hasMessageContaining("changed during the rewrite")
                 .hasMessageContaining("Nothing of this group was committed");
         SwappingFileIO.other = null;
         trips.refresh();
@@ -396,7 +396,7 @@ class RewriteDataFilesTest {
     }
 
     @Test
-    void verificationCanBeLeftOut() throws Exception {
+    void verificationIsOptional() throws Exception {
         twelveFiles();
         SwappingFileIO.other = files(trips).get(0).location();
         assertThat(rewrite(", verify => false")).containsEntry("groups", 2);
@@ -429,13 +429,13 @@ class RewriteDataFilesTest {
         assertThat(before).hasSize(10);
         assertThat(rewrite("")).containsEntry("rewritten_rows", 10L);
         assertThat(rows(trips)).isEqualTo(before);
-        // A delete that came after the rewrite began still holds for the rows that were moved.
+        // A delete committed after the rewrite started still applies to the rewritten rows.
         append(trips, JAN_5, trip(4, JAN_5, 1, "again"));
         assertThat(rows(trips)).hasSize(11);
     }
 
     @Test
-    void aDeleteByValueInTheMiddleHoldsForTheNewFiles() throws Exception {
+    void aConcurrentEqualityDeleteAppliesToTheNewFiles() throws Exception {
         twelveFiles();
         FaultyCatalog.NEXT.set(
                 (table, base, metadata) -> {
@@ -449,7 +449,7 @@ class RewriteDataFilesTest {
     }
 
     @Test
-    void aGroupOfDeletedRowsOnlyIsEmptied() throws Exception {
+    void aGroupWithOnlyDeletedRowsIsReplacedByNothing() throws Exception {
         for (int i = 0; i < 6; i++) {
             append(trips, JAN_5, trip(i, JAN_5, i, "a"));
         }
@@ -480,7 +480,7 @@ class RewriteDataFilesTest {
     }
 
     @Test
-    void filesOfAnEarlierPartitioningMoveToTheNewOne() throws Exception {
+    void filesOfAnEarlierSpecAreRewrittenToTheCurrentOne() throws Exception {
         Table flat = lake.table("silver.flat", PartitionSpec.unpartitioned(), Map.of());
         for (int i = 0; i < 6; i++) {
             append(flat, null, trip(i, JAN_5, i, "a"), trip(10 + i, JAN_6, i, "b"));
@@ -493,7 +493,7 @@ class RewriteDataFilesTest {
         assertThat(files(flat)).hasSize(2).allMatch(file -> file.specId() == flat.spec().specId());
     }
 
-    private void oneFileAtATime(String arguments) throws Exception {
+    private void assertOneFileAtATime(String arguments) throws Exception {
         lake.options.put("io-impl", CountingFileIO.class.getName());
         Table flat = lake.table("silver.flat", PartitionSpec.unpartitioned(), Map.of());
         int days = 40;
@@ -519,13 +519,13 @@ class RewriteDataFilesTest {
     }
 
     @Test
-    void howeverManyPartitionsThereAreOneFileIsWrittenAtATime() throws Exception {
-        oneFileAtATime("");
+    void oneFileIsWrittenAtATimeForAnyNumberOfPartitions() throws Exception {
+        assertOneFileAtATime("");
     }
 
     @Test
-    void howeverManyPartitionsAreSortedOneFileIsWrittenAtATime() throws Exception {
-        oneFileAtATime(", strategy => 'sort', sort_order => '`hour` DESC, zone'");
+    void oneFileIsWrittenAtATimeForAnyNumberOfSortedPartitions() throws Exception {
+        assertOneFileAtATime(", strategy => 'sort', sort_order => '`hour` DESC, zone'");
         Table flat = lake.load("silver.flat");
         for (DataFile file : files(flat)) {
             assertThat(
@@ -544,7 +544,7 @@ class RewriteDataFilesTest {
     }
 
     @Test
-    void theCallersProcessDoesNoWork() throws Exception {
+    void theCallingProcessRunsNoJob() throws Exception {
         twelveFiles();
         lake.sql().getConfig().set(DeploymentOptions.TARGET, "local");
         assertThatThrownBy(() -> rewrite(""))
@@ -554,7 +554,7 @@ class RewriteDataFilesTest {
     }
 
     @Test
-    void jobsRunWhereTheSessionSays() throws Exception {
+    void jobsRunOnTheSessionsTarget() throws Exception {
         twelveFiles();
         lake.session.set(DeploymentOptions.TARGET, "yarn-session");
         assertThatThrownBy(() -> rewrite("")).hasMessageContaining("No ExecutorFactory found");
@@ -564,12 +564,12 @@ class RewriteDataFilesTest {
     }
 
     @Test
-    void anEmptyTableIsFine() {
+    void anEmptyTableIsAccepted() {
         assertThat(rewrite("")).containsEntry("groups", 0);
     }
 
     @Test
-    void sortedFilesSayHowTheyAreSorted() throws Exception {
+    void sortedFilesRecordTheirSortOrder() throws Exception {
         trips.replaceSortOrder().asc("hour").asc("id").commit();
         List<Long> ids = new ArrayList<>(IntStream.range(0, 60).mapToObj(i -> (long) i).toList());
         Collections.shuffle(ids, new Random(1));
@@ -595,7 +595,7 @@ class RewriteDataFilesTest {
     }
 
     @Test
-    void rowsAreSortedByWhateverIsAsked() throws Exception {
+    void rowsAreSortedByAnyRequestedOrder() throws Exception {
         Random random = new Random(2);
         String prefix = "a beginning that is longer than the key ";
         List<String> zones =
@@ -655,9 +655,9 @@ class RewriteDataFilesTest {
                 .hasMessageContaining("Next: name the columns");
     }
 
-    /** More rows than the memory to sort holds, cut into files whose ranges do not overlap. */
+    /** More rows than fit into memory are sorted into files that do not overlap. */
     @Test
-    void whatDoesNotFitMemoryIsSortedToo() throws Exception {
+    void moreRowsThanFitIntoMemoryAreSorted() throws Exception {
         int count = 90_000;
         Table wide = lake.table("silver.wide", PartitionSpec.unpartitioned(), Map.of());
         for (int file = 0; file < 6; file++) {
@@ -701,7 +701,7 @@ class RewriteDataFilesTest {
         return Conversions.fromByteBuffer(Types.LongType.get(), bounds.get(1));
     }
 
-    /** Values of columns, row by row as the only file has them. */
+    /** The values of columns, in the order of rows in the only file. */
     private static List<List<Object>> keys(Table table, String... columns) throws Exception {
         return keys(IcebergGenerics.read(table), columns);
     }

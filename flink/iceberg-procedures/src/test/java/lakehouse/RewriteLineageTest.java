@@ -41,7 +41,9 @@ import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
-/** Tables of format version 3: a rewrite changes neither the id of a row, nor when it changed. */
+/**
+ * In tables with format version 3, a rewrite keeps the ID of each row and when it was last updated.
+ */
 class RewriteLineageTest {
     @TempDir Path folder;
     private Lakehouse lake;
@@ -70,7 +72,7 @@ class RewriteLineageTest {
         return lake.call("rewrite_data_files(`table` => 'silver.trips'" + arguments + ")");
     }
 
-    /** One snapshot with a file of two rows. */
+    /** Adds a snapshot with a file of two rows. */
     private static DataFile two(Table table, long id) throws Exception {
         FileFormat format = FileFormat.fromString(table.properties().get("write.format.default"));
         var writer =
@@ -102,7 +104,7 @@ class RewriteLineageTest {
         return files;
     }
 
-    /** A deletion vector for each of the files, which deletes its first row. */
+    /** Deletes the first row of each file with a deletion vector. */
     private static void deleteFirst(Table table, DataFile... files) throws Exception {
         var writer =
                 new BaseDVFileWriter(
@@ -129,7 +131,7 @@ class RewriteLineageTest {
         return vectors;
     }
 
-    /** Of each row its id, the number of the change that wrote it, and its values. */
+    /** The ID, the last updated sequence number and the values of each row. */
     private static List<String> lineage(Table table) throws Exception {
         table.refresh();
         Schema schema = MetadataColumns.schemaWithRowLineage(table.schema());
@@ -153,7 +155,7 @@ class RewriteLineageTest {
         assertThat(new HashSet<>(ids)).hasSameSizeAs(ids).doesNotContain("null");
     }
 
-    private void staysTheSame(String format, String arguments) throws Exception {
+    private void assertUnchangedByRewrite(String format, String arguments) throws Exception {
         Table trips = table(format);
         List<DataFile> early = six(trips, 0);
         deleteFirst(trips, early.get(0), early.get(2));
@@ -181,17 +183,18 @@ class RewriteLineageTest {
 
     @ParameterizedTest
     @ValueSource(strings = {"parquet", "avro", "orc"})
-    void idsOfRowsStay(String format) throws Exception {
-        staysTheSame(format, "");
+    void rowIdsAreKept(String format) throws Exception {
+        assertUnchangedByRewrite(format, "");
     }
 
     @Test
-    void idsOfRowsThatAreSortedStay() throws Exception {
-        staysTheSame("parquet", ", strategy => 'sort', sort_order => '`hour`, id DESC'");
+    void rowIdsAreKeptWhenSorting() throws Exception {
+        assertUnchangedByRewrite(
+                "parquet", ", strategy => 'sort', sort_order => '`hour`, id DESC'");
     }
 
     @Test
-    void idsOfRowsThatMoveToAnotherPartitionStay() throws Exception {
+    void rowIdsAreKeptInAnotherPartition() throws Exception {
         Table trips = table("parquet");
         List<DataFile> early = six(trips, 0);
         deleteFirst(trips, early.get(1));
@@ -202,20 +205,20 @@ class RewriteLineageTest {
         assertThat(files(trips)).allMatch(file -> file.specId() == trips.spec().specId());
     }
 
-    /** The same rows, in a file that does not say which ones they are. */
+    /** The same rows, in a file without row IDs. */
     @Test
-    void idsThatChangeOnTheWayAreNotCommitted() throws Exception {
+    void changedRowIdsAreNotCommitted() throws Exception {
         Table trips = table("parquet");
         SwappingFileIO.other = two(trips, 0).location();
         List<String> before = lineage(trips);
         assertThatThrownBy(() -> rewrite(", rewrite_all => true"))
-                .hasMessageContaining("changed on the way");
+                .hasMessageContaining("changed during the rewrite");
         SwappingFileIO.other = null;
         assertThat(lineage(trips)).isEqualTo(before);
     }
 
     @Test
-    void rowsOfATableThatWasUpgradedGetTheirIds() throws Exception {
+    void rowsOfAnUpgradedTableGetIds() throws Exception {
         Table trips =
                 lake.table(
                         "silver.trips",
@@ -229,9 +232,9 @@ class RewriteLineageTest {
         assertIdsDiffer(trips);
     }
 
-    /** A commit gives ids to all rows, those of the files that are being rewritten too. */
+    /** A commit assigns IDs to all rows, including those of files being rewritten. */
     @Test
-    void idsThatRowsGetInTheMiddleStay() throws Exception {
+    void rowIdsAssignedDuringTheRewriteAreKept() throws Exception {
         Table trips =
                 lake.table(
                         "silver.trips",
@@ -257,7 +260,7 @@ class RewriteLineageTest {
     }
 
     @Test
-    void rowsOfATableThatWasUpgradedKeepTheirIds() throws Exception {
+    void rowsOfAnUpgradedTableKeepTheirIds() throws Exception {
         Table trips =
                 lake.table(
                         "silver.trips",
@@ -276,7 +279,7 @@ class RewriteLineageTest {
     }
 
     @Test
-    void aVectorInTheMiddleIsAConflict() throws Exception {
+    void aConcurrentDeletionVectorIsAConflict() throws Exception {
         Table trips = table("parquet");
         List<DataFile> early = six(trips, 0);
         FaultyCatalog.NEXT.set(
@@ -291,7 +294,7 @@ class RewriteLineageTest {
 
     @ParameterizedTest
     @ValueSource(strings = {"parquet", "avro"})
-    void whatAColumnWasBeforeItWasAddedStays(String format) throws Exception {
+    void initialDefaultsOfAddedColumnsAreKept(String format) throws Exception {
         Table trips = table(format);
         six(trips, 0);
         trips.updateSchema()
@@ -316,7 +319,7 @@ class RewriteLineageTest {
     }
 
     @Test
-    void vectorsExpireWithTheFilesThatWereRewritten() throws Exception {
+    void deletionVectorsExpireWithTheRewrittenFiles() throws Exception {
         Table trips = table("parquet");
         List<DataFile> early = six(trips, 0);
         deleteFirst(trips, early.get(0), early.get(2));
@@ -329,9 +332,9 @@ class RewriteLineageTest {
         assertThat(lineage(trips)).isEqualTo(before);
     }
 
-    /** One Puffin file holds the vectors of several data files, of which some are gone. */
+    /** One Puffin file contains the vectors of several data files, some of which are gone. */
     @Test
-    void aFileOfVectorsStaysAsLongAsOneOfThemIsNeeded() throws Exception {
+    void aPuffinFileIsKeptWhileOneOfItsVectorsIsNeeded() throws Exception {
         Table trips = table("parquet");
         List<DataFile> early = six(trips, 0);
         deleteFirst(trips, early.get(0), early.get(2));
@@ -354,7 +357,7 @@ class RewriteLineageTest {
         assertThat(lineage(trips)).isEqualTo(before);
     }
 
-    private void isRefused(String name, Type type) {
+    private void assertRefused(String name, Type type) {
         lake.catalog.createTable(
                 TableIdentifier.of("silver", name),
                 new Schema(
@@ -371,10 +374,10 @@ class RewriteLineageTest {
     }
 
     @Test
-    void typesThatFlinkDoesNotHaveAreRefused() {
-        isRefused("variants", Types.VariantType.get());
-        isRefused("unknowns", Types.UnknownType.get());
-        isRefused("shapes", Types.GeometryType.crs84());
-        isRefused("places", Types.GeographyType.crs84());
+    void typesThatFlinkDoesNotSupportAreRefused() {
+        assertRefused("variants", Types.VariantType.get());
+        assertRefused("unknowns", Types.UnknownType.get());
+        assertRefused("shapes", Types.GeometryType.crs84());
+        assertRefused("places", Types.GeographyType.crs84());
     }
 }

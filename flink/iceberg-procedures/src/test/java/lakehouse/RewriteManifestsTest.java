@@ -19,9 +19,9 @@ class RewriteManifestsTest {
     @TempDir Path folder;
 
     @Test
-    void manifestsHoldNeighbouringPartitions() throws Exception {
+    void manifestsContainNeighbouringPartitions() throws Exception {
         try (Lakehouse lake = new Lakehouse(folder)) {
-            // So small that each manifest holds a few files only.
+            // Small, so that each manifest contains only a few files.
             Table trips =
                     lake.table(
                             "silver.trips",

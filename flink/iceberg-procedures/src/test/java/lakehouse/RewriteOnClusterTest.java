@@ -40,7 +40,7 @@ import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-/** Groups on two TaskManagers of one slot each. */
+/** Rewrites on two TaskManagers with one slot each. */
 class RewriteOnClusterTest {
     private static final int GROUPS = 21;
     private static final int GROUPS_PER_COMMIT = 3;
@@ -86,7 +86,7 @@ class RewriteOnClusterTest {
         }
     }
 
-    /** The group that is held keeps its task, and the other task does all others. */
+    /** The blocked group occupies its task, and the other task rewrites all other groups. */
     private CompletableFuture<Map<String, Object>> rewriteUntilOneIsLeft() throws Exception {
         CountDownLatch reached = HoldingFileIO.hold(1, files(trips).get(0).location()::equals);
         lake.sql();
@@ -97,7 +97,7 @@ class RewriteOnClusterTest {
     }
 
     @Test
-    void aTaskManagerThatIsLostCostsNoGroup() throws Exception {
+    void aLostTaskManagerFailsNoGroup() throws Exception {
         List<String> before = rows(trips);
         Set<String> held = Set.of(files(trips).get(20).location(), files(trips).get(30).location());
         CountDownLatch reached = HoldingFileIO.hold(2, held::contains);
@@ -120,7 +120,7 @@ class RewriteOnClusterTest {
     }
 
     @Test
-    void aJobThatIsCancelledIsNotRunAgain() throws Exception {
+    void aCancelledJobIsNotRunAgain() throws Exception {
         List<String> before = rows(trips);
         CompletableFuture<Map<String, Object>> done = rewriteUntilOneIsLeft();
         JobStatusMessage job = cluster.flink.listJobs().get().iterator().next();
@@ -135,7 +135,7 @@ class RewriteOnClusterTest {
         assertThat(cluster.jobs()).isEqualTo(1);
     }
 
-    /** Files whose rows are in no order, of one day. */
+    /** Adds files with unsorted rows of one day. */
     private List<String> oneLargeGroup() throws Exception {
         Random random = new Random(1);
         List<DataFile> files = new ArrayList<>();
@@ -180,7 +180,7 @@ class RewriteOnClusterTest {
     }
 
     @Test
-    void aLargeGroupIsSortedByAllTasksAndItsFilesDoNotOverlap() throws Exception {
+    void aLargeGroupIsSortedByAllTasksIntoFilesThatDoNotOverlap() throws Exception {
         List<String> before = oneLargeGroup();
         assertThat(sort("id DESC"))
                 .containsEntry("groups", 1)
@@ -197,14 +197,14 @@ class RewriteOnClusterTest {
     }
 
     @Test
-    void rowsOfOneKeyAreOneRange() throws Exception {
+    void rowsWithTheSameKeyAreInOneRange() throws Exception {
         List<String> before = oneLargeGroup();
         assertThat(sort("day, `at`")).containsEntry("groups", 1);
         assertThat(rows(trips)).isEqualTo(before);
     }
 
     @Test
-    void aTaskManagerThatIsLostWhileItSortsARangeCostsNoGroup() throws Exception {
+    void aTaskManagerLostWhileSortingARangeFailsNoGroup() throws Exception {
         List<String> before = oneLargeGroup();
         Set<String> there = new HashSet<>();
         files(trips).forEach(file -> there.add(name(file.location())));
@@ -231,7 +231,7 @@ class RewriteOnClusterTest {
     }
 
     @Test
-    void anErrorOfTheProcessIsNotTriedTwice() throws Exception {
+    void aFatalErrorIsNotRetried() throws Exception {
         lake.options.put("io-impl", SwappingFileIO.class.getName());
         SwappingFileIO.dies = true;
         try {

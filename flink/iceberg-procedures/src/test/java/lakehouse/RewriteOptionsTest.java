@@ -32,7 +32,7 @@ class RewriteOptionsTest {
     private Lakehouse lake;
     private Table trips;
 
-    /** Two files of one row in each of six partitions. */
+    /** Adds two files with one row each to every one of six partitions. */
     @BeforeEach
     void open() throws Exception {
         FaultyCatalog.NEXT.set(null);
@@ -73,7 +73,7 @@ class RewriteOptionsTest {
     }
 
     @Test
-    void theyChooseTheFiles() throws Exception {
+    void optionsSelectTheFiles() throws Exception {
         long size = files(trips).get(0).fileSizeInBytes();
         assertThat(planned("min-input-files=2")).isEqualTo(12);
         assertThat(planned("min-input-files=3")).isZero();
@@ -90,17 +90,18 @@ class RewriteOptionsTest {
     }
 
     @Test
-    void refusalsNameTheOptionAndTheChoices() throws Exception {
+    void errorsNameTheOptionAndTheChoices() throws Exception {
         assertThatThrownBy(() -> rewrite("rewrite-everything=true"))
                 .hasMessageContaining("options => 'rewrite-everything=true'")
-                .hasMessageContaining("there is no option rewrite-everything")
+                .hasMessageContaining("unknown option rewrite-everything")
                 .hasMessageContaining("rewrite-all, rewrite-job-order");
         assertThatThrownBy(() -> rewrite("rewrite-all=yes"))
                 .hasMessageContaining("options => 'rewrite-all=yes' is not true or false");
         assertThatThrownBy(() -> rewrite("min-input-files=0"))
-                .hasMessageContaining("options => 'min-input-files=0' is not a number above 0");
+                .hasMessageContaining(
+                        "options => 'min-input-files=0' is not a number greater than 0");
         assertThatThrownBy(() -> rewrite("delete-ratio-threshold=1.5"))
-                .hasMessageContaining("is not a ratio above 0 and up to 1");
+                .hasMessageContaining("is not a ratio greater than 0 and at most 1");
         assertThatThrownBy(() -> rewrite("rewrite-job-order=random"))
                 .hasMessageContaining("bytes-asc");
         assertThatThrownBy(() -> rewrite("target-file-size-bytes=10,min-file-size-bytes=20"))
@@ -108,12 +109,12 @@ class RewriteOptionsTest {
         assertThatThrownBy(() -> rewrite("rewrite-all"))
                 .hasMessageContaining("options => 'rewrite-all' is not of the form 'a=b,c=d'");
         assertThatThrownBy(() -> rewrite("min-input-files=2", ", min_input_files => 2"))
-                .hasMessageContaining("min_input_files => 2 stands among the options as well");
+                .hasMessageContaining("min_input_files => 2 is also set in options");
         assertThat(files(trips)).hasSize(12);
     }
 
     @Test
-    void soManyGroupsAreRewrittenAtOnce() throws Exception {
+    void theNumberOfConcurrentGroupsIsLimited() throws Exception {
         assertThat(rewrite("min-input-files=2,max-concurrent-file-group-rewrites=2"))
                 .containsEntry("groups", 6);
         MiniCluster flink = Cluster.running().flink;
@@ -128,13 +129,13 @@ class RewriteOptionsTest {
     }
 
     @Test
-    void soManyCommitsAreMade() throws Exception {
+    void theNumberOfCommitsIsLimited() throws Exception {
         rewrite("min-input-files=2,partial-progress.max-commits=3");
         assertThat(replaces()).isEqualTo(3);
     }
 
     @Test
-    void allOrNothingIsOneCommit() throws Exception {
+    void withoutPartialProgressThereIsOneCommit() throws Exception {
         List<String> before = rows(trips);
         assertThat(rewrite("min-input-files=2,partial-progress.enabled=false"))
                 .containsEntry("groups", 6)
@@ -145,7 +146,7 @@ class RewriteOptionsTest {
     }
 
     @Test
-    void aConflictCostsAllWhereItIsAllOrNothing() throws Exception {
+    void withoutPartialProgressAConflictFailsTheRewrite() throws Exception {
         DataFile victim = files(trips).get(0);
         FaultyCatalog.NEXT.set(
                 (table, base, metadata) -> {
@@ -160,7 +161,7 @@ class RewriteOptionsTest {
     }
 
     @Test
-    void aFileThatCannotBeReadCostsAllWhereItIsAllOrNothing() throws Exception {
+    void withoutPartialProgressAnUnreadableFileFailsTheRewrite() throws Exception {
         Files.delete(Path.of(files(trips).get(0).location().replaceFirst("^file:/*", "/")));
         assertThatThrownBy(() -> rewrite("min-input-files=2,partial-progress.enabled=false"))
                 .hasMessageContaining("could be rewritten")
@@ -170,7 +171,7 @@ class RewriteOptionsTest {
     }
 
     @Test
-    void withoutTheStartingSequenceNumberANewDeleteIsAConflict() throws Exception {
+    void withoutTheStartingSequenceNumberAConcurrentDeleteIsAConflict() throws Exception {
         FaultyCatalog.NEXT.set(
                 (table, base, metadata) -> {
                     Table other = lake.load("silver.trips");
@@ -185,7 +186,7 @@ class RewriteOptionsTest {
     }
 
     @Test
-    void aBranchIsRewrittenForItself() throws Exception {
+    void aBranchIsRewrittenSeparately() throws Exception {
         trips.manageSnapshots().createBranch("audit").commit();
         long main = trips.currentSnapshot().snapshotId();
         trips.newAppend()

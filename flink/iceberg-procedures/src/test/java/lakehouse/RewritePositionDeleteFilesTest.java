@@ -43,7 +43,7 @@ class RewritePositionDeleteFilesTest {
     private DataFile first;
     private DataFile second;
 
-    /** Two files of ten rows in a partition. */
+    /** Adds two files with ten rows each to a partition. */
     @BeforeEach
     void open() throws Exception {
         FaultyCatalog.NEXT.set(null);
@@ -94,7 +94,7 @@ class RewritePositionDeleteFilesTest {
         return writer.toDeleteFile();
     }
 
-    /** One snapshot that deletes rows of a file. */
+    /** Adds one snapshot that deletes rows of a file. */
     private static DeleteFile delete(Table table, LocalDate day, DataFile file, long... positions)
             throws Exception {
         DeleteFile written = deletes(table, table.spec(), partition(table, day), file, positions);
@@ -102,7 +102,7 @@ class RewritePositionDeleteFilesTest {
         return written;
     }
 
-    /** Six delete files, with some positions twice. */
+    /** Adds six delete files, with some positions twice. */
     private List<DeleteFile> six() throws Exception {
         List<DeleteFile> files = new ArrayList<>();
         for (int i = 0; i < 3; i++) {
@@ -112,7 +112,7 @@ class RewritePositionDeleteFilesTest {
         return files;
     }
 
-    /** What the current snapshot deletes, as a reader of each data file finds it. */
+    /** The deletes in the current snapshot that a reader of each data file applies. */
     private static List<String> deleted(Table table) throws Exception {
         table.refresh();
         BaseDeleteLoader loader = new BaseDeleteLoader(file -> table.io().newInputFile(file));
@@ -126,7 +126,7 @@ class RewritePositionDeleteFilesTest {
         return List.copyOf(deleted);
     }
 
-    /** Of the current snapshot, whether data files need them or not. */
+    /** The delete files of the current snapshot, including dangling ones. */
     private static List<DeleteFile> deleteFiles(Table table) throws Exception {
         table.refresh();
         List<DeleteFile> files = new ArrayList<>();
@@ -140,7 +140,7 @@ class RewritePositionDeleteFilesTest {
     }
 
     @Test
-    void manySmallFilesBecomeOneOfEachPartition() throws Exception {
+    void manySmallFilesBecomeOnePerPartition() throws Exception {
         List<DeleteFile> small = six();
         DataFile third = append(trips, JAN_6, ten(200, JAN_6));
         delete(trips, JAN_6, third, 5);
@@ -168,8 +168,8 @@ class RewritePositionDeleteFilesTest {
     }
 
     @Test
-    void deletesOfFilesThatAreGoneAreDropped() throws Exception {
-        // Without an older file, Iceberg itself drops what is older than all files.
+    void danglingDeletesAreDropped() throws Exception {
+        // Without an older data file, Iceberg itself would drop deletes older than all data files.
         append(trips, JAN_6, ten(200, JAN_6));
         six();
         trips.newDelete().deleteFile(second).commit();
@@ -186,9 +186,9 @@ class RewritePositionDeleteFilesTest {
         assertThat(deleteFiles(trips)).isEmpty();
     }
 
-    /** A file that is added again, after it was deleted from. */
+    /** A file is added again after rows of it were deleted. */
     @Test
-    void deletesThatCameBeforeTheFileDoNotBeginToHold() throws Exception {
+    void deletesOlderThanTheDataFileStillDoNotApply() throws Exception {
         delete(trips, JAN_5, first, 9);
         trips.newDelete().deleteFile(first).commit();
         trips.newAppend().appendFile(first).commit();
@@ -199,9 +199,9 @@ class RewritePositionDeleteFilesTest {
         assertThat(deleted(trips)).isEqualTo(deletes);
     }
 
-    /** Rows without a day, written before the table had partitions and since. */
+    /** Rows without a day, written before and after the table was partitioned. */
     @Test
-    void filesOfSeveralPartitionSpecsMayBeOfOnePartition() throws Exception {
+    void filesOfSeveralPartitionSpecsMayBelongToOnePartition() throws Exception {
         Table flat = lake.table("silver.flat", PartitionSpec.unpartitioned(), Map.of());
         DataFile early = append(flat, null, ten(0, JAN_5));
         PartitionSpec none = flat.spec();
@@ -239,7 +239,7 @@ class RewritePositionDeleteFilesTest {
     }
 
     @Test
-    void eachDataFileMayHaveAFileOfItsOwn() throws Exception {
+    void eachDataFileMayHaveItsOwnDeleteFile() throws Exception {
         six();
         trips.updateProperties().set("write.delete.granularity", "file").commit();
         List<String> deletes = deleted(trips);
@@ -248,7 +248,7 @@ class RewritePositionDeleteFilesTest {
     }
 
     @Test
-    void onlyWhatIsAskedFor() throws Exception {
+    void onlyTheRequestedFilesAreRewritten() throws Exception {
         six();
         assertThat(rewrite(", `where` => '`day` = DATE ''2024-01-06'''"))
                 .containsEntry("rewritten_delete_files_count", 0L);
@@ -259,18 +259,18 @@ class RewritePositionDeleteFilesTest {
     }
 
     @Test
-    void refusals() throws Exception {
+    void invalidCallsAreRefused() throws Exception {
         assertThatThrownBy(() -> rewrite(", options => 'delete-file-threshold=2'"))
-                .hasMessageContaining("there is no option delete-file-threshold here, only")
+                .hasMessageContaining("unknown option delete-file-threshold; the options are")
                 .hasMessageContaining("rewrite-all");
         lake.table("silver.vectors", Lakehouse.BY_DAY, Map.of("format-version", "3"));
         assertThatThrownBy(() -> lake.call("rewrite_position_delete_files('silver.vectors')"))
-                .hasMessageContaining("silver.vectors is of format version 3")
-                .hasMessageContaining("Next: rewrite_data_files");
+                .hasMessageContaining("silver.vectors has format version 3")
+                .hasMessageContaining("Next: call rewrite_data_files");
     }
 
     @Test
-    void aDeleteInTheMiddleIsKept() throws Exception {
+    void aConcurrentDeleteIsKept() throws Exception {
         six();
         List<String> before = rows(trips);
         FaultyCatalog.NEXT.set(
@@ -284,7 +284,7 @@ class RewritePositionDeleteFilesTest {
     }
 
     @Test
-    void aDeleteFileThatIsReplacedMeanwhileIsAConflict() throws Exception {
+    void aConcurrentlyReplacedDeleteFileIsAConflict() throws Exception {
         List<DeleteFile> small = six();
         FaultyCatalog.NEXT.set(
                 (table, base, metadata) -> {
@@ -296,9 +296,9 @@ class RewritePositionDeleteFilesTest {
         assertThat(onDisk(trips.location() + "/data")).as("none left over").hasSize(8);
     }
 
-    /** What dangled holds again. */
+    /** Dangling deletes apply again after a rollback. */
     @Test
-    void aRollbackInTheMiddleIsAConflict() throws Exception {
+    void aConcurrentRollbackIsAConflict() throws Exception {
         six();
         List<String> before = rows(trips);
         long snapshot = trips.currentSnapshot().snapshotId();
@@ -317,12 +317,12 @@ class RewritePositionDeleteFilesTest {
     }
 
     @Test
-    void deletesThatChangeOnTheWayAreNotCommitted() throws Exception {
+    void deletesThatChangeDuringTheRewriteAreNotCommitted() throws Exception {
         SwappingFileIO.other = six().get(0).location();
         long snapshot = trips.currentSnapshot().snapshotId();
         assertThatThrownBy(() -> rewrite(""))
                 .hasMessageContaining("the deletes of partition")
-                .hasMessageContaining("changed on the way");
+                .hasMessageContaining("changed during the rewrite");
         trips.refresh();
         assertThat(trips.currentSnapshot().snapshotId()).isEqualTo(snapshot);
         assertThat(onDisk(trips.location() + "/data")).as("none left over").hasSize(8);

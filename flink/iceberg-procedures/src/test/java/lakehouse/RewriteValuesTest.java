@@ -31,7 +31,7 @@ import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
-/** What files hold is what they hold after a rewrite, bit for bit. */
+/** A rewrite preserves all values, bit for bit. */
 class RewriteValuesTest {
     private static final Schema TIMES =
             new Schema(
@@ -119,19 +119,19 @@ class RewriteValuesTest {
 
     @ParameterizedTest
     @ValueSource(ints = {2, 3})
-    void valuesOfEveryType(int version) throws Exception {
+    void valuesOfEveryTypeArePreserved(int version) throws Exception {
         assertUnchanged(version, "");
     }
 
     @ParameterizedTest
     @ValueSource(ints = {2, 3})
-    void valuesOfEveryTypeThatAreSorted(int version) throws Exception {
+    void sortedValuesOfEveryTypeArePreserved(int version) throws Exception {
         assertUnchanged(
                 version, ", strategy => 'sort', sort_order => 'o_time DESC, o_double, o_uuid'");
     }
 
     @Test
-    void timesOfAPartitionKeepTheirMicroseconds() throws Exception {
+    void timesInPartitionsKeepTheirMicroseconds() throws Exception {
         Table times = table(TIMES, "parquet");
         for (int i = 0; i < 6; i++) {
             times.newAppend()
@@ -165,7 +165,7 @@ class RewriteValuesTest {
     }
 
     @Test
-    void aTimeThatIsDeletedIsDeletedToTheMicrosecond() throws Exception {
+    void deletesOfTimesAreExactToTheMicrosecond() throws Exception {
         Table times = table(TIMES, "parquet");
         for (int i = 0; i < 6; i++) {
             times.newAppend()

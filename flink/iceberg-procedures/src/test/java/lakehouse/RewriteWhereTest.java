@@ -22,7 +22,7 @@ import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-/** Conditions on columns with names that are hard to write, and conditions without end. */
+/** Conditions on columns with unusual names, and very long conditions. */
 class RewriteWhereTest {
     private static final Schema SCHEMA =
             new Schema(
@@ -43,7 +43,7 @@ class RewriteWhereTest {
     @TempDir Path folder;
     private Lakehouse lake;
 
-    /** Three files, in which all columns grow. */
+    /** Adds three files with increasing values in all columns. */
     @BeforeEach
     void open() throws Exception {
         lake = new Lakehouse(folder);
@@ -79,7 +79,7 @@ class RewriteWhereTest {
         lake.close();
     }
 
-    /** How many files a rewrite would take. */
+    /** The number of files that a rewrite with this condition would select. */
     private long files(String where) {
         return (long)
                 lake.call(
@@ -94,7 +94,7 @@ class RewriteWhereTest {
         assertThat(files("`date` >= DATE '2024-01-02'")).isEqualTo(2);
         assertThat(files("`date` IN (DATE '2024-01-02', DATE '2024-01-09')")).isEqualTo(1);
         assertThatThrownBy(() -> files("date >= DATE '2024-01-02'"))
-                .hasMessageContaining("such as date, in backticks")
+                .hasMessageContaining("such as date, with backticks")
                 .hasMessageNotContaining("Was expecting");
     }
 
@@ -104,7 +104,7 @@ class RewriteWhereTest {
     }
 
     @Test
-    void fieldsWithinColumnsAreCompared() {
+    void nestedFieldsCanBeCompared() {
         assertThat(files("`place`.`zone` = 'z3'")).isEqualTo(1);
         assertThat(files("place.`at`.y > 1")).isEqualTo(2);
         assertThat(files("place.zone = 'z1' OR `date` = DATE '2024-01-03'")).isEqualTo(2);

@@ -23,7 +23,7 @@ import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-/** Rollbacks, branches, tags, and what was staged. */
+/** Rollbacks, branches, tags and staged snapshots. */
 class SnapshotProceduresTest {
     private static final String JOB = "aaaaaa00000000000000000000000000";
 
@@ -49,7 +49,7 @@ class SnapshotProceduresTest {
         lake.close();
     }
 
-    /** A snapshot that is later than any before, by the millisecond that Iceberg counts in. */
+    /** A snapshot at least one millisecond, Iceberg's resolution, after all others. */
     private long add(long id) throws Exception {
         append(trips, JAN_5, trip(id, JAN_5, 1, "a"));
         Instant written = time(trips.currentSnapshot().snapshotId());
@@ -89,7 +89,7 @@ class SnapshotProceduresTest {
     }
 
     @Test
-    void aRollbackGoesToATime() {
+    void aRollbackGoesToATimestamp() {
         String at = LITERAL.format(time(second));
         assertThat(lake.call("rollback_to_timestamp('silver.trips', TIMESTAMP '" + at + "')"))
                 .containsEntry("current_snapshot_id", second);
@@ -98,7 +98,7 @@ class SnapshotProceduresTest {
                                 lake.call(
                                         "rollback_to_timestamp('silver.trips', TIMESTAMP"
                                                 + " '1999-01-01 00:00:00')"))
-                .hasMessageContaining("no snapshot of 1999-01-01T00:00:00Z or before");
+                .hasMessageContaining("no snapshot from 1999-01-01T00:00:00Z or earlier");
         assertThat(head()).isEqualTo(second);
     }
 
@@ -115,7 +115,7 @@ class SnapshotProceduresTest {
         assertThat(lake.call("set_current_snapshot(`table` => 'silver.trips', `ref` => 'noon')"))
                 .containsEntry("current_snapshot_id", second);
         assertThatThrownBy(() -> lake.call("set_current_snapshot(`table` => 'silver.trips')"))
-                .hasMessageContaining("Either snapshot_id => or ref => is needed");
+                .hasMessageContaining("Set either snapshot_id => or ref =>");
         assertThatThrownBy(
                         () ->
                                 lake.call(
@@ -189,14 +189,14 @@ class SnapshotProceduresTest {
     }
 
     @Test
-    void whatWasRolledBackIsPickedAgain() {
+    void aRolledBackSnapshotCanBeCherryPicked() {
         lake.call("rollback_to_snapshot('silver.trips', " + first + ")");
         lake.call("cherrypick_snapshot('silver.trips', " + third + ")");
         assertThat(ids()).containsExactly(1L, 3L);
     }
 
     @Test
-    void aTagKeepsASnapshotForItsTime() {
+    void aTagKeepsASnapshotForItsRetention() {
         assertThat(lake.call("create_tag('silver.trips', 'now')"))
                 .isEqualTo(Map.of("tag", "now", "snapshot_id", third));
         lake.call(
@@ -232,11 +232,11 @@ class SnapshotProceduresTest {
                                 lake.call(
                                         "create_tag(`table` => 'silver.trips', tag => 'b',"
                                                 + " time_retained => 'long')"))
-                .hasMessageContaining("time_retained => 'long' is no duration");
+                .hasMessageContaining("time_retained => 'long' is not a duration");
     }
 
     @Test
-    void aBranchGoesItsOwnWayUntilMainFollows() throws Exception {
+    void aBranchIsIndependentUntilMainIsFastForwarded() throws Exception {
         assertThat(
                         lake.call(
                                 "create_branch(`table` => 'silver.trips', branch => 'audit',"
@@ -273,7 +273,7 @@ class SnapshotProceduresTest {
     }
 
     @Test
-    void theAncestorsOfASnapshotAreThoseBeforeIt() {
+    void theAncestorsOfASnapshotAreListedNewestFirst() {
         assertThat(lake.query("CALL lake.sys.ancestors_of('silver.trips')"))
                 .extracting(row -> row.get("snapshot_id"))
                 .containsExactly(third, second, first);

@@ -21,7 +21,7 @@ import org.apache.iceberg.flink.source.enumerator.Positions;
 import org.apache.iceberg.flink.source.split.IcebergSourceSplit;
 import org.apache.iceberg.flink.source.split.IcebergSourceSplitSerializer;
 
-/** Writes checkpoints and savepoints such as Flink's. */
+/** Writes checkpoints and savepoints in Flink's format. */
 final class States {
     private States() {}
 
@@ -34,7 +34,7 @@ final class States {
         }
     }
 
-    /** A source of Iceberg; {@code assigned} is what its task has not read to the end. */
+    /** An Iceberg source; {@code assigned} are files that its task has not read completely. */
     static OperatorState reader(
             String name,
             Long snapshotId,
@@ -68,7 +68,7 @@ final class States {
         return operator;
     }
 
-    /** An operator whose tasks keep a list of so many bytes. */
+    /** An operator with list state of the given size in bytes. */
     static OperatorState tasks(String name, String list, int length) {
         OperatorState operator = NamedOperator.state(name, new OperatorID());
         long[] offsets = LongStream.range(0, length).toArray();
@@ -84,7 +84,7 @@ final class States {
         return operator;
     }
 
-    /** A source of something else. */
+    /** A source that is not Iceberg's. */
     static OperatorState other(String name, byte[] state) throws IOException {
         OperatorState operator = NamedOperator.state(name, new OperatorID());
         operator.setCoordinatorState(coordinator(3, state));

@@ -7,14 +7,14 @@ import org.apache.iceberg.io.InputFile;
 import org.apache.iceberg.io.OutputFile;
 import org.apache.iceberg.io.SeekableInputStream;
 
-/** A store that gives back another file than the one that was written. */
+/** A store that returns a different file from the one that was written. */
 public class SwappingFileIO extends HadoopFileIO {
     private static final Set<String> WRITTEN = ConcurrentHashMap.newKeySet();
 
-    /** What is read instead of each data file written from now on; null ends it. */
+    /** The file to read instead of each data file written from now on; null to stop. */
     static volatile String other;
 
-    /** Reading a data file back ends the task with an error that nobody catches. */
+    /** Whether reading a data file back ends the task with an uncaught error. */
     static volatile boolean dies;
 
     @Override
@@ -70,7 +70,7 @@ public class SwappingFileIO extends HadoopFileIO {
         return (dies || other != null) && WRITTEN.contains(name(path));
     }
 
-    /** The rest of a path is spelled in several ways. */
+    /** Compares by suffix, because paths have several spellings. */
     private static String name(String path) {
         return path.substring(path.lastIndexOf('/') + 1);
     }

@@ -26,7 +26,7 @@ class TimeTravelTest {
         try (Lakehouse lake = new Lakehouse(folder)) {
             Table trips = lake.trips();
             assertThatThrownBy(() -> at(lake, "id", Instant.now()))
-                    .hasStackTraceContaining("it has none at all");
+                    .hasStackTraceContaining("it has no snapshots");
             append(trips, JAN_5, trip(1, JAN_5, 1, "a"));
             Instant first = Instant.ofEpochMilli(trips.currentSnapshot().timestampMillis());
             Thread.sleep(20);
@@ -53,13 +53,13 @@ class TimeTravelTest {
             assertThat(at(lake, "id, later", second)).hasSize(2);
             assertThat(lake.query("SELECT id FROM lake.silver.trips")).hasSize(2);
             assertThatThrownBy(() -> at(lake, "id", first.minusMillis(1)))
-                    .hasStackTraceContaining("Table lake.silver.trips has no snapshot of")
-                    .hasStackTraceContaining("its first one is from " + first);
+                    .hasStackTraceContaining("Table lake.silver.trips has no snapshot from")
+                    .hasStackTraceContaining("its first snapshot is from " + first);
         }
     }
 
     @Test
-    void aTagAndABranchAreReadByAHint() throws Exception {
+    void tagsAndBranchesAreReadWithAHint() throws Exception {
         try (Lakehouse lake = new Lakehouse(folder)) {
             Table trips = lake.trips();
             append(trips, JAN_5, trip(1, JAN_5, 1, "a"));
@@ -79,8 +79,8 @@ class TimeTravelTest {
 
     private static List<Map<String, Object>> at(Lakehouse lake, String columns, Instant time) {
         lake.sql().getConfig().setLocalTimeZone(ZoneOffset.UTC);
-        // Flink asks the session's catalog first, whatever the name says, and its in-memory one
-        // refuses any time.
+        // Flink asks the session's current catalog first, even for a qualified name, and its
+        // in-memory one does not support time travel.
         lake.sql().useCatalog("lake");
         return lake.query(
                 "SELECT "

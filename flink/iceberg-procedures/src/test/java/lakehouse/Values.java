@@ -23,7 +23,7 @@ import org.apache.iceberg.types.Type;
 import org.apache.iceberg.types.TypeUtil;
 import org.apache.iceberg.types.Types;
 
-/** Random rows of every type that Flink has values of, rich in values that go wrong. */
+/** Random rows with every type that Flink supports and many edge cases. */
 final class Values {
     private static final List<Type> OF_VERSION_2 =
             List.of(
@@ -62,7 +62,10 @@ final class Values {
         }
     }
 
-    /** Each type as a column, required, never set, and within a list, a map and structs. */
+    /**
+     * Each type as an optional, a required and an always null column, and within a list, a map and
+     * structs.
+     */
     Schema schema() {
         List<Types.NestedField> columns = new ArrayList<>();
         for (Type type : types) {
@@ -217,7 +220,7 @@ final class Values {
         }
     }
 
-    /** A value as text that differs wherever the value does. */
+    /** A text that is different for different values. */
     static String text(Object value) {
         if (value instanceof Record row) {
             return row.struct().fields().stream()

@@ -11,14 +11,14 @@ import org.apache.flink.table.functions.FunctionContext;
 import org.apache.flink.table.functions.ScalarFunction;
 
 /**
- * ISO_INSTANT(text): the TIMESTAMP_LTZ(6) of a date and a time with an offset from UTC (Z or
- * +01:00) after a blank or a T; NULL for what no calendar has, and for a time without an offset,
- * because nobody knows when that was.
+ * ISO_INSTANT(text): the TIMESTAMP_LTZ(6) of a date and, after a space or a T, a time with an
+ * offset from UTC (Z or +01:00); NULL for dates that do not exist, and for a time without an
+ * offset, because it is ambiguous.
  */
 public class IsoInstant extends ScalarFunction {
     private static final long serialVersionUID = 1L;
 
-    /** Java reads it as no fraction; IsoTimestamp takes it for no time either. */
+    /** Java accepts it as an empty fraction; it is rejected here as in IsoTimestamp. */
     private static final Pattern POINT_WITHOUT_DIGITS = Pattern.compile("[.](Z|[+-])");
 
     private transient Remembered<TimestampData> read;

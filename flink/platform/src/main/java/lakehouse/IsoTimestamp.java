@@ -10,9 +10,9 @@ import org.apache.flink.table.functions.ScalarFunction;
 import org.apache.flink.table.utils.DateTimeUtils;
 
 /**
- * ISO_TIMESTAMP(text): the TIMESTAMP(6) of a date, or of a date and a time after a blank or a T;
- * NULL for what no calendar has. A cast takes 30 February for 1 March and overlooks a last point:
- * only what reads back as it was written counts.
+ * ISO_TIMESTAMP(text): the TIMESTAMP(6) of a date and, optionally, a time after a space or a T;
+ * NULL for dates that do not exist. A cast turns 30 February into 1 March and ignores a trailing
+ * point, so the result must convert back to the same text.
  */
 public class IsoTimestamp extends ScalarFunction {
     private static final long serialVersionUID = 1L;

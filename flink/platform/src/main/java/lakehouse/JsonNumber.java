@@ -7,8 +7,8 @@ import org.apache.flink.table.functions.FunctionContext;
 import org.apache.flink.table.functions.ScalarFunction;
 
 /**
- * JSON_NUMBER(text): the nearest DOUBLE, Infinity where the number is too large for one; NULL for
- * what JSON would not write without quotes. A cast takes 20d, 0x1p4, NaN and blanks too.
+ * JSON_NUMBER(text): the nearest DOUBLE, or Infinity if the number is too large; NULL for text that
+ * is not a JSON number. A cast also accepts 20d, 0x1p4, NaN and surrounding spaces.
  */
 public class JsonNumber extends ScalarFunction {
     private static final long serialVersionUID = 1L;

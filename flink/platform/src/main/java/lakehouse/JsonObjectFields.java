@@ -28,20 +28,20 @@ import org.apache.flink.types.Row;
  * JSON_OBJECT_FIELDS(payload, 'a', 'b', ...): exactly one row (reason, a, b, ...) of STRINGs for
  * any payload.
  *
- * <p>Either the payload is one JSON object in UTF-8 and nothing more, the reason is NULL, and each
- * field is as it came: a number digit by digit, a structure as its JSON; NULL where it is null or
- * missing, and the last value where a key comes twice. Or the reason says what the payload is
+ * <p>If the payload is exactly one JSON object in UTF-8, the reason is NULL and each field has its
+ * original text: numbers digit by digit, structures as JSON. A field is NULL if it is null or
+ * missing; of duplicate keys, the last value counts. Otherwise the reason says what the payload is
  * instead, and the fields are NULL.
  *
- * <p>Whatever asks whether an event is an object asks this function, so that all give the same
- * answer: Flink's JSON format and IS JSON OBJECT do not agree on a byte order mark, UTF-16, broken
- * escapes or what follows the object.
+ * <p>Every check of whether an event is an object uses this function, so that all agree: Flink's
+ * JSON format and IS JSON OBJECT disagree on byte order marks, UTF-16, invalid escapes and trailing
+ * data.
  */
 public class JsonObjectFields extends TableFunction<Row> {
     private static final long serialVersionUID = 1L;
 
     /**
-     * No limits: Kafka's on the size of a message is enough, because time and memory grow with
+     * No limits: Kafka's limit on the message size is enough, because time and memory depend on
      * nothing else.
      */
     private static final JsonFactory JSON =
@@ -53,7 +53,8 @@ public class JsonObjectFields extends TableFunction<Row> {
                                     .maxStringLength(Integer.MAX_VALUE)
                                     .maxNameLength(Integer.MAX_VALUE)
                                     .build())
-                    // Names of unknown fields must not fill a table that all events share.
+                    // Names of unknown fields must not fill the parser's symbol table, which all
+                    // events share.
                     .disable(JsonFactory.Feature.CANONICALIZE_FIELD_NAMES)
                     .build();
 
@@ -73,7 +74,7 @@ public class JsonObjectFields extends TableFunction<Row> {
         collect(row);
     }
 
-    /** Fills the fields and returns null, or returns why there are none. */
+    /** Sets the fields and returns null, or returns the reason why there are none. */
     private String read(byte[] payload, Row row) {
         if (payload == null) {
             return "no value (tombstone)";
@@ -134,7 +135,7 @@ public class JsonObjectFields extends TableFunction<Row> {
         return text.substring(start, (int) json.currentTokenLocation().getCharOffset() + 1);
     }
 
-    /** An escape can name half a surrogate pair, which no UTF-8 can hold. */
+    /** An escape can be an unpaired surrogate, which UTF-8 cannot represent. */
     private static String encodable(String text) throws CharacterCodingException {
         for (int i = 0; i < text.length(); i++) {
             if (Character.isSurrogate(text.charAt(i))) {

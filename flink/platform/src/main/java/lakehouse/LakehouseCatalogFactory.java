@@ -3,8 +3,8 @@ package lakehouse;
 import lakehouse.catalog.ProceduresCatalogFactory;
 
 /**
- * {@code 'type' = 'lakehouse'}, as the catalog was called in scripts of jobs that earlier versions
- * of the platform deployed: a job that is rolled back runs its last stable script again.
+ * {@code 'type' = 'lakehouse'}, the catalog's type in scripts deployed by earlier versions of the
+ * platform: a job that is rolled back runs its last stable script again.
  */
 public class LakehouseCatalogFactory extends ProceduresCatalogFactory {
     @Override

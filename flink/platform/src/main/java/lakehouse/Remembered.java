@@ -6,8 +6,8 @@ import java.util.Optional;
 import java.util.function.Function;
 
 /**
- * What the last texts were read as. Flink's planner puts the expression of a view's column wherever
- * the column is used: one field of one row is read ten times and more, and many rows say the same.
+ * A cache of recent results. Flink's planner inlines the expression of a view's column wherever the
+ * column is used, so a field of a row is parsed ten times or more, and many rows have equal values.
  */
 final class Remembered<T> {
     private static final int MOST = 4096;

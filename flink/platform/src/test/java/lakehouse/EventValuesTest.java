@@ -46,7 +46,7 @@ class EventValuesTest {
         "1e400, Infinity",
         "-1e400, -Infinity"
     })
-    void numbersAsJsonWritesThem(String text, double value) {
+    void jsonNumbersAreParsed(String text, double value) {
         assertThat(number(text)).isEqualTo(value);
         assertThat(number(text)).as("again").isEqualTo(value);
     }
@@ -71,7 +71,7 @@ class EventValuesTest {
                 "\u0661",
                 "1\n"
             })
-    void whatIsNoNumber(String text) {
+    void otherTextsAreNotNumbers(String text) {
         assertThat(number(text)).isNull();
         assertThat(number(text)).as("again").isNull();
     }
@@ -84,7 +84,7 @@ class EventValuesTest {
         "2024-01-31, 2024-01-31T00:00:00",
         "1901-05-06 03:04:05, 1901-05-06T03:04:05"
     })
-    void timestampsAsTheyAreWritten(String text, LocalDateTime value) {
+    void timestampsAreParsed(String text, LocalDateTime value) {
         assertThat(timestamp(text)).isEqualTo(TimestampData.fromLocalDateTime(value));
         assertThat(timestamp(text)).as("again").isEqualTo(TimestampData.fromLocalDateTime(value));
     }
@@ -108,7 +108,7 @@ class EventValuesTest {
                 " 2024-01-01",
                 "\u0662024-01-01 00:00:00"
             })
-    void whatNoCalendarHas(String text) {
+    void invalidTimestampsAreNull(String text) {
         assertThat(timestamp(text)).isNull();
         assertThat(timestamp(text)).as("again").isNull();
     }
@@ -126,7 +126,7 @@ class EventValuesTest {
         "1969-12-31T23:59:59.999999999Z, 1969-12-31T23:59:59.999999Z",
         "2024-02-29T00:00:00Z, 2024-02-29T00:00:00Z"
     })
-    void instantsAsTheyAreWritten(String text, Instant value) {
+    void instantsAreParsed(String text, Instant value) {
         assertThat(instant(text)).isEqualTo(TimestampData.fromInstant(value));
         assertThat(instant(text)).as("again").isEqualTo(TimestampData.fromInstant(value));
     }
@@ -157,20 +157,20 @@ class EventValuesTest {
                 "2024-01-01T00:00:00.Z",
                 "2024-01-01T00:00:00.+01:00"
             })
-    void whatIsNoInstant(String text) {
+    void invalidInstantsAreNull(String text) {
         assertThat(instant(text)).isNull();
         assertThat(instant(text)).as("again").isNull();
     }
 
     @Test
-    void nothingIsNothing() {
+    void nullIsNull() {
         assertThat(number.eval(null)).isNull();
         assertThat(timestamp.eval(null)).isNull();
         assertThat(instant.eval(null)).isNull();
     }
 
     @Test
-    void moreTextsThanAreRemembered() {
+    void moreTextsThanAreCachedAreParsed() {
         for (int i = 0; i < 20_000; i++) {
             assertThat(number(String.valueOf(i))).isEqualTo(i);
             assertThat(number("x" + i)).isNull();

@@ -10,14 +10,14 @@ import org.eclipse.jetty.ee10.servlet.ServletContextHandler;
 import org.eclipse.jetty.ee10.servlet.ServletHolder;
 import org.eclipse.jetty.server.Server;
 
-/** Iceberg's REST catalog over a folder, on a free port of the loopback address. */
+/** Iceberg's REST catalog for a folder, on a free port of the loopback address. */
 public final class RestCatalog {
     private RestCatalog() {}
 
     /**
-     * Prints the address, and serves until standard input ends.
+     * Prints its address, and serves until standard input is closed.
      *
-     * @param arguments a folder
+     * @param arguments the warehouse folder
      */
     public static void main(String[] arguments) throws Exception {
         Map<String, String> options =

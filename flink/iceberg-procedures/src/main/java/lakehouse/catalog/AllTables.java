@@ -12,9 +12,7 @@ import org.apache.iceberg.catalog.TableIdentifier;
 import org.apache.iceberg.exceptions.NoSuchNamespaceException;
 import org.apache.iceberg.flink.CatalogLoader;
 
-/**
- * The tables of a catalog in its namespaces at whatever depth; Flink SQL sees one level of them.
- */
+/** All tables of a catalog, in namespaces at any depth; Flink SQL sees only one level. */
 final class AllTables {
     private final Catalog catalog;
 
@@ -23,7 +21,7 @@ final class AllTables {
     }
 
     static List<TableIdentifier> of(CatalogLoader loader) {
-        // One of its own: the cache around Flink's hides the namespaces.
+        // A separate catalog, because Flink's is wrapped in a cache that hides the namespaces.
         Catalog catalog = loader.loadCatalog();
         try (Closeable closing = catalog instanceof Closeable open ? open : () -> {}) {
             return new AllTables(catalog).below(Namespace.empty()).toList();
@@ -46,7 +44,7 @@ final class AllTables {
         } catch (NoSuchNamespaceException none) {
             return Stream.empty();
         } catch (IllegalArgumentException error) {
-            // Hadoop's catalog has no tables without a namespace, and says it so.
+            // This is how HadoopCatalog says that there are no tables without a namespace.
             if (namespace.isEmpty()) {
                 return Stream.empty();
             }

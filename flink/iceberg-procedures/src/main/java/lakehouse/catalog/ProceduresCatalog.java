@@ -55,19 +55,21 @@ import org.apache.iceberg.flink.FlinkSchemaUtil;
 import org.apache.iceberg.util.SnapshotUtil;
 
 /**
- * Iceberg's catalog for Flink SQL, with maintenance as procedures in the database {@code system},
- * and time travel.
+ * Iceberg's catalog for Flink SQL, plus maintenance procedures in the database {@code system} and
+ * time travel.
  */
 public class ProceduresCatalog extends FlinkCatalog implements MaintenanceCatalog {
-    /** Where the checkpoints and savepoints of all jobs lie. */
+    /** The folder of all jobs' checkpoints and savepoints. */
     public static final String STATE_DIR = "maintenance.state-dir";
 
-    /** Where orphan files go; {@code _quarantine} in the warehouse unless it is set. */
+    /**
+     * The folder that orphan files are moved to; by default {@code _quarantine} in the warehouse.
+     */
     public static final String QUARANTINE_DIR = "maintenance.quarantine-dir";
 
     /**
-     * The name that Spark's users know must be quoted in Flink SQL, where SYSTEM is a reserved
-     * word; the other need not.
+     * Spark users know {@code system}, which must be quoted in Flink SQL because SYSTEM is a
+     * reserved word there; {@code sys} needs no quotes.
      */
     private static final Set<String> SYSTEM = Set.of("system", "sys");
 
@@ -207,7 +209,7 @@ public class ProceduresCatalog extends FlinkCatalog implements MaintenanceCatalo
         }
     }
 
-    /** The table's rows as they were, in the columns of then that are there today. */
+    /** The table's rows as of that time, with the columns that existed then and still exist. */
     @Override
     public CatalogTable getTable(ObjectPath path, long timestamp) throws TableNotExistException {
         CatalogTable today = getTable(path);
@@ -244,13 +246,13 @@ public class ProceduresCatalog extends FlinkCatalog implements MaintenanceCatalo
         }
         if (warehouse == null || !warehouse.contains("/")) {
             throw new ValidationException(
-                    "Where the quarantine of orphan files lies is not known: catalog "
+                    "The quarantine folder for orphan files is unknown: catalog "
                             + getName()
                             + (warehouse == null
                                     ? " has no option 'warehouse'"
                                     : " has the warehouse '"
                                             + warehouse
-                                            + "', a name and no folder")
+                                            + "', which is a name, not a folder")
                             + ". Next: add the option '"
                             + QUARANTINE_DIR
                             + "', a folder in the tables' store");
@@ -290,7 +292,7 @@ public class ProceduresCatalog extends FlinkCatalog implements MaintenanceCatalo
                                 .anyMatch(namesake -> namesake.snapshot(snapshot) != null));
     }
 
-    /** The tables of the same name in other databases. */
+    /** Tables of the same name in other databases. */
     private Stream<Table> namesakes(TableIdentifier identifier) {
         return others(identifier)
                 .filter(other -> other.name().equals(identifier.name()))

@@ -9,10 +9,10 @@ import org.apache.iceberg.flink.FlinkCatalogFactory;
 import org.apache.iceberg.util.PropertyUtil;
 
 /**
- * {@code 'type' = 'iceberg-procedures'}: Iceberg's catalog with the same options, and with
- * procedures and time travel.
+ * {@code 'type' = 'iceberg-procedures'}: Iceberg's catalog with the same options, plus procedures
+ * and time travel.
  *
- * <p>Options of its own are in {@link ProceduresCatalog}.
+ * <p>For additional options see {@link ProceduresCatalog}.
  */
 public class ProceduresCatalogFactory extends FlinkCatalogFactory {
     @Override

@@ -13,7 +13,7 @@ import org.apache.iceberg.util.ThreadPools;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
-/** Deletes files, many at once, and counts those that are gone and those that are not. */
+/** Deletes files in batches, and counts those deleted and those that could not be. */
 class Deletion implements Consumer<ExpiredFile>, AutoCloseable {
     private static final Logger LOG = LoggerFactory.getLogger(Deletion.class);
     private static final int BATCH = 1_000;
@@ -35,7 +35,7 @@ class Deletion implements Consumer<ExpiredFile>, AutoCloseable {
         }
     }
 
-    /** A file that cannot be deleted is logged, and left to remove_orphan_files. */
+    /** A file that cannot be deleted is logged and left for remove_orphan_files. */
     private void flush() {
         Set<String> undeleted = delete(batch.stream().map(ExpiredFile::path).toList());
         failed += undeleted.size();
@@ -43,14 +43,14 @@ class Deletion implements Consumer<ExpiredFile>, AutoCloseable {
         batch.clear();
     }
 
-    /** Those that could not be. */
+    /** Files that could not be deleted. */
     private Set<String> delete(List<String> paths) {
         Set<String> undeleted = ConcurrentHashMap.newKeySet();
         if (table.io() instanceof SupportsBulkOperations store) {
             try {
                 store.deleteFiles(paths);
             } catch (RuntimeException error) {
-                // It says how many, and not which.
+                // The error only has their number, not their paths.
                 LOG.warn("Not all expired files of table {} were deleted", table.name(), error);
                 Tasks.foreach(paths)
                         .executeWith(ThreadPools.getWorkerPool())
@@ -85,7 +85,7 @@ class Deletion implements Consumer<ExpiredFile>, AutoCloseable {
         return failed;
     }
 
-    /** Deletes the rest. */
+    /** Deletes the remaining files. */
     @Override
     public synchronized void close() {
         flush();

@@ -19,8 +19,8 @@ import org.apache.iceberg.Table;
 import org.apache.iceberg.relocated.com.google.common.hash.Hashing;
 
 /**
- * The files that only expired snapshots hold. How long they are is read where they are listed: the
- * store is not asked.
+ * The files that only expired snapshots reference. Their sizes come from the metadata that lists
+ * them, so the store receives no request per file.
  */
 final class ExpiredFiles {
     enum Kind {
@@ -31,7 +31,7 @@ final class ExpiredFiles {
     }
 
     /**
-     * @param bytes 0 of a manifest list, whose length stands nowhere
+     * @param bytes size of the file; 0 for a manifest list, because no metadata records it
      */
     record ExpiredFile(String path, Kind kind, long bytes) {}
 
@@ -40,7 +40,7 @@ final class ExpiredFiles {
     private final Map<String, ExpiredFile> statistics = new HashMap<>();
 
     /**
-     * @param table as long as it has the snapshots, and thus knows their statistics
+     * @param table loaded before the snapshots expire, so that it still has their statistics files
      */
     ExpiredFiles(Table table, Collection<Snapshot> expired) {
         this.table = table;
@@ -60,8 +60,8 @@ final class ExpiredFiles {
     }
 
     /**
-     * Hands each file on, once, from several threads. Of a manifest all files come before it does.
-     * All other snapshots that the table has by now keep what they hold.
+     * Passes each file to the consumer once, from several threads. The files of a manifest come
+     * before the manifest itself. Files of all other current snapshots are left out.
      */
     void forEach(Consumer<ExpiredFile> consumer) {
         table.refresh();
@@ -74,8 +74,8 @@ final class ExpiredFiles {
         Set<ManifestFile> going = Manifests.of(table, expired.values());
         Set<ManifestFile> staying = Manifests.of(table, kept);
         going.removeAll(staying);
-        // A hash of each path, because there may be millions. Where two have the same, a file stays
-        // that could go, and never the other way round: what stays takes its hash out.
+        // Hashes of the paths, because there may be millions. A collision can only keep a file that
+        // could be deleted, never delete one that is needed: files to keep remove their hash.
         Set<Long> gone = ConcurrentHashMap.newKeySet();
         Manifests.liveFiles(table, going, (path, bytes) -> gone.add(hash(path)));
         if (!gone.isEmpty()) {

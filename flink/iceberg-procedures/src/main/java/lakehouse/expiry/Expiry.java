@@ -20,12 +20,12 @@ import org.apache.iceberg.util.PropertyUtil;
 import org.apache.iceberg.util.SnapshotUtil;
 
 /**
- * Removes the oldest snapshots of a table that are neither young nor needed, and the files that
- * only they hold.
+ * Expires the snapshots of a table that are old enough and not needed, and deletes the files that
+ * only they reference.
  */
 public class Expiry {
     /**
-     * How many went, or would go.
+     * Number of snapshots and files that were removed, or would be in a dry run.
      *
      * @param failed files that could not be deleted
      */
@@ -50,8 +50,9 @@ public class Expiry {
     private final List<Snapshot> expired = new ArrayList<>();
 
     /**
-     * @param olderThan null for the age that the table says, like {@code retainLast} for its count
-     * @param named to expire whatever their age, as far as nobody needs them
+     * @param olderThan null for the age in the table's properties; likewise {@code retainLast} for
+     *     the number of snapshots
+     * @param named snapshots to expire at any age; each must be one that nobody needs
      */
     public Expiry(
             Table table,
@@ -76,8 +77,8 @@ public class Expiry {
                 SnapshotUtil.ancestorsOf(ref.snapshotId(), table::snapshot).forEach(branch::add);
                 branch.forEach(snapshot -> inBranches.add(snapshot.snapshotId()));
                 int keep = count(ref);
-                // What is kept for its age has no holes, whatever the clocks of those who
-                // committed.
+                // No gaps among the snapshots kept for their age, even if committers' clocks
+                // differed.
                 for (int i = 0; i < branch.size(); i++) {
                     if (branch.get(i).timestampMillis() >= age(ref.maxSnapshotAgeMs())) {
                         keep = Math.max(keep, i + 1);
@@ -151,7 +152,7 @@ public class Expiry {
     }
 
     /**
-     * @param metadata whether schemas and partition specs that no snapshot uses go, too
+     * @param metadata whether to remove schemas and partition specs that no snapshot uses, too
      */
     public Result run(boolean metadata) {
         if (expired.isEmpty() && references.expired().isEmpty()) {
@@ -159,9 +160,9 @@ public class Expiry {
         }
         ExpiredFiles files = new ExpiredFiles(table, expired);
         try {
-            // By id, with an age that nothing has, and with a count that no branch has, for those
-            // with an age of their own: left alone, Iceberg takes everything of five days with
-            // them.
+            // Expires by ID, with an age that no snapshot has reached and, for branches with a
+            // max-snapshot-age-ms, a count that no branch reaches. Without these, Iceberg would
+            // also expire every snapshot older than five days.
             ExpireSnapshots expiry =
                     table.expireSnapshots()
                             .expireOlderThan(0)
@@ -221,7 +222,10 @@ public class Expiry {
                 references.expired());
     }
 
-    /** A branch with an age and a count of its own makes Iceberg take what nobody named. */
+    /**
+     * A branch with both an age and a count of its own makes Iceberg expire snapshots that were not
+     * named.
+     */
     private void refuseMore(List<Snapshot> all) {
         List<Long> more = all.stream().map(Snapshot::snapshotId).filter(kept::contains).toList();
         if (!more.isEmpty()) {
@@ -235,7 +239,7 @@ public class Expiry {
         }
     }
 
-    /** Counts what {@link #run} would delete. */
+    /** Counts the files that {@link #run} would delete. */
     public Result dryRun() {
         FileCounts counts = new FileCounts();
         new ExpiredFiles(table, expired).forEach(counts);

@@ -6,7 +6,7 @@ import java.util.function.Consumer;
 import lakehouse.expiry.ExpiredFiles.ExpiredFile;
 import lakehouse.expiry.ExpiredFiles.Kind;
 
-/** Counts files by their kind, and their bytes together. */
+/** Counts files by kind, and their total bytes. */
 class FileCounts implements Consumer<ExpiredFile> {
     private final Map<Kind, Long> files = new EnumMap<>(Kind.class);
     private long bytes;

@@ -10,7 +10,7 @@ import org.apache.iceberg.types.Conversions;
 import org.apache.iceberg.types.Type;
 
 /**
- * The values of a column of one file, as far as its footer tells.
+ * The range of a column's values in one file, as far as its footer contains it.
  *
  * @param lower null if unknown
  * @param upper null if unknown
@@ -31,7 +31,7 @@ record ColumnRange(Type type, Object lower, Object upper, Long nulls, long rows)
         return bound == null ? null : Conversions.fromByteBuffer(type, bound);
     }
 
-    /** Whether a row has another value than this one. */
+    /** Whether a row may have a value other than this one. */
     boolean contradicts(Object value) {
         if (value == null) {
             return nulls != null && nulls < rows;
@@ -45,7 +45,7 @@ record ColumnRange(Type type, Object lower, Object upper, Long nulls, long rows)
         Comparator<Object> order = Comparators.forType(type.asPrimitiveType());
         int fromLower = order.compare(value, lower);
         int fromUpper = order.compare(value, upper);
-        // Some writers keep the beginnings of long texts only.
+        // Some writers truncate long texts.
         return type.typeId() == Type.TypeID.STRING
                 ? fromLower < 0 || fromUpper > 0
                 : fromLower != 0 || fromUpper != 0;

@@ -28,10 +28,7 @@ import org.apache.iceberg.util.StructLikeSet;
 import org.apache.iceberg.util.Tasks;
 import org.apache.iceberg.util.ThreadPools;
 
-/**
- * Makes the Parquet files of a folder files of a table, where they lie, by one commit: all of them
- * or none.
- */
+/** Adds the Parquet files of a folder to a table in place, in one commit: all of them or none. */
 public class Import {
     private final Table table;
     private final ImportRequest request;
@@ -44,12 +41,12 @@ public class Import {
         this.request = request;
         io = Listing.io(table);
         folder = FilePath.of(request.path());
-        // A file that is reached by two paths would be two files.
+        // A file with two paths would count as two files.
         if (folder.hasDotParts()) {
             throw new ValidationException(
                     "path => '"
                             + request.path()
-                            + "' has a part that is . or ..; name the folder by its full path");
+                            + "' contains . or ..; name the folder by its full path");
         }
         partitions = new PartitionFolders(table, request.partitionFilter());
     }
@@ -83,7 +80,7 @@ public class Import {
         return new ImportResult(checked.size(), changed.size(), List.copyOf(ignored));
     }
 
-    /** A file of the folder, in one of the partitions that were asked for. */
+    /** A file of the folder, in one of the requested partitions. */
     private record Found(FileInfo file, PartitionData partition) {}
 
     private List<Found> list() {
@@ -121,7 +118,7 @@ public class Import {
         return found;
     }
 
-    /** The names of a file, and of the folders on the way to it. */
+    /** The file's name and the names of the folders between it and {@code path}. */
     private List<String> parts(String location) {
         String path = FilePath.of(location).path();
         String below = path.substring(folder.path().replaceFirst("/+$", "").length());
@@ -129,17 +126,17 @@ public class Import {
                 Arrays.stream(below.split("/")).filter(part -> !part.isEmpty()).toList();
         if (parts.isEmpty()) {
             throw new ValidationException(
-                    "path => '" + request.path() + "' is a file; name the folder that it lies in");
+                    "path => '" + request.path() + "' is a file; name its folder");
         }
         return parts;
     }
 
-    /** Some stores keep an object for a folder. */
+    /** Some stores have an object for a folder. */
     private static boolean isFolder(FileInfo file) {
         return file.location().endsWith("/");
     }
 
-    /** As Spark has it: a folder of a partition may begin with "_", when its column does. */
+    /** As in Spark: a partition's folder may begin with "_" if its column does. */
     private static boolean isHidden(String name) {
         return name.startsWith(".") || name.startsWith("_") && !name.contains("=");
     }
@@ -172,15 +169,14 @@ public class Import {
                             + found.size()
                             + " files already, such as "
                             + new TreeSet<>(known).first()
-                            + ": their rows would be there twice. Nothing was added. Next: name a"
-                            + " folder or partition_filter of new files; if rows shall be doubled,"
-                            + " check_duplicate_files => false");
+                            + ": their rows would be duplicated. Nothing was added. Next: name a"
+                            + " folder or partition_filter with new files only; to duplicate the"
+                            + " rows on purpose, set check_duplicate_files => false");
         }
     }
 
     /**
-     * @param names what columns the files' names stand for, which have no IDs; null if the table
-     *     has it already
+     * @param names name mapping for files without field IDs; null if the table already has one
      */
     private void commit(Collection<ParquetFiles.Checked> files, String names) {
         Transaction change = table.newTransaction();

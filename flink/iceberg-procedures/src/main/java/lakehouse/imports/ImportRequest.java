@@ -3,10 +3,10 @@ package lakehouse.imports;
 import java.util.Map;
 
 /**
- * What to add to a table.
+ * The files to add to a table.
  *
- * @param path the folder of the files
- * @param partitionFilter only files of these partitions; all if empty
+ * @param path folder of the files
+ * @param partitionFilter partitions whose files are added; all if empty
  */
 public record ImportRequest(
         String path,

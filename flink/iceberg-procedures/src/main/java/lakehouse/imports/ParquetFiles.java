@@ -27,9 +27,9 @@ import org.apache.iceberg.shaded.org.apache.parquet.schema.MessageType;
 import org.apache.iceberg.types.CheckCompatibility;
 import org.apache.iceberg.types.TypeUtil;
 
-/** Checks by its footer that a Parquet file holds what the table says of its files. */
+/** Checks by its footer that a Parquet file fits the table's schema and partitioning. */
 final class ParquetFiles {
-    /** Whole values, which those that a table keeps of its files need not be. */
+    /** Exact bounds; the metrics that a table keeps may be truncated. */
     private static final MetricsConfig WHOLE =
             MetricsConfig.fromProperties(Map.of("write.metadata.metrics.default", "full"));
 
@@ -38,7 +38,7 @@ final class ParquetFiles {
     private final MetricsConfig metrics;
 
     /**
-     * @param names what columns the names in files without IDs stand for
+     * @param names name mapping for files without field IDs
      */
     ParquetFiles(Table table, NameMapping names) {
         this.table = table;
@@ -47,7 +47,7 @@ final class ParquetFiles {
     }
 
     /**
-     * @param ignoredColumns those of the file that the table does not have
+     * @param ignoredColumns columns of the file that the table does not have
      */
     record Checked(DataFile file, Set<String> ignoredColumns) {}
 
@@ -57,7 +57,7 @@ final class ParquetFiles {
         try {
             footer = ParquetAccess.footer(table.io().newInputFile(location, info.size()));
         } catch (IOException | RuntimeException error) {
-            throw refused(location, "is no Parquet file that can be read: " + error, error);
+            throw refused(location, "cannot be read as a Parquet file: " + error, error);
         }
         MessageType stored = footer.getFileMetaData().getSchema();
         MessageType columns =
@@ -70,7 +70,7 @@ final class ParquetFiles {
         } catch (RuntimeException error) {
             throw refused(
                     location,
-                    "has a column that Iceberg has no type for: " + error.getMessage(),
+                    "has a column of a type that Iceberg does not support: " + error.getMessage(),
                     error);
         }
         Metrics whole = metrics(footer, WHOLE);
@@ -94,7 +94,7 @@ final class ParquetFiles {
         return ParquetUtil.footerMetrics(footer, Stream.empty(), config, names);
     }
 
-    /** A reader goes by the IDs where a file has some, whatever the columns are called. */
+    /** If a file has field IDs, readers find columns by ID, not by name. */
     private void refuseOtherIds(String location, Schema schema) {
         TypeUtil.indexNameById(schema.asStruct())
                 .forEach(
@@ -119,7 +119,7 @@ final class ParquetFiles {
                         });
     }
 
-    /** The columns that no reader of the table will see. */
+    /** Columns of the file that the table does not have, so that no reader sees them. */
     private Set<String> ignored(String location, MessageType columns) {
         Set<String> ignored =
                 columns.getColumns().stream()
@@ -146,17 +146,17 @@ final class ParquetFiles {
                                                 + name
                                                 + " that would not be read as column "
                                                 + known
-                                                + ": their names differ in case, or the name"
-                                                + " mapping of the table"
-                                                + " (schema.name-mapping.default) or the field IDs"
-                                                + " of the file do not have it",
+                                                + ": their names differ in case, or the column is"
+                                                + " missing from the table's name mapping"
+                                                + " (schema.name-mapping.default) or from the"
+                                                + " file's field IDs",
                                         null);
                             });
         }
         return ignored;
     }
 
-    /** Most writers call all columns optional; the footer tells where no value is missing. */
+    /** Most writers declare all columns optional; the footer shows which contain no nulls. */
     private static Schema withoutNulls(Schema schema, Metrics whole) {
         return new Schema(
                 schema.columns().stream()
@@ -172,7 +172,7 @@ final class ParquetFiles {
     }
 
     private void refuseOtherTypes(String location, Schema schema) {
-        // The folder says it, and the file need not.
+        // The folder gives this column's value; the file need not have the column.
         Set<Integer> left =
                 table.spec().fields().stream()
                         .filter(field -> field.transform().isIdentity())
@@ -190,7 +190,7 @@ final class ParquetFiles {
         }
     }
 
-    /** Readers take the partition's value for that of each row, and do not look into the file. */
+    /** Readers use the partition's value for each row instead of reading the column. */
     private void refuseOtherPartition(
             String location, Schema schema, Metrics whole, PartitionData partition) {
         List<PartitionField> fields = table.spec().fields();
@@ -201,11 +201,11 @@ final class ParquetFiles {
                 if (range.contradicts(partition.get(i))) {
                     throw refused(
                             location,
-                            "holds other values of column "
+                            "has values of column "
                                     + table.schema().findColumnName(column)
                                     + " ("
                                     + range
-                                    + ") than its folder says",
+                                    + ") that differ from its folder's",
                             null);
                 }
             }

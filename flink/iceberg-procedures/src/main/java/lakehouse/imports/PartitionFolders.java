@@ -18,7 +18,7 @@ import org.apache.iceberg.types.Conversions;
 import org.apache.iceberg.types.Type;
 import org.apache.iceberg.types.Types;
 
-/** The partitions that folders stand for as Hive names them: {@code day=2024-01-05/hour=3}. */
+/** Partitions from folder names in Hive's style: {@code day=2024-01-05/hour=3}. */
 final class PartitionFolders {
     /** Hive's name for NULL. */
     private static final String NULL = "__HIVE_DEFAULT_PARTITION__";
@@ -26,7 +26,10 @@ final class PartitionFolders {
     private final Table table;
     private final PartitionSpec spec;
 
-    /** The places of columns in a partition; those that it has no more are left empty. */
+    /**
+     * The position of each partition column in a partition's values; columns that were removed from
+     * the spec are not included.
+     */
     private final Map<String, Integer> places = new LinkedHashMap<>();
 
     private final Map<Integer, Object> filter = new HashMap<>();
@@ -47,9 +50,9 @@ final class PartitionFolders {
                                 + field.transform()
                                 + " of column "
                                 + column
-                                + ", which folders do not tell of a file: add_files is for tables"
-                                + " that are partitioned by columns as they are, or not at all."
-                                + " Next: write the rows by INSERT instead");
+                                + ", which folder names do not contain: add_files supports only"
+                                + " identity partitioning, and unpartitioned tables. Next: write"
+                                + " the rows by INSERT instead");
             }
         }
         filter.forEach(
@@ -72,13 +75,13 @@ final class PartitionFolders {
     }
 
     private String partitioning() {
-        return places.isEmpty() ? "it has no partitions" : "it is by " + places.keySet();
+        return places.isEmpty() ? "it is unpartitioned" : "it is partitioned by " + places.keySet();
     }
 
     /**
      * The partition of a file.
      *
-     * @param folders on the way to it
+     * @param folders the folders between {@code path} and the file
      */
     PartitionData of(String file, List<String> folders) {
         Map<String, String> named = new HashMap<>();
@@ -92,14 +95,14 @@ final class PartitionFolders {
             throw new ValidationException(
                     "File "
                             + file
-                            + " lies in folders of "
+                            + " is in folders of "
                             + (named.isEmpty() ? "no partition" : "partition " + named)
-                            + ", which is none of table "
+                            + ", which does not fit table "
                             + table.name()
                             + ": "
                             + partitioning()
-                            + ". Nothing was added. Next: name with path the folder above those of"
-                            + " the partitions");
+                            + ". Nothing was added. Next: set path to the folder that contains the"
+                            + " partitions' folders");
         }
         PartitionData partition = new PartitionData(spec.partitionType());
         named.forEach(
@@ -117,7 +120,7 @@ final class PartitionFolders {
                                 Objects.equals(partition.get(wanted.getKey()), wanted.getValue()));
     }
 
-    /** Where "+" stands for itself, and bytes that a path cannot hold are written as "%3A". */
+    /** "+" is literal here, and characters that a path cannot contain are escaped as in "%3A". */
     private static String unescaped(String text) {
         try {
             return URLDecoder.decode(text.replace("+", "%2B"), StandardCharsets.UTF_8);
@@ -131,7 +134,7 @@ final class PartitionFolders {
         try {
             if (text.equals(NULL)) {
                 if (field.isRequired()) {
-                    throw new IllegalArgumentException("which is NOT NULL");
+                    throw new IllegalArgumentException("the column is NOT NULL");
                 }
                 return null;
             }
@@ -141,7 +144,7 @@ final class PartitionFolders {
                     where
                             + ": '"
                             + text
-                            + "' is no value of the partition's column "
+                            + "' is not a valid value of the partition column "
                             + column
                             + " of type "
                             + field.type()

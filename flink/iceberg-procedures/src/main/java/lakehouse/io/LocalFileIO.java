@@ -9,9 +9,9 @@ import org.apache.iceberg.io.OutputFile;
 import org.apache.iceberg.io.PositionOutputStream;
 
 /**
- * Files of a warehouse on the local disk. Hadoop starts a process for each file that it writes, to
- * set its permissions, and writes a second one with checksums: this writes the file alone. All else
- * is Hadoop's.
+ * Files of a warehouse on the local disk. For each file that it writes, Hadoop starts a process to
+ * set the permissions, and writes a second file with checksums; this class writes only the file.
+ * Everything else is inherited from HadoopFileIO.
  */
 public final class LocalFileIO extends HadoopFileIO {
     @Override

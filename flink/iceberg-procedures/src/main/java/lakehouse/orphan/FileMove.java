@@ -11,22 +11,22 @@ import org.apache.iceberg.io.PositionOutputStream;
 import org.apache.iceberg.io.SeekableInputStream;
 
 /**
- * Moves files of a store: Hadoop's file systems rename them and S3 copies them itself, so that no
- * bytes pass through this process; from other stores they are read and written.
+ * Moves files within a store. Hadoop's file systems rename them and S3 copies them on the server,
+ * so that no data passes through this process; other stores require a download and an upload.
  */
 final class FileMove {
     private static final String S3 = "org.apache.iceberg.aws.s3.S3FileIO";
 
     private FileMove() {}
 
-    /** The original goes last, when all of its copy is there. */
+    /** Deletes the original last, when the copy is complete. */
     static void move(FileIO store, String source, long bytes, String target) {
         try {
             if (store.getClass() == HadoopFileIO.class || store.getClass() == LocalFileIO.class) {
                 rename((HadoopFileIO) store, source, target);
                 return;
             }
-            // By name: where there is no such store, there are no classes of AWS either.
+            // Compared by name, because the AWS classes may be absent if no such store is used.
             if (!(store.getClass().getName().equals(S3)
                     && S3Copy.copied(store, source, bytes, target))) {
                 copy(store, source, target);

@@ -10,9 +10,9 @@ import org.apache.iceberg.PartitionField;
 import org.apache.iceberg.Table;
 
 /**
- * Files below a table's folder that are somebody's own affair: their name, or that of a folder on
- * the way, begins with "_" or ".". The folder of a partition may begin so too, when its column
- * does.
+ * Files below a table's folder that do not belong to Iceberg: their name, or that of a folder
+ * between, begins with "_" or ".". A partition's folder is not hidden, even if its column's name
+ * begins like that.
  */
 final class HiddenFiles {
     private final String folder;
@@ -28,7 +28,7 @@ final class HiddenFiles {
                         .collect(Collectors.toSet());
     }
 
-    /** Hadoop's checksum of a file that goes is not hidden. */
+    /** Hadoop's checksum file is only hidden if its file stays. */
     boolean contains(String path, Set<String> going) {
         int end = path.lastIndexOf('/');
         String name = path.substring(end + 1);

@@ -3,11 +3,11 @@ package lakehouse.orphan;
 import java.time.Instant;
 
 /**
- * What is asked for.
+ * Arguments of the removal.
  *
- * @param location null for the table's own
- * @param quarantine the folder that orphan files are moved to
- * @param maxShare how big a part of all files may go
+ * @param location folder to search; null for the table's own
+ * @param quarantine folder that orphan files are moved to
+ * @param maxShare largest share of all files that may be removed
  */
 public record OrphanRequest(
         Instant olderThan,

@@ -34,8 +34,8 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * Takes away files in a table's folder that nothing of the table reaches. They are moved, not
- * deleted.
+ * Moves the files in a table's folder that its metadata does not reference to quarantine. Nothing
+ * is deleted.
  */
 public class Orphans {
     private static final Logger LOG = LoggerFactory.getLogger(Orphans.class);
@@ -43,7 +43,7 @@ public class Orphans {
             DateTimeFormatter.ofPattern("yyyyMMdd'T'HHmmss'Z'").withZone(ZoneOffset.UTC);
 
     /**
-     * @param quarantine the folder that they were moved to; null when there is none
+     * @param quarantine folder that they were moved to; null if there are none
      */
     public record Result(List<FileInfo> orphans, long listed, String quarantine) {
         public long bytes() {
@@ -51,7 +51,9 @@ public class Orphans {
         }
     }
 
-    /** Below so many files a share says nothing: of three files, one orphan is a third. */
+    /**
+     * The share is only checked for more files than this: of three files, one orphan is a third.
+     */
     private static final int SHARE_FROM_FILES = 20;
 
     private final Table table;
@@ -63,8 +65,8 @@ public class Orphans {
     private final SupportsPrefixOperations io;
 
     /**
-     * @param others all other tables of the catalog, each loaded when it comes
-     * @param restorable whether a job of that ID can be restored
+     * @param others all other tables of the catalog, loaded lazily
+     * @param restorable whether a job with this ID can be restored
      */
     public Orphans(
             Table table,
@@ -99,7 +101,7 @@ public class Orphans {
         others.get().forEach(this::refuseNested);
     }
 
-    /** The folders that a table writes to. */
+    /** Folders that a table writes to. */
     private static Stream<String> roots(Table table) {
         return Stream.of(
                         table.location(),
@@ -123,16 +125,16 @@ public class Orphans {
                                 + other.name()
                                 + " keeps files at "
                                 + place
-                                + (inside ? ", inside of " : ", which holds ")
+                                + (inside ? ", inside " : ", which contains ")
                                 + location()
-                                + ": they would seem to be nobody's. Next: name a folder that is"
-                                + " the table's alone with location");
+                                + ": they would look like orphans. Next: set location to a folder"
+                                + " that only this table uses");
             }
         }
     }
 
     public Result run() {
-        // The listing comes first: what is written after it cannot be in it.
+        // List first: files written later cannot be in the listing.
         Map<String, FileInfo> candidates = new ConcurrentHashMap<>();
         long listed = 0;
         for (FileInfo file : Listing.of(io, location())) {
@@ -145,7 +147,8 @@ public class Orphans {
                 candidates.put(path.path(), file);
             }
         }
-        // What is staged is committed only then, and reached, or it is still there.
+        // Read before the table: a staged file is either listed here, or was committed and is
+        // referenced by the table.
         List<String> staged = StagedFiles.of(table, io, restorable);
         table.refresh();
         staged.forEach(location -> candidates.remove(FilePath.of(location).path()));
@@ -167,18 +170,18 @@ public class Orphans {
                             + listed
                             + " files below "
                             + location()
-                            + " would go, more than a share of "
+                            + " would be removed, more than a share of "
                             + request.maxShare()
                             + ", the first "
                             + orphans.get(0).location()
-                            + ". Look at them with dry_run => true; if they are nobody's, allow"
-                            + " more with max_orphan_share");
+                            + ". Next: look at them with dry_run => true; if they are orphans,"
+                            + " raise max_orphan_share");
         }
         String quarantine = move(orphans);
         return new Result(withoutCommitted(orphans, quarantine), listed, quarantine);
     }
 
-    /** Brings back what a commit has made part of the table meanwhile. */
+    /** Restores files that were committed to the table in the meantime. */
     private List<FileInfo> withoutCommitted(List<FileInfo> moved, String quarantine) {
         Map<String, FileInfo> nobodys = new ConcurrentHashMap<>();
         moved.forEach(file -> nobodys.put(prefixes.of(file.location()).path(), file));
@@ -189,7 +192,7 @@ public class Orphans {
             if (nobodys.containsKey(prefixes.of(file.location()).path())) {
                 gone.add(file);
             } else {
-                LOG.warn("{} was committed meanwhile: it is back", file.location());
+                LOG.warn("{} was committed in the meantime and has been restored", file.location());
                 FileMove.move(
                         table.io(),
                         FilePath.of(file.location()).below(quarantine),
@@ -201,10 +204,11 @@ public class Orphans {
     }
 
     /**
-     * Strikes out all that the table reaches.
+     * Removes the files that the table references from the candidates.
      *
-     * @param candidates by path: all have the folder's scheme and authority
-     * @return by path, what the table knows with another scheme or authority, where that matters
+     * @param candidates by path; all have the folder's scheme and authority
+     * @return by path, locations in the table with another scheme or authority, unless these are to
+     *     be ignored
      */
     private Map<String, String> reach(Map<String, FileInfo> candidates) {
         Map<String, String> mismatches = new ConcurrentHashMap<>();
@@ -229,18 +233,18 @@ public class Orphans {
                             + mismatches.size()
                             + " files of table "
                             + table.name()
-                            + " are orphans cannot be told: the table knows "
+                            + " are orphans is unknown: the table references "
                             + first.getValue()
-                            + ", and listed is "
+                            + ", but the listing contains "
                             + candidates.get(first.getKey()).location()
-                            + ". Next: say what is the same with equal_schemes => 'abfss=abfs' or"
-                            + " equal_authorities; if nothing is, leave such files alone with"
+                            + ". Next: declare which are equal with equal_schemes => 'abfss=abfs'"
+                            + " or equal_authorities; if none are, keep such files with"
                             + " prefix_mismatch_mode => 'ignore', or remove them with 'delete'");
         }
         candidates.keySet().removeAll(mismatches.keySet());
     }
 
-    /** Hands on the location of each file that the table reaches, from several threads. */
+    /** Passes on the location of each file that the table references, from several threads. */
     private void forEachKnown(Consumer<String> known) {
         List<String> reached = new ArrayList<>();
         TableMetadata metadata = ((HasTableOperations) table).operations().current();

@@ -6,11 +6,11 @@ import java.util.Map;
 import lakehouse.table.FilePath;
 
 /**
- * Which schemes and authorities are the same, as Iceberg's procedure for Spark is given them, and
- * what becomes of a file whose path the table knows with another one.
+ * Which schemes and authorities are equal, with the arguments of Iceberg's Spark procedure, and
+ * what to do with a file that the table references with a different one.
  */
 public final class Prefixes {
-    /** What Spark's users know by these names. */
+    /** The modes of Iceberg's Spark procedure, by the same names. */
     public enum Mismatch {
         ERROR,
         IGNORE,
@@ -22,8 +22,8 @@ public final class Prefixes {
     private final Mismatch mismatch;
 
     /**
-     * @param schemes what each stands for
-     * @param authorities the same of these
+     * @param schemes the equivalent of each scheme
+     * @param authorities the same for authorities
      */
     public Prefixes(
             Map<String, String> schemes, Map<String, String> authorities, Mismatch mismatch) {
@@ -46,7 +46,7 @@ public final class Prefixes {
         return mismatch;
     }
 
-    /** The one spelling of a location, to be compared with others. */
+    /** The canonical form of a location, for comparisons. */
     FilePath of(String location) {
         FilePath path = FilePath.of(location);
         String authority = lower(path.authority());
@@ -57,8 +57,8 @@ public final class Prefixes {
     }
 
     /**
-     * Whether a location that the table knows has the scheme and authority of a listed file; what
-     * it does not say, it has.
+     * Whether a location in the table has the scheme and authority of a listed file. A location
+     * without them matches any.
      */
     boolean match(String known, FilePath listed) {
         FilePath path = of(known);

@@ -6,16 +6,16 @@ import org.apache.iceberg.aws.s3.S3FileIOProperties;
 import org.apache.iceberg.io.FileIO;
 import org.apache.iceberg.util.PropertyUtil;
 
-/** Has S3 copy a file. Only this class needs those of AWS. */
+/** Copies a file on the S3 server. Only this class needs the AWS classes. */
 final class S3Copy {
-    /** What one request may copy. */
+    /** Size limit of one copy request, in bytes. */
     private static final long LIMIT = 5L << 30;
 
     private S3Copy() {}
 
     /**
-     * @return false where the file is too long for one request, or is to be encrypted by a key that
-     *     only the store's own writer knows
+     * @return false if the file is too large for one request, or must be encrypted with a key that
+     *     only the FileIO's own writer knows
      */
     static boolean copied(FileIO io, String source, long bytes, String target) {
         S3FileIO store = (S3FileIO) io;

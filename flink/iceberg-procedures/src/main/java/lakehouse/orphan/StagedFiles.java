@@ -22,13 +22,14 @@ import org.apache.iceberg.io.SupportsPrefixOperations;
 import org.apache.iceberg.types.Types;
 
 /**
- * What Flink's sinks have written and not committed: with each checkpoint, manifests that only the
- * job's state knows. A job that is restored commits them, however long it was stopped.
+ * Files that Flink sinks have written but not committed. With each checkpoint, a sink writes
+ * manifests that only the job's state references; a restored job commits them, no matter how long
+ * it was stopped.
  */
 final class StagedFiles {
     private static final String FOLDER = "flink.manifests.location";
 
-    /** The job, the operator, its task, attempt, checkpoint and a counter. */
+    /** Job, operator, subtask, attempt, checkpoint and a counter. */
     private static final Pattern MANIFEST =
             Pattern.compile("(?<job>[0-9a-f]{32})-.+-\\d{5}-\\d+-\\d+-\\d{5}.*\\.avro");
 
@@ -44,7 +45,7 @@ final class StagedFiles {
     private StagedFiles() {}
 
     /**
-     * @param restorable whether a job of that ID can be restored
+     * @param restorable whether a job with this ID can be restored
      */
     static List<String> of(Table table, SupportsPrefixOperations io, Predicate<String> restorable) {
         List<String> staged = new ArrayList<>();
@@ -59,7 +60,7 @@ final class StagedFiles {
 
     private static String folder(Table table) {
         String folder = table.properties().get(FOLDER);
-        // By a name, because operations of Hadoop's tables take no empty one.
+        // With a placeholder, because HadoopTableOperations reject an empty name.
         return folder != null
                 ? folder
                 : ((HasTableOperations) table)
@@ -84,14 +85,14 @@ final class StagedFiles {
             throw new UncheckedIOException(error);
         } catch (RuntimeException error) {
             throw new IllegalStateException(
-                    "What a restored job will commit to table "
+                    "The files that a restored job will commit to table "
                             + table.name()
-                            + " is unknown: the manifest "
+                            + " are unknown: the manifest "
                             + manifest
                             + " cannot be read ("
                             + error.getMessage()
-                            + "). Next: call again; if it is broken, remove it, or the saved states"
-                            + " of its job",
+                            + "). Next: call again; if the manifest is corrupt, remove it, or the"
+                            + " saved states of its job",
                     error);
         }
         staged.add(manifest);

@@ -13,11 +13,11 @@ import org.apache.iceberg.shaded.org.apache.parquet.io.api.PrimitiveConverter;
 import org.apache.iceberg.shaded.org.apache.parquet.schema.PrimitiveType.PrimitiveTypeName;
 
 /**
- * The values of one column with their levels, as they come from row groups: into a digest, and into
- * a writer if there is one.
+ * Passes the values and levels of one column from row groups to a digest, and to a writer if there
+ * is one.
  */
 final class ColumnValues extends PrimitiveConverter {
-    /** Says in a digest that levels follow, and no value. */
+    /** Marks in a digest that levels follow without a value. */
     private static final long NO_VALUE = 0x5851F42D4C957F2DL;
 
     private final ColumnDescriptor column;
@@ -31,14 +31,14 @@ final class ColumnValues extends PrimitiveConverter {
     private Binary[] binaries;
     private long[] digests;
 
-    /** Only reads them. */
+    /** Only computes the digest. */
     ColumnValues(ColumnDescriptor column) {
         this(column, null, null);
     }
 
     /**
-     * @param store of this column alone
-     * @param metrics of the column in the file that is written
+     * @param store page store of this column
+     * @param metrics metrics of the column in the new file
      */
     ColumnValues(ColumnDescriptor column, ColumnWriteStore store, FloatMetrics metrics) {
         this.column = column;
@@ -48,9 +48,9 @@ final class ColumnValues extends PrimitiveConverter {
     }
 
     /**
-     * Takes all values of a row group.
+     * Processes all values of a row group.
      *
-     * @param writtenBy who wrote the file, whose faults the reader knows
+     * @param writtenBy the file's writer, so that the reader can work around its known bugs
      */
     void take(PageReadStore rowGroup, ParsedVersion writtenBy) {
         ColumnReader values =
@@ -84,7 +84,7 @@ final class ColumnValues extends PrimitiveConverter {
         }
     }
 
-    /** Of all values so far. */
+    /** Digest of all values so far. */
     long digest() {
         return digest.value();
     }

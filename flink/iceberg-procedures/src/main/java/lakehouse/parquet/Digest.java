@@ -3,7 +3,7 @@ package lakehouse.parquet;
 import java.nio.ByteBuffer;
 import org.apache.iceberg.shaded.org.apache.parquet.io.api.Binary;
 
-/** Of a sequence of 64-bit words: any change of a word, or of the order, changes the digest. */
+/** A digest of a sequence of 64-bit words; it depends on every word and on their order. */
 final class Digest {
     private long value;
 
@@ -24,7 +24,7 @@ final class Digest {
         return digest.value;
     }
 
-    /** Each bit depends on all words, so that digests may be added up. */
+    /** Mixed so that each bit depends on all words, which allows digests to be added up. */
     long value() {
         long mixed = (value ^ (value >>> 33)) * 0xFF51AFD7ED558CCDL;
         mixed = (mixed ^ (mixed >>> 33)) * 0xC4CEB9FE1A85EC53L;

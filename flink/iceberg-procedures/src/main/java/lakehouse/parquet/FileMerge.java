@@ -25,7 +25,7 @@ import org.apache.iceberg.shaded.org.apache.parquet.schema.MessageType;
 
 /**
  * Merges Parquet files that have a table's current columns into larger ones, with their rows in the
- * same order. It goes column by column and assembles no row, which takes half as long.
+ * same order. It works column by column without assembling rows, which takes half as long.
  */
 public final class FileMerge {
     private final Table table;
@@ -34,7 +34,7 @@ public final class FileMerge {
     private final MessageType schema;
 
     /**
-     * @param order what the new files say about the order of their rows
+     * @param order sort order recorded for the new files
      */
     public FileMerge(Table table, SortOrder order) {
         this.table = table;
@@ -44,20 +44,20 @@ public final class FileMerge {
     }
 
     /**
-     * What files hold.
+     * The contents of files.
      *
-     * @param digest of all values in their order, for each row group
+     * @param digest digest of all values, in order, per row group
      */
     public record Content(long rows, long digest) {}
 
     public record Merged(List<DataFile> files, Content content) {}
 
     /**
-     * @param partition of all rows
-     * @param maxFileSize of a new file, in bytes; a single row group may exceed it
-     * @param outputs the new files, as many as it takes
-     * @return empty when that takes a writer that knows rows, because of the columns of a file or
-     *     the properties of the table
+     * @param partition the partition of all rows
+     * @param maxFileSize maximum size of a new file, in bytes; a single row group may exceed it
+     * @param outputs provides the new files
+     * @return empty if the files must be rewritten row by row, because of a file's columns or the
+     *     table's properties
      */
     public Optional<Merged> merge(
             List<DataFile> files,
@@ -85,7 +85,7 @@ public final class FileMerge {
         }
     }
 
-    /** Reads all values of files that were written by a merge. */
+    /** Reads all values of files written by a merge. */
     public Content content(List<DataFile> files) throws IOException {
         long rows = 0;
         long digest = 0;
@@ -119,7 +119,7 @@ public final class FileMerge {
         }
     }
 
-    /** Begins a new file when one is full. */
+    /** Starts a new file when one is full. */
     private class Writer implements AutoCloseable {
         private final StructLike partition;
         private final long maxFileSize;

@@ -10,8 +10,8 @@ import org.apache.iceberg.shaded.org.apache.parquet.column.ColumnDescriptor;
 import org.apache.iceberg.shaded.org.apache.parquet.schema.PrimitiveType;
 
 /**
- * Bounds of a column of floating-point numbers, and how many are NaN, which Parquet's footer does
- * not say. Columns of other types have none.
+ * Bounds and number of NaNs of a floating-point column, which Parquet's footer does not contain.
+ * Empty for columns of other types.
  */
 final class FloatMetrics {
     private final DoubleConsumer values;

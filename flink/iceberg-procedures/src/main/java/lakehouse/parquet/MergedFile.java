@@ -21,7 +21,7 @@ import org.apache.iceberg.shaded.org.apache.parquet.column.page.PageReadStore;
 import org.apache.iceberg.shaded.org.apache.parquet.hadoop.ParquetFileWriter;
 import org.apache.iceberg.shaded.org.apache.parquet.schema.MessageType;
 
-/** A file under way, which takes row groups of others. */
+/** A file being written from the row groups of other files. */
 final class MergedFile implements AutoCloseable {
     private final Table table;
     private final WriteSettings settings;
@@ -63,12 +63,12 @@ final class MergedFile implements AutoCloseable {
         }
     }
 
-    /** Bytes, about. */
+    /** Approximate size in bytes. */
     long size() throws IOException {
         return file.getPos() + rowGroup.size();
     }
 
-    /** Of all values that it took. */
+    /** Digest of all values added. */
     long digest() {
         return digest;
     }
@@ -94,7 +94,7 @@ final class MergedFile implements AutoCloseable {
                 .build();
     }
 
-    /** Deletes it unless it is complete. */
+    /** Deletes the file unless it is complete. */
     @Override
     public void close() throws IOException {
         if (!complete) {

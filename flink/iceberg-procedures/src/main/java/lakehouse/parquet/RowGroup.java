@@ -16,7 +16,8 @@ import org.apache.iceberg.shaded.org.apache.parquet.schema.MessageType;
 import org.apache.iceberg.shaded.org.apache.parquet.schema.Type;
 
 /**
- * A row group under way. Each column has a store of its own, so that one can be ahead of others.
+ * A row group being written. Each column has its own page store, so that columns can be written one
+ * after another.
  */
 final class RowGroup {
     private final ColumnChunkPageWriteStore pages;
@@ -25,7 +26,7 @@ final class RowGroup {
     private long rows;
 
     /**
-     * @param metrics of each column
+     * @param metrics metrics of each column
      */
     RowGroup(WriteSettings settings, MessageType schema, List<FloatMetrics> metrics) {
         pages = settings.pages(schema);
@@ -39,7 +40,7 @@ final class RowGroup {
         }
     }
 
-    /** The branch of a schema that leads to one column. */
+    /** The path in the schema to one column. */
     private static Type only(GroupType parent, String[] path, int depth) {
         Type child = parent.getType(path[depth]);
         return child.isPrimitive()
@@ -56,19 +57,19 @@ final class RowGroup {
         return rows;
     }
 
-    /** Bytes that it would have in a file, about. */
+    /** Approximate size in a file, in bytes. */
     long size() {
         return stores.stream().mapToLong(ColumnWriteStore::getBufferedSize).sum();
     }
 
-    /** Of all values, column by column. */
+    /** Digest of all values, column by column. */
     static long digest(List<ColumnValues> columns) {
         return IntStream.range(0, columns.size())
                 .mapToLong(i -> columns.get(i).digest() * (2L * i + 1))
                 .sum();
     }
 
-    /** Writes it to a file; returns the digest of its values. */
+    /** Writes it to a file and returns the digest of its values. */
     long writeTo(ParquetFileWriter file) throws IOException {
         file.startBlock(rows);
         stores.forEach(ColumnWriteStore::flush);

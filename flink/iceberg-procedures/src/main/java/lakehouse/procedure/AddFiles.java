@@ -15,17 +15,17 @@ import org.apache.iceberg.Table;
 import org.apache.iceberg.TableProperties;
 
 /**
- * {@code CALL system.add_files(table, path)}: Parquet files that lie in a folder become files of
- * the table, and are not copied.
+ * {@code CALL system.add_files(table, path)}: adds the Parquet files of a folder to the table
+ * without copying them.
  *
- * <p>They are the table's from then on: expire_snapshots deletes them when no snapshot holds them
- * any more, as after a rewrite, an overwrite or a rollback, and DROP TABLE may; remove_orphan_files
- * takes them away if they lie in the table's own folder. Whoever else reads the folder loses them.
- * The table property {@code gc.enabled=false} forbids all of that.
+ * <p>From then on the table owns them: expire_snapshots deletes them once no snapshot references
+ * them, for example after a rewrite, an overwrite or a rollback, and DROP TABLE may delete them
+ * too; remove_orphan_files moves them away if they are in the table's own folder. Other readers of
+ * the folder then lose them. The table property {@code gc.enabled=false} prevents all of this.
  *
- * <p>The files have no field IDs, so that the table gets a name mapping with the first of them.
- * Jobs that read the table since before have none, and would take the columns of such files by
- * their order.
+ * <p>The files have no field IDs, so the table gets a name mapping when the first of them are
+ * added. Jobs that already read the table do not have the mapping, and would match the columns of
+ * such files by position.
  */
 public class AddFiles implements Procedure {
     private final MaintenanceCatalog catalog;
@@ -93,9 +93,9 @@ public class AddFiles implements Procedure {
                             + table.name()
                             + " has no name mapping yet, and is in use: "
                             + String.join("; ", protection.runningJobs())
-                            + ". A job that reads it would take the columns of these files by their"
-                            + " order. Next: stop it, and start it again afterwards; if it only"
-                            + " writes: ignore_jobs => true");
+                            + ". A job that reads it would match the columns of these files by"
+                            + " position. Next: stop it, and start it again afterwards; if it only"
+                            + " writes, set ignore_jobs => true");
         }
     }
 }

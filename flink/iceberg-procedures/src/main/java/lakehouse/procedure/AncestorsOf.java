@@ -13,8 +13,7 @@ import org.apache.iceberg.Table;
 import org.apache.iceberg.util.SnapshotUtil;
 
 /**
- * {@code CALL system.ancestors_of(table)}: a snapshot and those before it, newest first, as far as
- * they have not expired.
+ * {@code CALL system.ancestors_of(table)}: a snapshot and its unexpired ancestors, newest first.
  */
 public class AncestorsOf implements Procedure {
     private final MaintenanceCatalog catalog;

@@ -13,7 +13,7 @@ import org.apache.iceberg.Table;
 import org.apache.iceberg.TableProperties;
 import org.apache.iceberg.util.PropertyUtil;
 
-/** Checks of what procedures are given; each refusal names the argument and the value. */
+/** Validates the arguments of procedures; each error names the argument and its value. */
 final class Arguments {
     private Arguments() {}
 
@@ -21,7 +21,7 @@ final class Arguments {
         return value == null ? otherwise : value;
     }
 
-    /** A choice that is written in either case. */
+    /** One of several choices, in upper or lower case. */
     static <T extends Enum<T>> T oneOf(String name, String value, T otherwise) {
         if (value == null) {
             return otherwise;
@@ -36,7 +36,7 @@ final class Arguments {
                                         name
                                                 + " => '"
                                                 + value
-                                                + "' is none of "
+                                                + "' is not one of "
                                                 + Arrays.toString(choices)
                                                         .toLowerCase(Locale.ROOT)));
     }
@@ -55,13 +55,13 @@ final class Arguments {
         return value;
     }
 
-    /** As Flink writes them, such as '7 d' or '12 h'. */
+    /** In Flink's format, such as '7 d' or '12 h'. */
     static Duration duration(String name, String value) {
         try {
             return value == null ? null : TimeUtils.parseDuration(value);
         } catch (IllegalArgumentException error) {
             throw new ValidationException(
-                    name + " => '" + value + "' is no duration, such as '7 d' or '12 h'", error);
+                    name + " => '" + value + "' is not a duration such as '7 d' or '12 h'", error);
         }
     }
 
@@ -69,11 +69,11 @@ final class Arguments {
         try {
             return Long.parseLong(value);
         } catch (NumberFormatException error) {
-            throw new ValidationException(name + " => '" + value + "' is no whole number", error);
+            throw new ValidationException(name + " => '" + value + "' is not an integer", error);
         }
     }
 
-    /** A text, because Flink takes no map as the argument of a procedure. */
+    /** Given as text, because procedures in Flink cannot have a map as an argument. */
     static Map<String, String> pairs(String name, String value) {
         Map<String, String> pairs = new HashMap<>();
         for (String pair : value == null ? new String[0] : value.split(",")) {
@@ -88,8 +88,8 @@ final class Arguments {
     }
 
     /**
-     * A text, because Flink's planner fails on a call that leaves out an optional array; null if
-     * not given.
+     * Given as text, because Flink's planner fails on a call that omits an optional array; null if
+     * omitted.
      */
     static List<String> names(String name, String value) {
         if (value == null) {
@@ -105,13 +105,13 @@ final class Arguments {
     static void knownOrIgnored(Protection protection, Boolean ignore) {
         if (!or(ignore, false) && !protection.unknown().isEmpty()) {
             throw new ValidationException(
-                    "What must be kept is not known: "
+                    "It is unknown what must be kept: "
                             + String.join("; ", protection.unknown())
-                            + ". To go on without it: ignore_unknown_positions => true");
+                            + ". To continue anyway: ignore_unknown_positions => true");
         }
     }
 
-    /** Iceberg's own word for a table whose files others may hold: a snapshot of it, or a clone. */
+    /** Iceberg's property for a table that may share files with others, such as a clone of it. */
     static void mayLoseFiles(Table table) {
         if (!PropertyUtil.propertyAsBoolean(
                 table.properties(),
@@ -122,14 +122,14 @@ final class Arguments {
                             + table.name()
                             + " has "
                             + TableProperties.GC_ENABLED
-                            + "=false: others may hold its files, and none may go. Next: set it to"
-                            + " true if the files are this table's alone");
+                            + "=false: it may share files with others, so none may be removed."
+                            + " Next: set it to true if only this table uses the files");
         }
     }
 
     static void positive(String name, Number value) {
         if (value != null && value.longValue() <= 0) {
-            throw new ValidationException(name + " => " + value + " is not above 0");
+            throw new ValidationException(name + " => " + value + " is not greater than 0");
         }
     }
 }

@@ -17,7 +17,7 @@ public final class Branches {
 
     private Branches() {}
 
-    /** {@code CALL system.create_branch(table, branch)}: from a snapshot or tag on. */
+    /** {@code CALL system.create_branch(table, branch)}: starts at a snapshot or tag. */
     public static class CreateBranch implements Procedure {
         private final MaintenanceCatalog catalog;
 
@@ -79,7 +79,10 @@ public final class Branches {
         }
     }
 
-    /** {@code CALL system.delete_branch(table, branch)}: its snapshots go when they expire. */
+    /**
+     * {@code CALL system.delete_branch(table, branch)}: its snapshots are removed by the next
+     * expiry.
+     */
     public static class DeleteBranch implements Procedure {
         private final MaintenanceCatalog catalog;
 
@@ -101,7 +104,7 @@ public final class Branches {
         }
     }
 
-    /** {@code CALL system.fast_forward(table, branch, to)}: to what another branch holds. */
+    /** {@code CALL system.fast_forward(table, branch, to)}: to the snapshot of another branch. */
     public static class FastForward implements Procedure {
         private final MaintenanceCatalog catalog;
 

@@ -10,8 +10,8 @@ import org.apache.flink.types.Row;
 import org.apache.iceberg.Table;
 
 /**
- * {@code CALL system.compute_table_stats(table)}: how many distinct values the columns have, for
- * engines that plan joins by it.
+ * {@code CALL system.compute_table_stats(table)}: the numbers of distinct values in columns, for
+ * engines that use them to plan joins.
  */
 public class ComputeTableStats implements Procedure {
     private final MaintenanceCatalog catalog;

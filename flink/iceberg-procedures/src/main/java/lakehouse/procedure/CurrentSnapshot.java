@@ -16,7 +16,7 @@ import org.apache.iceberg.Snapshot;
 import org.apache.iceberg.SnapshotSummary;
 import org.apache.iceberg.Table;
 
-/** Procedures that choose what a table's main branch holds. */
+/** Procedures that change the current snapshot of a table. */
 public final class CurrentSnapshot {
     private static final String MOVED =
             "ROW<previous_snapshot_id BIGINT, current_snapshot_id BIGINT>";
@@ -51,7 +51,10 @@ public final class CurrentSnapshot {
         }
     }
 
-    /** {@code CALL system.rollback_to_timestamp(table, timestamp)}: back to what was then. */
+    /**
+     * {@code CALL system.rollback_to_timestamp(table, timestamp)}: back to the snapshot that was
+     * current then.
+     */
     public static class RollbackToTimestamp implements Procedure {
         private final MaintenanceCatalog catalog;
 
@@ -82,8 +85,8 @@ public final class CurrentSnapshot {
     }
 
     /**
-     * {@code CALL system.set_current_snapshot(table, snapshot_id | ref)}: to any snapshot that the
-     * table has.
+     * {@code CALL system.set_current_snapshot(table, snapshot_id | ref)}: to any snapshot of the
+     * table.
      */
     public static class SetCurrentSnapshot implements Procedure {
         private final MaintenanceCatalog catalog;
@@ -113,8 +116,7 @@ public final class CurrentSnapshot {
                 String ref,
                 Boolean ignoreJobs) {
             if ((snapshotId == null) == (ref == null)) {
-                throw new ValidationException(
-                        "Either snapshot_id => or ref => is needed, not both");
+                throw new ValidationException("Set either snapshot_id => or ref =>");
             }
             Table loaded = catalog.load(table);
             long target =
@@ -131,8 +133,8 @@ public final class CurrentSnapshot {
     }
 
     /**
-     * {@code CALL system.cherrypick_snapshot(table, snapshot_id)}: the changes of a snapshot that
-     * was staged or rolled back, as a new one.
+     * {@code CALL system.cherrypick_snapshot(table, snapshot_id)}: applies the changes of a staged
+     * or rolled-back snapshot as a new one.
      */
     public static class CherrypickSnapshot implements Procedure {
         private final MaintenanceCatalog catalog;
@@ -153,7 +155,7 @@ public final class CurrentSnapshot {
         }
     }
 
-    /** {@code CALL system.publish_changes(table, wap_id)}: what was staged under an ID. */
+    /** {@code CALL system.publish_changes(table, wap_id)}: the snapshot staged with this ID. */
     public static class PublishChanges implements Procedure {
         private final MaintenanceCatalog catalog;
 
@@ -186,7 +188,7 @@ public final class CurrentSnapshot {
                                         : "several snapshots, " + staged + ",")
                                 + " staged with wap_id => '"
                                 + wapId
-                                + "'; cherrypick_snapshot takes one by its ID");
+                                + "'; use cherrypick_snapshot to choose one by its ID");
             }
             return pick(loaded, staged.get(0));
         }

@@ -15,8 +15,8 @@ import org.apache.flink.types.Row;
 import org.apache.iceberg.Table;
 
 /**
- * {@code CALL system.expire_snapshots(...)}: old snapshots that nobody needs, and the files that
- * only they hold.
+ * {@code CALL system.expire_snapshots(...)}: removes old snapshots that nobody needs, and the files
+ * that only they reference.
  */
 public class ExpireSnapshots implements Procedure {
     private final MaintenanceCatalog catalog;

@@ -8,40 +8,40 @@ import org.apache.iceberg.Table;
 import org.apache.iceberg.catalog.TableIdentifier;
 
 /**
- * What the procedures need of the catalog that they belong to. A table is named as a caller writes
- * it: {@code database.table}, which may have the catalog's name before it.
+ * What the procedures need from their catalog. Tables are named as in a call: {@code
+ * database.table}, optionally preceded by the catalog's name.
  */
 public interface MaintenanceCatalog {
     TableIdentifier identifier(String table);
 
     /**
-     * The table as it is now.
+     * The current state of the table.
      *
-     * @throws org.apache.flink.table.api.ValidationException when there is no such table; it names
-     *     the tables that there are
+     * @throws org.apache.flink.table.api.ValidationException if there is no such table; the message
+     *     lists the existing ones
      */
     Table load(String table);
 
     /**
-     * Makes a table that the catalog does not know, from its metadata file.
+     * Registers a table from its metadata file.
      *
-     * @throws org.apache.flink.table.api.ValidationException when the table is there already, or
-     *     the file is none
+     * @throws org.apache.flink.table.api.ValidationException if the table exists already, or the
+     *     file is not a metadata file
      */
     Table register(String table, String metadataFile);
 
-    /** All tables but this one, each loaded when it is asked for. */
+    /** All other tables, loaded lazily. */
     Stream<Table> others(String table);
 
     /** The folder that orphan files are moved to. */
     String quarantine();
 
-    /** Where the session runs its jobs, which Flink hides from procedures; null where unset. */
+    /** The session's execution.target, which Flink hides from procedures; null if not set. */
     String executionTarget();
 
-    /** Whether a job of that ID can be restored. */
+    /** Whether a job with this ID can be restored. */
     Predicate<String> restorable();
 
-    /** What of the table must be kept, and for whom. */
+    /** Which snapshots of the table must be kept, and for whom. */
     Protection protection(String table, Configuration session);
 }

@@ -10,8 +10,8 @@ import org.apache.flink.table.procedures.Procedure;
 import org.apache.flink.types.Row;
 
 /**
- * {@code CALL system.protected_snapshots(table)}: what expiry must keep, newest first, and for
- * whom.
+ * {@code CALL system.protected_snapshots(table)}: the snapshots that expiry must keep, newest
+ * first, and for whom.
  */
 public class ProtectedSnapshots implements Procedure {
     private final MaintenanceCatalog catalog;

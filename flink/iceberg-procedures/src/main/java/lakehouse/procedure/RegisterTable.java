@@ -11,8 +11,8 @@ import org.apache.iceberg.SnapshotSummary;
 import org.apache.iceberg.Table;
 
 /**
- * {@code CALL system.register_table(table, metadata_file)}: a table whose metadata file is there
- * and which the catalog does not know.
+ * {@code CALL system.register_table(table, metadata_file)}: adds an existing table to the catalog
+ * by its metadata file.
  */
 public class RegisterTable implements Procedure {
     private final MaintenanceCatalog catalog;
@@ -41,7 +41,7 @@ public class RegisterTable implements Procedure {
         };
     }
 
-    /** Null where a writer did not say it. */
+    /** Null if the writer did not record it. */
     private static Long total(Snapshot snapshot, String name) {
         String total = snapshot == null ? "0" : snapshot.summary().get(name);
         return total == null ? null : Long.valueOf(total);

@@ -17,13 +17,13 @@ import org.apache.iceberg.Table;
 import org.apache.iceberg.io.FileInfo;
 
 /**
- * {@code CALL system.remove_orphan_files(...)}: files that the table does not know go to
+ * {@code CALL system.remove_orphan_files(...)}: moves files that the table does not reference to
  * quarantine.
  */
 public class RemoveOrphanFiles implements Procedure {
     private static final Duration DEFAULT_AGE = Duration.ofDays(3);
 
-    /** Files that a job wrote and has not committed are known to its state alone. */
+    /** Files that a job has written but not committed are referenced only by its state. */
     private static final Duration LEAST_AGE = Duration.ofHours(24);
 
     private static final double DEFAULT_SHARE = 0.5;
@@ -93,13 +93,13 @@ public class RemoveOrphanFiles implements Procedure {
                             + age
                             + " is not "
                             + LEAST_AGE.toHours()
-                            + " hours ago: files that a running job has not committed yet would go."
-                            + " Where no job writes: allow_recent => true");
+                            + " hours ago: files that a running job has not committed yet would be"
+                            + " removed. If no job writes to the table, set allow_recent => true");
         }
         double share = Arguments.or(maxOrphanShare, DEFAULT_SHARE);
         if (!(share > 0 && share <= 1)) {
             throw new ValidationException(
-                    "max_orphan_share => " + share + " is not above 0 and up to 1");
+                    "max_orphan_share => " + share + " is not greater than 0 and at most 1");
         }
         boolean dry = Arguments.or(dryRun, false);
         Prefixes prefixes =

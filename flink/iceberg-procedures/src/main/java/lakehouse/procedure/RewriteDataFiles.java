@@ -16,8 +16,8 @@ import org.apache.flink.types.Row;
 import org.apache.iceberg.Table;
 
 /**
- * {@code CALL system.rewrite_data_files(...)}: few big files instead of many small ones, sorted on
- * demand.
+ * {@code CALL system.rewrite_data_files(...)}: replaces many small files by a few large ones,
+ * optionally sorted.
  */
 public class RewriteDataFiles implements Procedure {
     private static final List<String> STRATEGIES = List.of("binpack", "sort");
@@ -87,11 +87,11 @@ public class RewriteDataFiles implements Procedure {
         long started = System.nanoTime();
         String how = strategy == null ? "binpack" : strategy;
         if (!STRATEGIES.contains(how)) {
-            throw new ValidationException("strategy => '" + how + "' is none of " + STRATEGIES);
+            throw new ValidationException("strategy => '" + how + "' is not one of " + STRATEGIES);
         }
         if (sortOrder != null && !how.equals("sort")) {
             throw new ValidationException(
-                    "sort_order => '" + sortOrder + "' needs strategy => 'sort'");
+                    "sort_order => '" + sortOrder + "' requires strategy => 'sort'");
         }
         Arguments.positive("max_rewrite_bytes", maxRewriteBytes);
         Map<String, String> all = Arguments.pairs("options", options);
@@ -137,7 +137,7 @@ public class RewriteDataFiles implements Procedure {
         };
     }
 
-    /** An argument that is an option too. */
+    /** An argument that is also an option. */
     private static void put(Map<String, String> options, String argument, Object value) {
         if (value instanceof Number number) {
             Arguments.positive(argument, number);
@@ -148,9 +148,9 @@ public class RewriteDataFiles implements Procedure {
                     argument
                             + " => "
                             + value
-                            + " stands among the options as well. Next: leave "
+                            + " is also set in options. Next: remove "
                             + option
-                            + " out there");
+                            + " there");
         }
     }
 }

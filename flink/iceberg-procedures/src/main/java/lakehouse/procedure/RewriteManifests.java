@@ -12,8 +12,8 @@ import org.apache.iceberg.SnapshotSummary;
 import org.apache.iceberg.Table;
 
 /**
- * {@code CALL system.rewrite_manifests(table)}: the files of a partition listed side by side, so
- * that a query of few partitions reads few manifests.
+ * {@code CALL system.rewrite_manifests(table)}: groups the entries of each partition, so that a
+ * query of few partitions reads few manifests.
  */
 public class RewriteManifests implements Procedure {
     private final MaintenanceCatalog catalog;

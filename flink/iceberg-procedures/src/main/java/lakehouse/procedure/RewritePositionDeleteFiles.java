@@ -12,8 +12,8 @@ import org.apache.flink.types.Row;
 import org.apache.iceberg.Table;
 
 /**
- * {@code CALL system.rewrite_position_delete_files(...)}: few position delete files instead of
- * many, without deletes of data files that are gone.
+ * {@code CALL system.rewrite_position_delete_files(...)}: replaces many position delete files by a
+ * few, without dangling deletes.
  */
 public class RewritePositionDeleteFiles implements Procedure {
     private final MaintenanceCatalog catalog;

@@ -2,12 +2,12 @@ package lakehouse.procedure;
 
 import java.time.Duration;
 
-/** How long a call took, as its result row says it: in seconds, to the millisecond. */
+/** The duration of a call for its result row: in seconds, to the millisecond. */
 final class Seconds {
     private Seconds() {}
 
     /**
-     * @param started {@link System#nanoTime()} at the beginning
+     * @param started {@link System#nanoTime()} when the call began
      */
     static double since(long started) {
         return Duration.ofNanos(System.nanoTime() - started).toMillis() / 1000.0;

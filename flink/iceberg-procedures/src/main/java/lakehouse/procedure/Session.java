@@ -20,16 +20,15 @@ import org.apache.flink.table.api.ValidationException;
 import org.apache.flink.table.api.config.TableConfigOptions;
 import org.apache.flink.table.procedure.ProcedureContext;
 
-/** The session that calls a procedure: its configuration, and its cluster. */
+/** The session that calls a procedure: its configuration and its cluster. */
 public final class Session {
     private Session() {}
 
     public static Configuration configuration(ProcedureContext context) {
         StreamExecutionEnvironment environment = context.getExecutionEnvironment();
         Configuration configuration = Configuration.fromMap(environment.getConfiguration().toMap());
-        // Flink gives a procedure an environment that runs jobs in the caller's own process, even
-        // where the session has a
-        // cluster: the SQL Gateway would do all the work itself.
+        // Flink gives a procedure an environment that runs jobs in the calling process, even if the
+        // session has a cluster: the SQL Gateway would do all the work itself.
         if (environment instanceof LocalStreamEnvironment
                 && configuration.contains(RestOptions.ADDRESS)) {
             configuration.set(DeploymentOptions.TARGET, "remote");
@@ -37,10 +36,7 @@ public final class Session {
         return configuration;
     }
 
-    /**
-     * A time that was written without a zone: Flink hands over no zone with an argument, so that
-     * the session's holds.
-     */
+    /** An argument of type TIMESTAMP, which has no zone, in the session's time zone. */
     public static Instant instant(ProcedureContext context, LocalDateTime time) {
         String zone = configuration(context).get(TableConfigOptions.LOCAL_TIME_ZONE);
         boolean unset = zone.equals(TableConfigOptions.LOCAL_TIME_ZONE.defaultValue());
@@ -50,10 +46,10 @@ public final class Session {
     }
 
     /**
-     * Where bounded jobs run: on the session's cluster, without what is meant for its streaming
-     * jobs.
+     * An environment that runs bounded jobs on the session's cluster, without its settings for
+     * streaming jobs.
      *
-     * @param target of the session, which is not the one that the context has
+     * @param target the session's execution.target, which differs from that of the context
      */
     public static Supplier<StreamExecutionEnvironment> batch(
             ProcedureContext context, String target) {
@@ -61,8 +57,8 @@ public final class Session {
             throw new ValidationException(
                     "execution.target is "
                             + (target == null ? "not set" : "'" + target + "'")
-                            + ", so that the job would run within the process that was called, such"
-                            + " as the SQL Gateway. Next: SET 'execution.target' = 'remote'");
+                            + ", so the job would run within the calling process, such as the SQL"
+                            + " Gateway. Next: SET 'execution.target' = 'remote'");
         }
         Configuration configuration = configuration(context);
         configuration.set(DeploymentOptions.TARGET, target);

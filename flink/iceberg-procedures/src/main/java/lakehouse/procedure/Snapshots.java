@@ -13,11 +13,11 @@ import org.apache.iceberg.Snapshot;
 import org.apache.iceberg.SnapshotRef;
 import org.apache.iceberg.Table;
 
-/** Changes of the snapshot that a table, a branch or a tag stands at. */
+/** Looks up and changes the snapshot of a table, a branch or a tag. */
 final class Snapshots {
     private Snapshots() {}
 
-    /** Commits the change; what Iceberg refuses is the caller's mistake. */
+    /** Commits the change; if Iceberg rejects it, this is reported as the caller's mistake. */
     static void commit(Table table, UnaryOperator<ManageSnapshots> change) {
         try {
             change.apply(table.manageSnapshots()).commit();
@@ -28,17 +28,17 @@ final class Snapshots {
                             + table.name()
                             + ": "
                             + error.getMessage()
-                            + ". Its snapshots are in the metadata table <table>$snapshots, its branches"
-                            + " and tags in <table>$refs",
+                            + ". Its snapshots are in the metadata table <table>$snapshots, its"
+                            + " branches and tags in <table>$refs",
                     error);
         }
         table.refresh();
     }
 
     /**
-     * Moves the main branch, and says from where to where.
+     * Moves the main branch, and returns its previous and its current snapshot.
      *
-     * @throws ValidationException when a job works on the table, unless that is to be ignored
+     * @throws ValidationException if a job uses the table, unless jobs are ignored
      */
     static Row[] moveMain(
             MaintenanceCatalog catalog,
@@ -57,22 +57,22 @@ final class Snapshots {
                             + table.name()
                             + " is in use: "
                             + String.join("; ", users)
-                            + ". A writer would commit what it has written once more, a reader would"
-                            + " lose its position. Next: stop the job and remove its states, or go on"
-                            + " all the same: ignore_jobs => true");
+                            + ". A writer would commit again what it has written, and a reader"
+                            + " would lose its position. Next: stop the job and remove its saved"
+                            + " states, or continue anyway: ignore_jobs => true");
         }
         Long before = current(table);
         commit(table, change);
         return new Row[] {Row.of(before, current(table))};
     }
 
-    /** Of the main branch; null while the table is empty. */
+    /** The ID of the main branch's snapshot; null if the table is empty. */
     static Long current(Table table) {
         Snapshot current = table.currentSnapshot();
         return current == null ? null : current.snapshotId();
     }
 
-    /** The given one, or else the current one. */
+    /** The given snapshot, or else the current one. */
     static long orCurrent(Table table, Long snapshotId) {
         if (snapshotId == null && table.currentSnapshot() == null) {
             throw new ValidationException(
@@ -88,7 +88,7 @@ final class Snapshots {
                             + table.name()
                             + " has no snapshot "
                             + snapshotId
-                            + "; those it has are in the metadata table <table>$snapshots");
+                            + "; its snapshots are listed in the metadata table <table>$snapshots");
         }
         return snapshotId;
     }
@@ -109,7 +109,8 @@ final class Snapshots {
     }
 
     /**
-     * Refuses what is no branch of the table; null is the main one, which even an empty table has.
+     * Rejects a name that is not a branch of the table; null means the main branch, which even an
+     * empty table has.
      */
     static void branch(Table table, String name) {
         if (name == null || name.equals(SnapshotRef.MAIN_BRANCH)) {

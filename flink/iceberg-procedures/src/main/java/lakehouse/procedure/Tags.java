@@ -13,13 +13,13 @@ import org.apache.flink.types.Row;
 import org.apache.iceberg.ManageSnapshots;
 import org.apache.iceberg.Table;
 
-/** Procedures for the names of snapshots. */
+/** Procedures for tags of a table. */
 public final class Tags {
     private static final String TAG = "ROW<tag STRING, snapshot_id BIGINT>";
 
     private Tags() {}
 
-    /** {@code CALL system.create_tag(table, tag)}: a name for a snapshot, which expiry keeps. */
+    /** {@code CALL system.create_tag(table, tag)}: names a snapshot, which expiry then keeps. */
     public static class CreateTag implements Procedure {
         private final MaintenanceCatalog catalog;
 

@@ -29,14 +29,14 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * Which snapshots of a table somebody still needs, and who.
+ * Which snapshots of a table are still needed, and by whom.
  *
  * <ul>
- *   <li>A writer that is restored walks from the newest snapshot down to its last commit: that one
- *       and all above it.
- *   <li>A streaming reader goes on from its position: that one and all above it, and whatever holds
- *       files that it knows already and has not read yet.
- *   <li>Branches and tags that are not past their age.
+ *   <li>For a writer, the snapshot of its last commit and all later ones: when it is restored, it
+ *       searches from the newest snapshot back to its last commit.
+ *   <li>For a streaming reader, the snapshot at its position and all later ones, and those that
+ *       contain files that it has discovered but not read yet.
+ *   <li>The snapshots of branches and tags that have not reached their maximum age.
  * </ul>
  */
 public class Protection {
@@ -64,7 +64,8 @@ public class Protection {
         String database =
                 Pattern.quote(identifier.namespace().level(identifier.namespace().length() - 1));
         String object = Pattern.quote(identifier.name());
-        // Flink SQL names an operator by the table alone, Iceberg's own builder by its full name.
+        // Operator names contain the table's name alone with Flink SQL, the full name with
+        // Iceberg's own builder.
         name =
                 Pattern.compile(
                         "(?<![\\w.])"
@@ -77,10 +78,10 @@ public class Protection {
     }
 
     /**
-     * Looks at the table, at the saved states and at the running jobs.
+     * Examines the table, the saved states and the running jobs.
      *
-     * @param stateDir where the states of all jobs lie
-     * @param elsewhere whether another table of the same name, in another database, has a snapshot
+     * @param stateDir folder of all jobs' checkpoints and savepoints
+     * @param elsewhere whether a table with the same name, in another database, has a snapshot
      */
     public static Protection of(
             Table table,
@@ -96,10 +97,7 @@ public class Protection {
         return protection;
     }
 
-    /**
-     * Whether a saved state of the job with that ID is there; where that cannot be told, each has
-     * one.
-     */
+    /** Whether there is a saved state of the job with this ID; true if that is unknown. */
     public static Predicate<String> restorable(Optional<String> stateDir) {
         if (stateDir.isEmpty()) {
             return job -> true;
@@ -109,12 +107,12 @@ public class Protection {
             boolean unknown = !states.unknown().isEmpty();
             return job -> unknown || states.all().stream().anyMatch(state -> state.isOf(job));
         } catch (IOException error) {
-            LOG.warn("The states below {} cannot be listed", stateDir.get(), error);
+            LOG.warn("The saved states in {} cannot be listed", stateDir.get(), error);
             return job -> true;
         }
     }
 
-    /** Everybody who needs each snapshot, newest snapshot first. */
+    /** For each snapshot, newest first, everything that needs it. */
     public Map<Snapshot, Set<String>> protectors() {
         Map<Snapshot, Set<String>> sorted = new LinkedHashMap<>();
         List<Snapshot> snapshots = new ArrayList<>();
@@ -128,7 +126,7 @@ public class Protection {
         return sorted;
     }
 
-    /** Everybody who needs a snapshot. */
+    /** Everything that needs a snapshot. */
     public Set<String> needing(long snapshotId) {
         return protectors.getOrDefault(snapshotId, Set.of());
     }
@@ -137,22 +135,22 @@ public class Protection {
         return protectors.containsKey(snapshotId);
     }
 
-    /** Everybody for whom something is kept, with what each keeps. */
+    /** Everything for which snapshots are kept, and why. */
     public Set<String> reasons() {
         return reasons;
     }
 
-    /** The jobs that run on the table. */
+    /** The running jobs that use the table. */
     public Set<String> runningJobs() {
         return runningJobs;
     }
 
-    /** The readers and writers of the table that can be restored from a saved state. */
+    /** The table's readers and writers that can be restored from a saved state. */
     public Set<String> restorableJobs() {
         return restorableJobs;
     }
 
-    /** Why it is not known what all readers need; empty when it is. */
+    /** Reasons why it is unknown what the readers need; empty if it is known. */
     public List<String> unknown() {
         return unknown;
     }
@@ -171,8 +169,8 @@ public class Protection {
     private List<SavedState> states(Optional<String> stateDir) {
         if (stateDir.isEmpty()) {
             unknown.add(
-                    "the catalog does not say where Flink's jobs keep their states; add the option"
-                            + " 'maintenance.state-dir'");
+                    "the folder of the Flink jobs' checkpoints and savepoints is not configured;"
+                            + " add the option 'maintenance.state-dir' to the catalog");
             return List.of();
         }
         SavedStates states;
@@ -180,20 +178,20 @@ public class Protection {
             states = new SavedStates(stateDir.get());
         } catch (IOException error) {
             unknown.add(
-                    "the states below "
+                    "the saved states in "
                             + stateDir.get()
                             + " cannot be listed ("
                             + error.getMessage()
-                            + "); put the catalog's option 'maintenance.state-dir' right");
+                            + "); fix the catalog's option 'maintenance.state-dir'");
             return List.of();
         }
         for (Path path : states.unknown()) {
             unknown.add(
-                    "whose is the state "
+                    "it is unknown which job the state "
                             + path
-                            + " cannot be told, it is neither <job id>/chk-<n> nor"
-                            + " savepoint-<digits of the job id>-<random>; name it as Flink did, or"
-                            + " move it out of "
+                            + " belongs to: its name is neither <job id>/chk-<n> nor"
+                            + " savepoint-<digits of the job id>-<random>; restore the name that"
+                            + " Flink gave it, or move it out of "
                             + stateDir.get());
         }
         for (SavedState state : states.newest()) {
@@ -210,7 +208,7 @@ public class Protection {
                                 + ", cannot be read ("
                                 + error.getMessage()
                                 + "); wait for its next checkpoint, or remove the state if it is"
-                                + " broken");
+                                + " corrupt");
             }
         }
         return states.all();
@@ -226,12 +224,12 @@ public class Protection {
         Long position = reader.snapshotId();
         boolean ours = reader.operator().isEmpty() || name.matcher(reader.operator()).find();
         if (!reader.readable()) {
-            // One of Kafka, say, unless it goes by our name.
+            // Another kind of source, such as Kafka, unless it is named after this table.
             if (ours) {
                 unknown.add(
                         who
-                                + " has a state that is not understood; if it reads something else,"
-                                + " give it another name");
+                                + " has state in an unknown format; if it reads something else,"
+                                + " rename it");
             }
         } else if (position == null) {
             if (ours) {
@@ -251,22 +249,25 @@ public class Protection {
                 String why =
                         snapshot == position
                                 ? ": its position"
-                                : ": holds files that it has yet to read";
+                                : ": contains files that it has yet to read";
                 fromUpward(snapshot, who + why, who);
             }
         } else if (ours && !elsewhere.test(position)) {
             unknown.add(
                     who
-                            + " stands at snapshot "
+                            + " is at snapshot "
                             + position
                             + ", which is no longer in the history of table "
                             + identifier
-                            + "; let the job take another checkpoint, or remove the state if nobody"
-                            + " will restore from it");
+                            + "; have the job take another checkpoint, or remove the state if it"
+                            + " will not be restored");
         }
     }
 
-    /** The youngest snapshots that hold files which were replaced before the reader's position. */
+    /**
+     * For files that were replaced before the reader's position: the newest snapshots that contain
+     * them.
+     */
     private Set<Long> holdersOf(Set<String> files, long position) {
         Set<Long> holders = new HashSet<>();
         Set<String> open = new HashSet<>(files);
@@ -319,7 +320,7 @@ public class Protection {
         }
     }
 
-    /** What a job's position is when it has not yet saved it, nobody knows. */
+    /** A job's position is unknown until it has saved it. */
     private void jobs(List<SavedState> states, Configuration session) {
         try {
             Optional<RunningJobs> running = RunningJobs.of(session);
@@ -334,8 +335,8 @@ public class Protection {
                                     + job.id()
                                     + " rewrites table "
                                     + identifier
-                                    + " and needs the snapshot that it began with; wait for its"
-                                    + " end");
+                                    + " and needs the snapshot that it started from; wait until it"
+                                    + " ends");
                 }
                 boolean ours =
                         job.operators().stream()
@@ -351,18 +352,18 @@ public class Protection {
                                     + job.name()
                                     + " ("
                                     + job.id()
-                                    + ") works on table "
+                                    + ") uses table "
                                     + identifier
-                                    + " and has no complete checkpoint yet; wait for its first"
+                                    + " and has no completed checkpoint yet; wait for its first"
                                     + " one");
                 }
             }
         } catch (IOException | RuntimeException error) {
-            unknown.add("which jobs run cannot be told: " + error.getMessage());
+            unknown.add("it is unknown which jobs run: " + error.getMessage());
         }
     }
 
-    /** A snapshot and all that follow it on whichever branches it lies. */
+    /** Protects a snapshot and all its descendants on every branch that contains it. */
     private void fromUpward(long snapshotId, String why, String who) {
         reasons.add(why);
         protect(snapshotId, why);

@@ -20,18 +20,21 @@ import org.apache.iceberg.flink.source.split.IcebergSourceSplit;
 import org.apache.iceberg.flink.source.split.IcebergSourceSplitSerializer;
 
 /**
- * How far a streaming reader of an Iceberg table has come, as a checkpoint holds it.
+ * The progress of a streaming reader of an Iceberg table, from a checkpoint.
  *
- * @param operator its name in the job
- * @param readable false when the state is none of Iceberg's, or of a version that nobody here knows
- * @param snapshotId the last snapshot whose files it knows; null before its first
- * @param files what it knows and has not read to the end
+ * @param operator the operator's name in the job
+ * @param readable false if the state is not that of an Iceberg source, or has an unknown version
+ * @param snapshotId the last snapshot that it has discovered; null before the first
+ * @param files files that it has discovered but not read completely
  */
 record ReaderState(String operator, boolean readable, Long snapshotId, Set<String> files) {
-    /** Name of the state in which a source's tasks keep what was assigned to them. */
+    /** Name of the state in which a source's tasks keep their assigned splits. */
     private static final String ASSIGNED = "SourceReaderState";
 
-    /** Names of what the source before it keeps, which {@code use-flip27-source=false} chooses. */
+    /**
+     * Names of the states of the older source, which is selected by {@code
+     * use-flip27-source=false}.
+     */
     private static final String OLD_POSITION = "snapshot-id-state";
 
     private static final String OLD_SPLITS = "splits";
@@ -39,7 +42,7 @@ record ReaderState(String operator, boolean readable, Long snapshotId, Set<Strin
     private static final IcebergSourceSplitSerializer SPLITS =
             new IcebergSourceSplitSerializer(true);
 
-    /** The state of an operator, or nothing when it is no source. */
+    /** The state of an operator; empty if it is not a source. */
     static Optional<ReaderState> of(OperatorState operator) throws IOException {
         if (operator.getCoordinatorState() == null) {
             return ofOldSource(operator);
@@ -79,7 +82,7 @@ record ReaderState(String operator, boolean readable, Long snapshotId, Set<Strin
         return Optional.of(new ReaderState(name, true, snapshotId, files));
     }
 
-    /** Two operators: one finds the files, the other's tasks read them. */
+    /** The older source consists of two operators: one discovers files, the other reads them. */
     private static Optional<ReaderState> ofOldSource(OperatorState operator) throws IOException {
         String name = OperatorNames.of(operator);
         for (OperatorSubtaskState task : operator.getStates()) {
@@ -89,7 +92,7 @@ record ReaderState(String operator, boolean readable, Long snapshotId, Set<Strin
                     return Optional.of(
                             new ReaderState(name, true, oldPosition(handle, position), Set.of()));
                 }
-                // Of what is yet to be read, the position is in another operator's state.
+                // These are unread files; the position is in the other operator's state.
                 if (offsets(handle, OLD_SPLITS).length > 0) {
                     return Optional.of(new ReaderState(name, false, null, Set.of()));
                 }
@@ -140,7 +143,7 @@ record ReaderState(String operator, boolean readable, Long snapshotId, Set<Strin
         }
     }
 
-    /** Refuses what does not fit, because it is tried on the states of other sources too. */
+    /** Rejects unexpected data, because it is tried on the states of other sources, too. */
     private static class Input extends DataInputStream {
         Input(byte[] bytes) {
             super(new ByteArrayInputStream(bytes));
@@ -149,7 +152,7 @@ record ReaderState(String operator, boolean readable, Long snapshotId, Set<Strin
         boolean flag() throws IOException {
             int value = readUnsignedByte();
             if (value > 1) {
-                throw new IOException("no flag");
+                throw new IOException("not a flag");
             }
             return value == 1;
         }
@@ -157,14 +160,14 @@ record ReaderState(String operator, boolean readable, Long snapshotId, Set<Strin
         byte[] bytes() throws IOException {
             int length = readInt();
             if (length < 0 || length > available()) {
-                throw new IOException("no length");
+                throw new IOException("not a length");
             }
             return readNBytes(length);
         }
 
         void end() throws IOException {
             if (available() > 0) {
-                throw new IOException("more than was expected");
+                throw new IOException("unexpected data at the end");
             }
         }
     }

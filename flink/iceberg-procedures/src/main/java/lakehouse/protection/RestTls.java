@@ -15,11 +15,13 @@ import org.apache.flink.configuration.ConfigOption;
 import org.apache.flink.configuration.Configuration;
 import org.apache.flink.configuration.SecurityOptions;
 
-/** TLS as Flink's own clients of its REST API are told to speak it. */
+/** TLS as configured for clients of Flink's REST API. */
 final class RestTls {
     private RestTls() {}
 
-    /** With the session's truststore, and its certificate where both sides must show one. */
+    /**
+     * With the session's truststore, and its certificate if mutual authentication is configured.
+     */
     static SSLContext of(Configuration session) throws IOException {
         try {
             SSLContext context = SSLContext.getInstance("TLS");

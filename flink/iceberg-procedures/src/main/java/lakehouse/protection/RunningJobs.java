@@ -16,13 +16,13 @@ import org.apache.flink.configuration.SecurityOptions;
 import org.apache.flink.shaded.jackson2.com.fasterxml.jackson.databind.JsonNode;
 import org.apache.flink.shaded.jackson2.com.fasterxml.jackson.databind.ObjectMapper;
 
-/** The jobs of the session's cluster that have not ended, asked by REST. */
+/** The unfinished jobs of the session's cluster, from Flink's REST API. */
 class RunningJobs {
     private static final Set<String> ENDED = Set.of("FINISHED", "CANCELED", "FAILED");
     private static final Duration PATIENCE = Duration.ofSeconds(20);
 
     /**
-     * @param operators names of what it consists of
+     * @param operators names of its operators
      */
     record Job(String id, String name, boolean streaming, List<String> operators) {}
 
@@ -34,7 +34,7 @@ class RunningJobs {
         this.http = http;
     }
 
-    /** Nothing when the session has no cluster. */
+    /** Empty if the session has no cluster. */
     static Optional<RunningJobs> of(Configuration session) throws IOException {
         Optional<String> host = session.getOptional(RestOptions.ADDRESS);
         if (host.isEmpty()) {
@@ -72,7 +72,7 @@ class RunningJobs {
         return jobs;
     }
 
-    /** Nothing when there is no such thing (any more). */
+    /** Empty if this does not exist, or no longer. */
     private Optional<JsonNode> get(String path) throws IOException {
         try {
             HttpRequest request =
@@ -87,7 +87,8 @@ class RunningJobs {
             return Optional.of(new ObjectMapper().readTree(answer.body()));
         } catch (IOException error) {
             throw new IOException(
-                    "Flink's REST at " + rest + path + " does not answer (" + error + ")", error);
+                    "Flink's REST API at " + rest + path + " does not answer (" + error + ")",
+                    error);
         } catch (InterruptedException error) {
             Thread.currentThread().interrupt();
             throw new IOException(error);

@@ -11,9 +11,9 @@ import org.apache.flink.runtime.checkpoint.OperatorState;
 /**
  * A complete checkpoint or savepoint.
  *
- * @param jobName the job's, in whichever run; its ID where jobs have no folder of their own
- * @param jobId of the run that wrote it; of a savepoint only its first six digits are known
- * @param number counts on from checkpoint to checkpoint; 0 where the path does not say it
+ * @param jobName the job's name, the same in all runs; its ID if jobs do not have separate folders
+ * @param jobId ID of the run that wrote it; for a savepoint, only its first six digits
+ * @param number the checkpoint's number; 0 if the path does not contain it
  */
 record SavedState(Path path, String jobName, String jobId, long number, long writtenAt) {
     static final String METADATA = "_metadata";
@@ -22,7 +22,7 @@ record SavedState(Path path, String jobName, String jobId, long number, long wri
         return job.startsWith(jobId);
     }
 
-    /** Every source of the job. */
+    /** The state of each source of the job. */
     List<ReaderState> readers() throws IOException {
         Path metadata = new Path(path, METADATA);
         List<ReaderState> readers = new ArrayList<>();

@@ -19,9 +19,9 @@ import org.apache.flink.core.fs.local.LocalFileStatus;
 import org.apache.flink.core.fs.local.LocalFileSystem;
 
 /**
- * The states that lie below a folder at whatever depth: {@code <job id>/chk-<n>} and {@code
- * savepoint-<six digits of the job id>-<random>}, in {@code checkpoints/<job>} and {@code
- * savepoints/<job>} where each job has a folder of its own, as Flink has none by default.
+ * The saved states in a folder, at any depth: {@code <job id>/chk-<n>} and {@code savepoint-<six
+ * digits of the job id>-<random>}; in {@code checkpoints/<job>} and {@code savepoints/<job>} if
+ * each job has its own folder, which is not Flink's default.
  */
 class SavedStates {
     private static final Comparator<SavedState> AGE =
@@ -35,7 +35,7 @@ class SavedStates {
                             + "(?:(?<run>[0-9a-f]{32})/chk-(?<number>\\d+)"
                             + "|savepoint-(?<digits>[0-9a-f]{6})-[0-9a-f]+)");
 
-    /** What checkpoints of a run have in common: many files, and no state. */
+    /** Folders shared by a run's checkpoints: many files, but no metadata. */
     private static final Set<String> PARTS = Set.of("shared", "taskowned");
 
     private final FileSystem files;
@@ -51,17 +51,17 @@ class SavedStates {
         find(root, "");
     }
 
-    /** All that a job can be restored from. */
+    /** Every state that a job can be restored from. */
     List<SavedState> all() {
         return states;
     }
 
-    /** States of which nobody knows whose they are. */
+    /** States that cannot be assigned to a job. */
     List<Path> unknown() {
         return unknown;
     }
 
-    /** The newest of each job. */
+    /** The newest state of each job. */
     Collection<SavedState> newest() {
         return states.stream()
                 .collect(
@@ -73,14 +73,14 @@ class SavedStates {
     }
 
     /**
-     * @param way the names from the root down to the folder
+     * @param way path of the folder, relative to the root
      */
     private void find(Path folder, String way) throws IOException {
         boolean run = JOB_ID.matcher(folder.getName()).matches();
         for (FileStatus entry : list(folder)) {
             String name = entry.getPath().getName();
             if (!entry.isDir()) {
-                // Flink writes it last: without it a state is incomplete.
+                // Flink writes this file last: without it, a state is incomplete.
                 if (name.equals(SavedState.METADATA)) {
                     add(folder, way, entry.getModificationTime());
                 }
@@ -116,8 +116,8 @@ class SavedStates {
     }
 
     /**
-     * Flink's own listing fails on a name with a colon, as that of a TaskManager's working folder
-     * ({@code tm_<host>:<port>-<id>}).
+     * Flink's own listing fails on a name with a colon, such as that of a TaskManager's working
+     * directory ({@code tm_<host>:<port>-<id>}).
      */
     private static FileStatus[] listLocal(LocalFileSystem local, Path folder) {
         File[] found = local.pathToFile(folder).listFiles();

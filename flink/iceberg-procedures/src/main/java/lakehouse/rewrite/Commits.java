@@ -16,8 +16,8 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * Replaces the files of groups by what was written, at most so many times in a run: each commit is
- * a snapshot that every reader passes and expiry has to take away again.
+ * Commits the files written for groups, in a limited number of commits per run: each commit is a
+ * snapshot that every reader has to pass and that must expire later.
  */
 class Commits<G extends RewriteGroupBase<?, ?, F>, F extends ContentFile<F>> {
     private static final Logger LOG = LoggerFactory.getLogger(Commits.class);
@@ -37,7 +37,7 @@ class Commits<G extends RewriteGroupBase<?, ?, F>, F extends ContentFile<F>> {
     private final Set<Integer> kept = new HashSet<>();
 
     /**
-     * @param groups of the whole run
+     * @param groups number of groups in the whole run
      */
     Commits(
             Table table,
@@ -56,7 +56,7 @@ class Commits<G extends RewriteGroupBase<?, ?, F>, F extends ContentFile<F>> {
         this.result = result;
     }
 
-    /** A group is written. It is committed with others, or by the next {@link #flush()}. */
+    /** Adds a written group. It is committed with others, or by the next {@link #flush()}. */
     void add(int index, G group, long rows) {
         pending.put(index, new Written<>(group, rows));
         if (pending.size() >= groupsPerCommit) {
@@ -64,7 +64,7 @@ class Commits<G extends RewriteGroupBase<?, ?, F>, F extends ContentFile<F>> {
         }
     }
 
-    /** Commit what waits; a conflict costs its own group and no other. */
+    /** Commits the pending groups; a conflict only costs the group that has it. */
     void flush() {
         Map<Integer, Written<G>> batch = new TreeMap<>(pending);
         pending.clear();
@@ -74,13 +74,15 @@ class Commits<G extends RewriteGroupBase<?, ?, F>, F extends ContentFile<F>> {
         batch.forEach((index, written) -> commit(Map.of(index, written)));
     }
 
-    /** Groups whose files must stay: those committed, and those whose commit may have landed. */
+    /**
+     * Groups whose files must be kept: committed ones, and those whose commit may have succeeded.
+     */
     Set<Integer> kept() {
         return kept;
     }
 
     /**
-     * @return false when nothing was changed, and smaller commits may succeed
+     * @return false if nothing was changed, and smaller commits may succeed
      */
     private boolean commit(Map<Integer, Written<G>> batch) {
         String indexes =
@@ -108,8 +110,8 @@ class Commits<G extends RewriteGroupBase<?, ?, F>, F extends ContentFile<F>> {
                 String reason =
                         "the outcome of a commit is unknown ("
                                 + error.getMessage()
-                                + "); its files were kept, and remove_orphan_files takes them if it"
-                                + " never landed";
+                                + "); its files were kept; if it failed, remove_orphan_files"
+                                + " removes them";
                 batch.values().forEach(written -> result.failed(reason));
             }
         }
@@ -123,12 +125,12 @@ class Commits<G extends RewriteGroupBase<?, ?, F>, F extends ContentFile<F>> {
                                 written.group(), kind.added(written.group()), written.rows()));
     }
 
-    /** Whether a commit is in the table, whatever its caller was told. */
+    /** Whether a commit is in the table, whatever its outcome appeared to be. */
     private boolean landed(String indexes) {
         try {
             table.refresh();
         } catch (RuntimeException error) {
-            LOG.warn("Table {} cannot be looked at after a commit", table.name(), error);
+            LOG.warn("Table {} cannot be loaded after a commit", table.name(), error);
             return false;
         }
         for (Snapshot snapshot : table.snapshots()) {

@@ -19,9 +19,9 @@ import org.apache.iceberg.actions.RewriteFileGroup;
 import org.apache.iceberg.util.DataFileSet;
 
 /**
- * Data files, which are written again row by row.
+ * Data files, which are rewritten row by row.
  *
- * @param startSnapshot whose files they are
+ * @param startSnapshot snapshot that contains the files
  */
 record DataFileGroups(
         Table table, long startSnapshot, RewriteRequest request, SortOrder order, String runId)
@@ -64,7 +64,7 @@ record DataFileGroups(
                 SerializableTable.copyOf(table), schema, SortOrders.known(table, order), runId);
     }
 
-    /** Rows have a lineage from the first commit in format version 3 on. */
+    /** Rows have lineage from the first commit in format version 3. */
     private static boolean hasLineage(Snapshot snapshot) {
         return snapshot.firstRowId() != null;
     }
@@ -112,7 +112,7 @@ record DataFileGroups(
         rewrite.commit();
     }
 
-    /** Refuses to give new ids to rows that were given theirs since they were read. */
+    /** Rejects a commit that would give new IDs to rows that got IDs after they were read. */
     private record NoLineageSince(long snapshot) implements SnapshotAncestryValidator {
         @Override
         public boolean validate(Iterable<Snapshot> ancestors) {
@@ -126,7 +126,7 @@ record DataFileGroups(
 
         @Override
         public String errorMessage() {
-            return "rows that had no ids in snapshot " + snapshot + " have got them since";
+            return "rows without IDs in snapshot " + snapshot + " have been assigned IDs since";
         }
     }
 

@@ -19,8 +19,8 @@ import org.apache.iceberg.util.DeleteFileSet;
 /**
  * Position delete files.
  *
- * @param startSnapshot whose files they are
- * @param dataFiles by group, the data files that its deletes apply to
+ * @param startSnapshot snapshot that contains the files
+ * @param dataFiles for each group, the data files that its deletes apply to
  */
 record DeleteFileGroups(
         Table table, long startSnapshot, List<Map<String, Long>> dataFiles, String runId)
@@ -67,8 +67,8 @@ record DeleteFileGroups(
     }
 
     /**
-     * On top of the snapshot that was looked at, and nowhere else: after a rollback, data files
-     * that were gone may be there again, and need the deletes that dangled.
+     * Only commits to descendants of the planned snapshot: a rollback may bring back data files
+     * that need the deletes that were dangling.
      */
     @Override
     public void commit(

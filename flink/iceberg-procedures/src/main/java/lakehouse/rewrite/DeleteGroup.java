@@ -7,7 +7,8 @@ import org.apache.iceberg.DeleteFile;
 /**
  * Position delete files of one partition.
  *
- * @param dataFiles that they apply to, each with its sequence number: all other deletes dangle
+ * @param dataFiles data files that they apply to, with their sequence numbers; all other deletes
+ *     are dangling
  */
 record DeleteGroup(int index, List<DeleteFile> files, Map<String, Long> dataFiles, long maxFileSize)
         implements GroupTask {}

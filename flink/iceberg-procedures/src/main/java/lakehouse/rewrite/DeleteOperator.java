@@ -34,8 +34,8 @@ import org.apache.iceberg.io.OutputFileFactory;
 import org.apache.iceberg.util.CharSequenceMap;
 
 /**
- * Writes position deletes again, each once and in order, without those that dangle. The positions
- * of a group are held as bitmaps, about a byte for each.
+ * Rewrites position deletes in order, without duplicates and dangling ones. The positions of a
+ * group are kept in bitmaps, about one byte per position.
  */
 class DeleteOperator extends GroupOperator<DeleteGroup> {
     private static final long serialVersionUID = 1L;
@@ -51,7 +51,7 @@ class DeleteOperator extends GroupOperator<DeleteGroup> {
         this.runId = runId;
     }
 
-    /** In which format new delete files of the table are. */
+    /** The format of the table's new delete files. */
     private FileFormat format() {
         String own = table.properties().get(TableProperties.DELETE_DEFAULT_FILE_FORMAT);
         return own == null ? GroupFiles.format(table) : FileFormat.fromString(own);
@@ -104,7 +104,7 @@ class DeleteOperator extends GroupOperator<DeleteGroup> {
         return new Rewritten(written, before.value(), after.value());
     }
 
-    /** A group is of one partition, which files of several specs may belong to. */
+    /** A group has one partition, even if its files have several specs. */
     private static Collection<List<DeleteFile>> bySpec(List<DeleteFile> files) {
         Map<Integer, List<DeleteFile>> specs = new TreeMap<>();
         files.forEach(
@@ -112,7 +112,7 @@ class DeleteOperator extends GroupOperator<DeleteGroup> {
         return specs.values();
     }
 
-    /** By path, the positions that are deleted in data files that are there. */
+    /** The deleted positions in existing data files, by path. */
     private SortedMap<String, PositionDeleteIndex> live(
             List<DeleteFile> files, Map<String, Long> dataFiles) throws IOException {
         SortedMap<String, PositionDeleteIndex> live = new TreeMap<>();

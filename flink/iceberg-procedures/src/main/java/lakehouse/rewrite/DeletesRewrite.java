@@ -22,12 +22,12 @@ import org.apache.iceberg.expressions.Expression;
 import org.apache.iceberg.expressions.Expressions;
 import org.apache.iceberg.io.CloseableIterable;
 
-/** One rewrite of a table's position delete files: which of them, in which groups. */
+/** One rewrite of a table's position delete files: selects and groups them. */
 public class DeletesRewrite {
-    /** A task holds the positions of a group in memory. */
+    /** Limited, because a task keeps the positions of a group in memory. */
     private static final long GROUP_BYTES = 64L << 20;
 
-    /** Jobs are named by this and the table, so that others can tell who works on it. */
+    /** Jobs have this prefix and the table in their names, so that other calls recognise them. */
     public static final String JOB = "rewrite_position_delete_files ";
 
     private final Table table;
@@ -38,9 +38,9 @@ public class DeletesRewrite {
     private final String runId = UUID.randomUUID().toString();
 
     /**
-     * @param name database and name, for the name of the job
-     * @param where text of the condition on rows whose partitions are considered; null for all
-     * @param cluster gives an environment for each job
+     * @param name database and table, for the name of the job
+     * @param where condition; partitions with matching rows are considered; null for all
+     * @param cluster provides an environment for each job
      */
     public DeletesRewrite(
             Table table,
@@ -53,11 +53,11 @@ public class DeletesRewrite {
             throw new ValidationException(
                     "Table "
                             + table.name()
-                            + " is of format version "
+                            + " has format version "
                             + TableUtil.formatVersion(table)
-                            + ", in which each data file has one deletion vector at most: there is"
-                            + " nothing to merge. Next: rewrite_data_files applies deletes of all"
-                            + " kinds");
+                            + ", in which each data file has at most one deletion vector: there is"
+                            + " nothing to merge. Next: call rewrite_data_files, which applies all"
+                            + " kinds of deletes");
         }
         this.table = table;
         this.name = name;
@@ -88,7 +88,7 @@ public class DeletesRewrite {
                 .rewrite(groups);
     }
 
-    /** By group, the data files that its deletes apply to, each with its sequence number. */
+    /** For each group, the data files that its deletes apply to, with their sequence numbers. */
     private List<Map<String, Long>> dataFiles(
             Snapshot start, List<RewritePositionDeletesGroup> groups) {
         List<Map<String, Long>> dataFiles = new ArrayList<>();

@@ -5,7 +5,9 @@ import org.apache.flink.streaming.api.operators.BoundedOneInput;
 import org.apache.flink.streaming.api.operators.OneInputStreamOperator;
 import org.apache.flink.streaming.runtime.streamrecord.StreamRecord;
 
-/** Adds up what the tasks of one group read and wrote, and says at the end that it is done. */
+/**
+ * Adds up the digests of what the tasks of one group read and wrote, and reports the group as done.
+ */
 class DigestSum extends AbstractStreamOperator<byte[]>
         implements OneInputStreamOperator<byte[], byte[]>, BoundedOneInput {
     private static final long serialVersionUID = 1L;

@@ -1,10 +1,10 @@
 package lakehouse.rewrite;
 
-/** What an error says. */
+/** Messages of errors. */
 final class Errors {
     private Errors() {}
 
-    /** The message of the first cause: what wraps it only says that something failed. */
+    /** The message of the root cause; the exceptions around it only say that something failed. */
     static String root(Throwable error) {
         Throwable root = error;
         while (root.getCause() != null) {

@@ -9,10 +9,10 @@ import org.apache.iceberg.Table;
 import org.apache.iceberg.actions.RewriteFileGroup;
 
 /**
- * The files that one task writes again and one commit replaces.
+ * Files that are rewritten by one task and replaced in one commit.
  *
- * @param partition of all rows; null when the files come from an earlier partition spec, so that
- *     each row says its own
+ * @param partition partition of all rows; null if the files have an earlier partition spec, so that
+ *     each row determines its own
  */
 record FileGroup(int index, List<FileScanTask> tasks, StructLike partition, long maxFileSize)
         implements GroupTask {
@@ -34,7 +34,7 @@ record FileGroup(int index, List<FileScanTask> tasks, StructLike partition, long
         return currentSpec ? group.fileScanTasks().get(0).file().partition() : null;
     }
 
-    /** Whether the rows belong to several partitions, and come in any order. */
+    /** Whether the rows may belong to several partitions, in any order. */
     boolean scattered() {
         return partition == null;
     }

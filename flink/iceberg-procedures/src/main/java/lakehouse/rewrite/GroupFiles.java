@@ -24,7 +24,7 @@ import org.apache.iceberg.io.CloseableIterable;
 import org.apache.iceberg.io.ClusteredDataWriter;
 import org.apache.iceberg.io.OutputFileFactory;
 
-/** Reads and writes the rows of a group, all in the same schema. */
+/** Reads and writes the rows of a group, with one schema. */
 class GroupFiles implements Serializable {
     private static final long serialVersionUID = 1L;
 
@@ -33,13 +33,13 @@ class GroupFiles implements Serializable {
     private final SortOrder sortOrder;
     private final String runId;
 
-    /** One for all groups, because it reads Hadoop's configuration. */
+    /** Shared by all groups, because creating one reads Hadoop's configuration. */
     private transient FileMerge merge;
 
     /**
-     * @param schema the table's, with or without the lineage of rows
-     * @param sortOrder what the files shall say about the order of their rows
-     * @param runId stands in the name of each file, so that the leftovers of a run can be found
+     * @param schema the table's schema, with or without row lineage
+     * @param sortOrder sort order recorded for the files
+     * @param runId part of each file's name, so that the leftovers of a run can be found
      */
     GroupFiles(Table table, Schema schema, SortOrder sortOrder, String runId) {
         this.table = table;
@@ -48,7 +48,7 @@ class GroupFiles implements Serializable {
         this.runId = runId;
     }
 
-    /** In which format new files of the table are. */
+    /** The format of the table's new files. */
     static FileFormat format(Table table) {
         return FileFormat.fromString(
                 table.properties()
@@ -65,7 +65,7 @@ class GroupFiles implements Serializable {
         return new RowPartition(table);
     }
 
-    /** Each row that is not deleted. The row given is only valid until the next one. */
+    /** Passes on each row that is not deleted. A row is only valid until the next one. */
     void read(List<FileScanTask> tasks, RowConsumer consumer) throws IOException {
         for (FileScanTask task : tasks) {
             try (CloseableIterable<RowData> rows = TaskRows.of(table, schema, task)) {
@@ -76,7 +76,7 @@ class GroupFiles implements Serializable {
         }
     }
 
-    /** What the files just written hold, read from the store. */
+    /** The digest of the files just written, read from the store. */
     RowDigest.Value digest(List<DataFile> files) throws IOException {
         String own = SchemaParser.toJson(table.schema());
         String spec = PartitionSpecParser.toJson(table.spec());
@@ -89,10 +89,10 @@ class GroupFiles implements Serializable {
     }
 
     /**
-     * Merges the files of a group as they are, with their rows in the same order.
+     * Merges the files of a group without changing the order of rows.
      *
-     * @param verify reads the new files again
-     * @return empty when rows have to be read and written one by one
+     * @param verify whether to read the new files and compare them
+     * @return empty if the files must be rewritten row by row
      */
     Optional<GroupOperator.Rewritten> merge(FileGroup group, int attempt, boolean verify)
             throws IOException {
@@ -140,7 +140,7 @@ class GroupFiles implements Serializable {
                 .build();
     }
 
-    /** Writes what the source gives, partition by partition: one file is open at a time. */
+    /** Writes the rows of the source partition by partition, with one open file at a time. */
     List<DataFile> write(FileGroup group, int attempt, RowSource source) throws IOException {
         ClusteredDataWriter<RowData> writer =
                 new ClusteredDataWriter<>(

@@ -10,34 +10,34 @@ import org.apache.iceberg.ContentFile;
 import org.apache.iceberg.actions.RewriteGroupBase;
 
 /**
- * What a rewrite does by the kind of file that it replaces.
+ * The part of a rewrite that depends on the kind of files.
  *
- * @param <G> a group, as Iceberg plans it
- * @param <F> a file
+ * @param <G> Iceberg's plan of a group
+ * @param <F> kind of file
  */
 interface GroupKind<G extends RewriteGroupBase<?, ?, F>, F extends ContentFile<F>> {
-    /** Whether several tasks can share a group, which then has a job of its own. */
+    /** Whether several tasks can share a group, which then has its own job. */
     boolean divisible(G group);
 
     /**
-     * Adds to a job what writes groups again and reports it as {@link Progress}.
+     * Adds operators to a job that rewrite groups and report {@link Progress}.
      *
-     * @param groups by index
+     * @param groups the groups by index
      */
     DataStream<byte[]> job(
             StreamExecutionEnvironment environment, JobPlan plan, SortedMap<Integer, G> groups)
             throws Exception;
 
-    /** How many files the description of a group names. */
+    /** The number of files in a group's description. */
     int named(int index, G group);
 
     void written(G group, List<F> files);
 
     Collection<F> added(G group);
 
-    /** Replaces the files of the groups by those written, in one commit with this summary. */
+    /** Replaces the files of the groups by the written ones, in one commit with this summary. */
     void commit(Collection<G> groups, Map<String, String> summary);
 
-    /** Describes what the files of a group hold, for messages. */
+    /** Describes the contents of a group's files, for messages. */
     String content(G group);
 }

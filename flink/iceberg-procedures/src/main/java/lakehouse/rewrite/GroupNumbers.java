@@ -15,7 +15,7 @@ import org.apache.flink.streaming.api.operators.OneInputStreamOperator;
 import org.apache.flink.streaming.api.transformations.PhysicalTransformation;
 
 /**
- * The numbers from 0 on, each handed to the next task that is free: groups, and files, take unlike
+ * The numbers from 0, each given to the next free task, because groups and files take different
  * times.
  */
 final class GroupNumbers extends NumberSequenceSource {
@@ -29,8 +29,9 @@ final class GroupNumbers extends NumberSequenceSource {
     }
 
     /**
-     * Gives them to an operator, which so many tasks have. It must be chained to the source, or all
-     * numbers would wait in front of some task; before Flink 2 it would not be by itself.
+     * Connects them to an operator with the given parallelism. The operator must be chained to the
+     * source, else all numbers would queue in front of one task; before Flink 2 that does not
+     * happen by default.
      */
     static <T> SingleOutputStreamOperator<T> to(
             OneInputStreamOperator<Long, T> operator,

@@ -13,15 +13,15 @@ import org.apache.flink.util.ExceptionUtils;
 import org.apache.iceberg.ContentFile;
 
 /**
- * Takes the number of a group, writes what its files hold into new files, and reads those again.
+ * Receives the number of a group, rewrites its files into new ones, and reads these back.
  *
- * <p>All in one operator: rows never cross the network, and the job fits one slot.
+ * <p>All in one operator, so that rows never cross the network and the job fits into one slot.
  */
 abstract class GroupOperator<T extends GroupTask> extends AbstractStreamOperator<byte[]>
         implements OneInputStreamOperator<Long, byte[]> {
     private static final long serialVersionUID = 1L;
 
-    /** New files, and digests of what was read and of what they hold. */
+    /** The new files, and the digests of the rows read and of the new files. */
     record Rewritten(
             List<? extends ContentFile<?>> files, RowDigest.Value before, RowDigest.Value after) {}
 
@@ -30,7 +30,7 @@ abstract class GroupOperator<T extends GroupTask> extends AbstractStreamOperator
     private final int attempt;
 
     /**
-     * @param attempt stands in the name of each file
+     * @param attempt part of each file's name
      */
     GroupOperator(List<T> tasks, int attempt) {
         this.tasks = tasks;
@@ -38,9 +38,9 @@ abstract class GroupOperator<T extends GroupTask> extends AbstractStreamOperator
     }
 
     /**
-     * Gives the groups to tasks.
+     * Distributes the groups among tasks.
      *
-     * @param most as many tasks at once, if there are as many groups
+     * @param most maximum number of concurrent tasks
      */
     DataStream<byte[]> on(StreamExecutionEnvironment environment, int most) {
         SingleOutputStreamOperator<byte[]> rewritten =
@@ -57,7 +57,7 @@ abstract class GroupOperator<T extends GroupTask> extends AbstractStreamOperator
         return rewritten;
     }
 
-    /** Whether it needs memory to sort. */
+    /** Whether it needs memory for sorting. */
     boolean sorts() {
         return false;
     }

@@ -29,13 +29,13 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * Has Flink write groups of files again, and replaces them by a few commits, so that a conflict
- * costs a group and not the run.
+ * Rewrites groups of files in Flink jobs and replaces them in a few commits, so that a conflict
+ * costs only one group, not the run.
  */
 class GroupRun<G extends RewriteGroupBase<?, ?, F>, F extends ContentFile<F>> {
     private static final Logger LOG = LoggerFactory.getLogger(GroupRun.class);
 
-    /** What one job carries: its description of the files is sent to the cluster whole. */
+    /** Files per job: a job's description of its files is sent to the cluster in one piece. */
     private static final int FILES_PER_JOB = 5_000;
 
     private static final long END_LIMIT_S = 60;
@@ -50,9 +50,9 @@ class GroupRun<G extends RewriteGroupBase<?, ?, F>, F extends ContentFile<F>> {
     private final RewriteResult result = new RewriteResult();
 
     /**
-     * @param job its name
-     * @param runId stands in the name of each file that is written
-     * @param cluster gives an environment for each job
+     * @param job name of the job
+     * @param runId part of each written file's name
+     * @param cluster provides an environment for each job
      */
     GroupRun(
             Table table,
@@ -102,12 +102,12 @@ class GroupRun<G extends RewriteGroupBase<?, ?, F>, F extends ContentFile<F>> {
                             + " could be rewritten: "
                             + String.join("; ", result.reasons)
                             + (commits.kept().isEmpty() ? ". Nothing was changed" : "")
-                            + "; the log of Flink's TaskManager says more");
+                            + "; see the log of Flink's TaskManager");
         }
         return result;
     }
 
-    /** All groups by one commit, if all were written. */
+    /** Commits all groups at once, if all were written. */
     private void commitAll(Commits<G, F> commits, int groups) {
         if (result.failedGroups == 0) {
             commits.flush();
@@ -120,8 +120,8 @@ class GroupRun<G extends RewriteGroupBase<?, ?, F>, F extends ContentFile<F>> {
     }
 
     /**
-     * Some of the groups, and their commits. A second job does what is left when the first is lost
-     * with a TaskManager.
+     * Some of the groups, and their commits. If the first job is lost with a TaskManager, a second
+     * one rewrites the remaining groups.
      */
     private class Job {
         private final Set<Integer> indexes;
@@ -155,19 +155,19 @@ class GroupRun<G extends RewriteGroupBase<?, ?, F>, F extends ContentFile<F>> {
             }
         }
 
-        /** What one job does; afterwards those groups are open that another one may do. */
+        /** Runs one job; afterwards, the groups that another job may rewrite are still open. */
         private void attempt(int attempt) {
             client = null;
             try (CloseableIterator<byte[]> progress = submit(attempt)) {
                 while (progress.hasNext()) {
                     took(Progress.fromBytes(progress.next()));
                 }
-                failRest("the job that rewrites it ended without it");
+                failRest("the job ended without rewriting it");
             } catch (MismatchException error) {
                 cleanUp(indexes);
                 throw error;
             } catch (Exception error) {
-                LOG.warn("The job that rewrites {} failed", table.name(), error);
+                LOG.warn("The job that rewrites table {} failed", table.name(), error);
                 if (isForAnother(error)) {
                     cleanUp(open.keySet());
                 } else {
@@ -176,10 +176,10 @@ class GroupRun<G extends RewriteGroupBase<?, ?, F>, F extends ContentFile<F>> {
             }
         }
 
-        /** Whether another job may do better, and if so, how many tasks it has. */
+        /** Whether another job may succeed, and if so, with how many tasks. */
         private boolean isForAnother(Exception error) {
             if (tasks > 1 && isIn(error, NoResourceAvailableException.class)) {
-                LOG.warn("There are no {} free slots: one task goes on", tasks);
+                LOG.warn("There are fewer than {} free slots: continuing with one task", tasks);
                 tasks = 1;
                 return true;
             }
@@ -188,7 +188,10 @@ class GroupRun<G extends RewriteGroupBase<?, ?, F>, F extends ContentFile<F>> {
             return again;
         }
 
-        /** Whether the job ended by no fault of its groups: those are reported one by one. */
+        /**
+         * Whether the job failed for a reason other than its groups, which report errors one by
+         * one.
+         */
         private boolean isLost(Exception error) {
             return client != null
                     && !isIn(error, JobCancellationException.class)
@@ -207,7 +210,7 @@ class GroupRun<G extends RewriteGroupBase<?, ?, F>, F extends ContentFile<F>> {
 
         private CloseableIterator<byte[]> submit(int attempt) throws Exception {
             StreamExecutionEnvironment environment = cluster.get();
-            // So that groups are reported, and committed, while others are under way.
+            // So that finished groups are reported and committed while others are running.
             environment.setRuntimeMode(RuntimeExecutionMode.STREAMING);
             open.keySet().forEach(index -> written.put(index, new ArrayList<>()));
             CloseableIterator<byte[]> progress =
@@ -232,12 +235,12 @@ class GroupRun<G extends RewriteGroupBase<?, ?, F>, F extends ContentFile<F>> {
                                     + table.name()
                                     + ": "
                                     + kind.content(open.get(index))
-                                    + " changed on the way ("
+                                    + " changed during the rewrite ("
                                     + done.before()
                                     + " before, "
                                     + done.after()
-                                    + " after). Nothing of this group was committed; the files that"
-                                    + " were read and written need a look");
+                                    + " after). Nothing of this group was committed. Next: check"
+                                    + " the files that were read and written");
                 }
                 G group = open.remove(index);
                 kind.written(group, written.get(index));
@@ -251,15 +254,19 @@ class GroupRun<G extends RewriteGroupBase<?, ?, F>, F extends ContentFile<F>> {
                     client.getJobExecutionResult().get(END_LIMIT_S, TimeUnit.SECONDS);
                 }
             } catch (ExecutionException | CancellationException ended) {
-                LOG.debug("The job that rewrites {} has ended", table.name(), ended);
+                LOG.debug("The job that rewrites table {} has ended", table.name(), ended);
             } catch (TimeoutException late) {
-                LOG.warn("The job that rewrites {} does not end; it may leave files", table.name());
+                LOG.warn(
+                        "The job that rewrites table {} does not end; it may leave files behind",
+                        table.name());
             } catch (InterruptedException error) {
                 Thread.currentThread().interrupt();
             }
         }
 
-        /** When the job has ended: until then a task that is cancelled may finish a file. */
+        /**
+         * Called after the job has ended: before that, a cancelled task may still finish a file.
+         */
         private void cleanUp(Set<Integer> groups) {
             awaitEnd();
             Set<Integer> left = new HashSet<>(groups);
@@ -268,7 +275,7 @@ class GroupRun<G extends RewriteGroupBase<?, ?, F>, F extends ContentFile<F>> {
         }
     }
 
-    /** What differs after they were written. */
+    /** The written rows differ from those read. */
     private static class MismatchException extends IllegalStateException {
         private static final long serialVersionUID = 1L;
 

@@ -2,7 +2,7 @@ package lakehouse.rewrite;
 
 import java.io.Serializable;
 
-/** What one task does: it writes the files of a group again, which one commit replaces. */
+/** The work of one task: rewriting the files of a group, which one commit replaces. */
 interface GroupTask extends Serializable {
     int index();
 }

@@ -11,7 +11,7 @@ import org.apache.flink.table.data.binary.BinarySegmentUtils;
 import org.apache.flink.table.data.utils.ProjectedRowData;
 import org.apache.flink.table.runtime.typeutils.RowDataSerializer;
 
-/** Ranges of rows by what they are sorted by: all rows of one come before all rows of the next. */
+/** Ranges of sort keys: all rows of a range come before all rows of the next. */
 final class KeyRanges implements Serializable {
     private static final long serialVersionUID = 1L;
 
@@ -22,9 +22,9 @@ final class KeyRanges implements Serializable {
     private transient ProjectedRowData key;
 
     /**
-     * @param order of the rows
-     * @param sample keys of some of them
-     * @param count how many ranges, of about as many rows
+     * @param order sort order of the rows
+     * @param sample sort keys of some rows
+     * @param count number of ranges, which have about the same number of rows
      */
     KeyRanges(RowOrder order, List<byte[]> sample, int count) {
         this.order = order;
@@ -37,7 +37,7 @@ final class KeyRanges implements Serializable {
         }
     }
 
-    /** The range of a row, from 0 on. */
+    /** The index of a row's range, from 0. */
     int of(RowData row) {
         if (ends == null) {
             ends = bounds.stream().map(this::fromBytes).toList();
@@ -53,7 +53,7 @@ final class KeyRanges implements Serializable {
         return row;
     }
 
-    /** Makes bytes of the keys of rows. */
+    /** Serializes the sort keys of rows. */
     static final class KeyBytes {
         private final ProjectedRowData key;
         private final RowDataSerializer serializer;

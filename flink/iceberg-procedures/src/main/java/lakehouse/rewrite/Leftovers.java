@@ -11,15 +11,15 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * Files of groups that were never committed. They are looked for by name: a task that was killed
- * told nobody of its files.
+ * Files of groups that were never committed. They are found by name, because a killed task cannot
+ * report its files.
  */
 final class Leftovers {
     private static final Logger LOG = LoggerFactory.getLogger(Leftovers.class);
 
     private Leftovers() {}
 
-    /** What cannot be deleted is left to remove_orphan_files. */
+    /** Files that cannot be deleted are left for remove_orphan_files. */
     static void delete(Table table, String runId, Set<Integer> groups) {
         try {
             if (table.io() instanceof SupportsPrefixOperations io) {
@@ -35,7 +35,7 @@ final class Leftovers {
         }
     }
 
-    /** The number of the group, which begins the name of each of its files. */
+    /** The number of the group, with which the names of its files begin. */
     private static int group(String name) {
         return Integer.parseInt(name.substring(0, name.indexOf('-')));
     }

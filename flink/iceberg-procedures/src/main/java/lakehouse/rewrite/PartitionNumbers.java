@@ -12,8 +12,8 @@ import org.apache.flink.table.types.logical.RowType;
 import org.apache.iceberg.PartitionKey;
 
 /**
- * Gives rows one more field, the number of their partition, so that they can be sorted by it: each
- * file is complete then before the next one is opened.
+ * Adds the number of their partition to rows, to sort by it: then each file is complete before the
+ * next one is opened.
  */
 class PartitionNumbers {
     private final RowPartition partition;

@@ -9,7 +9,7 @@ import org.apache.iceberg.shaded.org.apache.parquet.schema.PrimitiveType;
 import org.apache.iceberg.shaded.org.apache.parquet.schema.PrimitiveType.PrimitiveTypeName;
 import org.apache.iceberg.shaded.org.apache.parquet.schema.Type;
 
-/** The schema of a Parquet file in which a time of day looks like any other INT64. */
+/** The schema of a Parquet file with times of day as plain INT64. */
 final class PlainTimes {
     private PlainTimes() {}
 

@@ -6,13 +6,15 @@ import org.apache.flink.util.InstantiationUtil;
 import org.apache.iceberg.ContentFile;
 
 /**
- * What the tasks tell the procedure about a group, as bytes so that no serializer has to know
- * Iceberg's classes.
+ * What tasks report to the procedure about a group; sent as bytes, so that no serializer for
+ * Iceberg's classes is needed.
  */
 sealed interface Progress extends Serializable {
     int group();
 
-    /** A file was written. Files come one by one, because Flink limits the size of a result. */
+    /**
+     * A file was written. Files are reported one by one, because Flink limits the size of a result.
+     */
     record Written(int group, ContentFile<?> file) implements Progress {}
 
     /** All files were written. */
@@ -21,7 +23,7 @@ sealed interface Progress extends Serializable {
     /** One of several tasks has read its share of the group. */
     record Read(int group, RowDigest.Value digest) implements Progress {}
 
-    /** That is what the files of one of several tasks hold. */
+    /** The digest of the files written by one of several tasks. */
     record Held(int group, RowDigest.Value digest) implements Progress {}
 
     record Failed(int group, String reason) implements Progress {}

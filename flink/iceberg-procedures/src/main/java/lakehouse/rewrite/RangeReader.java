@@ -9,7 +9,7 @@ import org.apache.flink.table.data.RowData;
 import org.apache.flink.util.OutputTag;
 import org.apache.iceberg.FileScanTask;
 
-/** Takes the number of a file and gives its rows, and at the end a digest of all that it gave. */
+/** Receives numbers of files and emits their rows, and at the end a digest of all emitted rows. */
 class RangeReader extends AbstractStreamOperator<RowData>
         implements OneInputStreamOperator<Long, RowData>, BoundedOneInput {
     private static final long serialVersionUID = 1L;

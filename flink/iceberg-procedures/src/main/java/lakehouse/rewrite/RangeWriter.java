@@ -9,7 +9,7 @@ import org.apache.flink.streaming.runtime.streamrecord.StreamRecord;
 import org.apache.flink.table.data.RowData;
 import org.apache.iceberg.DataFile;
 
-/** Sorts the rows of one range, writes them into new files, and reads those again. */
+/** Sorts the rows of one range, writes them into new files, and reads these back. */
 class RangeWriter extends AbstractStreamOperator<byte[]>
         implements OneInputStreamOperator<RowData, byte[]>, BoundedOneInput {
     private static final long serialVersionUID = 1L;

@@ -12,18 +12,18 @@ import org.apache.flink.util.CloseableIterator;
 import org.apache.flink.util.OutputTag;
 
 /**
- * Sorts one group by several tasks: each has a range of the sort keys, so that their files do not
- * overlap. A job that samples the keys determines beforehand where the ranges end.
+ * Sorts one group in several tasks, each with a range of the sort keys, so that their files do not
+ * overlap. A preceding job samples the keys to determine the ranges.
  *
  * @param files reads and writes the rows
- * @param sampler draws keys of them
+ * @param sampler samples sort keys
  */
 record RangedSort(
         FileGroup group, GroupFiles files, RowOrder order, SampleOperator sampler, boolean verify) {
     private static final OutputTag<byte[]> PROGRESS =
             new OutputTag<>("progress", PrimitiveArrayTypeInfo.BYTE_PRIMITIVE_ARRAY_TYPE_INFO);
 
-    /** Adds the sort to a job, after the sampling job has run under the same name. */
+    /** Runs the sampling job under the job's name, then adds the sort to the job. */
     DataStream<byte[]> job(StreamExecutionEnvironment environment, JobPlan plan) throws Exception {
         int tasks = plan.tasks();
         KeyRanges ranges = new KeyRanges(order, sample(environment, plan), tasks);

@@ -17,17 +17,17 @@ import org.apache.iceberg.actions.RewriteFileGroup;
 import org.apache.iceberg.expressions.Expression;
 import org.apache.iceberg.expressions.Expressions;
 
-/** One rewrite of a table's data files: which of them, in which groups. */
+/** One rewrite of a table's data files: selects and groups them. */
 public class Rewrite {
     /**
-     * A group is one task's work, committed whole or not. To sort, the bigger it is, the less its
-     * files overlap with others.
+     * Default size of a group, which is the unit of work and of commits. When sorting, files of
+     * larger groups overlap less.
      */
     private static final long GROUP_BYTES = 2L << 30;
 
     private static final long SORTED_GROUP_BYTES = 16L << 30;
 
-    /** Jobs are named by this and the table, so that others can tell who works on it. */
+    /** Jobs have this prefix and the table in their names, so that other calls recognise them. */
     public static final String JOB = "rewrite_data_files ";
 
     private final Table table;
@@ -38,7 +38,7 @@ public class Rewrite {
     private final String runId = UUID.randomUUID().toString();
 
     /**
-     * @param cluster gives an environment for each job
+     * @param cluster provides an environment for each job
      */
     public Rewrite(
             Table table,

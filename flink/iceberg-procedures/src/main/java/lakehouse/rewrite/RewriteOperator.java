@@ -8,7 +8,7 @@ import org.apache.flink.table.data.RowData;
 import org.apache.flink.table.types.logical.RowType;
 import org.apache.iceberg.DataFile;
 
-/** Writes the rows of data files again, sorted on demand. */
+/** Rewrites the rows of data files, optionally sorted. */
 class RewriteOperator extends GroupOperator<FileGroup> {
     private static final long serialVersionUID = 1L;
 

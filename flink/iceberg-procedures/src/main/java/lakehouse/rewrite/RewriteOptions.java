@@ -8,12 +8,12 @@ import org.apache.iceberg.actions.BinPackRewriteFilePlanner;
 import org.apache.iceberg.actions.RewriteDataFiles;
 import org.apache.iceberg.actions.SizeBasedFileRewritePlanner;
 
-/** How a rewrite goes about its work, by the names that Spark's procedures have for it. */
+/** Options of a rewrite, with the names of Spark's procedures. */
 public final class RewriteOptions {
     private enum Kind {
         BYTES("\\d{1,18}", "a number of bytes"),
-        COUNT("[1-9]\\d{0,8}", "a number above 0"),
-        RATIO("0?\\.\\d*[1-9]\\d*|1(\\.0*)?", "a ratio above 0 and up to 1"),
+        COUNT("[1-9]\\d{0,8}", "a number greater than 0"),
+        RATIO("0?\\.\\d*[1-9]\\d*|1(\\.0*)?", "a ratio greater than 0 and at most 1"),
         BOOLEAN("true|false", "true or false"),
         ORDER(
                 "none|(bytes|files)-(asc|desc)",
@@ -56,7 +56,7 @@ public final class RewriteOptions {
     }
 
     /**
-     * @throws ValidationException when one is unknown, or has a value that it cannot have
+     * @throws ValidationException if an option is unknown or has an invalid value
      */
     public static RewriteOptions ofDataFiles(Map<String, String> values) {
         Map<String, Kind> known = new TreeMap<>(OF_ALL_FILES);
@@ -65,7 +65,7 @@ public final class RewriteOptions {
     }
 
     /**
-     * @throws ValidationException when one is unknown, or has a value that it cannot have
+     * @throws ValidationException if an option is unknown or has an invalid value
      */
     public static RewriteOptions ofDeleteFiles(Map<String, String> values) {
         return of(new TreeMap<>(OF_ALL_FILES), values);
@@ -81,9 +81,9 @@ public final class RewriteOptions {
                                         + name
                                         + "="
                                         + value
-                                        + "': there is no option "
+                                        + "': unknown option "
                                         + name
-                                        + " here, only "
+                                        + "; the options are "
                                         + known.keySet());
                     }
                     if (!value.matches(kind.pattern)) {
@@ -95,10 +95,10 @@ public final class RewriteOptions {
     }
 
     /**
-     * Tells the planner what it is to know.
+     * Configures the planner.
      *
-     * @param groupBytes the most that a group holds where nothing else is said
-     * @param limit the most that a group holds whatever is said
+     * @param groupBytes default maximum size of a group, in bytes
+     * @param limit upper limit of this size, in bytes
      */
     void init(SizeBasedFileRewritePlanner<?, ?, ?, ?> planner, long groupBytes, long limit) {
         Map<String, String> all = new HashMap<>(values);
@@ -115,13 +115,13 @@ public final class RewriteOptions {
         }
     }
 
-    /** How many tasks rewrite at once. */
+    /** Number of tasks that rewrite concurrently. */
     int parallelism(int otherwise) {
         String given = values.get(RewriteDataFiles.MAX_CONCURRENT_FILE_GROUP_REWRITES);
         return given == null ? otherwise : Integer.parseInt(given);
     }
 
-    /** Whether groups are committed as they are done, instead of all or none. */
+    /** Whether groups are committed as they finish, instead of all or none. */
     boolean partialProgress() {
         return is(RewriteDataFiles.PARTIAL_PROGRESS_ENABLED);
     }

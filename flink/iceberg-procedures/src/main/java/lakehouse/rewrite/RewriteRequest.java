@@ -1,12 +1,12 @@
 package lakehouse.rewrite;
 
 /**
- * What a rewrite is asked for; null where the default holds.
+ * Arguments of a rewrite; null for defaults.
  *
- * @param table database and name, for the name of the job
- * @param branch whose files are rewritten; null for the main one
- * @param sortOrder text of the order to sort by
- * @param where text of the condition on rows whose files are considered
+ * @param table database and table, for the name of the job
+ * @param branch branch with the files to rewrite; null for the main one
+ * @param sortOrder sort order as text
+ * @param where condition; files with matching rows are considered
  */
 public record RewriteRequest(
         String table,

@@ -8,7 +8,7 @@ import org.apache.iceberg.DataFile;
 import org.apache.iceberg.actions.RewriteFileGroup;
 import org.apache.iceberg.actions.RewriteGroupBase;
 
-/** Counts of a rewrite, or of one that would be done. */
+/** Counts of a rewrite, or of a dry run. */
 public class RewriteResult {
     public int groups;
     public int failedGroups;
@@ -19,7 +19,7 @@ public class RewriteResult {
     public long addedBytes;
     public long rewrittenRows;
 
-    /** Why groups failed, each reason once. */
+    /** Reasons why groups failed, without duplicates. */
     public final List<String> reasons = new ArrayList<>();
 
     void replaced(

@@ -7,11 +7,11 @@ import org.apache.flink.table.data.binary.BinaryRowData;
 import org.apache.flink.table.runtime.typeutils.RowDataSerializer;
 import org.apache.flink.table.types.logical.RowType;
 
-/** How many rows, and a sum of their hashes: equal for the same rows in any order. */
+/** The number of rows and the sum of their hashes: equal for the same rows in any order. */
 class RowDigest {
     /**
-     * Rows and both halves of the sum. A sum, and not an exclusive or, so that a row that came
-     * twice counts twice.
+     * Number of rows, and both halves of the sum. A sum rather than an exclusive or, so that a
+     * duplicated row counts twice.
      */
     record Value(long rows, long high, long low) implements Serializable {
         static final Value NOTHING = new Value(0, 0, 0);
@@ -30,7 +30,7 @@ class RowDigest {
         serializer = new RowDataSerializer(type);
     }
 
-    /** Equal rows have equal bytes in this form, which is made of whole words. */
+    /** Equal rows have equal bytes in this format, which consists of whole words. */
     void add(RowData row) {
         BinaryRowData binary = serializer.toBinaryRow(row);
         MemorySegment bytes = binary.getSegments()[0];
@@ -48,7 +48,7 @@ class RowDigest {
         low += mixed(second);
     }
 
-    /** Each bit of the result depends on all bits, as MurmurHash3 ends. */
+    /** MurmurHash3's finalizer: each bit of the result depends on all bits. */
     private static long mixed(long hash) {
         long mixed = (hash ^ (hash >>> 33)) * 0xFF51AFD7ED558CCDL;
         mixed = (mixed ^ (mixed >>> 33)) * 0xC4CEB9FE1A85EC53L;

@@ -15,7 +15,7 @@ import org.apache.iceberg.SortDirection;
 import org.apache.iceberg.SortOrder;
 
 /**
- * Compares rows as a sort order of Iceberg says: strings and bytes by their bytes, NaN above all
+ * Compares rows by an Iceberg sort order: strings and binary values bytewise, NaN greater than all
  * numbers.
  */
 class RowOrder implements RecordComparator {
@@ -50,7 +50,7 @@ class RowOrder implements RecordComparator {
     private final List<Column> columns;
 
     /**
-     * @param order may be of no column, which leaves rows as they come
+     * @param order may have no columns, which leaves the rows in their order
      */
     RowOrder(SortOrder order, Schema schema, RowType type) {
         this(
@@ -84,18 +84,16 @@ class RowOrder implements RecordComparator {
     }
 
     /**
-     * First by the last field, then as before.
+     * This order, preceded by the rows' last field.
      *
-     * @param type of the rows with the field
+     * @param type type of the rows with the field
      */
     RowOrder afterLast(RowType type) {
         Column last = column(type, type.getFieldCount() - 1, false, true);
         return new RowOrder(Stream.concat(Stream.of(last), columns.stream()).toList());
     }
 
-    /**
-     * The same order of rows that have its columns alone, which are those of {@link #keyType()}.
-     */
+    /** The same order for rows with only its columns, of type {@link #keyType()}. */
     RowOrder ofKeys() {
         RowType type = keyType();
         return new RowOrder(
@@ -114,7 +112,7 @@ class RowOrder implements RecordComparator {
         return RowType.of(columns.stream().map(Column::type).toArray(LogicalType[]::new));
     }
 
-    /** Where its columns are in the rows. */
+    /** The positions of its columns in the rows. */
     int[] positions() {
         return columns.stream().mapToInt(Column::position).toArray();
     }

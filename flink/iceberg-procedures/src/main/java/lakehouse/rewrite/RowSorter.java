@@ -15,7 +15,7 @@ import org.apache.flink.table.runtime.typeutils.RowDataSerializer;
 import org.apache.flink.table.types.logical.RowType;
 import org.apache.flink.util.MutableObjectIterator;
 
-/** Sorts rows in the managed memory of an operator, and on its disk what does not fit. */
+/** Sorts rows in an operator's managed memory, and spills to disk what does not fit. */
 final class RowSorter implements AutoCloseable {
     private static final int MEMORY_MIB = 64;
     private static final int MERGE_WAYS = 16;
@@ -25,7 +25,7 @@ final class RowSorter implements AutoCloseable {
     private final BinaryExternalSorter sorter;
 
     /**
-     * @param task whose operator has asked for memory
+     * @param task task of the operator, for which memory was reserved
      */
     RowSorter(StreamTask<?, ?> task, StreamConfig operator, RowType type, RowOrder order) {
         serializer = new RowDataSerializer(type);
@@ -47,7 +47,7 @@ final class RowSorter implements AutoCloseable {
         sorter.startThreads();
     }
 
-    /** Lets an operator have the memory that a sorter takes. */
+    /** Reserves the memory of a sorter for an operator. */
     static void reserve(SingleOutputStreamOperator<?> operator) {
         operator.getTransformation()
                 .declareManagedMemoryUseCaseAtOperatorScope(
@@ -69,7 +69,7 @@ final class RowSorter implements AutoCloseable {
         sorter.write(row);
     }
 
-    /** All rows in order. Each is only valid until the next one. */
+    /** Passes on all rows in order. A row is only valid until the next one. */
     void forEach(Consumer<RowData> consumer) throws IOException {
         try {
             MutableObjectIterator<BinaryRowData> rows = sorter.getIterator();

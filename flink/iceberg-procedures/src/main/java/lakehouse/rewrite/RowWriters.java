@@ -13,8 +13,8 @@ class RowWriters extends RegistryBasedFileWriterFactory<RowData, RowType> {
     private static final long serialVersionUID = 1L;
 
     /**
-     * @param schema of the rows of data files
-     * @param order what the files shall say about the order of their rows
+     * @param schema schema of the rows in data files
+     * @param order sort order recorded for the files
      */
     RowWriters(Table table, Schema schema, FileFormat format, SortOrder order) {
         super(

@@ -9,12 +9,12 @@ import org.apache.flink.streaming.api.operators.OneInputStreamOperator;
 import org.apache.flink.streaming.runtime.streamrecord.StreamRecord;
 import org.apache.iceberg.FileScanTask;
 
-/** Takes the number of a file, and gives the sort keys of some of its rows, drawn by chance. */
+/** Receives numbers of files and emits the sort keys of a random sample of their rows. */
 class SampleOperator extends AbstractStreamOperator<byte[]>
         implements OneInputStreamOperator<Long, byte[]> {
     private static final long serialVersionUID = 1L;
 
-    /** Of all files together. */
+    /** Size of the sample from all files. */
     private static final int ROWS = 10_000;
 
     private final List<FileScanTask> tasks;
@@ -23,8 +23,8 @@ class SampleOperator extends AbstractStreamOperator<byte[]>
     private transient long rows;
 
     /**
-     * @param keys reads the columns alone that rows are sorted by
-     * @param order of what it reads
+     * @param keys reads only the columns of the sort order
+     * @param order sort order of these rows
      */
     SampleOperator(List<FileScanTask> tasks, GroupFiles keys, RowOrder order) {
         this.tasks = tasks;
@@ -50,12 +50,12 @@ class SampleOperator extends AbstractStreamOperator<byte[]>
         }
     }
 
-    /** A file's share of the sample is its share of the rows. */
+    /** Samples each file in proportion to its number of rows. */
     private int size(FileScanTask task) {
         return (int) Math.max(1, ROWS * task.estimatedRowsCount() / Math.max(1, rows));
     }
 
-    /** So many of all that come, each with the same chance. */
+    /** Keeps a fixed number of all offered keys, each with the same probability. */
     private static final class Reservoir {
         private final int size;
         private final Random random;

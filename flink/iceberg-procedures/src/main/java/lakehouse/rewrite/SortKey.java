@@ -9,8 +9,8 @@ import org.apache.flink.table.runtime.generated.NormalizedKeyComputer;
 import org.apache.flink.table.types.logical.utils.LogicalTypeChecks;
 
 /**
- * The first bytes of what rows are sorted by, in an encoding whose bytes compare as the values do:
- * most comparisons then need no look at the rows. Where it leaves a tie, {@link RowOrder} decides.
+ * The first bytes of the sort key, in an encoding that preserves the order, so that most
+ * comparisons need not read the rows. {@link RowOrder} breaks ties.
  */
 class SortKey implements NormalizedKeyComputer {
     private static final int LENGTH = 24;
@@ -33,8 +33,8 @@ class SortKey implements NormalizedKeyComputer {
             }
             boolean isNull = row.isNullAt(column.position());
             key.put((byte) (!isNull ? 1 : column.nullsFirst() ? 0 : 2));
-            // Columns may follow only where all rows without a NULL here have the same number of
-            // bytes before them.
+            // More columns may follow only if this one has the same number of bytes in all rows
+            // without a NULL.
             if (!isNull) {
                 int start = key.position();
                 boolean whole = put(row, column, key);
@@ -52,7 +52,7 @@ class SortKey implements NormalizedKeyComputer {
         target.put(offset, bytes);
     }
 
-    /** Whether the value was written whole, in a number of bytes that its type alone gives. */
+    /** Whether the value was written completely, with a size that depends only on its type. */
     private static boolean put(RowData row, RowOrder.Column column, ByteBuffer key) {
         int position = column.position();
         switch (column.type().getTypeRoot()) {

@@ -11,7 +11,7 @@ import org.apache.iceberg.SortOrder;
 import org.apache.iceberg.Table;
 import org.apache.iceberg.types.Types;
 
-/** Reads {@code sort_order => 'a, b DESC NULLS LAST'}. */
+/** Parses {@code sort_order => 'a, b DESC NULLS LAST'}. */
 final class SortOrders {
     private static final Pattern COLUMN =
             Pattern.compile(
@@ -28,7 +28,7 @@ final class SortOrders {
 
     private SortOrders() {}
 
-    /** The order that the text names, or else the table's own. */
+    /** The order in the text, or else the table's own. */
     static SortOrder of(Table table, String text) {
         if (text != null) {
             return parse(table.schema(), text);
@@ -36,9 +36,9 @@ final class SortOrders {
         SortOrder order = table.sortOrder();
         if (order.isUnsorted()) {
             throw new ValidationException(
-                    "strategy => 'sort' needs sort_order => 'column, ...', because table "
+                    "strategy => 'sort' requires sort_order => 'column, ...', because table "
                             + table.name()
-                            + " has no order of its own");
+                            + " has no sort order");
         }
         order.fields().stream()
                 .filter(field -> !field.transform().isIdentity())
@@ -46,12 +46,12 @@ final class SortOrders {
                 .ifPresent(
                         field -> {
                             throw new ValidationException(
-                                    "The order of table "
+                                    "The sort order of table "
                                             + table.name()
                                             + " has the transform "
                                             + field.transform()
-                                            + ", which cannot be sorted by; name columns with"
-                                            + " sort_order");
+                                            + ", which is not supported; set sort_order to"
+                                            + " columns");
                         });
         order.fields()
                 .forEach(
@@ -67,8 +67,8 @@ final class SortOrders {
             throw new ValidationException(
                     "sort_order => '"
                             + text
-                            + "': rows are sorted by columns, not along a Z-order. Next: name the"
-                            + " columns that queries filter by, such as 'a, b DESC'");
+                            + "': Z-order is not supported. Next: name the columns that queries"
+                            + " filter by, such as 'a, b DESC'");
         }
         SortOrder.Builder builder = SortOrder.builderFor(schema);
         for (String part : COMMA.split(text, -1)) {
@@ -114,12 +114,16 @@ final class SortOrders {
                                                                 .toList()));
         if (!column.type().isPrimitiveType()) {
             throw new ValidationException(
-                    "sort_order: column " + name + " of type " + column.type() + " has no order");
+                    "sort_order: column "
+                            + name
+                            + " of type "
+                            + column.type()
+                            + " cannot be sorted by");
         }
         return name;
     }
 
-    /** The columns that rows are sorted by. */
+    /** The columns of the order. */
     static Schema columns(Table table, SortOrder order) {
         return table.schema()
                 .select(
@@ -129,8 +133,8 @@ final class SortOrders {
     }
 
     /**
-     * The table's own order that is the same, whose id files carry; or none, when the table never
-     * heard of it.
+     * The table's sort order that equals this one, to record its ID for files; unsorted if the
+     * table has none.
      */
     static SortOrder known(Table table, SortOrder order) {
         return table.sortOrders().values().stream()

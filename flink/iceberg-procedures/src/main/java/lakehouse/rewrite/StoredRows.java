@@ -24,11 +24,12 @@ import org.apache.iceberg.types.Type;
 import org.apache.iceberg.types.TypeUtil;
 
 /**
- * Rows with the values that files hold. Flink's TIME ends at milliseconds, so that here TIME is the
- * BIGINT of microseconds that lies in a Parquet file; all else is as Iceberg gives it to Flink.
+ * Rows with values as stored in files. Flink truncates TIME to milliseconds, so TIME is read here
+ * as the BIGINT of microseconds that Parquet files contain; all other types are as in Iceberg's
+ * Flink reader.
  */
 final class StoredRows {
-    /** Under this name Iceberg's registry has the code that reads and writes such rows. */
+    /** Key in Iceberg's registry for the code that reads and writes such rows. */
     private interface InParquet extends RowData {}
 
     private static final Set<Type.TypeID> FOREIGN =
@@ -64,19 +65,19 @@ final class StoredRows {
         return (RowType) FlinkSchemaUtil.convert(schema).accept(TIME_AS_BIGINT);
     }
 
-    /** The value of a partition, which files need not repeat in each row. */
+    /** The partition's value, which files need not contain in each row. */
     static Object constant(Type type, Object value) {
         return type.typeId() == Type.TypeID.TIME ? value : RowDataUtil.convertConstant(type, value);
     }
 
-    /** What the registry knows the rows by. */
+    /** The key of these rows in the registry. */
     @SuppressWarnings("unchecked")
     static Class<RowData> in(FileFormat format) {
         return (Class<RowData>)
                 (Class<?>) (format == FileFormat.PARQUET ? InParquet.class : RowData.class);
     }
 
-    /** Refuses columns of types for which Flink has no values, or only some of its versions. */
+    /** Rejects columns of types that Flink, or some of its versions, does not support. */
     static void checkTypes(Table table) {
         TypeUtil.indexById(table.schema().asStruct())
                 .values()
@@ -90,13 +91,13 @@ final class StoredRows {
                                                 + table.schema().findColumnName(field.fieldId())
                                                 + " of type "
                                                 + field.type()
-                                                + ", whose values Flink would not keep. Next:"
-                                                + " rewrite the table by another engine");
+                                                + ", which Flink cannot store without loss. Next:"
+                                                + " rewrite the table with another engine");
                             }
                         });
     }
 
-    /** Refuses TIME in other formats than Parquet: those have Flink's own way to read it only. */
+    /** Rejects TIME in formats other than Parquet, which only Flink's own reader supports. */
     static void check(Table table, Set<FileFormat> formats) {
         List<String> times =
                 TypeUtil.indexById(table.schema().asStruct()).values().stream()
@@ -113,8 +114,8 @@ final class StoredRows {
                             + String.join(", ", times)
                             + ") and files of format "
                             + others
-                            + ", in which Flink would cut off their microseconds. Next: rewrite the"
-                            + " table in Parquet by another engine");
+                            + ", in which Flink would truncate them to milliseconds. Next: rewrite"
+                            + " the table in Parquet with another engine");
         }
     }
 }

@@ -23,9 +23,9 @@ import org.apache.iceberg.io.InputFile;
 import org.apache.iceberg.mapping.NameMappingParser;
 import org.apache.iceberg.util.PartitionUtil;
 
-/** The rows of one file that are not deleted, in the schema that is asked for. */
+/** The rows of one file that are not deleted, with the requested schema. */
 final class TaskRows extends DeleteFilter<RowData> {
-    /** Which makes the id of a row that has none stored like no id that there is. */
+    /** First row ID for rows without a stored one: gives them IDs that do not exist. */
     private static final Long NOT_STORED = Long.MIN_VALUE;
 
     private final Table table;
@@ -45,7 +45,7 @@ final class TaskRows extends DeleteFilter<RowData> {
         this.wrapper = new RowDataWrapper(type, requiredSchema().asStruct());
     }
 
-    /** Each row is only valid until the next one. */
+    /** A row is only valid until the next one. */
     static CloseableIterable<RowData> of(Table table, Schema schema, FileScanTask task) {
         return new TaskRows(table, schema, task).open();
     }
@@ -69,7 +69,7 @@ final class TaskRows extends DeleteFilter<RowData> {
         if (requiredSchema().sameSchema(expectedSchema())) {
             return rows;
         }
-        // Without what only the deletes are looked up by.
+        // Without the columns that are only needed to apply deletes.
         RowDataProjection projection =
                 RowDataProjection.create(
                         type, requiredSchema().asStruct(), expectedSchema().asStruct());
@@ -80,7 +80,7 @@ final class TaskRows extends DeleteFilter<RowData> {
         Map<Integer, Object> constants =
                 new HashMap<>(PartitionUtil.constantsMap(task, StoredRows::constant));
         if (task.file().dataSequenceNumber() == null) {
-            // Iceberg would take ids that are stored for none, because the file is not committed.
+            // Iceberg would ignore stored IDs, because the file is not committed.
             constants.put(MetadataColumns.ROW_ID.fieldId(), NOT_STORED);
             constants.put(MetadataColumns.LAST_UPDATED_SEQUENCE_NUMBER.fieldId(), NOT_STORED);
         }

@@ -41,11 +41,11 @@ import org.apache.iceberg.flink.FlinkFilters;
 import org.apache.iceberg.flink.FlinkSchemaUtil;
 
 /**
- * Turns a condition in Flink SQL into Iceberg's expression, by asking Flink's own planner: it is
- * given a table with the same columns and says what it would push down into its source.
+ * Converts a condition in Flink SQL to an Iceberg expression with Flink's own planner, which gets a
+ * table with the same columns and pushes the condition down into its source.
  */
 final class WhereClause {
-    /** Flink's planner goes down one step for each OR: this is for some hundred thousand. */
+    /** Flink's planner recurses for each OR: this is enough for some hundred thousand. */
     private static final long STACK_BYTES = 64L << 20;
 
     private WhereClause() {}
@@ -63,9 +63,9 @@ final class WhereClause {
                 throw cause;
             }
             throw new ValidationException(
-                    "where => a condition of "
+                    "where => a condition with "
                             + where.length()
-                            + " characters, at which Flink's planner fails ("
+                            + " characters, on which Flink's planner fails ("
                             + error.getCause()
                             + "). Next: rewrite fewer partitions at a time",
                     error);
@@ -108,12 +108,12 @@ final class WhereClause {
             throw new ValidationException(
                     "where => '"
                             + where
-                            + "' is no condition on the columns of table "
+                            + "' is not a valid condition on the columns of table "
                             + table.name()
                             + ": "
                             + Errors.root(error).lines().findFirst().orElse("")
-                            + ". Next: check it, and put names that are reserved words, such as"
-                            + " date, in backticks",
+                            + ". Next: fix it; quote names that are reserved words, such as date,"
+                            + " with backticks",
                     error);
         }
         if (source.filters.isEmpty() || plan.contains("where=[")) {
@@ -144,7 +144,7 @@ final class WhereClause {
         throw unsupported(where, filter.asSummaryString());
     }
 
-    /** What a chain of one function connects: {@code (a OR b) OR c} is of three. */
+    /** The operands of a chain of one function: {@code (a OR b) OR c} has three. */
     private static List<Expression> operands(CallExpression chain, String where) {
         List<Expression> operands = new ArrayList<>();
         Deque<ResolvedExpression> left = new ArrayDeque<>(List.of(chain));
@@ -160,7 +160,10 @@ final class WhereClause {
         return operands;
     }
 
-    /** As flat as can be: Iceberg goes down the tree for each file, on threads of small stacks. */
+    /**
+     * A balanced tree, because Iceberg recurses into it for each file, in threads with small
+     * stacks.
+     */
     private static Expression balanced(
             List<Expression> parts, BinaryOperator<Expression> connection) {
         int half = parts.size() / 2;
@@ -171,7 +174,7 @@ final class WhereClause {
                         balanced(parts.subList(half, parts.size()), connection));
     }
 
-    /** Fields within columns named as Iceberg names them, {@code column.field}. */
+    /** Nested fields with Iceberg's names, {@code column.field}. */
     private static CallExpression withPaths(CallExpression call) {
         return call.replaceArgs(
                 call.getResolvedChildren().stream().map(WhereClause::withPath).toList(),
@@ -189,10 +192,10 @@ final class WhereClause {
         return new ValidationException(
                 "where => '"
                         + where
-                        + "': files cannot be chosen by "
+                        + "': files cannot be selected by "
                         + part
-                        + "; compare columns with literals by =, <>, <, <=, >, >=, IN, BETWEEN, IS"
-                        + " NULL or LIKE 'x%', with AND, OR and NOT");
+                        + "; compare columns with literals using =, <>, <, <=, >, >=, IN, BETWEEN,"
+                        + " IS NULL or LIKE 'x%', with AND, OR and NOT");
     }
 
     /** No rows. */
@@ -210,7 +213,7 @@ final class WhereClause {
         }
     }
 
-    /** Notes down the filters that it is given, and is never read. */
+    /** Records the filters that are pushed down; it is never read. */
     private static class Source
             implements DynamicTableSourceFactory, ScanTableSource, SupportsFilterPushDown {
         private List<ResolvedExpression> filters = List.of();

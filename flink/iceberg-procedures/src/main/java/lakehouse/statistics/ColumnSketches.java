@@ -15,8 +15,8 @@ import org.apache.iceberg.types.Type;
 import org.apache.iceberg.types.Types;
 
 /**
- * One sketch for each column, as the Puffin specification has them: of the family Alpha, fed with
- * the bytes that Iceberg stores a single value in.
+ * One sketch per column as in the Puffin specification: of the Alpha family, updated with the bytes
+ * of Iceberg's single-value serialization.
  */
 final class ColumnSketches {
     private final RowDataWrapper row;
@@ -25,7 +25,7 @@ final class ColumnSketches {
     private record Column(Type type, Accessor<StructLike> value, UpdateSketch sketch) {}
 
     /**
-     * @param schema of the rows
+     * @param schema schema of the rows
      */
     ColumnSketches(Schema schema, List<Integer> columns) {
         row = new RowDataWrapper(FlinkSchemaUtil.convert(schema), schema.asStruct());
@@ -42,12 +42,12 @@ final class ColumnSketches {
     void add(RowData values) {
         row.wrap(values);
         for (Column column : columns) {
-            // No value is no bytes, which the sketch passes over, as it does with empty ones.
+            // The sketch ignores nulls, which have no bytes, and empty values.
             column.sketch.update(Conversions.toByteBuffer(column.type, column.value.get(row)));
         }
     }
 
-    /** The sketch of the column at this place, in the form that can be merged and stored. */
+    /** The sketch of the column at this index, in the compact form for merging and storing. */
     byte[] toBytes(int place) {
         return columns.get(place).sketch.compact().toByteArray();
     }

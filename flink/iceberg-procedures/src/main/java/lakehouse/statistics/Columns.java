@@ -12,8 +12,8 @@ import org.apache.iceberg.types.Types;
 /** The columns that can have statistics. */
 final class Columns {
     /**
-     * Those whose values Flink gives as they are stored: TIME ends at milliseconds in Flink, so
-     * that other values would be counted.
+     * Types that Flink reads without loss: it truncates TIME to milliseconds, which would change
+     * the number of distinct values.
      */
     private static final Set<TypeID> TYPES =
             EnumSet.of(
@@ -38,7 +38,7 @@ final class Columns {
         this.schema = schema;
     }
 
-    /** The IDs of these; of all top-level columns that can have statistics if null. */
+    /** The IDs of these columns; if null, of all top-level columns that can have statistics. */
     List<Integer> ids(List<String> names) {
         List<Integer> ids =
                 names == null
@@ -51,7 +51,7 @@ final class Columns {
             throw new ValidationException(
                     "Table "
                             + table.name()
-                            + " has no column of a type that statistics are for: "
+                            + " has no column of a type that statistics support: "
                             + TYPES);
         }
         return ids;
@@ -63,12 +63,12 @@ final class Columns {
             throw new ValidationException(
                     "columns => '"
                             + name
-                            + "' is no column of table "
+                            + "' is not a column of table "
                             + table.name()
                             + "; the columns are "
                             + schema.columns().stream().map(Types.NestedField::name).toList());
         }
-        // What lies in an array or a map has no one value in each row.
+        // A field within an array or a map does not have one value per row.
         if (!TYPES.contains(column.type().typeId())
                 || schema.accessorForField(column.fieldId()) == null) {
             throw new ValidationException(
@@ -76,8 +76,8 @@ final class Columns {
                             + name
                             + "' of type "
                             + column.type()
-                            + " can have no statistics; those are for columns and fields of rows, of"
-                            + " types "
+                            + " cannot have statistics; supported are columns and fields of rows,"
+                            + " of the types "
                             + TYPES);
         }
         return column.fieldId();

@@ -3,9 +3,9 @@ package lakehouse.statistics;
 import java.nio.ByteBuffer;
 
 /**
- * What a task tells of a column, as bytes so that no serializer has to know this class.
+ * A task's sketch of a column; sent as bytes, so that no serializer for this class is needed.
  *
- * @param place of the column among those that were asked for
+ * @param place index of the column among the requested ones
  */
 record Sketch(int place, byte[] theta) {
     byte[] toBytes() {

@@ -14,9 +14,9 @@ import org.apache.iceberg.flink.source.DataIterator;
 import org.apache.iceberg.flink.source.RowDataFileScanTaskReader;
 
 /**
- * Takes the index of a scan task and reads its rows; at the end it gives one sketch for each
- * column, which may be of many tasks: the sketches of a job are as many as its columns and subtasks
- * allow, however many files there are.
+ * Receives indexes of scan tasks and reads their rows; at the end it emits one sketch per column
+ * for all of them. So the number of sketches depends on the columns and subtasks of a job, not on
+ * its files.
  */
 class SketchOperator extends AbstractStreamOperator<byte[]>
         implements OneInputStreamOperator<Long, byte[]>, BoundedOneInput {
@@ -30,8 +30,8 @@ class SketchOperator extends AbstractStreamOperator<byte[]>
     private transient ColumnSketches sketches;
 
     /**
-     * @param schema of the snapshot
-     * @param columns by their IDs
+     * @param schema schema of the snapshot
+     * @param columns IDs of the columns
      */
     SketchOperator(
             Table table,

@@ -43,11 +43,11 @@ import org.apache.iceberg.types.TypeUtil;
 import org.apache.iceberg.util.SnapshotUtil;
 
 /**
- * How many values the columns of a snapshot have: a Flink job draws a sketch of each, and a Puffin
- * file with them is attached to the snapshot.
+ * The numbers of distinct values in a snapshot's columns: a Flink job computes a sketch of each,
+ * and a Puffin file with the sketches is attached to the snapshot.
  */
 public class TableStatistics {
-    /** What one job carries: its description of the files is sent to the cluster whole. */
+    /** Files per job: a job's description of its files is sent to the cluster in one piece. */
     private static final int FILES_PER_JOB = 5_000;
 
     private final Table table;
@@ -57,8 +57,8 @@ public class TableStatistics {
     private final Supplier<StreamExecutionEnvironment> cluster;
 
     /**
-     * @param columns by name; all that can have statistics if null
-     * @param cluster gives an environment for each job
+     * @param columns names of columns; null for all that can have statistics
+     * @param cluster provides an environment for each job
      */
     public TableStatistics(
             Table table,
@@ -69,8 +69,8 @@ public class TableStatistics {
             throw new ValidationException(
                     "Table "
                             + table.name()
-                            + " is encrypted, and a file of statistics would not be:"
-                            + " compute_table_stats is for tables that are not encrypted");
+                            + " is encrypted, but a statistics file would not be:"
+                            + " compute_table_stats supports only tables that are not encrypted");
         }
         this.table = table;
         this.snapshot = table.snapshot(snapshotId);
@@ -79,7 +79,7 @@ public class TableStatistics {
         this.cluster = cluster;
     }
 
-    /** Gives the path of the statistics file. */
+    /** Returns the path of the statistics file. */
     public String run() {
         List<Union> sketches =
                 Stream.generate(() -> SetOperation.builder().buildUnion())
@@ -136,7 +136,7 @@ public class TableStatistics {
                             + table.name()
                             + " failed: "
                             + Throwables.getRootCause(error)
-                            + ". Nothing was changed; the log of Flink's TaskManager says more",
+                            + ". Nothing was changed; see the log of Flink's TaskManager",
                     error);
         }
     }
@@ -187,7 +187,7 @@ public class TableStatistics {
     private String attach(StatisticsFile file) {
         table.refresh();
         try {
-            // Statistics without their snapshot would never expire.
+            // Statistics of a snapshot that is gone would never expire.
             if (table.snapshot(snapshot.snapshotId()) == null) {
                 throw new ValidationException(
                         "Snapshot "
@@ -195,7 +195,7 @@ public class TableStatistics {
                                 + " of table "
                                 + table.name()
                                 + " expired while its statistics were computed. Next: call again,"
-                                + " for a snapshot that stays");
+                                + " for a snapshot that is kept");
             }
             table.updateStatistics().setStatistics(file).commit();
         } catch (CommitStateUnknownException unknown) {

@@ -5,12 +5,12 @@ import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 
 /**
- * A path, however it was spelled: one table holds {@code file:/x} and {@code file:///x}, written by
- * Java and by Python, and {@code s3a} beside {@code s3}. Escapes are left alone, because both sides
- * have them as they are in the store.
+ * A path in canonical form: a table may contain both {@code file:/x}, written by Java, and {@code
+ * file:///x}, written by Python, or {@code s3a} and {@code s3}. Escapes are left as they are,
+ * because both sides use the store's own names.
  *
  * @param authority the bucket or host; empty for local files
- * @param path begins with a slash
+ * @param path path, with a leading slash
  */
 public record FilePath(String scheme, String authority, String path) {
     private static final Pattern URI =
@@ -32,13 +32,13 @@ public record FilePath(String scheme, String authority, String path) {
         return scheme.equals(other.scheme) && authority.equals(other.authority);
     }
 
-    /** Whether this is the folder or lies in it. */
+    /** Whether this is the folder or is in it. */
     public boolean isIn(FilePath folder) {
         return sameStore(folder)
                 && (path + "/").startsWith(folder.path.replaceFirst("/+$", "") + "/");
     }
 
-    /** Whether it has a part that is "." or "..", so that one folder has two paths. */
+    /** Whether it contains "." or "..", which give one folder several paths. */
     public boolean hasDotParts() {
         return path.matches("(?s).*/\\.\\.?(/.*)?");
     }
@@ -47,7 +47,7 @@ public record FilePath(String scheme, String authority, String path) {
         return path.substring(path.lastIndexOf('/') + 1);
     }
 
-    /** Where a file that is taken away keeps its path. */
+    /** The new path of a file that is moved to a folder and keeps its own path there. */
     public String below(String folder) {
         return folder + "/" + scheme + "/" + (authority.isEmpty() ? "-" : authority) + path;
     }

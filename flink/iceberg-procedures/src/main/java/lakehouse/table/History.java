@@ -5,30 +5,30 @@ import org.apache.flink.table.api.ValidationException;
 import org.apache.iceberg.Table;
 import org.apache.iceberg.util.SnapshotUtil;
 
-/** What a table held at some time. */
+/** A table's contents at a point in time. */
 public final class History {
     private History() {}
 
     /**
      * The snapshot that was current at that time.
      *
-     * @throws ValidationException when the table had none yet, or it has expired
+     * @throws ValidationException if the table had no snapshot yet, or it has expired
      */
     public static long asOf(Table table, Instant time) {
         Long snapshot = SnapshotUtil.nullableSnapshotIdAsOfTime(table, time.toEpochMilli());
         if (snapshot == null) {
             String first =
                     table.history().isEmpty()
-                            ? "it has none at all"
-                            : "its first one is from "
+                            ? "it has no snapshots"
+                            : "its first snapshot is from "
                                     + Instant.ofEpochMilli(
                                             table.history().get(0).timestampMillis());
             throw new ValidationException(
                     "Table "
                             + table.name()
-                            + " has no snapshot of "
+                            + " has no snapshot from "
                             + time
-                            + " or before; "
+                            + " or earlier; "
                             + first);
         }
         return snapshot;

@@ -17,14 +17,14 @@ import org.apache.iceberg.Table;
 import org.apache.iceberg.io.FileInfo;
 import org.apache.iceberg.io.SupportsPrefixOperations;
 
-/** The files below a folder, at whatever depth. */
+/** The files in a folder, at any depth. */
 public final class Listing {
     private Listing() {}
 
     /**
-     * What lists the files of a table.
+     * The FileIO that can list a table's files.
      *
-     * @throws ValidationException when the table's FileIO cannot
+     * @throws ValidationException if the table's FileIO cannot
      */
     public static SupportsPrefixOperations io(Table table) {
         if (table.io() instanceof SupportsPrefixOperations io) {
@@ -33,16 +33,16 @@ public final class Listing {
         throw new ValidationException(
                 "The files of table "
                         + table.name()
-                        + " cannot be listed by "
+                        + " cannot be listed with "
                         + table.io().getClass().getName()
-                        + "; set the catalog's option 'io-impl' to one that can");
+                        + "; set the catalog's option 'io-impl' to a FileIO that can");
     }
 
     /**
-     * Local files are listed here: Hadoop, which has the listing of a local warehouse otherwise,
-     * starts a process for each file to learn its permissions, and fails when one goes meanwhile.
+     * Local files are listed without Hadoop, which would start a process for each file to read its
+     * permissions, and would fail if a file disappeared in the meantime.
      *
-     * @throws UncheckedIOException when the folder or a part of it cannot be read
+     * @throws UncheckedIOException if the folder or a part of it cannot be read
      */
     public static Iterable<FileInfo> of(SupportsPrefixOperations io, String folder) {
         FilePath path = FilePath.of(folder);
@@ -57,12 +57,12 @@ public final class Listing {
             Files.walkFileTree(
                     folder, EnumSet.of(FileVisitOption.FOLLOW_LINKS), Integer.MAX_VALUE, walk);
         } catch (IOException error) {
-            throw new UncheckedIOException("Files below " + folder + " cannot be listed", error);
+            throw new UncheckedIOException("Files in " + folder + " cannot be listed", error);
         }
         return walk.files;
     }
 
-    /** What goes while the walk is under way is no file any more. */
+    /** Skips files that disappear during the walk. */
     private static final class Walk extends SimpleFileVisitor<Path> {
         private final Path folder;
         private final List<FileInfo> files = new ArrayList<>();
@@ -95,7 +95,7 @@ public final class Listing {
             return error == null ? FileVisitResult.CONTINUE : visitFileFailed(visited, error);
         }
 
-        /** Hadoop's, which it hides, and deletes with the file. */
+        /** Hadoop's checksum files, which it hides, and deletes with the file. */
         private static boolean isChecksum(Path file) {
             String name = file.getFileName().toString();
             return name.startsWith(".") && name.endsWith(".crc");

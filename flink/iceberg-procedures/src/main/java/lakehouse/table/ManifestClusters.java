@@ -20,8 +20,8 @@ import org.apache.iceberg.util.PropertyUtil;
 import org.apache.iceberg.util.StructLikeMap;
 
 /**
- * Neighbouring partitions together, as many as fill a manifest: one of each partition would be many
- * small manifests.
+ * Combines neighbouring partitions into full manifests: one manifest per partition would give many
+ * small ones.
  */
 public class ManifestClusters implements Function<DataFile, Object> {
     private final Map<Integer, StructLikeMap<Integer>> clusters = new HashMap<>();
@@ -69,7 +69,7 @@ public class ManifestClusters implements Function<DataFile, Object> {
         return clusters;
     }
 
-    /** What was committed since goes into one of its own. */
+    /** Files committed in the meantime get a manifest of their own. */
     @Override
     public Object apply(DataFile file) {
         StructLikeMap<Integer> ofSpec = clusters.get(file.specId());

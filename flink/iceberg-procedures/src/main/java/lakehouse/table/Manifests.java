@@ -24,13 +24,14 @@ import org.apache.iceberg.util.Tasks;
 import org.apache.iceberg.util.ThreadPools;
 
 /**
- * What snapshots hold, read side by side. A file that cannot be read is an error: what it names
- * must not seem unused.
+ * The contents of snapshots, read in parallel. A manifest that cannot be read is an error: its
+ * files must not appear unused.
  */
 public final class Manifests {
     /**
-     * No more than is needed to read the paths of a manifest's files: thousands of snapshots are
-     * asked. Without its kind, a manifest of delete files is read like one of data files.
+     * The columns needed to read the paths of a manifest's files, and no more, because there may be
+     * thousands of snapshots. Without its kind, a manifest of delete files would be read like one
+     * of data files.
      */
     private static final Schema PROJECTION =
             TypeUtil.select(
@@ -46,7 +47,7 @@ public final class Manifests {
 
     private Manifests() {}
 
-    /** The manifests of all these snapshots, each once. */
+    /** The distinct manifests of all these snapshots. */
     public static Set<ManifestFile> of(Table table, Collection<Snapshot> snapshots) {
         Set<ManifestFile> manifests = ConcurrentHashMap.newKeySet();
         Tasks.foreach(snapshots)
@@ -80,13 +81,13 @@ public final class Manifests {
                 .build();
     }
 
-    /** Hands the path of each live file on, from several threads. */
+    /** Passes on the path of each live file, from several threads. */
     public static void livePaths(
             Table table, Collection<ManifestFile> manifests, Consumer<String> consumer) {
         liveFiles(table, manifests, (path, bytes) -> consumer.accept(path));
     }
 
-    /** Hands the path and the length of each live file on, from several threads. */
+    /** Passes on the path and size of each live file, from several threads. */
     public static void liveFiles(
             Table table, Collection<ManifestFile> manifests, ObjLongConsumer<String> consumer) {
         Tasks.foreach(manifests)

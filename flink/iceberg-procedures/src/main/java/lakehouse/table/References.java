@@ -12,9 +12,9 @@ import org.apache.iceberg.util.PropertyUtil;
 /**
  * The branches and tags of a table.
  *
- * @param kept by name
- * @param expired those past their max-ref-age-ms, which Iceberg removes with the next expiry; each
- *     with its kind
+ * @param kept the others, by name
+ * @param expired those older than their max-ref-age-ms, which Iceberg removes with the next expiry;
+ *     with their kind
  */
 public record References(Map<String, SnapshotRef> kept, List<String> expired) {
     public static References of(Table table) {

@@ -28,7 +28,7 @@ class LocalFileIOTest {
 
     @ParameterizedTest
     @ValueSource(strings = {"", "file:", "file://"})
-    void aFileIsWrittenAloneAndReadAgain(String scheme) throws IOException {
+    void aFileIsWrittenWithoutAChecksumFileAndReadBack(String scheme) throws IOException {
         String location = scheme + folder + "/day=2024-01-01/a b%20c.parquet";
         OutputFile file = io.newOutputFile(location);
         assertThat(file.location()).isEqualTo(location);
@@ -45,7 +45,7 @@ class LocalFileIOTest {
     }
 
     @Test
-    void oneThatIsThereIsReplacedOnlyOnRequest() throws IOException {
+    void anExistingFileIsOnlyReplacedOnRequest() throws IOException {
         OutputFile file = io.newOutputFile(folder + "/v1.metadata.json");
         write(file.create(), "first");
         assertThatThrownBy(file::create).isInstanceOf(AlreadyExistsException.class);
@@ -54,7 +54,7 @@ class LocalFileIOTest {
     }
 
     @Test
-    void itGoesToTheTaskManagers() throws IOException {
+    void itIsSerializable() throws IOException {
         LocalFileIO copy =
                 SerializationUtil.deserializeFromBytes(SerializationUtil.serializeToBytes(io));
         write(copy.newOutputFile(folder + "/x").create(), "rows");

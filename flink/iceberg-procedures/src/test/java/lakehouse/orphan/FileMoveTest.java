@@ -54,7 +54,7 @@ class FileMoveTest {
         assertThat(target).hasContent("other");
     }
 
-    /** As much of S3 as moves a file. */
+    /** The part of S3's API that moves a file. */
     private static final class Store implements AutoCloseable {
         final Map<String, Integer> lengths = new ConcurrentHashMap<>();
         final List<String> requests = new CopyOnWriteArrayList<>();
@@ -101,7 +101,7 @@ class FileMoveTest {
     }
 
     @Test
-    void onS3TheStoreCopies() throws Exception {
+    void s3CopiesOnTheServer() throws Exception {
         try (Store store = new Store();
                 S3FileIO io = new S3FileIO()) {
             store.lengths.put("/lake/db/t/data/é x.parquet", 7);

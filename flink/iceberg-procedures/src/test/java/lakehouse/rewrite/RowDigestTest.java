@@ -30,14 +30,14 @@ class RowDigestTest {
     }
 
     @Test
-    void anyOrderOfTheSameRowsIsTheSame() {
-        RowData a = row(1L, "a longer text than fits beside the others", 0.5);
+    void theDigestDoesNotDependOnTheOrderOfRows() {
+        RowData a = row(1L, "a longer text than fits next to the others", 0.5);
         RowData b = row(null, "", null);
         assertThat(digest(a, b, a)).isEqualTo(digest(a, a, b)).isNotEqualTo(digest(a, b, b));
     }
 
     @Test
-    void rowsThatDifferABitDiffer() {
+    void anyDifferentBitChangesTheDigest() {
         Set<RowDigest.Value> seen = new HashSet<>();
         int count = 0;
         for (Long id : new Long[] {null, 0L, 1L, 2L, -1L, 1L << 32, Long.MIN_VALUE}) {

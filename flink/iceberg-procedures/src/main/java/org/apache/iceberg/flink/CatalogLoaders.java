@@ -3,7 +3,7 @@ package org.apache.iceberg.flink;
 import java.util.Map;
 import org.apache.hadoop.conf.Configuration;
 
-/** Iceberg's own reading of a catalog's options, which it keeps to its package. */
+/** Iceberg's own parsing of a catalog's options, which is package-private. */
 public final class CatalogLoaders {
     private CatalogLoaders() {}
 

@@ -8,9 +8,9 @@ import org.apache.iceberg.shaded.org.apache.parquet.conf.PlainParquetConfigurati
 import org.apache.iceberg.shaded.org.apache.parquet.hadoop.ParquetFileReader;
 import org.apache.iceberg.shaded.org.apache.parquet.hadoop.metadata.ParquetMetadata;
 
-/** Opens Iceberg's files with Parquet's reader: Iceberg keeps the adapter in its own package. */
+/** Opens Iceberg's files with Parquet's reader: Iceberg's adapter is package-private. */
 public final class ParquetAccess {
-    /** Hadoop's own would be read from its XML files for each file that is opened. */
+    /** Hadoop's default configuration would be read from XML files for each file opened. */
     private static final ParquetConfiguration CONFIGURATION = new PlainParquetConfiguration();
 
     private ParquetAccess() {}

@@ -12,7 +12,7 @@ import org.apache.iceberg.shaded.org.apache.parquet.hadoop.codec.ZstandardCodec;
 import org.apache.iceberg.shaded.org.apache.parquet.hadoop.metadata.CompressionCodecName;
 import org.apache.iceberg.shaded.org.apache.parquet.schema.MessageType;
 
-/** How the properties of a table want its Parquet files written. */
+/** Settings for writing Parquet files, from a table's properties. */
 public final class WriteSettings {
     private final Parquet.WriteBuilder.Context context;
     private final Configuration hadoop = new Configuration();
@@ -20,7 +20,7 @@ public final class WriteSettings {
     private final CodecFactory.BytesCompressor compressor;
 
     /**
-     * @param properties of the table
+     * @param properties the table's properties
      */
     public WriteSettings(Map<String, String> properties) {
         this.context = Parquet.WriteBuilder.Context.dataContext(properties);
@@ -40,7 +40,7 @@ public final class WriteSettings {
                         .getCompressor(context.codec());
     }
 
-    /** Whether nothing is wanted that only Iceberg's own writer provides. */
+    /** Whether nothing is configured that only Iceberg's own writer supports. */
     public boolean isSupported() {
         return context.columnBloomFilterEnabled().isEmpty()
                 && context.columnStatsEnabled().isEmpty()
@@ -48,7 +48,7 @@ public final class WriteSettings {
                         || context.codec() == CompressionCodecName.ZSTD);
     }
 
-    /** Bytes after which a row group is complete. */
+    /** Size of a complete row group, in bytes. */
     public long rowGroupSize() {
         return context.rowGroupSize();
     }
@@ -69,7 +69,7 @@ public final class WriteSettings {
                 parquet.getPageWriteChecksumEnabled());
     }
 
-    /** Holds the pages of one row group until it is complete. */
+    /** Buffers the pages of one row group until it is complete. */
     public ColumnChunkPageWriteStore pages(MessageType schema) {
         return new ColumnChunkPageWriteStore(
                 compressor,

@@ -6,7 +6,7 @@ import org.apache.iceberg.flink.source.split.IcebergSourceSplit;
 import org.apache.iceberg.flink.source.split.IcebergSourceSplitState;
 import org.apache.iceberg.flink.source.split.IcebergSourceSplitStatus;
 
-/** States of Iceberg's source, written by its own code, which it keeps to its package. */
+/** Serializes states of Iceberg's source with Iceberg's own code, which is package-private. */
 public final class Positions {
     private Positions() {}
 

@@ -16,7 +16,7 @@ from local import airflow, config, flink, postgres, preflight, supervision
 from local.config import START, Platform, PlatformError
 from local.memory import resident_mb
 from local.only_one import only_one
-from local.parts import Part, parts
+from local.services import Service, services
 from local.start import start
 from local.supervision import Supervisor
 
@@ -40,7 +40,7 @@ def up() -> None:
                 supervision.stop(left_behind, STOP_LIMIT_S)
             _refuse_taken_ports(platform)
         platform = config.create()
-        everything = parts(platform)
+        everything = services(platform)
         if not running:
             print(f"Starting the platform in {platform.home}", flush=True)
             postgres.configure()
@@ -63,7 +63,7 @@ def refuse_changes(wanted: Platform) -> None:
     """
     running = config.load().values
     if changed := [f"{name}={value}" for name, value in wanted.values.items() if running.get(name) != value]:
-        raise PlatformError(f"the platform runs with other settings than {', '.join(changed)}: make down first")
+        raise PlatformError(f"the platform runs with settings other than {', '.join(changed)}: make down first")
 
 
 def addresses(platform: Platform) -> str:
@@ -81,7 +81,7 @@ def env() -> None:
 
 
 def _pipeline() -> dict[str, str]:
-    """The pipeline whose models dbt uses: the chosen one (PIPELINE=), or the only one."""
+    """The pipeline for dbt: the chosen one (PIPELINE=), or the only one."""
     declared = [file.stem for file in (config.ROOT / "include" / "pipelines").glob("*.yaml")]
     name = os.environ.get("PIPELINE") or (declared[0] if len(declared) == 1 else None)
     return {"LAKEHOUSE_PIPELINE": name} if name else {}
@@ -99,7 +99,7 @@ def down() -> None:
             supervisor.call("shutdown")
             left = supervision.await_end(processes, STOP_LIMIT_S)
         supervision.stop([*{*left, *supervision.members(platform)}], STOP_LIMIT_S)
-        supervision.stop(supervision.members(platform), STOP_LIMIT_S)  # processes that were started meanwhile
+        supervision.stop(supervision.members(platform), STOP_LIMIT_S)  # processes started in the meantime
     print("The platform is down; its data is kept.")
 
 
@@ -107,17 +107,19 @@ def status() -> None:
     """Print a table of the services; raise an error if one of them is not healthy."""
     platform = config.load()
     supervisor = Supervisor(platform)
-    everything = parts(platform)
+    everything = services(platform)
     infos = supervisor.info() if supervisor.running() else {}
     with ThreadPoolExecutor(len(everything)) as pool:
-        rows = list(pool.map(lambda part: _row(platform, part, infos.get(part.name)), everything))
+        rows = list(pool.map(lambda service: _row(platform, service, infos.get(service.name)), everything))
     broken = [row[0] for row in rows if row[1] != "healthy"]
     total = sum(int(row[4]) for row in rows if row[4] != "-")
     rows.append(("all", "", "", "", str(total), ""))
     headers = ("service", "state", "pid", "port", "rss MB", "log")
     print(tabulate(rows, headers, tablefmt="plain", disable_numparse=True))
     if broken:
-        raise PlatformError(f"not healthy: {', '.join(broken)}. Start what is missing: make up. Look closer: make logs")
+        raise PlatformError(
+            f"not healthy: {', '.join(broken)}. Start missing services: make up. See the logs: make logs"
+        )
 
 
 def logs(service: str | None = None, lines: int = 20, follow: bool = False) -> None:
@@ -125,7 +127,7 @@ def logs(service: str | None = None, lines: int = 20, follow: bool = False) -> N
     platform = config.load()
     there = sorted(file.stem for file in platform.logs.glob("*.log"))
     if service and service not in there:
-        raise PlatformError(f"there is no log of {service!r} in {platform.logs} (there are: {', '.join(there)})")
+        raise PlatformError(f"there is no log of {service!r} in {platform.logs} (existing logs: {', '.join(there)})")
     files = [str(platform.logs / f"{name}.log") for name in ([service] if service else there)]
     with contextlib.suppress(KeyboardInterrupt):  # ends `follow`
         subprocess.run(["tail", "-n", str(lines), *(["-F"] if follow else []), *files])
@@ -139,7 +141,7 @@ def clean(agreed: bool = False) -> None:
             raise PlatformError(f"the platform in {platform.home} is running: make down first")
         _ask(platform, agreed)
         shutil.rmtree(platform.home)
-    print(f"{platform.home} is deleted.")
+    print(f"{platform.home} was deleted.")
     if platform.ports != config.PORTS:
         print(f"The next platform gets the default ports. To have these again: {_given(platform.ports)} make up")
 
@@ -159,13 +161,13 @@ def _ask(platform: Platform, agreed: bool) -> None:
             f"Delete {platform.home} ({size_mb:.0f} MB: Kafka's topics, tables, Airflow's history, secrets)? [y/N] "
         )
         if not sys.stdin.isatty() or input(question).strip().lower() not in ("y", "yes"):
-            raise PlatformError("nothing was deleted (a script says it with YES=1)")
+            raise PlatformError("nothing was deleted (to delete without a question: YES=1)")
 
 
-def _row(platform: Platform, part: Part, info: dict[str, Any] | None) -> tuple[str, ...]:
+def _row(platform: Platform, service: Service, info: dict[str, Any] | None) -> tuple[str, ...]:
     pid = info["pid"] if info else 0
-    state = (part.probe() or "healthy") if pid else (info["statename"].lower() if info else "stopped")
+    state = (service.probe() or "healthy") if pid else (info["statename"].lower() if info else "stopped")
     memory = resident_mb(supervision.family(pid)) if pid else None
-    log = platform.logs / f"{part.name}.log"
-    return (part.name, state, str(pid) if pid else "-", str(platform.port(part.port)) if part.port else "-",
+    log = platform.logs / f"{service.name}.log"
+    return (service.name, state, str(pid) if pid else "-", str(platform.port(service.port)) if service.port else "-",
             "-" if memory is None else f"{memory:.0f}", str(log))  # fmt: skip

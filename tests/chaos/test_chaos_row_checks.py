@@ -1,4 +1,4 @@
-"""The judge on small tables: lost, duplicated and altered rows, and no false positives."""
+"""The checks of rows, on small tables: lost, duplicated and altered rows, and no false positives."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import duckdb
 import orjson
 import pytest
 
-from chaos.judge import FIELDS, Verdict, judge
+from chaos.row_checks import FIELDS, Verdict, check_rows
 
 ENDS = {0: 3, 1: 2}  # partition 0: offsets 0, 1, 2; partition 1: 0, 1
 TRIP = dict.fromkeys(FIELDS, "1") | {"tpep_pickup_datetime": "2024-01-01T10:00:00", "fare_amount": "12.5"}
@@ -73,4 +73,4 @@ def db():
 )
 def test_verdict(db, change, verdict):
     db.execute(change)
-    assert judge(db, ENDS) == verdict
+    assert check_rows(db, ENDS) == verdict

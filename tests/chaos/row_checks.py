@@ -76,7 +76,7 @@ class Verdict:
         return not any(astuple(self))
 
 
-class Judge:
+class RowCheck:
     """Checks all layers completely; values are compared once, for the events since the last verdict (or `__init__`)."""
 
     def __init__(self, topic: str) -> None:
@@ -90,7 +90,7 @@ class Judge:
             db.register("sent", self._sent_until(ends))
             for table in (*BRONZE, *SILVER, *LIVE, WINDOWS):
                 db.execute(f"CREATE VIEW {table.split('.')[1]} AS FROM {_scan(table)}")
-            verdict = judge(db, ends)
+            verdict = check_rows(db, ends)
         self._compared = ends
         return verdict
 
@@ -98,7 +98,7 @@ class Judge:
         """The events since the last verdict, from Kafka."""
         left = sum(ends.values()) - sum(self._compared.values())
         settings = BaseHook.get_connection("kafka_default").extra_dejson
-        consumer = Consumer({**settings, "group.id": "chaos-judge", "enable.auto.commit": False, "log_level": 0})
+        consumer = Consumer({**settings, "group.id": "chaos-row-check", "enable.auto.commit": False, "log_level": 0})
         consumer.assign([TopicPartition(self._topic, *position) for position in self._compared.items()])
         rows: list[tuple[int, int, bytes | None]] = []
         deadline = time.monotonic() + READ_LIMIT_S
@@ -123,7 +123,7 @@ class Judge:
         )
 
 
-def judge(db: duckdb.DuckDBPyConnection, ends: Mapping[int, int]) -> Verdict:
+def check_rows(db: duckdb.DuckDBPyConnection, ends: Mapping[int, int]) -> Verdict:
     """Compare the tables of a database with Kafka's end offsets (partition -> offset after its last event).
 
     The database has the tables of each layer, without namespaces, and `sent` (kafka_partition, kafka_offset,

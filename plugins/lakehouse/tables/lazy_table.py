@@ -54,11 +54,11 @@ class Entries(Sequence[M], Generic[M]):
         return self._decoded[number]
 
 
-class Glance(StaticTable):
+class LazyTable(StaticTable):
     """A table as it was when it was loaded, read-only."""
 
     def __init__(self, identifier: Identifier, metadata: TableMetadata, location: str, io: FileIO) -> None:
-        super().__init__(identifier, metadata, location, io, NoopCatalog("glance"))
+        super().__init__(identifier, metadata, location, io, NoopCatalog("lazy"))
         self._known: dict[int, Snapshot] = {}
         self._older = reversed(metadata.snapshots)
         self._lock = Lock()  # callers may be multi-threaded
@@ -78,13 +78,13 @@ class Glance(StaticTable):
             return self._known.get(snapshot_id)
 
 
-def glance(identifier: Identifier, location: str, properties: Properties) -> Glance:
+def load_lazily(identifier: Identifier, location: str, properties: Properties) -> LazyTable:
     """Load a table from its metadata file.
 
     :param properties: of the catalog
     """
     metadata = _read(load_file_io(properties, location), location)
-    return Glance(identifier, metadata, location, load_file_io({**properties, **metadata.properties}, location))
+    return LazyTable(identifier, metadata, location, load_file_io({**properties, **metadata.properties}, location))
 
 
 def _read(io: FileIO, location: str) -> TableMetadata:

@@ -1,4 +1,4 @@
-"""The verbs as a person calls them: what they do, refuse, and advise."""
+"""The commands as a user calls them: what they do, refuse, and advise."""
 
 import dataclasses
 import fcntl
@@ -27,7 +27,7 @@ EXECUTOR_WORKER = STUBBORN.replace(
 
 
 def _local(*arguments: str, answer: str | None = None) -> subprocess.CompletedProcess:
-    """`python -m local ...`, at a terminal when an answer is given."""
+    """Run `python -m local ...`, on a terminal if an answer is given."""
     command = [sys.executable, "-m", "local", *arguments]
     options = {"cwd": ROOT, "capture_output": True, "text": True, "timeout": 60}
     if answer is None:
@@ -41,25 +41,25 @@ def _local(*arguments: str, answer: str | None = None) -> subprocess.CompletedPr
         os.close(terminal)
 
 
-@pytest.mark.parametrize("verb", ["status", "logs", "clean"])
-def test_without_a_platform_a_verb_says_how_to_start_one(home, verb):
-    run = _local(verb)
+@pytest.mark.parametrize("command", ["status", "logs", "clean"])
+def test_without_a_platform_a_command_says_how_to_start_one(home, command):
+    run = _local(command)
     assert (run.returncode, run.stdout) == (1, "")
     assert run.stderr == f"error: there is no platform in {home} yet. Start one: make up\n"
     assert not home.exists()
 
 
-def test_an_unknown_log_is_named_with_those_that_are_there(platform):
+def test_an_unknown_log_is_named_with_the_existing_ones(platform):
     (platform.logs / "kafka.log").write_text("a line\nthe last line\n")
     unknown = _local("logs", "kafca")
     assert unknown.returncode == 1
     assert "there is no log of 'kafca'" in unknown.stderr
-    assert "(there are: kafka)" in unknown.stderr
+    assert "(existing logs: kafka)" in unknown.stderr
     assert "the last line" in _local("logs").stdout
     assert _local("logs", "kafka", "--lines", "1").stdout == "the last line\n"
 
 
-def test_env_is_what_a_shell_evaluates_and_hands_on(home, monkeypatch):
+def test_env_is_evaluated_and_exported_by_a_shell(home, monkeypatch):
     monkeypatch.setenv("ALERTS_URL", "json://user:it's $HOME@127.0.0.1/a b;c")
     config.create()
     shell = f'eval "$({shlex.quote(sys.executable)} -m local env)" && printenv ALERTS_URL AIRFLOW_HOME'
@@ -79,21 +79,21 @@ def test_env_names_the_pipeline_whose_models_dbt_sees(platform, monkeypatch, giv
     [((), None, False), ((), "\n", False), ((), "y\n", True), (("--yes",), None, True)],
     ids=["nobody to ask", "return", "yes", "--yes"],
 )
-def test_clean_deletes_only_what_it_is_told_to(platform, arguments, answer, deleted):
+def test_clean_only_deletes_after_confirmation(platform, arguments, answer, deleted):
     (platform.home / "warehouse" / "table").write_text("data")
     run = _local("clean", *arguments, answer=answer)
     assert platform.home.exists() != deleted
     assert run.returncode == (0 if deleted else 1)
     if deleted:
-        assert f"{platform.home} is deleted" in run.stdout
+        assert f"{platform.home} was deleted" in run.stdout
     else:
-        assert "nothing was deleted (a script says it with YES=1)" in run.stderr
+        assert "nothing was deleted (to delete without a question: YES=1)" in run.stderr
     if answer:
         assert f"Delete {platform.home} (" in run.stdout
 
 
 def test_clean_refuses_while_the_platform_runs(platform, supervisor, fake):
-    supervisor.launch([fake("part")])
+    supervisor.launch([fake("service")])
     run = _local("clean", "--yes")
     assert run.returncode == 1
     assert f"the platform in {platform.home} is running: make down first" in run.stderr
@@ -102,9 +102,9 @@ def test_clean_refuses_while_the_platform_runs(platform, supervisor, fake):
 
 def test_down_leaves_no_process_and_keeps_the_data(platform, supervisor, fake):
     (platform.home / "warehouse" / "table").write_text("data")
-    parts = [fake("obedient"), fake("stubborn", STUBBORN, stop_seconds=1)]
-    supervisor.launch(parts)
-    start(platform, supervisor, parts)
+    services = [fake("obedient"), fake("stubborn", STUBBORN, stop_seconds=1)]
+    supervisor.launch(services)
+    start(platform, supervisor, services)
     processes = members(platform)
     assert len(processes) == 3  # the supervisor is one
 
@@ -117,9 +117,9 @@ def test_down_leaves_no_process_and_keeps_the_data(platform, supervisor, fake):
 
 
 def test_down_ends_what_a_killed_supervisor_left_behind(platform, supervisor, fake):
-    parts = [fake("left")]
-    supervisor.launch(parts)
-    start(platform, supervisor, parts)
+    services = [fake("left")]
+    supervisor.launch(services)
+    start(platform, supervisor, services)
     daemon = psutil.Process(supervisor.pid())
     daemon.kill()
     wait_until(lambda: not supervisor.running(), "the supervisor to be gone", 10)
@@ -128,20 +128,20 @@ def test_down_ends_what_a_killed_supervisor_left_behind(platform, supervisor, fa
     assert members(platform) == []
 
 
-def test_down_does_not_wait_for_workers_of_a_scheduler_that_was_killed(tmp_path, platform, supervisor, fake):
-    """They do not listen, and `down` would take its whole limit."""
+def test_down_does_not_wait_for_workers_of_a_killed_scheduler(tmp_path, platform, supervisor, fake):
+    """They ignore signals, so `down` would wait until its limit."""
     command = [sys.executable, str(tmp_path / "worker.py")]
     worker = fake("worker", EXECUTOR_WORKER, environment=airflow.environment(platform))
-    parts = [dataclasses.replace(worker, command=lambda: command)]
-    supervisor.launch(parts)
-    start(platform, supervisor, parts)
+    services = [dataclasses.replace(worker, command=lambda: command)]
+    supervisor.launch(services)
+    start(platform, supervisor, services)
     psutil.Process(supervisor.pid()).kill()
     wait_until(lambda: not supervisor.running(), "the supervisor to be gone", 10)
     assert _local("down").returncode == 0
     assert members(platform) == []
 
 
-def test_status_tells_state_pid_and_log_of_every_part(platform):
+def test_status_shows_state_pid_and_log_of_every_service(platform):
     run = _local("status")
     assert run.returncode == 1
     assert "not healthy: postgres, kafka, " in run.stderr
@@ -157,10 +157,10 @@ def test_status_tells_state_pid_and_log_of_every_part(platform):
     assert {"service", "postgres", "registry", "flink-taskmanager", "airflow-scheduler", "all"} <= rows.keys()
 
 
-def test_a_platform_that_is_being_stopped_is_told(platform, supervisor, fake):
-    parts = [fake("stubborn", STUBBORN, stop_seconds=20)]
-    supervisor.launch(parts)
-    start(platform, supervisor, parts)
+def test_a_platform_that_is_being_stopped_is_reported(platform, supervisor, fake):
+    services = [fake("stubborn", STUBBORN, stop_seconds=20)]
+    supervisor.launch(services)
+    start(platform, supervisor, services)
     supervisor.call("shutdown")
     run = _local("status")
     assert (run.returncode, run.stdout) == (1, "")
@@ -172,7 +172,7 @@ def test_one_up_or_down_at_a_time(platform):
         fcntl.flock(lock, fcntl.LOCK_EX)
         run = _local("down")
     assert run.returncode == 1
-    assert f"another up or down of {platform.home} is at work" in run.stderr
+    assert f"another up or down of {platform.home} is running" in run.stderr
 
 
 def test_up_names_a_taken_port_and_starts_nothing(platform, supervisor, monkeypatch):
@@ -217,7 +217,7 @@ def test_a_refused_start_stores_nothing(tmp_path, monkeypatch):
     assert not (tmp_path / "not").exists()
 
 
-def test_a_folder_that_cannot_be_made_is_named(monkeypatch):
+def test_a_folder_that_cannot_be_created_is_named(monkeypatch):
     monkeypatch.setenv("LAKEHOUSE_HOME", "/proc/lakehouse")
     run = _local("up")
     assert run.returncode == 1
@@ -226,19 +226,19 @@ def test_a_folder_that_cannot_be_made_is_named(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("given", "told"), [({"PORT_BASE": "28000"}, "PORT_BASE=28000"), ({"KAFKA_PORT": "20001"}, "KAFKA_PORT=20001")]
+    ("given", "shown"), [({"PORT_BASE": "28000"}, "PORT_BASE=28000"), ({"KAFKA_PORT": "20001"}, "KAFKA_PORT=20001")]
 )
-def test_clean_tells_how_to_have_the_ports_again(home, monkeypatch, given, told):
+def test_clean_says_how_to_get_the_same_ports_again(home, monkeypatch, given, shown):
     for name, value in given.items():
         monkeypatch.setenv(name, value)
     config.create()
     for name in given:
         monkeypatch.delenv(name)
-    assert f"To have these again: {told} make up\n" in _local("clean", "--yes").stdout
+    assert f"To have these again: {shown} make up\n" in _local("clean", "--yes").stdout
 
 
 @pytest.mark.parametrize("command", ["status", "env", "logs"])
-def test_a_reader_that_has_seen_enough_is_no_error(platform, command):
+def test_a_closed_pipe_is_not_an_error(platform, command):
     (platform.logs / "kafka.log").write_text("a line of a log\n" * 20_000)
     arguments = [command, *(["--lines", "20000"] if command == "logs" else [])]
     line = f"set -o pipefail; {shlex.join([sys.executable, '-m', 'local', *arguments])} | true"
@@ -247,13 +247,13 @@ def test_a_reader_that_has_seen_enough_is_no_error(platform, command):
 
 
 @pytest.mark.parametrize("package", ["local", "demo"])
-def test_an_interrupt_of_the_imports_shows_no_traceback(package):
+def test_an_interrupt_during_imports_shows_no_traceback(package):
     code = f"import {package}; raise KeyboardInterrupt"
     run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert (run.returncode, run.stderr) == (-signal.SIGINT, "")
 
 
-def test_logs_are_followed_until_an_interrupt(platform):
+def test_logs_are_followed_until_interrupted(platform):
     (platform.logs / "kafka.log").write_text("a line\n")
     code = (
         "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); import local.__main__ as l; l.main()"
@@ -271,10 +271,10 @@ def test_logs_are_followed_until_an_interrupt(platform):
 
 def test_up_with_other_settings_is_refused_while_the_platform_runs(platform, supervisor, fake, monkeypatch):
     before = platform.env_file.read_text()
-    supervisor.launch([fake("part")])
+    supervisor.launch([fake("service")])
     monkeypatch.setenv("KAFKA_PORT", "20001")
     run = _local("up")
     assert run.returncode == 1
-    assert "runs with other settings than KAFKA_PORT=20001" in run.stderr
+    assert "runs with settings other than KAFKA_PORT=20001" in run.stderr
     assert "make down first" in run.stderr
     assert platform.env_file.read_text() == before

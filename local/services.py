@@ -13,11 +13,11 @@ def _nothing() -> None:
 
 
 @dataclass(frozen=True)
-class Part:
+class Service:
     """A supervised process.
 
     It runs in `folder`, or in its folder for temporary files if that is None.
-    `command` is asked for when the supervisor is configured. `needs` names the parts that must be healthy before it is
+    `command` is called when the supervisor is configured. `needs` names the services that must be healthy before this one is
     started; `prepare` runs before its start, `complete` once its probe succeeds (it counts as healthy after that).
     """
 
@@ -35,12 +35,12 @@ class Part:
     stop_seconds: int = 20
 
 
-def parts(platform: Platform) -> list[Part]:
+def services(platform: Platform) -> list[Service]:
     """All services, in the reverse order of stopping: writers are stopped before storage."""
     port = platform.port
     flink_environment = flink.environment(platform)
     return [
-        Part(
+        Service(
             name="postgres",
             command=lambda: postgres.command(platform),
             port="POSTGRES_PORT",
@@ -51,7 +51,7 @@ def parts(platform: Platform) -> list[Part]:
             stop_signal="INT",  # disconnect clients, then stop
             stop_seconds=60,
         ),
-        Part(
+        Service(
             name="kafka",
             command=lambda: kafka.command(platform),
             port="KAFKA_PORT",
@@ -61,7 +61,7 @@ def parts(platform: Platform) -> list[Part]:
             folder=kafka.folder(platform),
             stop_seconds=60,
         ),
-        Part(
+        Service(
             name="registry",
             command=lambda: registry.command(platform),
             port="REGISTRY_PORT",
@@ -69,28 +69,28 @@ def parts(platform: Platform) -> list[Part]:
             environment=registry.environment(platform),
             folder=registry.folder(platform),
         ),
-        Part(
+        Service(
             name="flink-taskmanager",
             command=lambda: flink.taskmanager(platform),
             port="FLINK_TASKMANAGER_PORT",
             probe=probes.http_ok(port("FLINK_REST_PORT"), "/overview", lambda overview: overview["taskmanagers"] > 0),
             environment=flink_environment,
         ),
-        Part(
+        Service(
             name="flink-jobmanager",
             command=lambda: flink.jobmanager(platform),
             port="FLINK_REST_PORT",
             probe=probes.http_ok(port("FLINK_REST_PORT"), "/overview"),
             environment=flink_environment,
         ),
-        Part(
+        Service(
             name="flink-sql-gateway",
             command=lambda: flink.gateway(platform),
             port="FLINK_GATEWAY_PORT",
             probe=probes.http_ok(port("FLINK_GATEWAY_PORT"), "/info"),
             environment=flink_environment,
         ),
-        Part(
+        Service(
             name="airflow-api-server",
             command=lambda: airflow.command("api-server"),
             port="AIRFLOW_PORT",
@@ -104,14 +104,14 @@ def parts(platform: Platform) -> list[Part]:
     ]
 
 
-def _airflow_daemon(platform: Platform, component: str) -> Part:
-    """A component of Airflow that listens on no port: the API server reports its heartbeat."""
+def _airflow_daemon(platform: Platform, component: str) -> Service:
+    """A component of Airflow that does not listen on a port: the API server reports its heartbeat."""
     healthy = probes.http_ok(
         platform.port("AIRFLOW_PORT"),
         "/api/v2/monitor/health",
         lambda health: health[component.replace("-", "_")]["status"] == "healthy",
     )
-    return Part(
+    return Service(
         name=f"airflow-{component}",
         command=lambda: airflow.command(component),
         port=None,

@@ -1,4 +1,4 @@
-"""A glance shows a table's current contents, and only reads the requested part of its history."""
+"""A lazily loaded table shows the current contents, and only decodes the requested part of its history."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pyiceberg.serializers import ToOutputFile
 from pyiceberg.table import Table
 
 from lakehouse.airflow.hooks.iceberg import IcebergCatalogHook
-from lakehouse.tables.glance import glance
+from lakehouse.tables.lazy_table import load_lazily
 
 NAME = "silver.cleaned_trips"
 COMMITS = 5
@@ -25,7 +25,7 @@ def table(fill, iceberg) -> Table:
 
 @pytest.fixture
 def look() -> Callable[[], Table]:
-    return lambda: IcebergCatalogHook().glance(NAME)
+    return lambda: IcebergCatalogHook().lazy_table(NAME)
 
 
 def decoded(table: Table) -> int:
@@ -76,7 +76,7 @@ def test_a_table_with_the_same_name_in_another_catalog_is_not_confused(table, lo
     hook = IcebergCatalogHook()
     hook.catalog.create_namespace("silver")
     hook.catalog.create_table(NAME, table.schema())
-    assert hook.glance(NAME).current_snapshot() is None
+    assert hook.lazy_table(NAME).current_snapshot() is None
 
 
 def test_it_is_read_only(table, look):
@@ -89,7 +89,7 @@ def test_it_is_read_only(table, look):
 def test_a_compressed_metadata_file(table):
     location = table.metadata_location.replace(".metadata.json", ".gz.metadata.json")
     ToOutputFile.table_metadata(table.metadata, table.io.new_output(location))
-    assert glance(table.name(), location, {}).current_snapshot() == table.current_snapshot()
+    assert load_lazily(table.name(), location, {}).current_snapshot() == table.current_snapshot()
 
 
 def test_a_dropped_table_does_not_exist(table, look, iceberg):
