@@ -29,6 +29,8 @@ ROLES = {
     "accepted": "Rows that passed.",
     "rejected": "Rows that did not pass, each with the reason.",
     "duplicate": "Rows that repeat the key of an earlier row.",
+    "counted": "Rows that were counted in a window of event time.",
+    "late": "Rows whose window of event time was closed when they came.",
 }
 #: Columns that the platform adds to the fields of an event.
 PLATFORM_COLUMNS = {
@@ -38,6 +40,12 @@ PLATFORM_COLUMNS = {
     "kafka_offset": "Offset of the event in its partition.",
     "ingested_at": "When the job read the event from the topic.",
     "processed_at": "When the job processed the row.",
+    "event_time": "When the event happened.",
+    "window_start": "Start of the window of event time.",
+    "window_end": "End of the window of event time, exclusive.",
+    "late_by_seconds": "How long the window had been closed, in event time.",
+    "partition_watermark": "Watermark of the event's Kafka partition when the event arrived.",
+    "stream_watermark": "Watermark of the whole stream when the event arrived: that of its slowest partition.",
     "mends": "The rejected event that this one was sent to correct, as partition:offset.",
     "rules_version": "Fingerprint of the rules that were applied to the row.",
 }
@@ -97,11 +105,12 @@ def _stage(pipeline: Pipeline, stage: Stage, described: dict[str, str]) -> Itera
     source = f"the topic `{pipeline.topic.name}`" if stage.reads_topic else f"`{stage.source}`"
     yield f"\n### Stage {stage.job}\n\nReads {source}; SQL in `include/sql/{stage.sql}`.\n"
     declared = {found[1]: found for text in table_statements(pipeline, stage) if (found := _TABLE.match(text))}
-    for role, table in stage.sinks.items():
+    outputs = {table: ROLES.get(role, f"The sink `{role}`.") for role, table in stage.sinks.items()}
+    outputs |= {table: f"Aggregates of the stage's rows: `{name}`." for name, table in stage.aggregates.items()}
+    for table, what in outputs.items():
         if table not in declared:  # its SQL creates it in a way of its own
             continue
         _, columns, partitioned_by = declared[table].groups()
-        what = ROLES.get(role, f"The sink `{role}`.")
         if partitioned_by:
             what += f" Partitioned by {', '.join(f'`{name.strip()}`' for name in partitioned_by.split(','))}."
         yield from _table(table, what, [_column(text, described) for text in re.split(r",(?![^()]*\))", columns)])

@@ -116,7 +116,7 @@ def measure(flow: Flow, overdue_s: float, restart_window_s: float, standing_s: f
     now_ms = int(time.time() * 1000)
     flink, job, found = FlinkRestHook(), job_state(flow.stage), flow.reconcile()
     iceberg = IcebergCatalogHook()
-    tables = {**found.tables, **{name: iceberg.glance(name) for name in flow.stage.aggregates.values()}}
+    tables = {**found.tables, **{name: iceberg.lazy_table(name) for name in flow.stage.aggregates.values()}}
     snapshots = {name: table.current_snapshot() for name, table in tables.items()}
     commits = [snapshot.timestamp_ms for snapshot in snapshots.values() if snapshot]
     overdue = found.overdue(overdue_s)
