@@ -95,7 +95,7 @@ class Outcome:
     @property
     def right(self) -> bool:
         """Every count with an expectation is as expected, and the ledger accounts for every event."""
-        rows = {place: self.rows[place] for place in self.expected}
+        rows = {place: self.rows.get(place) for place in self.expected}
         return self.ledger_balanced and rows == self.expected and self.rejects == self.expected_rejects
 
     @property

@@ -107,13 +107,16 @@ def _stage(pipeline: Pipeline, stage: Stage, described: dict[str, str]) -> Itera
     declared = {found[1]: found for text in table_statements(pipeline, stage) if (found := _TABLE.match(text))}
     outputs = {table: ROLES.get(role, f"The sink `{role}`.") for role, table in stage.sinks.items()}
     outputs |= {table: f"Aggregates of the stage's rows: `{name}`." for name, table in stage.aggregates.items()}
-    for table, what in outputs.items():
+    for table in outputs:
         if table not in declared:  # its SQL creates it in a way of its own
             continue
         _, columns, partitioned_by = declared[table].groups()
         if partitioned_by:
-            what += f" Partitioned by {', '.join(f'`{name.strip()}`' for name in partitioned_by.split(','))}."
-        yield from _table(table, what, [_column(text, described) for text in re.split(r",(?![^()]*\))", columns)])
+            partitions = ", ".join(f"`{name.strip()}`" for name in partitioned_by.split(","))
+            outputs[table] += f" Partitioned by {partitions}."
+        yield from _table(
+            table, outputs[table], [_column(text, described) for text in re.split(r",(?![^()]*\))", columns)]
+        )
 
 
 def _column(text: str, described: dict[str, str]) -> Column:

@@ -27,3 +27,10 @@ class Flow:
 def flows_of(pipeline: Pipeline) -> tuple[Flow, ...]:
     """The flows of all stages of a pipeline."""
     return tuple(Flow(pipeline, stage) for stage in pipeline.stages.values())
+
+
+def flows_to_gold(pipeline: Pipeline) -> tuple[Flow, ...]:
+    """The flows that lead to a pipeline's Gold; without Gold, all."""
+    if not pipeline.gold:
+        return flows_of(pipeline)
+    return tuple(Flow(pipeline, stage) for stage in pipeline.leading_to(pipeline.gold.source))

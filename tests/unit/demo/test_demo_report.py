@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from demo.main_job import Outcome
+from demo.main_job import LiveView, Outcome
 from demo.report import PHASES, PLACES, show, verdict
 from taxi_generator.pipeline import OUTSIDE
 
@@ -44,9 +44,20 @@ def test_rejected_trips_are_shown_by_reason_with_the_setting_behind_it():
     )
 
 
+def test_live_windows_and_counts_without_an_expectation_are_shown():
+    view = LiveView(9_812, 23, "2024-01-31 22:30", [("Midtown Center", "Manhattan", 17, 300.5, 9.55)])
+    expected = {place: 7 for place in PLACES if place != "late_trips"}
+    outcome = replace(FINE, live=view, expected=expected)
+    text = shown(outcome)
+    assert "Live: 9,812 trips in windows of 15 minutes until 2024-01-31 22:30, 23 in open ones" in text
+    assert rows(text)["Midtown Center"] == ["Manhattan", "17", "$300.50", "9.6 mph"]
+    assert rows(text)["Live: late_trips"] == ["7", "-", ""]
+    assert outcome.right
+
+
 def test_the_window_is_not_shown_if_it_rejects_nothing():
     text = shown(replace(FINE, rejects={NEGATIVE: 1}, expected_rejects={NEGATIVE: 1}))
-    assert "window" not in text
+    assert "The window is" not in text
 
 
 def test_without_rejected_trips_there_is_no_table():

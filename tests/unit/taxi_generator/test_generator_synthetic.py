@@ -55,12 +55,24 @@ def test_any_number_of_events(events):
         assert len(np.unique(pickup[valid].astype("datetime64[h]"))) == 744
 
 
-def test_trips_are_in_the_order_of_drop_off_across_batches():
+def test_trips_arrive_in_nearly_the_order_of_drop_off_except_for_the_late_ones():
     table = trips(2, 60_000)
     dropoff = table["tpep_dropoff_datetime"].to_numpy()
-    in_time = dropoff[dropoff > np.datetime64("2024-01-01")]  # except for the meters that are a month slow
-    assert (np.diff(in_time[table["tpep_pickup_datetime"].to_numpy()[dropoff > np.datetime64("2024-01-01")]
-                            >= np.datetime64("2024-01-01")]) >= np.timedelta64(0)).all()  # fmt: skip
+    dropoff = dropoff[table["tpep_pickup_datetime"].to_numpy() >= np.datetime64("2024-01-01")]  # no slow meters
+    behind = np.maximum.accumulate(dropoff) - dropoff
+    is_late = behind > np.timedelta64(10, "m")
+    assert is_late.sum() == synthetic.late_events(60_000) == 120
+    assert behind[is_late].min() > np.timedelta64(11, "h")
+    assert behind[is_late].max() < np.timedelta64(25, "h")
+    assert np.timedelta64(0) < np.quantile(behind[~is_late], 0.95) < np.timedelta64(10, "m")
+    assert dropoff[is_late].max() < np.datetime64(
+        "2024-01-31T03:00"
+    )  # windows of the last day close at the end of the stream
+
+
+@pytest.mark.parametrize(("events", "late"), [(0, 0), (9_999, 0), (10_000, 20), (10_499, 20), (100_000, 200)])
+def test_how_many_trips_are_late(events, late):
+    assert synthetic.late_events(events) == late
 
 
 def test_all_trips_are_distinct():

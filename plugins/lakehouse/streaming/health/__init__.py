@@ -15,7 +15,7 @@ from lakehouse.airflow.hooks.flink import FlinkError
 from lakehouse.airflow.hooks.kafka import TopicHook
 from lakehouse.pipelines.model import Pipeline
 from lakehouse.reconciliation import state as states
-from lakehouse.streaming.flow import Flow
+from lakehouse.streaming.flow import Flow, flows_to_gold
 from lakehouse.streaming.lock import deployment_lock
 
 from .measure import JobHealth, measure
@@ -54,9 +54,8 @@ def health_of(flows: Iterable[Flow]) -> list[JobHealth]:
 
 def unhealthy_reasons(pipeline: Pipeline) -> list[str]:
     """Why the jobs that lead to a pipeline's Gold are unhealthy, including services that are unavailable."""
-    stages = pipeline.leading_to(pipeline.gold.source) if pipeline.gold else pipeline.stages.values()
     try:
-        return [reason for job in health_of(Flow(pipeline, stage) for stage in stages) for reason in job.reasons]
+        return [reason for job in health_of(flows_to_gold(pipeline)) for reason in job.reasons]
     except UNAVAILABLE as error:
         return [str(error)]
 

@@ -107,6 +107,22 @@ def test_stages_may_be_any_number_in_any_namespace(declare):
             at(rides(), "stages/gold", rides()["stages"]["raw"]),
             r"stages\.gold: the name is reserved for what dbt builds",
         ),
+        (
+            at(rides(), "stages/typed/aggregates", {"hourly": "bronze.rides"}),
+            r"stages\.typed\.aggregates\.hourly: bronze\.rides is also written by stages\.raw\. Next: use another table",
+        ),
+        (
+            at(at(rides(), "stages/raw/aggregates", {"hourly": "bronze.hourly"}), "stages/typed/source", "bronze.hourly"),
+            r"stages\.typed\.source: 'bronze\.hourly' is not a sink of an earlier stage",
+        ),
+        (
+            at(rides(), "stages/typed/event_time", {"counted": "all", "windows": "hourly", "rows": "n"}),
+            r"stages\.typed\.event_time\.counted: 'all' is not in sinks\. Next: choose one of accepted, rejected",
+        ),
+        (
+            at(rides(), "stages/typed/event_time", {"counted": "accepted", "windows": "hourly", "rows": "n"}),
+            r"stages\.typed\.event_time\.windows: 'hourly' is not in aggregates\. Next: choose one of \(none is declared\)",
+        ),
         (rides(sort_orders={"silver.x": "id"}), r"sort_orders: no stage writes 'silver\.x'"),
         (rides(params={"Rate": 1}), r"params\.Rate"),
         (at(rides(), "stages/typed/audit", "no.sql"), r"stages\.typed\.audit: include/sql/no\.sql does not exist"),

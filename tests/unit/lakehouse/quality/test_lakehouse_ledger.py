@@ -113,7 +113,7 @@ def test_as_json():
     assert reported["stages"]["silver"]["source"] == "bronze.raw_trips"
 
 
-def test_it_counts_kafka_and_the_tables(fill, send):
+def test_it_counts_kafka_and_the_tables(taxi, fill, send):
     fill("bronze.raw_trips", 6, partition=0)
     fill("bronze.raw_trips", 1, partition=2)
     fill("bronze.raw_trips", 2, partition=0)
@@ -122,7 +122,7 @@ def test_it_counts_kafka_and_the_tables(fill, send):
         fill(f"silver.{name}", rows)
     send("taxi.raw_trips", 9, partition=0)
     send("taxi.raw_trips", 1, partition=2)
-    found = read_ledger(TAXI, fact_rows=2)
+    found = read_ledger(taxi, fact_rows=2)
     with_rows = {number: row for number, row in found["bronze"].partitions.items() if row.source}
     assert with_rows == {
         0: PartitionLedger(9, {"accepted": 8, "rejected": 0}, in_flight=1),
@@ -136,17 +136,17 @@ def test_it_counts_kafka_and_the_tables(fill, send):
     assert found.fact_rows == 2
 
 
-def test_a_missing_table_is_reported(fill, send):
+def test_a_missing_table_is_reported(taxi, fill, send):
     for name in ("bronze.raw_trips", "bronze.rejected_events", "silver.cleaned_trips", "silver.duplicate_trips"):
         fill(name, 1)
     send("taxi.raw_trips", 2)
     with pytest.raises(AirflowException, match=r"silver\.rejected_trips does not exist.*flink_jobs"):
-        read_ledger(TAXI)
+        read_ledger(taxi)
 
 
-def test_concurrent_rows_look_in_flight(fill, send, monkeypatch):
+def test_concurrent_rows_look_in_flight(taxi, fill, send, monkeypatch):
     """An event that passes all stages while tables are read may look missing in a table, but never surplus."""
-    for table in TAXI.tables:
+    for table in taxi.tables:
         fill(table, 0)
     load, end_offsets = IcebergCatalogHook.lazy_table, TopicHook.end_offsets
 
@@ -157,7 +157,7 @@ def test_concurrent_rows_look_in_flight(fill, send, monkeypatch):
 
     monkeypatch.setattr(IcebergCatalogHook, "lazy_table", lambda hook, name: pass_through() or load(hook, name))
     monkeypatch.setattr(TopicHook, "end_offsets", lambda hook: pass_through() or end_offsets(hook))
-    found = read_ledger(TAXI)
+    found = read_ledger(taxi)
     assert found.errors == []
     assert (found["bronze"].in_flight, found["silver"].in_flight) == (2, 3)
 

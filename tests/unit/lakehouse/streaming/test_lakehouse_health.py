@@ -247,7 +247,7 @@ def test_missing_data_files_are_a_reason(flow, tables, taxi, tmp_path):
 
 
 def test_a_job_is_evaluated_after_its_deployment(flink, tables, monkeypatch, flow, taxi):
-    monkeypatch.setattr(health_module, "flows_of", lambda pipeline: (flow(),))
+    monkeypatch.setattr(health_module, "flows_to_gold", lambda pipeline: (flow(),))
     flink.is_running("FINISHED")
     stopped = Event()
 
@@ -265,7 +265,7 @@ def test_a_job_is_evaluated_after_its_deployment(flink, tables, monkeypatch, flo
 
 
 def test_a_deployment_that_does_not_end_is_also_a_reason(flink, tables, monkeypatch, flow, taxi):
-    monkeypatch.setattr(health_module, "flows_of", lambda pipeline: (flow(),))
+    monkeypatch.setattr(health_module, "flows_to_gold", lambda pipeline: (flow(),))
     monkeypatch.setattr(health_module, "DEPLOYMENT_LIMIT_S", 0.2)
     flink.is_running("FINISHED")
     with deployment_lock("nyc_taxi.bronze"):

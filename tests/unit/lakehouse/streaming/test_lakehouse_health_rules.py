@@ -141,7 +141,15 @@ def test_for_a_missing_job_only_rules_without_flink_are_evaluated():
     gone = {**FINE, "state": MISSING, **dict.fromkeys(["restarts", "checkpoint_age_s", "failed_checkpoints"])}
     found = {rule.name: reason for rule, reason in evaluate_job(JobHealth(**gone), thresholds()).items()}
     assert found.pop("job-missing") == "Flink job nyc_taxi.bronze is gone; the DAG flink_jobs deploys it"
-    without_flink = ("commits-stale", "rows-missing", "lag", "data-files", "unknown-writer")
+    without_flink = (
+        "commits-stale",
+        "rows-missing",
+        "lag",
+        "data-files",
+        "watermark-behind",
+        "watermark-standing",
+        "unknown-writer",
+    )
     assert found == dict.fromkeys(without_flink)
 
 
@@ -156,7 +164,7 @@ def test_how_long_a_rule_must_be_broken_before_it_fires():
 
 
 def test_only_rules_that_prevent_gold_are_unhealthy():
-    others = {"lag", "backpressure", "data-files", "unknown-writer"}
+    others = {"lag", "backpressure", "data-files", "watermark-behind", "watermark-standing", "unknown-writer"}
     assert {rule.name for rule in RULES if rule.evaluate and not rule.unhealthy} == others
 
 

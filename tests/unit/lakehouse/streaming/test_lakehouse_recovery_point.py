@@ -31,7 +31,7 @@ def no_lease_left(iceberg) -> Iterator[None]:
 
 
 @pytest.fixture
-def running(job, flink, commit, state, monkeypatch) -> str:
+def running(taxi, job, flink, commit, state, monkeypatch) -> str:
     """Bronze runs and has written rows up to checkpoint 7; returns the path of its next savepoint."""
     monkeypatch.setenv("AIRFLOW_VAR_FLINK_STATE_DIR", job.state_dir)
     flink.runs_as(replace(job, name=JOB), A)
