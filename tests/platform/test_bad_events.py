@@ -17,7 +17,7 @@ from lakehouse.waiting import wait_until
 from tests.corpus.events import BRONZE, NO_EVENT, REFUSED_BY_BROKER, SENT, TABLES, TRIP, Event, good
 
 ARRIVE_LIMIT_S = 120
-JOBS = ("nyc_taxi.bronze", "nyc_taxi.silver")
+JOBS = ("nyc_taxi.bronze", "nyc_taxi.silver", "nyc_taxi.live")
 PARTITION = 0
 
 

@@ -27,7 +27,7 @@ def test_demo_on_a_running_platform(platform, main_job, copy):
         "kafka", "bronze", "rejected_events", "silver", "rejected_trips", "fct_trips", "mart_daily_revenue", "mart_hourly_demand",
     }  # fmt: skip
     assert report["ledger_balanced"]
-    assert set(report["phases_s"]) == {"start", "produce", "bronze", "silver", "gold", "end_to_end"}
+    assert set(report["phases_s"]) == {"start", "produce", "bronze", "silver", "live", "gold", "end_to_end"}
     assert report["peak_rss_mb"] > report["peak_pss_mb"] > 1_000
     assert "Ledger: balanced" in printed
     assert platform.values["AIRFLOW_ADMIN_PASSWORD"] in printed

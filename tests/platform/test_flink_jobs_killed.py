@@ -18,7 +18,7 @@ from lakehouse.waiting import wait_until
 from local.supervision import Supervisor
 
 LIMIT_S = 240
-JOBS = ("nyc_taxi.bronze", "nyc_taxi.silver")
+JOBS = ("nyc_taxi.bronze", "nyc_taxi.silver", "nyc_taxi.live")
 
 
 @pytest.fixture

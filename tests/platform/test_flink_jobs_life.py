@@ -15,7 +15,7 @@ from lakehouse.airflow.hooks.flink import FlinkRestHook
 from lakehouse.waiting import wait_until
 
 LIMIT_S = 300
-JOBS = ("nyc_taxi.bronze", "nyc_taxi.silver")
+JOBS = ("nyc_taxi.bronze", "nyc_taxi.silver", "nyc_taxi.live")
 #: A stateful step, which is not in earlier state.
 STATEFUL = "(SELECT *, ROW_NUMBER() OVER (PARTITION BY kafka_partition, kafka_offset ORDER BY PROCTIME()) AS n FROM typed_trips)"
 

@@ -61,23 +61,23 @@ def reasons() -> Counter[str]:
 
 def test_a_dry_run_returns_the_plan_and_changes_nothing(main_job, replay, identities, trips_arrive):
     trips_arrive(seed=941)
-    before, ledger = identities("bronze", "silver"), main_job.ledger()
+    before, ledger = identities("bronze", "silver", "live"), main_job.ledger()
 
     plan = replay(from_stage="nyc_taxi.bronze")
 
     assert (plan["read_again"], plan["kept"]) == (ledger.events, 0)
     assert plan["rows_now"]["silver.cleaned_trips"] == ledger.rows("silver.cleaned_trips")
-    assert identities("bronze", "silver") == before
+    assert identities("bronze", "silver", "live") == before
     assert main_job.ledger() == ledger
 
 
 def test_new_rules_are_applied_to_old_trips_and_gold_follows(main_job, replay, identities, any_pickup, trips_arrive):
-    old, ledger, rejected = identities("silver"), main_job.ledger(), reasons()
+    old, ledger, rejected = identities("silver", "live"), main_job.ledger(), reasons()
     assert rejected[OUTSIDE] > 0
 
     replay(from_stage="nyc_taxi.silver", dry_run=False)
 
-    assert not set(identities("silver").values()) & set(old.values())
+    assert not set(identities("silver", "live").values()) & set(old.values())
     assert reasons()[OUTSIDE] < rejected[OUTSIDE]  # some of the bad events are of years outside any window
     now = main_job.ledger_at_rest()
     cleaned = now.rows("silver.cleaned_trips")
@@ -91,7 +91,7 @@ def test_new_rules_are_applied_to_old_trips_and_gold_follows(main_job, replay, i
 
 def test_kafka_is_read_again_from_a_given_offset_on(main_job, replay, identities, trips_arrive):
     main_job.wait(main_job.ledger_at_rest, "rest", LIMIT_S)
-    old, ledger = identities("bronze", "silver"), main_job.ledger()
+    old, ledger = identities("bronze", "silver", "live"), main_job.ledger()
     ends = TopicHook(main_job.topic).end_offsets()
     start = {partition: end // 2 for partition, end in ends.items()}
 
@@ -102,7 +102,7 @@ def test_kafka_is_read_again_from_a_given_offset_on(main_job, replay, identities
     )
 
     assert plan["kept"] == sum(start.values())
-    assert not set(identities("bronze", "silver").values()) & set(old.values())
+    assert not set(identities("bronze", "silver", "live").values()) & set(old.values())
     now = main_job.wait(main_job.ledger_at_rest, "rest", LIMIT_S)
     assert now["bronze"].partitions == ledger["bronze"].partitions
     assert reasons()[OUTSIDE] > 0  # the previous test had accepted them; these are the current rules

@@ -29,7 +29,7 @@ from lakehouse.quality.ledger import read_ledger
 LIMIT_S = 900
 
 KEY = ["carrier", "flight", "time_hour"]  # as in the README
-TAXI_JOBS = ("nyc_taxi.bronze", "nyc_taxi.silver")
+TAXI_JOBS = ("nyc_taxi.bronze", "nyc_taxi.silver", "nyc_taxi.live")
 FLIGHTS_JOBS = ("flights.bronze", "flights.silver")
 LOAD = {"events": 60_000, "mode": "realtime", "rate": 1_000, "seed": 981}
 

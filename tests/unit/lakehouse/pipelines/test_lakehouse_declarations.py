@@ -112,7 +112,11 @@ def test_stages_may_be_any_number_in_any_namespace(declare):
             r"stages\.typed\.aggregates\.hourly: bronze\.rides is also written by stages\.raw\. Next: use another table",
         ),
         (
-            at(at(rides(), "stages/raw/aggregates", {"hourly": "bronze.hourly"}), "stages/typed/source", "bronze.hourly"),
+            at(
+                at(rides(), "stages/raw/aggregates", {"hourly": "bronze.hourly"}),
+                "stages/typed/source",
+                "bronze.hourly",
+            ),
             r"stages\.typed\.source: 'bronze\.hourly' is not a sink of an earlier stage",
         ),
         (
