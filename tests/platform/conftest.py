@@ -36,7 +36,7 @@ CHECKPOINT_INTERVAL = "3 s"  # shorter than declared: rows become visible with c
 #: In this order: first those that need a new platform, last those that leave changes behind.
 SHORT = ("test_a_new_platform", "test_second_pipeline")
 LONG = (
-    "test_flink_jobs_life", "test_maintenance", "test_alerts", "test_bad_events", "test_calendar",
+    "test_event_time", "test_flink_jobs_life", "test_maintenance", "test_alerts", "test_bad_events", "test_calendar",
     "test_changed_by_others", "test_chaos", "test_demo", "test_documented_commands", "test_erasure",
     "test_flink_jobs_by_hand", "test_flink_jobs_killed", "test_gold_recovery", "test_lifecycle", "test_rejects",
     "test_replay", "test_shell", "test_transactions", "test_unhealthy", "test_whole_audit", "test_walkthrough",
