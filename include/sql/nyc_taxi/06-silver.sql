@@ -37,7 +37,7 @@ MD5(CONCAT_WS('|',
 SET 'table.exec.state.ttl' = {{ params.dedup_retention | literal }}; -- how long a trip_id is remembered to detect its duplicates
 
 CREATE TEMPORARY VIEW parsed_trips AS
-{{ silver.parsed(contract.fields, source, ordered=true) }};
+{{ silver.parsed(contract.fields, source) }};
 
 -- The first rule that a trip violates is the reason of its rejection.
 CREATE TEMPORARY VIEW judged_trips AS

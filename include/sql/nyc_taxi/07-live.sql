@@ -35,11 +35,11 @@ CREATE TABLE IF NOT EXISTS {{ aggregates.zone_demand }} (
     pickup_location_id INT,
     zone STRING,
     borough STRING,
-    trips BIGINT,
-    revenue DECIMAL(38, 2),
-    mean_distance_miles DOUBLE,
-    mean_duration_minutes DOUBLE,
-    mean_speed_mph DOUBLE,
+    trips BIGINT COMMENT 'Trips that were counted in the window.',
+    revenue DECIMAL(38, 2) COMMENT 'Sum of their total_amount. Unit: USD.',
+    mean_distance_miles DOUBLE COMMENT 'Mean of their trip_distance.',
+    mean_duration_minutes DOUBLE COMMENT 'Mean of their trip_duration_minutes.',
+    mean_speed_mph DOUBLE COMMENT 'All their miles divided by all their hours.',
     processed_at TIMESTAMP_LTZ(6)
 ) WITH ({{ tables.options() }}
 );
@@ -49,9 +49,9 @@ CREATE TABLE IF NOT EXISTS {{ aggregates.borough_trend }} (
     window_start TIMESTAMP(6),
     window_end TIMESTAMP(6),
     borough STRING,
-    trips BIGINT,
-    trips_before BIGINT,
-    trips_change BIGINT,
+    trips BIGINT COMMENT 'Trips that were counted in the window.',
+    trips_before BIGINT COMMENT 'Trips of the window that started 15 minutes earlier.',
+    trips_change BIGINT COMMENT 'The difference.',
     processed_at TIMESTAMP_LTZ(6)
 ) WITH ({{ tables.options() }}
 );
@@ -60,7 +60,6 @@ CREATE TABLE IF NOT EXISTS {{ aggregates.borough_trend }} (
 -- recognizes its readers.
 CREATE TEMPORARY TABLE {{ stage.source.partition('.')[2] }} (
     dropped_off_at AS CAST(dropoff_datetime AS TIMESTAMP(3)),
-    arrived_at AS PROCTIME(),
     WATERMARK FOR dropped_off_at AS SOURCE_WATERMARK()
 ) WITH (
     'connector' = 'iceberg-event-time',
@@ -81,18 +80,19 @@ CREATE TEMPORARY TABLE zones (
     'rows' = {{ 'nyc_taxi/taxi_zones.csv' | seed | literal }}
 );
 
--- The watermark that has been reached is kept in the job's state: after a restart, no trip is counted in a window that was closed.
+-- A trip is late if its own partition was past its window, or if the window is closed. The source's watermark survives restarts.
+-- Trips of earlier versions of Silver have no watermark.
 CREATE TEMPORARY VIEW timed_trips AS
 SELECT
     *,
-    MAX(CURRENT_WATERMARK(dropped_off_at)) OVER (
-        ORDER BY arrived_at ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW
-    ) AS reached
+    GREATEST(
+        COALESCE(partition_watermark, TIMESTAMP '1970-01-01 00:00:00'),
+        COALESCE(CURRENT_WATERMARK(dropped_off_at), TIMESTAMP '1970-01-01 00:00:00')
+    ) AS watermark_before
 FROM {{ stage.source.partition('.')[2] }};
 
 CREATE TEMPORARY VIEW windowed_trips AS
-SELECT *, GREATEST(partition_watermark, COALESCE(reached, partition_watermark)) AS watermark_before
-FROM TABLE(TUMBLE(TABLE timed_trips, DESCRIPTOR(dropped_off_at), INTERVAL '15' MINUTE));
+SELECT * FROM TABLE(TUMBLE(TABLE timed_trips, DESCRIPTOR(dropped_off_at), INTERVAL '15' MINUTE));
 
 CREATE TEMPORARY VIEW counted_trips AS
 SELECT * FROM windowed_trips WHERE window_end > watermark_before;

@@ -121,9 +121,10 @@ def _stage(pipeline: Pipeline, stage: Stage, described: dict[str, str]) -> Itera
 
 def _column(text: str, described: dict[str, str]) -> Column:
     """A column as its CREATE TABLE has it."""
-    name, _, type_ = text.strip().partition(" ")
+    name, _, rest = text.strip().partition(" ")
+    type_, _, comment = rest.partition(" COMMENT ")
     name = name.strip("`")
-    return Column(name, type_, described.get(name, ""))
+    return Column(name, type_, comment.strip("'") or described.get(name, ""))
 
 
 def _table(name: str, what: str, columns: Iterable[Column]) -> Iterator[str]:
