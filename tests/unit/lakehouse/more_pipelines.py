@@ -16,7 +16,13 @@ from lakehouse.pipelines import load, script
 RIDES: dict[str, Any] = {
     "title": "Rides",
     "topic": {"name": "rides.events", "contract": "nyc_taxi.json"},
-    "params": {"pickup_from": "2024-01-01 00:00:00", "pickup_to": "2024-02-01 00:00:00", "dedup_retention": "7 d"},
+    "params": {
+        "pickup_from": "2024-01-01 00:00:00",
+        "pickup_to": "2024-02-01 00:00:00",
+        "dedup_retention": "7 d",
+        "allowed_disorder": "15m",
+        "idle_partition": "30s",
+    },
     "stages": {
         "landing": {
             "sql": "05-bronze.sql",
