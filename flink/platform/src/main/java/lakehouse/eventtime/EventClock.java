@@ -1,11 +1,13 @@
 package lakehouse.eventtime;
 
 import java.util.Arrays;
+import org.apache.flink.table.data.TimestampData;
 
 /**
  * How far the event time of one Kafka partition has advanced: the third-latest of its last 32 event
  * times, and never less than before. So up to two stray dates among 32 events do not move it, nor
- * does a date more than a day after the event's arrival. Times are epoch milliseconds.
+ * does a date more than a day after the event's arrival. An event without a time counts as one of
+ * 1970. Times are epoch milliseconds.
  */
 final class EventClock {
     static final long UNKNOWN = 0;
@@ -19,7 +21,9 @@ final class EventClock {
     private long time = UNKNOWN;
     private long lastArrival;
 
-    void advance(long eventTime, long arrival) {
+    void advance(TimestampData at, TimestampData arrived) {
+        long eventTime = at == null ? UNKNOWN : at.getMillisecond();
+        long arrival = arrived.getMillisecond();
         lastArrival = Math.max(lastArrival, arrival);
         if (eventTime > arrival + AHEAD_OF_ARRIVAL) {
             return;

@@ -1,5 +1,6 @@
 package lakehouse.eventtime;
 
+import java.util.ArrayList;
 import java.util.Collection;
 import java.util.List;
 import java.util.concurrent.CompletableFuture;
@@ -12,9 +13,17 @@ import org.apache.flink.core.io.InputStatus;
 import org.apache.flink.table.data.RowData;
 import org.apache.iceberg.flink.source.split.IcebergSourceSplit;
 
-/** Iceberg's reader, which emits the largest watermark of its rows when it has read all of them. */
+/**
+ * Iceberg's reader, which emits the largest watermark of its rows when it has read all of them, in
+ * whole seconds: so a window that ends with a second is closed exactly if its end is not after
+ * {@code CURRENT_WATERMARK}, although Flink's watermark includes its own millisecond.
+ *
+ * <p>The watermark is saved with the positions, and after a restart emitted before any row: windows
+ * that it closed stay closed, and the query must be able to recognize a row that is late for them.
+ */
 class EventTimeReader implements SourceReader<RowData, IcebergSourceSplit> {
     private static final int MICROSECONDS = 6;
+    private static final long SECOND = 1000;
 
     private final SourceReader<RowData, IcebergSourceSplit> iceberg;
     private final int watermarkColumn;
@@ -33,6 +42,7 @@ class EventTimeReader implements SourceReader<RowData, IcebergSourceSplit> {
         if (output != given) {
             output = given;
             observed = new Observed(given);
+            emit();
         }
         return iceberg.pollNext(observed);
     }
@@ -43,14 +53,21 @@ class EventTimeReader implements SourceReader<RowData, IcebergSourceSplit> {
             iceberg.handleSourceEvents(event);
         } else if (largest > emitted) {
             emitted = largest;
-            output.emitWatermark(new Watermark(largest));
+            emit();
+        }
+    }
+
+    /** There is no output before the first row is asked for. */
+    private void emit() {
+        if (output != null && emitted != Long.MIN_VALUE) {
+            output.emitWatermark(new Watermark(emitted));
         }
     }
 
     private void observe(RowData row) {
         if (!row.isNullAt(watermarkColumn)) {
-            long watermark = row.getTimestamp(watermarkColumn, MICROSECONDS).getMillisecond();
-            largest = Math.max(largest, watermark);
+            long time = row.getTimestamp(watermarkColumn, MICROSECONDS).getMillisecond();
+            largest = Math.max(largest, time - Math.floorMod(time, SECOND));
         }
     }
 
@@ -61,7 +78,10 @@ class EventTimeReader implements SourceReader<RowData, IcebergSourceSplit> {
 
     @Override
     public List<IcebergSourceSplit> snapshotState(long checkpoint) {
-        return iceberg.snapshotState(checkpoint);
+        List<IcebergSourceSplit> splits = new ArrayList<>(iceberg.snapshotState(checkpoint));
+        splits.add(SavedTime.EMITTED.split(emitted));
+        splits.add(SavedTime.LARGEST.split(largest));
+        return splits;
     }
 
     @Override
@@ -71,7 +91,12 @@ class EventTimeReader implements SourceReader<RowData, IcebergSourceSplit> {
 
     @Override
     public void addSplits(List<IcebergSourceSplit> splits) {
-        iceberg.addSplits(splits);
+        emitted = SavedTime.EMITTED.latest(splits, emitted);
+        largest = SavedTime.LARGEST.latest(splits, largest);
+        List<IcebergSourceSplit> files = splits.stream().filter(s -> !SavedTime.isIn(s)).toList();
+        if (!files.isEmpty()) {
+            iceberg.addSplits(files);
+        }
     }
 
     @Override

@@ -11,7 +11,9 @@ import org.apache.flink.table.data.RowData;
 import org.apache.iceberg.flink.source.enumerator.IcebergEnumeratorState;
 import org.apache.iceberg.flink.source.split.IcebergSourceSplit;
 
-/** Iceberg's source, whose reader also emits watermarks. Its saved state is that of Iceberg's. */
+/**
+ * Iceberg's source, whose reader also emits watermarks. Its saved state can be read as Iceberg's.
+ */
 class EventTimeSource implements Source<RowData, IcebergSourceSplit, IcebergEnumeratorState> {
     private static final long serialVersionUID = 1L;
 
@@ -39,21 +41,19 @@ class EventTimeSource implements Source<RowData, IcebergSourceSplit, IcebergEnum
     @Override
     public SplitEnumerator<IcebergSourceSplit, IcebergEnumeratorState> createEnumerator(
             SplitEnumeratorContext<IcebergSourceSplit> context) throws Exception {
-        AssignmentContext observed = new AssignmentContext(context);
-        return new EventTimeEnumerator(iceberg.createEnumerator(observed), observed);
+        return new EventTimeEnumerator(iceberg.createEnumerator(context), context);
     }
 
     @Override
     public SplitEnumerator<IcebergSourceSplit, IcebergEnumeratorState> restoreEnumerator(
             SplitEnumeratorContext<IcebergSourceSplit> context, IcebergEnumeratorState state)
             throws Exception {
-        AssignmentContext observed = new AssignmentContext(context);
-        return new EventTimeEnumerator(iceberg.restoreEnumerator(observed, state), observed);
+        return new EventTimeEnumerator(iceberg.restoreEnumerator(context, state), context);
     }
 
     @Override
     public SimpleVersionedSerializer<IcebergSourceSplit> getSplitSerializer() {
-        return iceberg.getSplitSerializer();
+        return new SavedTime.Serializer(iceberg.getSplitSerializer());
     }
 
     @Override

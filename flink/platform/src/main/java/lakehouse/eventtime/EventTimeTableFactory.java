@@ -6,6 +6,9 @@ import org.apache.flink.configuration.ConfigOptions;
 import org.apache.flink.table.api.ValidationException;
 import org.apache.flink.table.connector.source.DynamicTableSource;
 import org.apache.flink.table.factories.DynamicTableSourceFactory;
+import org.apache.flink.table.types.DataType;
+import org.apache.flink.table.types.logical.LogicalTypeRoot;
+import org.apache.flink.table.types.logical.RowType;
 import org.apache.iceberg.flink.FlinkDynamicTableFactory;
 import org.apache.iceberg.flink.source.IcebergTableSource;
 
@@ -47,11 +50,26 @@ public class EventTimeTableFactory implements DynamicTableSourceFactory {
         String column = context.getCatalogTable().getOptions().get(COLUMN.key());
         if (column == null) {
             throw new ValidationException(
-                    COLUMN.key() + " is missing. Next: name the column with the watermark");
+                    COLUMN.key() + " is missing. Next: set it to the column with the watermark");
+        }
+        DataType row = context.getPhysicalRowDataType();
+        if (!isTimestamp(row, column)) {
+            throw new ValidationException(
+                    ("%s is '%s', which is not a TIMESTAMP column of %s."
+                                    + " Next: set it to the column with the watermark")
+                            .formatted(
+                                    COLUMN.key(),
+                                    column,
+                                    context.getObjectIdentifier().asSummaryString()));
         }
         return new EventTimeTableSource(
-                (IcebergTableSource) iceberg.createDynamicTableSource(context),
-                context.getPhysicalRowDataType(),
-                column);
+                (IcebergTableSource) iceberg.createDynamicTableSource(context), row, column);
+    }
+
+    private static boolean isTimestamp(DataType row, String column) {
+        RowType type = (RowType) row.getLogicalType();
+        int position = type.getFieldIndex(column);
+        return position >= 0
+                && type.getTypeAt(position).is(LogicalTypeRoot.TIMESTAMP_WITHOUT_TIME_ZONE);
     }
 }

@@ -1,12 +1,12 @@
 package lakehouse.eventtime;
 
+import java.util.Optional;
 import org.apache.flink.api.connector.source.Source;
-import org.apache.flink.streaming.api.datastream.DataStream;
+import org.apache.flink.api.dag.Transformation;
 import org.apache.flink.streaming.api.environment.StreamExecutionEnvironment;
 import org.apache.flink.streaming.api.transformations.SourceTransformation;
 import org.apache.flink.table.api.ValidationException;
 import org.apache.flink.table.connector.ChangelogMode;
-import org.apache.flink.table.connector.ProviderContext;
 import org.apache.flink.table.connector.source.DataStreamScanProvider;
 import org.apache.flink.table.connector.source.DynamicTableSource;
 import org.apache.flink.table.connector.source.ScanTableSource;
@@ -15,7 +15,6 @@ import org.apache.flink.table.connector.source.abilities.SupportsProjectionPushD
 import org.apache.flink.table.connector.source.abilities.SupportsSourceWatermark;
 import org.apache.flink.table.data.RowData;
 import org.apache.flink.table.types.DataType;
-import org.apache.flink.table.types.logical.LogicalTypeRoot;
 import org.apache.flink.table.types.logical.RowType;
 import org.apache.iceberg.flink.source.IcebergTableSource;
 import org.apache.iceberg.flink.source.enumerator.IcebergEnumeratorState;
@@ -58,32 +57,39 @@ class EventTimeTableSource
         return SourceProvider.of(new EventTimeSource(source(context), position()), 1);
     }
 
-    /** The source that Iceberg would run; it is only given as part of a stream. */
+    /** The source that Iceberg would run, which it may give as part of a stream only. */
     @SuppressWarnings("unchecked")
     private Source<RowData, IcebergSourceSplit, IcebergEnumeratorState> source(
             ScanContext context) {
-        DataStreamScanProvider provider =
-                (DataStreamScanProvider) iceberg.getScanRuntimeProvider(context);
-        ProviderContext unnamed = name -> java.util.Optional.empty();
-        DataStream<RowData> stream =
-                provider.produceDataStream(
-                        unnamed, StreamExecutionEnvironment.getExecutionEnvironment());
-        var transformation = (SourceTransformation<RowData, ?, ?>) stream.getTransformation();
-        return (Source<RowData, IcebergSourceSplit, IcebergEnumeratorState>)
-                transformation.getSource();
+        ScanRuntimeProvider provider = iceberg.getScanRuntimeProvider(context);
+        Source<RowData, ?, ?> source;
+        if (provider instanceof SourceProvider given) {
+            source = given.createSource();
+        } else if (transformation((DataStreamScanProvider) provider)
+                instanceof SourceTransformation<RowData, ?, ?> given) {
+            source = given.getSource();
+        } else {
+            throw new ValidationException(
+                    "Only Iceberg's newer source has event time. Next: set"
+                            + " table.exec.iceberg.use-flip27-source to true");
+        }
+        return (Source<RowData, IcebergSourceSplit, IcebergEnumeratorState>) source;
+    }
+
+    /** Made in an environment of its own, so that nothing of it is in the query's. */
+    private static Transformation<RowData> transformation(DataStreamScanProvider provider) {
+        return provider.produceDataStream(
+                        name -> Optional.empty(), new StreamExecutionEnvironment())
+                .getTransformation();
     }
 
     private int position() {
-        RowType row = (RowType) type.getLogicalType();
-        int position = row.getFieldIndex(column);
-        if (position < 0
-                || row.getTypeAt(position).getTypeRoot()
-                        != LogicalTypeRoot.TIMESTAMP_WITHOUT_TIME_ZONE) {
+        int position = ((RowType) type.getLogicalType()).getFieldIndex(column);
+        if (position < 0) {
             throw new ValidationException(
-                    EventTimeTableFactory.COLUMN.key()
-                            + " is "
-                            + column
-                            + ", which is not a TIMESTAMP column that the query uses. Next: use it");
+                    ("%s is '%s', which the query does not use, so it would have no watermark."
+                                    + " Next: select the column")
+                            .formatted(EventTimeTableFactory.COLUMN.key(), column));
         }
         return position;
     }

@@ -34,7 +34,7 @@ public class PartitionWatermark extends ScalarFunction {
                             TimestampData arrival,
                     Integer disorder) {
         EventClock clock = clocks.computeIfAbsent(partition, number -> new EventClock());
-        clock.advance(eventTime.getMillisecond(), arrival.getMillisecond());
+        clock.advance(eventTime, arrival);
         return less(clock.time(), disorder);
     }
 

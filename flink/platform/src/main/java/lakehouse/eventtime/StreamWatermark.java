@@ -10,13 +10,14 @@ import org.apache.flink.table.functions.ScalarFunction;
 /**
  * STREAM_WATERMARK(kafka_partition, event_time, arrival, disorder, partitions, idle): the watermark
  * of the whole stream when the event arrived, as TIMESTAMP(6): that of the slowest Kafka partition.
- * It never decreases. A partition without events for {@code idle} seconds, by the arrival of the
- * others' events, does not hold it back. 1970-01-01 until every partition is known or idle.
+ * It never decreases. A partition without events for more than {@code idle} seconds, by the arrival
+ * of the others' events, does not hold it back. 1970-01-01 until every partition is known or idle.
  */
 public class StreamWatermark extends ScalarFunction {
     private static final long serialVersionUID = 1L;
 
     private transient Map<Integer, EventClock> clocks;
+    private transient int highest;
     private transient long firstArrival;
     private transient long lastArrival;
     private transient long time;
@@ -24,6 +25,7 @@ public class StreamWatermark extends ScalarFunction {
     @Override
     public void open(FunctionContext context) {
         clocks = new HashMap<>();
+        highest = 0;
         firstArrival = Long.MAX_VALUE;
         lastArrival = Long.MIN_VALUE;
         time = EventClock.UNKNOWN;
@@ -40,21 +42,23 @@ public class StreamWatermark extends ScalarFunction {
                     Integer partitions,
                     Integer idle) {
         long arrived = arrival.getMillisecond();
+        highest = Math.max(highest, partition);
         firstArrival = Math.min(firstArrival, arrived);
         lastArrival = Math.max(lastArrival, arrived);
         EventClock clock = clocks.computeIfAbsent(partition, number -> new EventClock());
-        clock.advance(eventTime.getMillisecond(), arrived);
+        clock.advance(eventTime, arrival);
         time = Math.max(time, slowest(partitions, idle * 1000L));
         return PartitionWatermark.less(time, disorder);
     }
 
     private long slowest(int partitions, long idle) {
-        if (clocks.size() < partitions && lastArrival - firstArrival < idle) {
+        int expected = Math.max(partitions, highest + 1);
+        if (clocks.size() < expected && lastArrival - firstArrival <= idle) {
             return EventClock.UNKNOWN;
         }
         long slowest = Long.MAX_VALUE;
         for (EventClock clock : clocks.values()) {
-            if (lastArrival - clock.lastArrival() < idle) {
+            if (lastArrival - clock.lastArrival() <= idle) {
                 slowest = Math.min(slowest, clock.time());
             }
         }

@@ -41,6 +41,9 @@ public class InlineLookup extends LookupFunction {
         byKey = new HashMap<>();
         for (String line : rows.lines().filter(line -> !line.isBlank()).toList()) {
             RowData row = read(line);
+            if (row == null) { // The format ignores what it cannot read, as its options say.
+                continue;
+            }
             GenericRowData key = new GenericRowData(columns.length);
             for (int i = 0; i < columns.length; i++) {
                 key.setField(i, getters[i].getFieldOrNull(row));
@@ -54,7 +57,7 @@ public class InlineLookup extends LookupFunction {
             return format.deserialize(line.getBytes(StandardCharsets.UTF_8));
         } catch (IOException | RuntimeException error) {
             throw new IllegalArgumentException(
-                    "inline table: this row cannot be read: "
+                    "this row of the inline table cannot be read: "
                             + line
                             + ". Next: correct it in the option 'rows', or the table's columns",
                     error);
@@ -63,12 +66,6 @@ public class InlineLookup extends LookupFunction {
 
     @Override
     public Collection<RowData> lookup(RowData key) {
-        GenericRowData plain = new GenericRowData(columns.length);
-        for (int i = 0; i < columns.length; i++) {
-            plain.setField(
-                    i,
-                    RowData.createFieldGetter(type.getTypeAt(columns[i]), i).getFieldOrNull(key));
-        }
-        return byKey.getOrDefault(plain, List.of());
+        return byKey.getOrDefault(key, List.of());
     }
 }
