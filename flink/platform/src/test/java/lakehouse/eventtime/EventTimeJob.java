@@ -163,6 +163,13 @@ final class EventTimeJob implements AutoCloseable {
         return true;
     }
 
+    /** Waits until the job has ended in any way: until then, its tasks write to the folder. */
+    void awaitEnd() throws Exception {
+        job.getJobExecutionResult()
+                .handle((result, error) -> null)
+                .get(LIMIT.toSeconds(), TimeUnit.SECONDS);
+    }
+
     /** Stops with a savepoint, from which the next start continues. */
     void stop() throws Exception {
         String savepoint =
@@ -223,6 +230,7 @@ final class EventTimeJob implements AutoCloseable {
     public void close() throws Exception {
         if (job != null && !job.getJobStatus().get().isGloballyTerminalState()) {
             job.cancel().get(LIMIT.toSeconds(), TimeUnit.SECONDS);
+            awaitEnd();
         }
     }
 

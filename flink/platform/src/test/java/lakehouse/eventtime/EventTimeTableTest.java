@@ -157,6 +157,7 @@ class EventTimeTableTest {
     void aTableThatIsReadOnceClosesAllWindows() throws Exception {
         commitSixZones();
         trips.reading("streaming", "false").start();
+        trips.awaitEnd();
         trips.awaitCounts("10:00 12", "10:15 6", "10:30 6");
         trips.awaitLate();
     }
