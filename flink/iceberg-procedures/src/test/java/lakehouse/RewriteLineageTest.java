@@ -254,7 +254,9 @@ class RewriteLineageTest {
                 .containsEntry("conflicts", 1)
                 .hasEntrySatisfying(
                         "reasons",
-                        reasons -> assertThat((String) reasons).contains("have been assigned IDs since"));
+                        reasons ->
+                                assertThat((String) reasons)
+                                        .contains("have been assigned IDs since"));
         assertThat(rewrite("")).containsEntry("rewritten_rows", 14L);
         assertThat(lineage(trips)).isEqualTo(between);
     }
