@@ -308,7 +308,6 @@ class MainJob:
             "rejected_events": before["rejected_events"],
             "silver": silver,
             "rejected_trips": before["rejected_trips"] + judged["rejected_trips"],
-            **_expected_live(trips, before, silver),
             "fct_trips": silver,
             **dict(zip(MARTS, (dates, hours), strict=True)),
         }
@@ -335,19 +334,6 @@ class MainJob:
 def rows_by_place(ledger: Ledger) -> dict[str, int]:
     """Rows of the topic and of the streaming tables, by names in the outcome."""
     return {"kafka": ledger.events, **{place: ledger.rows(table) for place, table in TABLES.items()}}
-
-
-def _expected_live(trips: Trips, before: dict[str, int], silver: int) -> dict[str, int]:
-    """Expected trips in windows and late ones; which ones are late is only known if generated trips are the first ones.
-
-    Later ones start in the past again, and the lateness of a file's trips depends on its order.
-    """
-    import taxi_generator as generator
-
-    if before["silver"] or trips.source or trips.events == 0:
-        return {}
-    late = generator.late_events(trips.events or generator.EVENTS)
-    return {"counted_trips": silver - late, "late_trips": late}
 
 
 def _last_commit(*tables: str) -> float:

@@ -20,12 +20,13 @@ def reasons() -> Counter[str]:
 def test_the_default_trips(main_job):
     outcome = main_job.run(Trips(events=10_000, seed=1))
 
-    assert outcome.rows == outcome.expected
     assert outcome.ledger_balanced
     assert outcome.right
     new = {"kafka": 10_000, "bronze": 10_000, "rejected_events": 0, "silver": 9_855, "rejected_trips": 145}
-    live = {"counted_trips": 9_835, "late_trips": 20}
-    assert outcome.rows == new | live | {"fct_trips": 9_855, "mart_daily_revenue": 31, "mart_hourly_demand": 744}
+    # Which trips are late depends on the order in which Silver reads Bronze's files.
+    assert outcome.rows.pop("counted_trips") + outcome.rows.pop("late_trips") == 9_855
+    assert outcome.rows == outcome.expected
+    assert outcome.rows == new | {"fct_trips": 9_855, "mart_daily_revenue": 31, "mart_hourly_demand": 744}
     assert set(outcome.phases_s) == {"produce", "bronze", "silver", "live", "gold", "end_to_end"}
     assert reasons() == {"fare_amount is negative": 135, "tpep_pickup_datetime is outside the window": 10}
 

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from demo.main_job import GENERATOR_DAG, GOLD_DAG, JOBS_DAG, TABLES, MainJob, Trips, _expected_live
+from demo.main_job import GENERATOR_DAG, GOLD_DAG, JOBS_DAG, TABLES, MainJob, Trips
 from lakehouse.airflow.hooks.unavailable import ServiceUnavailable
 from local.config import PlatformError
 from local.progress import Progress
@@ -89,16 +89,3 @@ def test_earlier_rejected_trips_are_not_counted(job, monkeypatch):
     assert outcome.phases_s == {"produce": 1.0, "gold": 1.0, "end_to_end": 2.0, "live": 3.0}
     assert outcome.right
     assert not outcome.mostly_rejected
-
-
-@pytest.mark.parametrize(
-    ("trips", "before", "expected"),
-    [
-        (Trips(events=10_000), 0, {"counted_trips": 9_835, "late_trips": 20}),
-        (Trips(events=1_000), 0, {"counted_trips": 9_855, "late_trips": 0}),
-        (Trips(events=10_000), 9_855, {}),  # they start in January again
-        (Trips(source="/data/trips.parquet"), 0, {}),
-    ],
-)
-def test_which_trips_are_late_is_known_of_the_first_generated_ones(trips, before, expected):
-    assert _expected_live(trips, {"silver": before}, 9_855) == expected
