@@ -138,7 +138,7 @@ class MainJob:
         )
         run = self.api.active_run(JOBS_DAG, self.up_since) or self.api.trigger(JOBS_DAG, {})
         self._finish(JOBS_DAG, run, DEPLOY_LIMIT_S)
-        self.progress.done(f"{JOBS_DAG}: Bronze and Silver are running")
+        self.progress.done(f"{JOBS_DAG}: the Flink jobs are running")
         return run
 
     def run(self, trips: Trips) -> Outcome:
@@ -169,24 +169,24 @@ class MainJob:
 
         :return: when the first one was sent (epoch seconds), and the seconds from then to the end of each phase
         """
-        from lakehouse.pipelines.load import gold_of
-
         run = self.api.trigger(GENERATOR_DAG, asdict(trips))
         self._finish(GENERATOR_DAG, run, SEND_LIMIT_S)
         sent = self.api.returned(GENERATOR_DAG, run, "generate")
         first_event_at = sent["first_event_at_ms"] / 1000
         self.progress.done(f"{GENERATOR_DAG}: {sent['delivered']:,} trips are in Kafka")
         phases_s = {"produce": sent["elapsed_s"]}
-        for stage in self.pipeline.leading_to(gold_of(self.pipeline).source):
+        for stage in self.pipeline.stages_to_gold:
             phases_s[stage.name] = self.await_stage(stage.name) - first_event_at
         return first_event_at, phases_s
 
     def await_stage(self, name: str) -> float:
         """Wait until each row of a stage's source is in one of its sinks; return the time of the last commit (epoch seconds)."""
-        title = name.capitalize()
-        self.wait(lambda: self.ledger()[name].in_flight == 0, f"{title} to be complete", ARRIVE_LIMIT_S)
+        from lakehouse.streaming.flow import Flow
+
+        flow, title = Flow(self.pipeline, self.pipeline.stages[name]), name.capitalize()
+        self.wait(lambda: not flow.reconcile().missing, f"{title} to be complete", ARRIVE_LIMIT_S)
         self.progress.done(f"Flink: {title} is complete")
-        return _last_commit(*self.pipeline.stages[name].sinks.values())
+        return _last_commit(*flow.stage.sinks.values())
 
     def build(self) -> tuple[float, float]:
         """Build Gold; return when it was published (epoch seconds), and the seconds since the trigger."""
@@ -212,10 +212,9 @@ class MainJob:
         import duckdb
 
         from lakehouse.airflow.hooks.iceberg import IcebergCatalogHook
-        from lakehouse.quality.windows import read_windows
 
         stage = self.pipeline.stages["live"]
-        found = self.wait(lambda: read_windows(stage), "the live windows", ARRIVE_LIMIT_S)
+        found = self.wait(lambda: self.ledger()["live"].windows, "the live windows", ARRIVE_LIMIT_S)
         if found.closed_until is None:
             return None
         with duckdb.connect() as connection:

@@ -6,8 +6,5 @@ Kafka's client are only imported by a run.
 
 from .errors import DeliveryFailed, GeneratorError
 from .runner import EVENTS, MODES, SEED, expected_result, pickup_months, run
-from .synthetic import late_events
 
-__all__ = [
-    "EVENTS", "MODES", "SEED", "DeliveryFailed", "GeneratorError", "expected_result", "late_events", "pickup_months", "run",
-]  # fmt: skip
+__all__ = ["EVENTS", "MODES", "SEED", "DeliveryFailed", "GeneratorError", "expected_result", "pickup_months", "run"]

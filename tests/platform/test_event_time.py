@@ -1,4 +1,4 @@
-"""Windows of event time: late trips are told from the others to the row, in an upgrade and after restarts too."""
+"""Windows of event time: exactly the late trips are found, also during an upgrade and after restarts."""
 
 from __future__ import annotations
 

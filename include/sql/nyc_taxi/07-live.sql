@@ -1,5 +1,6 @@
 -- Live: windows of event time over Silver. Every Silver trip is counted in a window of its pickup zone, or it came too late for that.
 {% import 'macros/tables.jinja' as tables %}
+{% set trips = stage.source.partition('.')[2] %}
 
 -- Which window each trip was counted in; each row of a closed window is in live.zone_demand too, as one of its `trips`.
 CREATE TABLE IF NOT EXISTS {{ sinks.counted }} (
@@ -58,7 +59,7 @@ CREATE TABLE IF NOT EXISTS {{ aggregates.borough_trend }} (
 
 -- The watermark of the stream advances when all that Silver has is read. The name is that of the table, by which maintenance
 -- recognizes its readers.
-CREATE TEMPORARY TABLE {{ stage.source.partition('.')[2] }} (
+CREATE TEMPORARY TABLE {{ trips }} (
     dropped_off_at AS CAST(dropoff_datetime AS TIMESTAMP(3)),
     WATERMARK FOR dropped_off_at AS SOURCE_WATERMARK()
 ) WITH (
@@ -89,7 +90,7 @@ SELECT
         COALESCE(partition_watermark, TIMESTAMP '1970-01-01 00:00:00'),
         COALESCE(CURRENT_WATERMARK(dropped_off_at), TIMESTAMP '1970-01-01 00:00:00')
     ) AS watermark_before
-FROM {{ stage.source.partition('.')[2] }};
+FROM {{ trips }};
 
 CREATE TEMPORARY VIEW windowed_trips AS
 SELECT * FROM TABLE(TUMBLE(TABLE timed_trips, DESCRIPTOR(dropped_off_at), INTERVAL '15' MINUTE));

@@ -105,7 +105,7 @@ def publish(pipeline: Pipeline, env: dict[str, str]) -> Ledger:
                 f"{gold.fact} has {built:,} rows and {LATE_DUPLICATES} {late:,}, but their version of {gold.source} has "
                 f"{expected:,}: not published. Next: clear `prepare` with its downstream tasks"
             )
-    ledger = read_ledger(pipeline, built, late, expected, pipeline.leading_to(gold_of(pipeline).source))
+    ledger = read_ledger(pipeline, built, late, expected, pipeline.stages_to_gold)
     if ledger.errors:
         raise AirflowException(
             f"The ledger is not balanced, Gold is not published: {'; '.join(ledger.errors)}\n{ledger}"

@@ -244,10 +244,15 @@ class Pipeline(Declared):
         """The stages that read a table of this stage."""
         return tuple(other for other in self.stages.values() if other.source in stage.tables)
 
-    def leading_to(self, table: str) -> tuple[Stage, ...]:
-        """The stages whose rows end in a table: the one that writes it, and those before it."""
-        stage = self.writer(table)
-        return (stage,) if stage.reads_topic else (*self.leading_to(stage.source), stage)
+    @property
+    def stages_to_gold(self) -> tuple[Stage, ...]:
+        """The stages whose rows end in Gold, in the order of the rows; all stages, if the pipeline has no Gold."""
+        if not self.gold:
+            return tuple(self.stages.values())
+        found = [self.writer(self.gold.source)]
+        while not found[0].reads_topic:
+            found.insert(0, self.writer(found[0].source))
+        return tuple(found)
 
     def writer(self, table: str) -> Stage:
         """The stage that writes a table."""

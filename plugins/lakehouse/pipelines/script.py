@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from airflow.sdk.execution_time.context import VariableAccessor
@@ -14,6 +14,7 @@ from jinja2 import ChainableUndefined, Environment, FileSystemLoader, StrictUnde
 from lakehouse.airflow.connections import Connections
 from lakehouse.airflow.hooks.iceberg import CATALOG, IcebergCatalogHook
 from lakehouse.paths import DBT, SQL
+from lakehouse.pipelines.load import DeclarationError
 from lakehouse.pipelines.model import Pipeline, Stage, duration
 from lakehouse.pipelines.params import Params, parameters
 from lakehouse.pipelines.statements import canonical, statements
@@ -128,8 +129,14 @@ def _timestamp(epoch_ms: int) -> str:
 
 
 def _seconds(text: str) -> int:
-    """A duration such as `15m` or `30 s`, in seconds."""
-    return int(duration(text).total_seconds())
+    """A duration such as `15m` or `30 s`, in seconds.
+
+    :raises DeclarationError: it is not a duration
+    """
+    found = duration(text)
+    if not isinstance(found, timedelta):
+        raise DeclarationError(f"params: {text!r} is not a duration. Next: write it like 30s, 15m, 2h or 7d")
+    return int(found.total_seconds())
 
 
 def _seed(name: str) -> str:

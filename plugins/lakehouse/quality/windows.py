@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 from lakehouse.airflow.hooks.iceberg import IcebergCatalogHook, row_count
 from lakehouse.pipelines.model import Stage
+from lakehouse.streaming.event_time import WINDOW_END
 from lakehouse.waiting import wait_until
 
 if TYPE_CHECKING:
     from pyiceberg.table import Table
 
-WINDOW_END = "window_end"
 #: The tables of one checkpoint are committed one after the other, within this time.
 COMMIT_LIMIT_S = 15
 

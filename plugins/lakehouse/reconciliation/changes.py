@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -11,10 +10,11 @@ from airflow.sdk.exceptions import AirflowException
 
 from lakehouse.airflow.hooks.iceberg import rows_of, summary_of
 from lakehouse.tables.history import is_rewrite, newer_snapshots
+from lakehouse.tables.manifests import own_entries, written_by
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    from pyiceberg.manifest import DataFile, ManifestEntry, ManifestFile
+    from pyiceberg.manifest import DataFile, ManifestFile
     from pyiceberg.table import Table
     from pyiceberg.table.snapshots import Snapshot
 
@@ -90,51 +90,16 @@ def _files(table: Table, snapshot: Snapshot, kept: list[ManifestFile]) -> Iterat
     """
     from pyiceberg.manifest import ManifestContent, ManifestEntryStatus
 
-    own = _written_by(snapshot, kept)
+    own = written_by(snapshot, kept)
     if not _are_all(own, snapshot):
-        own = _written_by(snapshot, snapshot.manifests(table.io))
+        own = written_by(snapshot, snapshot.manifests(table.io))
     if any(found.content == ManifestContent.DELETES for found in own):
         raise HistoryLost
-    entries = [entry for manifest in own for entry in _entries(table, manifest)]
+    entries = [entry for manifest in own for entry in own_entries(table, manifest)]
     for status in (ManifestEntryStatus.DELETED, ManifestEntryStatus.ADDED):
         for entry in entries:
             if entry.status == status and entry.snapshot_id in (None, snapshot.snapshot_id):
                 yield status is ManifestEntryStatus.ADDED, entry.data_file
-
-
-def _entries(table: Table, manifest: ManifestFile) -> Iterator[ManifestEntry]:
-    """The entries of a manifest that its commit added or removed.
-
-    A commit that merges manifests writes its own entries first; the older ones after them are not read.
-    """
-    from pyiceberg.avro.file import AvroFile
-    from pyiceberg.manifest import (
-        DEFAULT_READ_VERSION,
-        MANIFEST_ENTRY_SCHEMAS,
-        DataFile,
-        DataFileContent,
-        FileFormat,
-        ManifestEntry,
-        ManifestEntryStatus,
-    )
-
-    counts = (manifest.added_files_count, manifest.deleted_files_count)
-    left = math.inf if None in counts else sum(filter(None, counts))  # optional in format version 1
-    with AvroFile[ManifestEntry](
-        table.io.new_input(manifest.manifest_path),
-        MANIFEST_ENTRY_SCHEMAS[DEFAULT_READ_VERSION],
-        read_types={-1: ManifestEntry, 2: DataFile},
-        read_enums={0: ManifestEntryStatus, 101: FileFormat, 134: DataFileContent},
-    ) as entries:
-        while left and (entry := next(entries, None)):
-            if entry.status != ManifestEntryStatus.EXISTING:
-                entry.data_file.spec_id = manifest.partition_spec_id
-                left -= 1
-                yield entry
-
-
-def _written_by(snapshot: Snapshot, manifests: list[ManifestFile]) -> list[ManifestFile]:
-    return [found for found in manifests if found.added_snapshot_id == snapshot.snapshot_id]
 
 
 def _are_all(manifests: list[ManifestFile], snapshot: Snapshot) -> bool:

@@ -30,7 +30,5 @@ def flows_of(pipeline: Pipeline) -> tuple[Flow, ...]:
 
 
 def flows_to_gold(pipeline: Pipeline) -> tuple[Flow, ...]:
-    """The flows that lead to a pipeline's Gold; without Gold, all."""
-    if not pipeline.gold:
-        return flows_of(pipeline)
-    return tuple(Flow(pipeline, stage) for stage in pipeline.leading_to(pipeline.gold.source))
+    """The flows of the stages that lead to a pipeline's Gold."""
+    return tuple(Flow(pipeline, stage) for stage in pipeline.stages_to_gold)

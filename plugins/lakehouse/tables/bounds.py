@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from lakehouse.tables.history import adds_rows, newest_first
+from lakehouse.tables.manifests import own_entries, written_by
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from pyiceberg.manifest import DataFile
     from pyiceberg.table import Table
     from pyiceberg.table.snapshots import Snapshot
-
-EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 (Iceberg's TIMESTAMP has no zone)
 
 
 def maxima(table: Table, column: str) -> Iterator[tuple[int, datetime]]:
     """Of each commit that added rows, newest first: its time in epoch milliseconds, and the maximum of a TIMESTAMP column."""
     from pyiceberg.conversions import from_bytes
     from pyiceberg.types import TimestampType
+    from pyiceberg.utils.datetime import micros_to_timestamp
 
     field = table.schema().find_field(column)
     for snapshot in newest_first(table):
@@ -28,7 +29,7 @@ def maxima(table: Table, column: str) -> Iterator[tuple[int, datetime]]:
         bounds = [(file.upper_bounds or {}).get(field.field_id) for file in _added(table, snapshot)]
         known = [int(from_bytes(TimestampType(), bound)) for bound in bounds if bound is not None]
         if known:
-            yield snapshot.timestamp_ms, EPOCH + timedelta(microseconds=max(known))
+            yield snapshot.timestamp_ms, micros_to_timestamp(max(known))
 
 
 def latest_maximum(table: Table, column: str) -> datetime | None:
@@ -40,9 +41,7 @@ def _added(table: Table, snapshot: Snapshot) -> Iterator[DataFile]:
     """The data files that a commit added."""
     from pyiceberg.manifest import ManifestEntryStatus
 
-    for manifest in snapshot.manifests(table.io):
-        if manifest.added_snapshot_id != snapshot.snapshot_id:
-            continue
-        for entry in manifest.fetch_manifest_entry(table.io):
+    for manifest in written_by(snapshot, snapshot.manifests(table.io)):
+        for entry in own_entries(table, manifest):
             if entry.status == ManifestEntryStatus.ADDED:
                 yield entry.data_file

@@ -8,6 +8,7 @@ import re
 import pytest
 
 from lakehouse.pipelines.contract import read_contract
+from lakehouse.pipelines.load import DeclarationError
 from lakehouse.pipelines.script import catalog_statement, environment, init_script, render, rules_version, stage_script
 from lakehouse.pipelines.statements import canonical, statements
 
@@ -184,3 +185,9 @@ class TestRulesVersion:
     def test_it_is_the_same_in_a_replay(self, script, taxi):
         text = ";".join(script("silver", tables={"silver.cleaned_trips": "silver_replay_1.cleaned_trips"}))
         assert text.count(f"'{rules_version(taxi, taxi.stages['silver'])}'") == 3
+
+
+def test_a_parameter_that_is_not_a_duration_is_named(taxi, monkeypatch):
+    monkeypatch.setenv("PIPELINE_NYC_TAXI_ALLOWED_DISORDER", "a while")
+    with pytest.raises(DeclarationError, match=r"params: 'a while' is not a duration\. Next: write it like 30s, 15m"):
+        rules_version(taxi, taxi.stages["silver"])
